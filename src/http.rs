@@ -1,0 +1,1 @@
+//! Routes, layers and resources: the only axum beside the server.

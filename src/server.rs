@@ -1,0 +1,1 @@
+//! Accept loop with its time limits, ordered drain.
