@@ -7,6 +7,7 @@ mod keys;
 mod load;
 mod print;
 mod problem;
+mod realtime;
 mod redact;
 mod source;
 mod table;
@@ -21,6 +22,7 @@ pub use keys::{Key, Secrecy};
 pub use load::{Inputs, Loaded, load};
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
+pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
@@ -41,6 +43,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Live connections and their limits.
+    pub realtime: RealtimeConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -194,6 +198,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            realtime: RealtimeConfig::default(),
             log: LogConfig::default(),
         }
     }

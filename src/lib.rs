@@ -9,5 +9,6 @@ pub mod config;
 pub mod http;
 pub mod plugins;
 pub mod python;
+pub mod realtime;
 pub mod server;
 pub mod telemetry;
