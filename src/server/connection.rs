@@ -3,15 +3,12 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -99,7 +96,9 @@ impl Refusals for Shared {
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics.requests_refused.fetch_add(1, Ordering::Relaxed);
+        self.metrics
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
         refusal_answer(&error)
     }
 
