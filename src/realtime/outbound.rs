@@ -268,10 +268,6 @@ impl Outbound {
         }
     }
 
-    /// Whether nothing can be sent any more because the socket failed.
-    pub(super) fn is_gone(&self) -> bool {
-        self.state.lock().phase == Phase::Gone
-    }
 
     /// The connection is over: what waits is given up.
     pub(super) fn mark_gone(&self) {

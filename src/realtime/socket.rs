@@ -9,6 +9,7 @@
 //! handlers of messages it has sent.
 
 mod clocks;
+mod goodbye;
 
 use std::{
     future::pending,
@@ -18,7 +19,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 use tokio::{
     io::Interest,
     net::TcpStream,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use self::clocks::{Clocks, Due};
@@ -191,7 +191,7 @@ impl Session {
         self.stage = Stage::Closed;
         if let End::Closing(code) = end {
             self.realtime.hub.count_closed(code);
-            self.say_goodbye().await;
+            goodbye::say(&self.outbound, self.realtime.config.close_timeout).await;
         }
         self.outbound.mark_gone();
     }
@@ -488,41 +488,6 @@ impl Session {
     fn close(&self, code: CloseCode, reason: &str) {
         self.outbound.close(code, reason);
     }
-
-    /// Writes what waits and the close frame behind it, then waits for the client to hang up.
-    async fn say_goodbye(&self) {
-        let Some(socket) = self.outbound.socket() else {
-            return;
-        };
-        let deadline = Instant::now() + self.realtime.config.close_timeout;
-        let options = socket2::SockRef::from(socket);
-        if timeout_at(deadline, self.flush(socket)).await != Ok(true) {
-            // A client that takes nothing: what the kernel still holds for it goes too.
-            let _ = options.set_linger(Some(Duration::ZERO));
-            return;
-        }
-        // Hanging up at once, with input unread, would destroy the close frame on its way.
-        let _ = options.shutdown(std::net::Shutdown::Write);
-        let _ = timeout_at(deadline, drop_input(socket)).await;
-    }
-
-    /// `true` once everything is written.
-    async fn flush(&self, socket: &TcpStream) -> bool {
-        loop {
-            match self.outbound.drain() {
-                Ok(Drained::Empty) => return true,
-                Ok(Drained::Blocked) => {}
-                Err(_) => return false,
-            }
-            // Input is dropped meanwhile: the client may be unable to read until it has written.
-            let Ok(ready) = socket.ready(Interest::READABLE | Interest::WRITABLE).await else {
-                return false;
-            };
-            if ready.is_readable() && matches!(discard(socket), Ok(Discarded::HungUp) | Err(_)) {
-                return false;
-            }
-        }
-    }
 }
 
 /// Counts down when the handler ends, however it ends.
@@ -531,30 +496,6 @@ struct RunningHandler(Arc<AtomicUsize>);
 impl Drop for RunningHandler {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-enum Discarded {
-    Nothing,
-    Something,
-    HungUp,
-}
-
-fn discard(socket: &TcpStream) -> io::Result<Discarded> {
-    let mut buffer = [0_u8; READ_BYTES];
-    match socket.try_read(&mut buffer) {
-        Ok(0) => Ok(Discarded::HungUp),
-        Ok(_) => Ok(Discarded::Something),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Discarded::Nothing),
-        Err(error) => Err(error),
-    }
-}
-
-async fn drop_input(socket: &TcpStream) {
-    while socket.readable().await.is_ok() {
-        if matches!(discard(socket), Ok(Discarded::HungUp) | Err(_)) {
-            return;
-        }
     }
 }
 
