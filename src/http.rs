@@ -128,5 +128,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a handler panicked: {}", text.unwrap_or("without a message"))
+    format!(
+        "a handler panicked: {}",
+        text.unwrap_or("without a message")
+    )
 }

@@ -34,8 +34,9 @@ impl Telemetry {
     /// # Errors
     /// A sentence where the filter is not one, or logging has been started before.
     pub fn start(config: &LogConfig) -> Result<Self, String> {
-        let filter = EnvFilter::try_new(&config.filter)
-            .map_err(|error| format!("MOZAIKS_LOG: `{}` is no log filter: {error}", config.filter))?;
+        let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
+            format!("MOZAIKS_LOG: `{}` is no log filter: {error}", config.filter)
+        })?;
         let writer = LogWriter::start(LOG_QUEUE_BYTES, std::io::stderr())
             .map_err(|error| format!("cannot start the log writer: {error}"))?;
         let registry = tracing_subscriber::registry().with(filter);

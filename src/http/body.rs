@@ -75,7 +75,8 @@ where
     }
     let mut reading = pin!(read_to_end(body, limit_bytes));
     // Most bodies came along with their head: they need no timer.
-    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
+    {
         return read;
     }
     tokio::time::timeout(timeout, reading)
@@ -93,7 +94,9 @@ where
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::MalformedRequest)?;
         // Trailers say nothing to us.
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         let so_far = joined.as_ref().map_or(first.len(), BytesMut::len);
         if so_far + data.len() > limit_bytes {
             return Err(ApiError::PayloadTooLarge { limit_bytes });
@@ -103,7 +106,8 @@ where
             None if first.is_empty() => first = data,
             None => {
                 let rest = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-                let mut all = BytesMut::with_capacity((so_far + data.len() + rest).min(limit_bytes));
+                let mut all =
+                    BytesMut::with_capacity((so_far + data.len() + rest).min(limit_bytes));
                 all.extend_from_slice(&first);
                 all.extend_from_slice(&data);
                 joined = Some(all);

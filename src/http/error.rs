@@ -141,9 +141,10 @@ impl ApiError {
             Self::PayloadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "URI_TOO_LONG"),
-            Self::HeadTooLarge => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE")
-            }
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+            ),
             Self::MalformedRequest => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             Self::PluginRaised { .. } | Self::PluginCancelled => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "PLUGIN_ERROR")

@@ -26,11 +26,7 @@ use super::{
 use crate::{
     app::{App, Phase},
     auth::Principal,
-    plugins::{
-        CallError, CallReply, FinishedCall,
-        dispatch::DispatchError,
-        registry::Plugin,
-    },
+    plugins::{CallError, CallReply, FinishedCall, dispatch::DispatchError, registry::Plugin},
     telemetry::metrics::CallOutcome,
 };
 
@@ -48,7 +44,11 @@ pub(super) async fn call_plugin(
         Phase::Draining => return Err(ApiError::Overloaded("the gateway is shutting down")),
     }
     // The name is looked up as it came: whatever is encoded in it, or has a slash, is no name.
-    let name = request.uri().path().strip_prefix(EXECUTE).unwrap_or_default();
+    let name = request
+        .uri()
+        .path()
+        .strip_prefix(EXECUTE)
+        .unwrap_or_default();
     let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
 

@@ -101,7 +101,11 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case() {
         for value in ["Bearer t.o.k", "bearer t.o.k", "BEARER  t.o.k "] {
-            assert_eq!(bearer_token(&headers(&[value])).unwrap(), "t.o.k", "{value}");
+            assert_eq!(
+                bearer_token(&headers(&[value])).unwrap(),
+                "t.o.k",
+                "{value}"
+            );
         }
     }
 
@@ -122,7 +126,10 @@ mod tests {
         ];
         for values in bad {
             let found = bearer_token(&headers(values));
-            assert!(matches!(found, Err(ApiError::AuthInvalid(_))), "{values:?}: {found:?}");
+            assert!(
+                matches!(found, Err(ApiError::AuthInvalid(_))),
+                "{values:?}: {found:?}"
+            );
         }
     }
 }

@@ -35,18 +35,33 @@ const OPERATIONS: &[Operation] = &[
         summary: "Calls a plugin with a JSON object and answers the dict it returns.",
         answers: &[
             ("200", "The plugin's dict."),
-            ("400", "INVALID_JSON, INVALID_REQUEST, or a domain failure of the plugin."),
-            ("401", "AUTH_REQUIRED, AUTH_INVALID, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_NOT_YET_VALID, TOKEN_TOO_LARGE."),
+            (
+                "400",
+                "INVALID_JSON, INVALID_REQUEST, or a domain failure of the plugin.",
+            ),
+            (
+                "401",
+                "AUTH_REQUIRED, AUTH_INVALID, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_NOT_YET_VALID, TOKEN_TOO_LARGE.",
+            ),
             ("403", "APP_MISMATCH, FORBIDDEN, FEATURE_GATED."),
-            ("404", "PLUGIN_NOT_FOUND, PLUGIN_DISABLED, or a domain failure NOT_FOUND."),
+            (
+                "404",
+                "PLUGIN_NOT_FOUND, PLUGIN_DISABLED, or a domain failure NOT_FOUND.",
+            ),
             ("408", "REQUEST_TIMEOUT: the body did not arrive in time."),
             ("409", "A domain failure CONFLICT."),
             ("413", "PAYLOAD_TOO_LARGE."),
             ("415", "UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING."),
             ("422", "A domain failure VALIDATION_ERROR."),
             ("429", "A domain failure LIMIT_EXCEEDED."),
-            ("500", "PLUGIN_ERROR, PLUGIN_BAD_RESULT, OUTPUT_NOT_SERIALIZABLE, OUTPUT_TOO_LARGE, INTERNAL_ERROR."),
-            ("503", "OVERLOADED (with Retry-After), PLUGIN_UNAVAILABLE, DATABASE_UNAVAILABLE."),
+            (
+                "500",
+                "PLUGIN_ERROR, PLUGIN_BAD_RESULT, OUTPUT_NOT_SERIALIZABLE, OUTPUT_TOO_LARGE, INTERNAL_ERROR.",
+            ),
+            (
+                "503",
+                "OVERLOADED (with Retry-After), PLUGIN_UNAVAILABLE, DATABASE_UNAVAILABLE.",
+            ),
             ("504", "PLUGIN_TIMEOUT."),
             ("507", "STORAGE_FULL."),
         ],

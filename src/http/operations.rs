@@ -25,7 +25,10 @@ pub(super) async fn get_ready(State(AppState(app)): State<AppState>) -> impl Int
 pub(super) async fn get_metrics(State(AppState(app)): State<AppState>) -> impl IntoResponse {
     let text = app.metrics.to_prometheus(&app.gauges());
     (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
         text,
     )
 }

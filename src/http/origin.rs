@@ -97,7 +97,10 @@ fn is_localhost(origin: &[u8]) -> bool {
     };
     ["localhost", "127.0.0.1", "[::1]"].iter().any(|local| {
         host.strip_prefix(local).is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+            rest.is_empty()
+                || rest
+                    .strip_prefix(':')
+                    .is_some_and(|port| port.parse::<u16>().is_ok())
         })
     })
 }

@@ -50,7 +50,8 @@ impl RequestId {
         write_hex(&mut text[..16], *PROCESS);
         text[16] = b'-';
         write_hex(&mut text[17..], count);
-        let header = HeaderValue::from_bytes(&text).expect("invariant: hexadecimal is visible ASCII");
+        let header =
+            HeaderValue::from_bytes(&text).expect("invariant: hexadecimal is visible ASCII");
         let text = std::str::from_utf8(&text).expect("invariant: hexadecimal is ASCII");
         Self {
             text: text.into(),

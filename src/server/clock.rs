@@ -101,9 +101,7 @@ impl ConnectionClock {
 
     /// Whether the connection should end now because the server does.
     pub(super) fn must_end(&self) -> bool {
-        self.is_draining()
-            && !self.is_busy()
-            && !self.multiplexed.load(Ordering::Relaxed)
+        self.is_draining() && !self.is_busy() && !self.multiplexed.load(Ordering::Relaxed)
     }
 
     /// Whether a request has begun to arrive that nobody has seen yet, on HTTP/1.
@@ -151,7 +149,10 @@ mod tests {
         let clock = ConnectionClock::new(HEAD, IDLE);
         assert_eq!(clock.deadline(), Some((Waiting::Head, accepted + HEAD)));
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert!(!clock.bytes_arrived(), "the first head began when the connection did");
+        assert!(
+            !clock.bytes_arrived(),
+            "the first head began when the connection did"
+        );
         assert_eq!(clock.deadline(), Some((Waiting::Head, accepted + HEAD)));
 
         clock.request_started(false);

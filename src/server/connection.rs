@@ -3,10 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -99,7 +96,9 @@ impl Refusals for Shared {
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics.requests_refused.fetch_add(1, Ordering::Relaxed);
+        self.metrics
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
         refusal_answer(&error)
     }
 

@@ -199,7 +199,10 @@ fn push_milliseconds(line: &mut Vec<u8>, time: Duration) {
 /// A JSON string; text that needs no escape is copied in one piece.
 fn push_json_string(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f) {
+    if text
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f)
+    {
         line.extend_from_slice(text.as_bytes());
     } else {
         for character in text.chars() {
@@ -230,7 +233,11 @@ fn second_text(seconds: u64) -> [u8; 19] {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let mut text = *b"0000-00-00T00:00:00";
     let parts = [

@@ -136,7 +136,11 @@ pub struct Gauges {
 impl Metrics {
     /// A finished request. `status` 499 stands for a client that went away.
     pub fn request_finished(&self, route: Route, status: u16, time: Duration) {
-        let class = if status == 499 { 0 } else { usize::from(status / 100).min(5) };
+        let class = if status == 499 {
+            0
+        } else {
+            usize::from(status / 100).min(5)
+        };
         self.requests[route as usize][class].fetch_add(1, Ordering::Relaxed);
         self.request_time.record(time);
     }
@@ -178,7 +182,11 @@ impl Metrics {
             .map(|(name, metrics)| (Arc::clone(name), Arc::clone(metrics)))
             .collect();
         plugins.sort_by(|left, right| left.0.cmp(&right.0));
-        text.family("mozaiks_plugin_calls_total", "counter", "Calls of plugins that ended.");
+        text.family(
+            "mozaiks_plugin_calls_total",
+            "counter",
+            "Calls of plugins that ended.",
+        );
         for (plugin, metrics) in &plugins {
             for (outcome, name) in CallOutcome::ALL {
                 let count = metrics.calls[outcome as usize].load(Ordering::Relaxed);
@@ -187,7 +195,11 @@ impl Metrics {
                 }
             }
         }
-        text.family("mozaiks_plugin_call_duration_seconds", "histogram", "How long calls took.");
+        text.family(
+            "mozaiks_plugin_call_duration_seconds",
+            "histogram",
+            "How long calls took.",
+        );
         for (plugin, metrics) in &plugins {
             metrics.time.write(&mut text, &[("plugin", plugin)]);
         }
@@ -195,19 +207,30 @@ impl Metrics {
             text.family(name, kind, help);
             text.sample("", &[], value);
         }
-        text.family("mozaiks_plugin_loop_lag_seconds", "gauge", "Age of the plugin loop's last turn.");
+        text.family(
+            "mozaiks_plugin_loop_lag_seconds",
+            "gauge",
+            "Age of the plugin loop's last turn.",
+        );
         text.sample("", &[], gauges.loop_lag_ms as f64 / 1000.0);
         text.out
     }
 
-    fn singles(
-        &self,
-        gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 12] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 12] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
-            ("mozaiks_calls_queued", "gauge", "Calls waiting for Python.", gauges.calls_queued),
-            ("mozaiks_calls_running", "gauge", "Calls running.", gauges.calls_running),
+            (
+                "mozaiks_calls_queued",
+                "gauge",
+                "Calls waiting for Python.",
+                gauges.calls_queued,
+            ),
+            (
+                "mozaiks_calls_running",
+                "gauge",
+                "Calls running.",
+                gauges.calls_running,
+            ),
             (
                 "mozaiks_token_cache_hits_total",
                 "counter",
@@ -226,8 +249,18 @@ impl Metrics {
                 "Log lines that found no room.",
                 gauges.log_lines_dropped,
             ),
-            ("mozaiks_ready", "gauge", "1 while ready.", u64::from(gauges.ready)),
-            ("mozaiks_uptime_seconds", "gauge", "Since the start.", gauges.uptime_seconds),
+            (
+                "mozaiks_ready",
+                "gauge",
+                "1 while ready.",
+                u64::from(gauges.ready),
+            ),
+            (
+                "mozaiks_uptime_seconds",
+                "gauge",
+                "Since the start.",
+                gauges.uptime_seconds,
+            ),
             (
                 "mozaiks_connections_open",
                 "gauge",
@@ -282,7 +315,11 @@ impl Histogram {
             labels.push(("le", &bound));
             text.sample("_bucket", &labels, cumulative);
         }
-        text.sample("_sum", labels, self.sum_us.load(Ordering::Relaxed) as f64 / 1e6);
+        text.sample(
+            "_sum",
+            labels,
+            self.sum_us.load(Ordering::Relaxed) as f64 / 1e6,
+        );
         text.sample("_count", labels, cumulative);
     }
 }
@@ -339,7 +376,10 @@ mod tests {
             r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",le="+Inf"} 4"#,
             r#"mozaiks_plugin_call_duration_seconds_count{plugin="notes"} 4"#,
         ] {
-            assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
+            assert!(
+                text.lines().any(|have| have == line),
+                "{line} is missing in\n{text}"
+            );
         }
     }
 

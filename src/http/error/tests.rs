@@ -98,5 +98,8 @@ fn a_refusal_is_a_whole_answer() {
     assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
     let body: Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["error_code"], "HEADERS_TOO_LARGE");
-    assert!(head.contains(&format!("x-request-id: {}", body["request_id"].as_str().unwrap())));
+    assert!(head.contains(&format!(
+        "x-request-id: {}",
+        body["request_id"].as_str().unwrap()
+    )));
 }
