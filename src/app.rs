@@ -88,14 +88,16 @@ impl App {
     /// What is measured at the moment of asking.
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
+        let tokens = self.verifier.cache_stats();
         Gauges {
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
+            token_cache_hits: tokens.hits,
+            token_cache_misses: tokens.misses,
             log_lines_dropped: self.access.dropped_lines(),
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),
-            ..Gauges::default()
         }
     }
 }

@@ -21,3 +21,41 @@ impl PythonRuntime {
         unimplemented!()
     }
 }
+
+impl crate::plugins::PluginRuntime for PythonRuntime {
+    fn load(
+        &self,
+        _source: crate::plugins::PluginSource,
+    ) -> tokio::sync::oneshot::Receiver<
+        Result<crate::plugins::LoadedPlugin, crate::plugins::LoadError>,
+    > {
+        unimplemented!()
+    }
+    fn unload(&self, _generation: crate::plugins::runtime::Generation) {
+        unimplemented!()
+    }
+    fn submit(
+        &self,
+        _call: crate::plugins::PluginCall,
+    ) -> Result<
+        tokio::sync::oneshot::Receiver<crate::plugins::CallResult>,
+        crate::plugins::SubmitError,
+    > {
+        unimplemented!()
+    }
+    fn cancel(&self, _call: crate::plugins::runtime::CallId) {
+        unimplemented!()
+    }
+    fn invoke(
+        &self,
+        _call: crate::plugins::runtime::HandlerCall,
+    ) -> Result<
+        tokio::sync::oneshot::Receiver<crate::plugins::CallResult>,
+        crate::plugins::SubmitError,
+    > {
+        unimplemented!()
+    }
+    fn status(&self) -> crate::plugins::runtime::RuntimeStatus {
+        unimplemented!()
+    }
+}

@@ -144,8 +144,9 @@ async fn call_and_tell(
                 action, traceback, ..
             }) = error
             {
-                tracing::error!(
+                tracing::event!(
                     target: "plugin",
+                    tracing::Level::ERROR,
                     plugin.name = &*plugin.name,
                     request.id = &*request_id,
                     user.id = &*principal.user_id,
