@@ -81,6 +81,14 @@ pub fn load_or_create(data_dir: &Path) -> Result<KeySource, DevSecretError> {
     })
 }
 
+/// Whether there is a secret that can be used; makes none.
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn exists(data_dir: &Path) -> Result<bool, DevSecretError> {
+    read(&data_dir.join(FILE_NAME)).map(|secret| secret.is_some())
+}
+
 /// Reads the secret; `None` where there is no file.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DevSecretError> {
     let io = |error| DevSecretError::Io {

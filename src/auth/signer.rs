@@ -1,12 +1,18 @@
 //! Signs tokens with the configured shared secret: for `mozaiks token` and the line that development
 //! mode prints.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
 use crate::config::{AuthConfig, KeySource};
+
+/// Life of the token in the line that development mode prints.
+const DEV_TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
 
 /// What a token is to say.
 #[derive(Debug, Clone)]
@@ -106,4 +112,33 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
     let key = EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&Header::new(algorithm), &claims, &key)
         .map_err(|error| SignError::Failed(error.to_string()))
+}
+
+/// A command line that calls the plugin `hello` with a token of its own, for development mode.
+///
+/// # Errors
+/// See [`SignError`]; with public keys there is nothing to sign with.
+pub fn dev_curl_line(config: &AuthConfig, address: SocketAddr) -> Result<String, SignError> {
+    let roles = ["admin".to_owned()];
+    let token = sign(
+        config,
+        &TokenRequest {
+            user_id: "dev",
+            username: Some("dev"),
+            roles: &roles,
+            app_id: (config.app_id == "*").then_some("default"),
+            ttl: DEV_TOKEN_TTL,
+        },
+    )?;
+    // A socket on all addresses is reached at this machine's own.
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(format!(
+        "curl -s -X POST http://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
+         -H 'Content-Type: application/json' -d '{{\"action\": \"greet\"}}'",
+        SocketAddr::new(host, address.port())
+    ))
 }
