@@ -58,7 +58,8 @@ impl Clocks {
     }
 
     pub(super) fn pinged(&mut self, now: Instant) {
-        self.pong = Some(now + self.pong_timeout);
+        // A second ping does not excuse the first.
+        self.pong.get_or_insert(now + self.pong_timeout);
         self.ping = now + self.heartbeat_interval;
     }
 
@@ -111,6 +112,9 @@ mod tests {
         clocks.pinged(after(25));
         assert_eq!(clocks.next(None), after(35));
         assert_eq!(clocks.due(after(35)), Some(Due::Pong));
+        clocks.pinged(after(26));
+        assert_eq!(clocks.next(None), after(35), "a second ping excuses nothing");
+        clocks.pinged(after(25));
         clocks.pong();
         assert_eq!(clocks.next(None), after(50));
         clocks.expire_at(after(40));
