@@ -14,10 +14,16 @@ mod operations;
 pub mod origin;
 mod plugins;
 mod request_id;
+mod stream;
+mod ticket;
+mod ws;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
@@ -27,6 +33,7 @@ pub use body::{GatewayBody, read_body};
 pub use error::{ApiError, refusal_answer};
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
+pub use ws::SocketUpgrade;
 
 use crate::app::{App, AppState};
 use exchange::Exchange;
@@ -36,6 +43,10 @@ fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/plugins", get(plugins::list_plugins))
         .route("/api/plugins/{name}", get(plugins::get_plugin))
+        .route("/api/stream", get(stream::get_stream))
+        .route("/api/ws/ticket", post(ticket::create_ticket))
+        .route("/ws", get(ws::get_socket))
+        .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
         .route("/health", get(operations::get_health))
         .route("/ready", get(operations::get_ready))
         .route("/metrics", get(operations::get_metrics))

@@ -32,7 +32,13 @@ pub struct AuthFailure {
 /// Checks tokens that arrive on a connection.
 pub trait Authenticator: Send + Sync + 'static {
     /// Verifies a token. May take as long as fetching keys takes.
-    fn authenticate(&self, token: String) -> BoxFuture<'static, Result<Identity, AuthFailure>>;
+    fn authenticate(
+        &self,
+        token: String,
+    ) -> BoxFuture<'static, Result<Arc<Principal>, AuthFailure>>;
+
+    /// A verified user with the moment at which its token ends.
+    fn identity_of(&self, principal: &Arc<Principal>) -> Identity;
 }
 
 /// Who sent a message.
@@ -103,6 +109,11 @@ impl Realtime {
             authenticator,
             router,
         })
+    }
+
+    /// A verified user with the moment at which its token ends.
+    pub fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
+        self.authenticator.identity_of(principal)
     }
 
     /// A place for a socket without credentials; `None` where too many are open.

@@ -40,6 +40,7 @@ use super::{
     reader::{FrameReader, Incoming, ReadError},
     services::{AuthFailure, Identity, Realtime, Routed, Sender, UnauthenticatedSlot},
 };
+use crate::auth::Principal;
 
 /// Taken from the socket at once, on the stack.
 const READ_BYTES: usize = 4 * 1024;
@@ -135,7 +136,7 @@ enum Stage {
     Closed,
 }
 
-type Verification = BoxFuture<'static, Result<Identity, AuthFailure>>;
+type Verification = BoxFuture<'static, Result<Arc<Principal>, AuthFailure>>;
 
 /// What the socket will be once it has said who it is.
 struct Wanted {
@@ -401,7 +402,8 @@ impl Session {
         }
     }
 
-    fn verified(&mut self, result: Result<Identity, AuthFailure>) {
+    fn verified(&mut self, result: Result<Arc<Principal>, AuthFailure>) {
+        let result = result.map(|principal| self.realtime.identity_of(&principal));
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
         match (stage, result) {
             (Stage::Verifying(wanted, _), Ok(identity)) => self.open(wanted, identity),

@@ -12,19 +12,20 @@ use super::{
 };
 use crate::{auth::Principal, config::RealtimeConfig};
 
+fn principal(app_id: &str, user_id: &str, good_for_ms: u64) -> Arc<Principal> {
+    Arc::new(Principal {
+        app_id: app_id.into(),
+        user_id: user_id.into(),
+        username: None,
+        roles: Vec::new(),
+        is_superadmin: user_id == "root",
+        expires_at_unix: good_for_ms,
+    })
+}
+
 /// A verified user whose token is good for an hour.
 pub(super) fn identity(app_id: &str, user_id: &str) -> Identity {
-    Identity {
-        principal: Arc::new(Principal {
-            app_id: app_id.into(),
-            user_id: user_id.into(),
-            username: None,
-            roles: Vec::new(),
-            is_superadmin: user_id == "root",
-            expires_at_unix: 0,
-        }),
-        valid_until: Instant::now() + Duration::from_secs(3600),
-    }
+    PlainTokens.identity_of(&principal(app_id, user_id, 3_600_000))
 }
 
 /// Remembers what it was told.
@@ -45,7 +46,10 @@ impl PresenceSink for Presence {
 pub(super) struct PlainTokens;
 
 impl Authenticator for PlainTokens {
-    fn authenticate(&self, token: String) -> BoxFuture<'static, Result<Identity, AuthFailure>> {
+    fn authenticate(
+        &self,
+        token: String,
+    ) -> BoxFuture<'static, Result<Arc<Principal>, AuthFailure>> {
         Box::pin(async move {
             let mut parts = token.split('/');
             let (Some(app), Some(user)) = (parts.next(), parts.next()) else {
@@ -54,13 +58,18 @@ impl Authenticator for PlainTokens {
                     close: CloseCode::Unauthorized,
                 });
             };
-            let mut identity = identity(app, user);
-            if let Some(millis) = parts.next() {
-                identity.valid_until =
-                    Instant::now() + Duration::from_millis(millis.parse().unwrap());
-            }
-            Ok(identity)
+            let good_for_ms = parts.next().map_or(3_600_000, |ms| ms.parse().unwrap());
+            Ok(principal(app, user, good_for_ms))
         })
+    }
+
+    fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
+        // Stands for milliseconds from now here.
+        let good_for = Duration::from_millis(principal.expires_at_unix);
+        Identity {
+            principal: Arc::clone(principal),
+            valid_until: Instant::now() + good_for,
+        }
     }
 }
 
