@@ -40,6 +40,7 @@ pub struct Builder {
     files: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     dev: bool,
+    listen: SocketAddr,
 }
 
 impl TestApp {
@@ -50,6 +51,7 @@ impl TestApp {
             files: Vec::new(),
             environment: Vec::new(),
             dev: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
 
@@ -161,7 +163,8 @@ impl TestApp {
 impl Builder {
     /// Copies fixture plugins into the plugins directory.
     pub fn plugins(mut self, names: &[&str]) -> Self {
-        self.plugins.extend(names.iter().map(|&name| name.to_owned()));
+        self.plugins
+            .extend(names.iter().map(|&name| name.to_owned()));
         self
     }
 
@@ -169,7 +172,8 @@ impl Builder {
     pub fn plugin(mut self, name: &str, logic: &str) -> Self {
         self.files
             .push((format!("{name}/logic.py"), logic.to_owned()));
-        self.files.push((format!("{name}/__init__.py"), String::new()));
+        self.files
+            .push((format!("{name}/__init__.py"), String::new()));
         self
     }
 
@@ -188,6 +192,12 @@ impl Builder {
     /// Development mode.
     pub fn dev(mut self) -> Self {
         self.dev = true;
+        self
+    }
+
+    /// A certain address instead of a free port.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
         self
     }
 
@@ -230,7 +240,7 @@ impl Builder {
             }
         }
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", &self.listen.to_string()])
             .arg("--plugins")
             .arg(plugins_dir.path())
             .arg("--data-dir")
