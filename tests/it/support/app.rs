@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -308,9 +307,4 @@ pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, future)
         .await
         .unwrap_or_else(|_| panic!("nothing happened within {limit:?}"))
-}
-
-/// Reads a JSON log line.
-pub fn log_json(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
 }
