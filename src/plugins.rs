@@ -3,14 +3,15 @@
 //! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
 //! may ask of the gateway.
 
+pub mod body;
+pub mod discovery;
 pub mod dispatch;
 pub mod host;
-pub mod observer;
+pub mod manifest;
 pub mod registry;
 pub mod runtime;
 
 pub use host::{Caller, HostError, HostServices};
-pub use observer::{CallObserver, FinishedCall};
 pub use runtime::{
     CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
     PluginSource, SubmitError,

@@ -384,11 +384,6 @@ impl ApiError {
         response
     }
 
-    /// The `error_code` of a call that failed, for those who are told about it.
-    pub(super) fn code_of_call(error: &DispatchError) -> &'static str {
-        Self::from(error.clone()).status_and_code().1
-    }
-
     /// The error for a handler's rejection by axum itself, by its status.
     pub(super) fn of_foreign_status(status: StatusCode) -> Self {
         match status {

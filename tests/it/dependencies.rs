@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// A crate, and the places below `src/` that may use it.
 const CRATES: &[(&str, &[&str])] = &[
-    ("axum", &["http.rs", "http/", "server.rs", "server/", "app.rs"]),
+    (
+        "axum",
+        &["http.rs", "http/", "server.rs", "server/", "app.rs"],
+    ),
     ("hyper", &["http.rs", "http/", "server.rs", "server/"]),
     ("hyper_util", &["server.rs", "server/"]),
     ("pyo3", &["python.rs", "python/"]),
@@ -17,14 +20,26 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// A part, and the parts it must not use.
 const PARTS: &[(&str, &[&str])] = &[
-    ("config", &["app", "auth", "cli", "http", "plugins", "python", "server"]),
-    ("telemetry", &["app", "auth", "cli", "http", "plugins", "python", "server"]),
-    ("auth", &["app", "cli", "http", "plugins", "python", "server"]),
+    (
+        "config",
+        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+    ),
+    (
+        "telemetry",
+        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+    ),
+    (
+        "auth",
+        &["app", "cli", "http", "plugins", "python", "server"],
+    ),
     ("plugins", &["app", "cli", "http", "python", "server"]),
     ("python", &["app", "cli", "http", "server"]),
     ("http", &["cli", "python", "server"]),
     ("server", &["app", "auth", "cli", "plugins", "python"]),
-    ("store", &["app", "auth", "cli", "http", "plugins", "python", "server"]),
+    (
+        "store",
+        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+    ),
     ("events", &["app", "cli", "http", "python", "server"]),
     ("realtime", &["app", "cli", "http", "python", "server"]),
     ("notifications", &["app", "cli", "http", "python", "server"]),
@@ -64,12 +79,16 @@ fn parts_know_only_the_parts_below_them() {
 #[test]
 fn the_rules_notice_what_they_forbid() {
     assert!(mentions_crate("use axum::Router;", "axum"));
-    assert!(mentions_crate("    let body = axum::body::Body::empty();", "axum"));
+    assert!(mentions_crate(
+        "    let body = axum::body::Body::empty();",
+        "axum"
+    ));
     assert!(!mentions_crate("//! no axum::Router here", "axum"));
     assert!(!mentions_crate("use hyper_util::rt;", "hyper"));
     assert!(!is_in("auth/keys.rs", "http/"));
     assert!(is_in("notifications/repository.rs", "*/repository.rs"));
-    let grouped = "use crate::{\n    app::App,\n    auth::{Principal, http},\n};\nlet x = crate::store::y();";
+    let grouped =
+        "use crate::{\n    app::App,\n    auth::{Principal, http},\n};\nlet x = crate::store::y();";
     assert_eq!(crate_paths(grouped), ["app", "auth", "store"]);
 }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -40,6 +39,7 @@ pub struct Builder {
     files: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     dev: bool,
+    listen: SocketAddr,
 }
 
 impl TestApp {
@@ -50,6 +50,7 @@ impl TestApp {
             files: Vec::new(),
             environment: Vec::new(),
             dev: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
 
@@ -161,7 +162,8 @@ impl TestApp {
 impl Builder {
     /// Copies fixture plugins into the plugins directory.
     pub fn plugins(mut self, names: &[&str]) -> Self {
-        self.plugins.extend(names.iter().map(|&name| name.to_owned()));
+        self.plugins
+            .extend(names.iter().map(|&name| name.to_owned()));
         self
     }
 
@@ -169,7 +171,8 @@ impl Builder {
     pub fn plugin(mut self, name: &str, logic: &str) -> Self {
         self.files
             .push((format!("{name}/logic.py"), logic.to_owned()));
-        self.files.push((format!("{name}/__init__.py"), String::new()));
+        self.files
+            .push((format!("{name}/__init__.py"), String::new()));
         self
     }
 
@@ -188,6 +191,12 @@ impl Builder {
     /// Development mode.
     pub fn dev(mut self) -> Self {
         self.dev = true;
+        self
+    }
+
+    /// A certain address instead of a free port.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
         self
     }
 
@@ -230,7 +239,7 @@ impl Builder {
             }
         }
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", &self.listen.to_string()])
             .arg("--plugins")
             .arg(plugins_dir.path())
             .arg("--data-dir")
@@ -298,9 +307,4 @@ pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, future)
         .await
         .unwrap_or_else(|_| panic!("nothing happened within {limit:?}"))
-}
-
-/// Reads a JSON log line.
-pub fn log_json(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
 }

@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A connection to the gateway.
 pub struct RawConnection {
     stream: TcpStream,
+    /// Bytes after the last answer.
+    surplus: Vec<u8>,
 }
 
 /// One answer of a [`RawConnection`].
@@ -29,7 +31,10 @@ impl RawConnection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = within(LIMIT, TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream }
+        Self {
+            stream,
+            surplus: Vec::new(),
+        }
     }
 
     /// Sends bytes; whether they could be sent.
@@ -41,7 +46,7 @@ impl RawConnection {
 
     /// Reads one answer with a `content-length`.
     pub async fn answer(&mut self) -> RawAnswer {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.surplus);
         let head_bytes = loop {
             if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
@@ -67,9 +72,10 @@ impl RawConnection {
                 "the connection ended in a body after: {head}"
             );
         }
+        self.surplus = bytes.split_off(head_bytes + length);
         RawAnswer {
             status: head[9..12].parse().unwrap(),
-            body: String::from_utf8(bytes[head_bytes..head_bytes + length].to_vec()).unwrap(),
+            body: String::from_utf8(bytes[head_bytes..].to_vec()).unwrap(),
             head,
         }
     }
