@@ -4,6 +4,7 @@
 //! drain, end.
 
 mod host;
+mod host_realtime;
 mod recorder;
 mod run;
 
@@ -23,6 +24,7 @@ use crate::{
     config::ServerConfig,
     http::origin::OriginAllowList,
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
+    realtime::Realtime,
     telemetry::{
         access::AccessLog,
         metrics::{Gauges, Metrics},
@@ -45,6 +47,8 @@ pub struct App {
     pub runtime: Arc<dyn PluginRuntime>,
     /// Which origins of browsers are let in.
     pub origins: OriginAllowList,
+    /// Live connections.
+    pub realtime: Arc<Realtime>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -88,12 +92,22 @@ impl App {
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
         let tokens = self.verifier.cache_stats();
+        let realtime = self.realtime.hub.stats();
         Gauges {
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
+            sockets_open: realtime.connections as u64,
+            socket_queued_bytes: realtime.queued_bytes as u64,
+            socket_history_bytes: realtime.history_bytes as u64,
+            socket_messages_sent: realtime.messages_sent,
+            sockets_closed: realtime
+                .closed
+                .into_iter()
+                .map(|(code, count)| (code.number(), count))
+                .collect(),
             log_lines_dropped: self.access.dropped_lines(),
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),

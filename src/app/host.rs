@@ -1,10 +1,14 @@
 //! What plugin code may ask of the gateway, joined from the parts that can answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::host_realtime::{MessageHandlers, RealtimeOperations};
 use crate::plugins::{
     Caller, HostError, HostServices,
     host::{HandlerId, Registration, RegistrationId},
@@ -12,9 +16,21 @@ use crate::plugins::{
 };
 
 /// Answers plugin code. An operation that no part offers is `NOT_FOUND`.
-#[derive(Debug, Default)]
 pub struct Host {
     next_registration: AtomicU64,
+    realtime: Arc<RealtimeOperations>,
+    messages: Arc<MessageHandlers>,
+}
+
+impl Host {
+    /// Joins the parts that answer.
+    pub fn new(realtime: RealtimeOperations, messages: Arc<MessageHandlers>) -> Self {
+        Self {
+            next_registration: AtomicU64::new(0),
+            realtime: Arc::new(realtime),
+            messages,
+        }
+    }
 }
 
 fn unknown(operation: &str) -> HostError {
@@ -28,21 +44,29 @@ fn unknown(operation: &str) -> HostError {
 impl HostServices for Host {
     fn request(
         &self,
-        _caller: Caller,
+        caller: Caller,
         operation: &str,
-        _payload: Bytes,
+        payload: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, HostError>> {
-        let error = unknown(operation);
-        Box::pin(async move { Err(error) })
+        let operation = operation.to_owned();
+        let realtime = Arc::clone(&self.realtime);
+        Box::pin(async move {
+            match realtime.request(&caller, &operation, &payload).await {
+                Some(answer) => answer,
+                None => Err(unknown(&operation)),
+            }
+        })
     }
 
     fn query(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         operation: &str,
-        _payload: &[u8],
+        payload: &[u8],
     ) -> Result<Bytes, HostError> {
-        Err(unknown(operation))
+        self.realtime
+            .query(caller, operation, payload)
+            .unwrap_or_else(|| Err(unknown(operation)))
     }
 
     fn publish(&self, _caller: &Caller, _event: &str, _data: Bytes) -> Result<(), HostError> {
@@ -51,17 +75,27 @@ impl HostServices for Host {
 
     fn register(
         &self,
-        _caller: &Caller,
-        _registration: Registration,
-        _handler: HandlerId,
+        caller: &Caller,
+        registration: Registration,
+        handler: HandlerId,
     ) -> Result<RegistrationId, HostError> {
-        // Nothing sends events or messages, so a registration is kept by its id alone.
-        Ok(RegistrationId(
-            self.next_registration.fetch_add(1, Ordering::Relaxed),
-        ))
+        let id = RegistrationId(self.next_registration.fetch_add(1, Ordering::Relaxed));
+        match registration {
+            Registration::WebSocketMessage { message_type } => {
+                self.messages
+                    .register(id, caller, &message_type, handler)?;
+            }
+            // Nothing sends events yet, so a subscription is kept by its id alone.
+            Registration::Event { .. } => {}
+        }
+        Ok(id)
     }
 
-    fn unregister(&self, _id: RegistrationId) {}
+    fn unregister(&self, id: RegistrationId) {
+        self.messages.unregister(id);
+    }
 
-    fn forget_generation(&self, _generation: Generation) {}
+    fn forget_generation(&self, generation: Generation) {
+        self.messages.forget_generation(generation);
+    }
 }

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{App, Host, Phase, recorder::Recorder};
+use super::{
+    App, Host, Phase,
+    host_realtime::{MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens},
+    recorder::Recorder,
+};
 use crate::{
     auth::TokenVerifier,
     config::Config,
@@ -20,12 +24,15 @@ use crate::{
         registry::Registry,
     },
     python::PythonRuntime,
+    realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
     telemetry::{Telemetry, metrics::Metrics},
 };
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
+/// How often users who cannot come back to anything are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -43,14 +50,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
 
-    let host: Arc<dyn HostServices> = Arc::new(Host::default());
+    let mut realtime_config = config.realtime;
+    realtime_config.query_tokens |= config.dev;
+    let realtime_config = Arc::new(realtime_config);
+    let hub = Hub::new(Arc::clone(&realtime_config), Arc::new(NoPresence));
+    let messages = Arc::new(MessageHandlers::default());
+    let pushes = RealtimeOperations::new(
+        Arc::clone(&hub),
+        &config.auth.app_id,
+        realtime_config.max_push_bytes,
+    );
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(pushes, Arc::clone(&messages)));
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
     let metrics = Arc::new(Metrics::default());
     let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
         metrics: Arc::clone(&metrics),
     })];
+    let realtime = Realtime::new(
+        hub,
+        realtime_config,
+        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
+    );
     let app = Arc::new(App {
+        realtime,
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
         server: config.server,
@@ -63,6 +87,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         started: Instant::now(),
         phase: AtomicU8::new(Phase::Starting as u8),
     });
+    let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins.
@@ -87,6 +112,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             EXIT_AT_ONCE
         }
     };
+    sweeping.abort();
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
@@ -103,6 +129,7 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
 async fn drain(app: &App, serving: RunningServer) {
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
+    app.realtime.hub.shut_down();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.
@@ -118,5 +145,14 @@ async fn drain(app: &App, serving: RunningServer) {
             calls = app.dispatcher.in_flight(),
             "the time for draining is up"
         );
+    }
+}
+
+/// Forgets users who have been away for long, for as long as the gateway runs.
+async fn sweep(realtime: Arc<Realtime>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        realtime.hub.sweep();
     }
 }

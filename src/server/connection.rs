@@ -60,14 +60,14 @@ pub(super) async fn serve(
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
     );
-    let upgrade = Mutex::new(None);
+    let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
         clock.request_started(request.version() == Version::HTTP_2);
         let answering = Answering {
             clock: Arc::clone(&clock),
         };
         let shared = Arc::clone(&shared);
-        let upgrade = &upgrade;
+        let upgrade = Arc::clone(&upgrade);
         async move {
             let mut response = shared.gateway.answer(request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
