@@ -11,12 +11,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from mozaiks import _json
+from mozaiks.errors import HostError
 
 Callback = Callable[..., Any]
 
 
 class Host(Protocol):
     """What plugin code may ask of the gateway."""
+
+    @property
+    def serves_database(self) -> bool:
+        """Whether `db.command` works; else the database is reached directly, at `db.uri`."""
 
     def request(self, operation: str, payload: bytes) -> Awaitable[bytes]:
         """Does something that takes time."""
@@ -66,9 +71,13 @@ def find() -> Host | None:
     if _installed is not None:
         return _installed
     if not _looked_for_native:
-        from mozaiks import _native_host
-
-        _native = _native_host.connect()
+        try:
+            from mozaiks._native_host import NativeHost
+        except ModuleNotFoundError as error:
+            if error.name != "_mozaiks_native":
+                raise
+        else:
+            _native = NativeHost()
         _looked_for_native = True
     return _native
 
@@ -104,7 +113,26 @@ async def request(operation: str, payload: Any = None) -> Any:
     Raises:
         HostError: If the gateway did not do it.
     """
-    return _json.loads(await get().request(operation, _arguments(payload)))
+    return await request_encoded(operation, _arguments(payload))
+
+
+async def request_encoded(operation: str, payload: bytes) -> Any:
+    """As `request`, with arguments that are JSON already.
+
+    Args:
+        operation: Its name.
+        payload: Its arguments.
+
+    Returns:
+        The answer.
+
+    Raises:
+        HostError: If the gateway did not do it.
+    """
+    try:
+        return _json.loads(await get().request(operation, payload))
+    except HostError as error:
+        raise _readable(error) from None
 
 
 def query(operation: str, payload: Any = None) -> Any:
@@ -120,7 +148,17 @@ def query(operation: str, payload: Any = None) -> Any:
     Raises:
         HostError: If the gateway does not know.
     """
-    return _json.loads(get().query(operation, _arguments(payload)))
+    try:
+        return _json.loads(get().query(operation, _arguments(payload)))
+    except HostError as error:
+        raise _readable(error) from None
+
+
+def _readable(error: HostError) -> HostError:
+    """Decodes the details of an operation that speaks JSON."""
+    if isinstance(error.details, (bytes, bytearray)):
+        error.details = _json.loads(bytes(error.details))
+    return error
 
 
 def _arguments(payload: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, overload
 
@@ -26,7 +27,8 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self._registrations: dict[tuple[str, Callable[..., Any]], list[int]] = {}
+        # Weak, so that functions of a plugin that was unloaded do not stay.
+        self._registrations: dict[tuple[str, Any], list[int]] = {}
 
     def publish(self, event: str, data: Any = None) -> None:
         """Publishes an event and returns at once.
@@ -40,7 +42,9 @@ class EventBus:
             HostError: If the name is not one or the data is too large.
         """
         host = _host.get()
-        host.publish(event, _json.dumps_object("the data of an event", {} if data is None else data))
+        host.publish(
+            event, _json.dumps_object("the data of an event", {} if data is None else data)
+        )
 
     @overload
     def subscribe(self, event: str, callback: F) -> F: ...
@@ -71,7 +75,8 @@ class EventBus:
         if not callable(callback):
             raise TypeError("an event's callback must be a function")
         registration = _host.get().register_event(event, callback)
-        self._registrations.setdefault((event, callback), []).append(registration)
+        key = (event, _weak(callback, lambda ref: self._registrations.pop((event, ref), None)))
+        self._registrations.setdefault(key, []).append(registration)
         return callback
 
     def unsubscribe(self, event: str, callback: Callable[..., Any]) -> bool:
@@ -84,12 +89,13 @@ class EventBus:
         Returns:
             Whether there was one.
         """
-        registrations = self._registrations.get((event, callback))
+        key = (event, _weak(callback))
+        registrations = self._registrations.get(key)
         if not registrations:
             return False
         registration = registrations.pop()
         if not registrations:
-            del self._registrations[(event, callback)]
+            del self._registrations[key]
         _host.get().unregister(registration)
         return True
 
@@ -103,7 +109,9 @@ class EventBus:
         Returns:
             The events with `timestamp` (ISO 8601) and `data`.
         """
-        entries: list[HistoryEntry] = _host.query("events.history", {"event": event, "limit": limit})
+        entries: list[HistoryEntry] = _host.query(
+            "events.history", {"event": event, "limit": limit}
+        )
         return entries
 
     def get_stats(self) -> dict[str, Any]:
@@ -114,6 +122,16 @@ class EventBus:
         """
         stats: dict[str, Any] = _host.query("events.stats")
         return stats
+
+
+def _weak(callback: Callable[..., Any], when_gone: Callable[[Any], Any] | None = None) -> Any:
+    """A weak reference to a function or method; what allows none is taken as it is."""
+    try:
+        if hasattr(callback, "__self__"):
+            return weakref.WeakMethod(callback, when_gone)
+        return weakref.ref(callback, when_gone)
+    except TypeError:
+        return callback
 
 
 event_bus = EventBus()

@@ -45,7 +45,7 @@ class SettingsManager:
             raise TypeError("settings must be a dict")
         # Encoded here once: entries that are None are values, not missing arguments.
         payload = _json.dumps({"user_id": user_id, "plugin": plugin_name, "settings": settings})
-        await _host.get().request("settings.save", payload)
+        await _host.request_encoded("settings.save", payload)
         return True
 
     async def get_user_settings(self, user_id: str) -> dict[str, dict[str, Any]]:
