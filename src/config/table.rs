@@ -1,8 +1,11 @@
 //! The one table of configuration keys. Loading, checking, flags, `mozaiks config` and the table in
 //! the documentation are made from it; a new key is a new row here.
 
+mod realtime;
+
 use std::time::Duration;
 
+use self::realtime::REALTIME;
 use crate::config::{
     keys::{Field, Key, key},
     value,
@@ -23,7 +26,22 @@ const fn secs(seconds: u64) -> Duration {
 const MIN_SECRET_BYTES: usize = 32;
 
 /// Every key there is, in the order of the documentation.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &join::<_, _, { GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
+
+const fn join<const A: usize, const B: usize, const ALL: usize>(
+    first: [Key; A],
+    second: [Key; B],
+) -> [Key; ALL] {
+    let mut all = [first[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < A { first[at] } else { second[at - A] };
+        at += 1;
+    }
+    all
+}
+
+const GENERAL: [Key; 39] = [
     key(
         "dev",
         "MOZAIKS_DEV",

@@ -12,4 +12,5 @@ mod errors;
 mod execute;
 mod operations;
 mod origins;
+mod realtime;
 mod support;
