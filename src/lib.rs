@@ -11,5 +11,6 @@ pub mod http;
 pub mod plugins;
 pub mod python;
 pub mod server;
+pub mod settings;
 pub mod store;
 pub mod telemetry;
