@@ -10,6 +10,7 @@ pub mod events;
 pub mod http;
 pub mod plugins;
 pub mod python;
+pub mod realtime;
 pub mod server;
 pub mod settings;
 pub mod store;

@@ -2,6 +2,7 @@
 
 mod database;
 mod events;
+mod realtime;
 mod settings;
 
 use std::sync::{
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 
 pub use database::DatabasePart;
 pub use events::{EventsPart, RuntimeSlot};
+pub use realtime::RealtimePart;
 pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
 
 use crate::plugins::{
@@ -97,8 +99,7 @@ impl Host {
     }
 
     fn all_parts(&self) -> impl Iterator<Item = &dyn HostPart> {
-        std::iter::once::<&dyn HostPart>(&self.events)
-            .chain(self.parts.iter().map(|part| &**part))
+        std::iter::once::<&dyn HostPart>(&self.events).chain(self.parts.iter().map(|part| &**part))
     }
 }
 
@@ -212,7 +213,8 @@ impl Apps {
 /// # Errors
 /// `VALIDATION_ERROR` with what is wrong.
 pub fn read_json<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {
-    serde_json::from_slice(payload).map_err(|error| host_error("VALIDATION_ERROR", error.to_string()))
+    serde_json::from_slice(payload)
+        .map_err(|error| host_error("VALIDATION_ERROR", error.to_string()))
 }
 
 /// Writes an answer of JSON.

@@ -3,16 +3,28 @@
 use std::{
     io::Write as _,
     process::exit,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, OnceLock, atomic::AtomicU8},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
-use super::{App, Host, Phase, recorder::Recorder};
+use super::{
+    App, Host, Phase,
+    announcer::Announcer,
+    host::{
+        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
+        SettingsPart,
+    },
+    host_realtime::{
+        MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens,
+    },
+    recorder::Recorder,
+};
 use crate::{
     auth::TokenVerifier,
-    config::Config,
+    config::{Config, DatabaseConfig},
+    events::EventBus,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
@@ -20,12 +32,19 @@ use crate::{
         registry::Registry,
     },
     python::PythonRuntime,
+    realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
+    settings::{self, SettingsManager},
+    store::{Store, StoreConfig},
     telemetry::{Telemetry, metrics::Metrics},
 };
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
+/// How often users who cannot come back to anything are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How long subscribers may take for what was published before.
+const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -43,19 +62,67 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
 
-    let host: Arc<dyn HostServices> = Arc::new(Host::default());
+    let mut realtime_config = config.realtime;
+    realtime_config.query_tokens |= config.dev;
+    let realtime_config = Arc::new(realtime_config);
+    let hub = Hub::new(Arc::clone(&realtime_config), Arc::new(NoPresence));
+    let messages = Arc::new(MessageHandlers::default());
+    let pushes = RealtimeOperations::new(
+        Arc::clone(&hub),
+        &config.auth.app_id,
+        realtime_config.max_push_bytes,
+    );
+    let apps = Apps::new(&config.auth.app_id);
+    let events = EventBus::new(config.events);
+    let runtime_slot = RuntimeSlot::default();
+    let registry_slot = Arc::new(OnceLock::new());
+    let mut parts: Vec<Box<dyn HostPart>> =
+        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+    let store = open_store(&config.database, &apps).await?;
+    let settings = store.as_ref().map(|store| {
+        let schemas = Arc::new(ManifestSchemas(Arc::clone(&registry_slot)));
+        SettingsManager::new(Arc::clone(store), schemas, Arc::clone(&events))
+    });
+    if let (Some(store), Some(settings)) = (&store, &settings) {
+        parts.push(Box::new(DatabasePart::new(Arc::clone(store), apps.clone())));
+        parts.push(Box::new(SettingsPart::new(
+            Arc::clone(settings),
+            apps.clone(),
+        )));
+    }
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(
+        EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
+        parts,
+    ));
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    // Both slots are filled here, once, before any plugin is loaded.
+    let _ = runtime_slot.set(Arc::downgrade(&runtime));
+    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    let _ = registry_slot.set(Arc::clone(&registry));
     let metrics = Arc::new(Metrics::default());
-    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
-        metrics: Arc::clone(&metrics),
-    })];
+    let observers: Vec<Arc<dyn CallObserver>> = vec![
+        Arc::new(Recorder {
+            metrics: Arc::clone(&metrics),
+        }),
+        Arc::new(Announcer::new(Arc::clone(&events))),
+    ];
+    let realtime = Realtime::new(
+        hub,
+        realtime_config,
+        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
+    );
     let app = Arc::new(App {
+        realtime,
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
         server: config.server,
         verifier,
-        registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
+        events,
+        store,
+        settings,
+        registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
         metrics,
@@ -63,6 +130,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         started: Instant::now(),
         phase: AtomicU8::new(Phase::Starting as u8),
     });
+    let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins.
@@ -87,9 +155,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             EXIT_AT_ONCE
         }
     };
+    sweeping.abort();
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
+}
+
+/// Connects to the configured database; one that does not answer yet is waited for later.
+async fn open_store(config: &DatabaseConfig, apps: &Apps) -> anyhow::Result<Option<Arc<Store>>> {
+    let Some(uri) = &config.uri else {
+        tracing::warn!("no database is configured");
+        return Ok(None);
+    };
+    let options = StoreConfig {
+        database: config.name.clone(),
+        database_per_app: apps.are_many(),
+        pool_size: config.pool_size,
+        server_selection_timeout: config.selection_timeout,
+        connect_timeout: config.connect_timeout,
+        command_timeout: config.command_timeout,
+        ..StoreConfig::new(uri)
+    };
+    let store = Store::open(options, vec![settings::COLLECTION])
+        .await
+        .context("the database cannot be used")?;
+    Ok(Some(store))
 }
 
 /// The one line on stdout, for whoever has started the process.
@@ -103,11 +193,16 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
 async fn drain(app: &App, serving: RunningServer) {
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
+    app.realtime.hub.shut_down();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.
         while app.dispatcher.in_flight() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let undelivered = app.events.drain(DRAIN_EVENTS).await;
+        if undelivered > 0 {
+            tracing::warn!(events = undelivered, "events were not delivered in time");
         }
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)
@@ -118,5 +213,14 @@ async fn drain(app: &App, serving: RunningServer) {
             calls = app.dispatcher.in_flight(),
             "the time for draining is up"
         );
+    }
+}
+
+/// Forgets users who have been away for long, for as long as the gateway runs.
+async fn sweep(realtime: Arc<Realtime>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        realtime.hub.sweep();
     }
 }

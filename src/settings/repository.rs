@@ -64,7 +64,11 @@ impl Repository {
             "$setOnInsert": { "created_at": DateTime::now() },
         };
         let collection = self.collection()?;
-        let once = || collection.update_one(filter(whose), update.clone()).upsert(true);
+        let once = || {
+            collection
+                .update_one(filter(whose), update.clone())
+                .upsert(true)
+        };
         match once().await.map_err(StoreError::from) {
             // Two first saves of a user met; the document exists now.
             Err(error) if error.kind == StoreErrorKind::Conflict => {

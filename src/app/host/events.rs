@@ -212,7 +212,8 @@ async fn invoke(
         id: CallId(NEXT_CALL.fetch_add(1, Ordering::Relaxed)),
         handler,
         principal: event.principal.clone(),
-        request_id: (event.request_id.clone()).unwrap_or_else(|| format!("event-{}", event.id).into()),
+        request_id: (event.request_id.clone())
+            .unwrap_or_else(|| format!("event-{}", event.id).into()),
         arguments: one_argument(&event.data),
     };
     let answer = loop {

@@ -61,7 +61,12 @@ impl HostPart for SettingsPart {
                         app_id: &app_id,
                         user_id: &of.user_id,
                     };
-                    write_json(&manager.get(whose, &of.plugin).await.map_err(to_host_error)?)
+                    write_json(
+                        &manager
+                            .get(whose, &of.plugin)
+                            .await
+                            .map_err(to_host_error)?,
+                    )
                 }
                 "settings.get_all" => {
                     let of: OfUser = read_json(&payload)?;
