@@ -73,6 +73,7 @@ codes! {
     QueryPlanKilled = 175,
     ExceededTimeLimit = 262,
     IDLUnknownField = 40415,
+    IDLFailedToParse = 40414,
     NoSuchTransaction = 251,
     OperationNotSupportedInTransaction = 263,
     ChangeStreamHistoryLost = 286,

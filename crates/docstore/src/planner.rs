@@ -44,10 +44,9 @@ impl Hint {
             Bson::String(name) => Ok(Some(Hint::Name(name.clone()))),
             Bson::Document(key) if key.is_empty() => Ok(None),
             Bson::Document(key) => match key.get("$natural") {
-                Some(direction) => Ok(Some(Hint::Natural(matches!(
-                    direction,
-                    Bson::Int32(..0) | Bson::Int64(..0)
-                ) || direction.as_f64().is_some_and(|n| n < 0.0)))),
+                Some(direction) => Ok(Some(Hint::Natural(
+                    crate::value::compare(direction, &Bson::Int32(0)) == std::cmp::Ordering::Less,
+                ))),
                 None => Ok(Some(Hint::Key(key.clone()))),
             },
             _ => bail!(FailedToParse, "Hint must be a string or an object"),

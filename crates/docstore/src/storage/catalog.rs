@@ -147,6 +147,13 @@ impl Collection {
         })
     }
 
+    /// The same collection without its validator.
+    pub fn bypassing_validation(&self) -> Result<Self> {
+        let mut options = self.options.clone();
+        options.remove("validator");
+        self.with(&self.ns, options, self.indexes.clone())
+    }
+
     /// The same collection with other options, name or indexes.
     pub(super) fn with(&self, ns: &str, options: Document, indexes: Vec<Arc<Index>>) -> Result<Self> {
         Ok(Self {

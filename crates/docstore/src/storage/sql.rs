@@ -69,14 +69,12 @@ pub struct IndexSql {
     pub forward: String,
     /// Entries before (key (1), rid (2)) and from key (3) on, backwards: key, rid, doc.
     pub backward: String,
-    /// As `forward` without documents: key, rid.
-    pub keys: String,
     /// How many entries from key (1) to below key (2).
     pub count: String,
     /// The same, but at most (3).
     pub probe: String,
-    /// Some rid other than (2) with key (1).
-    pub other: String,
+    /// Whether rid (2) has key (1).
+    pub present: String,
 }
 
 impl IndexSql {
@@ -101,14 +99,11 @@ impl IndexSql {
             backward: format!(
                 "{join} WHERE (i.k, i.r) < (?1, ?2) AND i.k >= ?3 ORDER BY i.k DESC, i.r DESC"
             ),
-            keys: format!(
-                "SELECT k, r FROM i{id} WHERE (k, r) > (?1, ?2) AND k < ?3 ORDER BY k, r"
-            ),
             count: format!("SELECT count(*) FROM i{id} WHERE k >= ?1 AND k < ?2"),
             probe: format!(
                 "SELECT count(*) FROM (SELECT 1 FROM i{id} WHERE k >= ?1 AND k < ?2 LIMIT ?3)"
             ),
-            other: format!("SELECT r FROM i{id} WHERE k = ?1 AND r <> ?2 LIMIT 1"),
+            present: format!("SELECT 1 FROM i{id} WHERE k = ?1 AND r = ?2"),
         }
     }
 }
