@@ -7,8 +7,13 @@ use crate::{error::Result, expr::Vars};
 /// How a pipeline reaches other collections of the store.
 pub trait Source {
     /// All documents of `collection` in `database` that match `filter` (which may use an index).
-    fn find(&self, database: &str, collection: &str, filter: &Document, vars: &Vars)
-    -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>>;
+    fn find(
+        &self,
+        database: &str,
+        collection: &str,
+        filter: &Document,
+        vars: &Vars,
+    ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>>;
 }
 
 /// What a pipeline ends in beside its documents.
