@@ -25,7 +25,7 @@ pub mod number;
 mod objects;
 mod operators;
 pub(crate) mod parse;
-mod ranked;
+pub(crate) mod ranked;
 mod regexes;
 mod sets;
 pub mod sort_key;
