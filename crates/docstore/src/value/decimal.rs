@@ -173,6 +173,24 @@ impl Decimal {
                 .is_some_and(|d| coefficient.is_multiple_of(d))
     }
 
+    /// Without the fraction, towards zero.
+    pub fn truncate(self) -> Self {
+        match self {
+            Self::Finite {
+                negative,
+                coefficient,
+                exponent,
+            } if exponent < 0 => Self::Finite {
+                negative,
+                coefficient: 10_u128
+                    .checked_pow(exponent.unsigned_abs())
+                    .map_or(0, |divisor| coefficient / divisor),
+                exponent: 0,
+            },
+            _ => self,
+        }
+    }
+
     /// Zero of either sign.
     pub fn is_zero(self) -> bool {
         matches!(self, Self::Finite { coefficient: 0, .. })
