@@ -37,7 +37,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-use node::{Env, Node};
+use node::{Env, Node, Scope};
 
 /// A parsed expression.
 #[derive(Debug, Clone)]
@@ -82,6 +82,18 @@ impl Expr {
         vars: &'e Vars,
     ) -> Result<Option<Cow<'e, Bson>>> {
         self.node.eval(&Env::new(root, vars))
+    }
+
+    /// Evaluates with `$$CURRENT` at a part of `$$ROOT`.
+    pub fn eval_at(&self, root: &Document, current: &Bson, vars: &Vars) -> Result<Option<Bson>> {
+        let scope = Scope {
+            name: "CURRENT",
+            value: Some(current),
+            parent: None,
+        };
+        let env = Env::new(root, vars);
+        let value = self.node.eval(&env.within(&scope))?;
+        Ok(value.map(Cow::into_owned))
     }
 
     /// Whether the expression evaluates to something MongoDB takes for true.

@@ -28,7 +28,6 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use stage::Documents;
 use stage::{Context, Stage};
 
 /// How a pipeline reaches other collections of the store.
@@ -146,7 +145,9 @@ impl Pipeline {
     /// `$collStats`, `$indexStats`, `$currentOp`, `$listLocalSessions` or `$listSessions`. The
     /// caller gives its documents as the input of [`Self::run`], or refuses it.
     pub fn special(&self) -> Option<(&str, &Bson)> {
-        self.special.as_ref().map(|(name, argument)| (name.as_str(), argument))
+        self.special
+            .as_ref()
+            .map(|(name, argument)| (name.as_str(), argument))
     }
 
     /// Whether the pipeline starts with `$documents` and so needs no collection; its input is then
@@ -177,7 +178,9 @@ impl Pipeline {
             vars,
             memory_bytes,
         };
-        self.stages.iter().fold(input, |documents, stage| stage.run(documents, context))
+        self.stages
+            .iter()
+            .fold(input, |documents, stage| stage.run(documents, context))
     }
 }
 
@@ -194,7 +197,11 @@ fn conjunction(mut filters: Vec<Document>) -> Document {
 }
 
 /// Evaluates `let` definitions against a document, over the variables that are there already.
-pub fn bind_variables(definitions: &[(String, Expr)], document: &Document, vars: &Vars) -> Result<Vars> {
+pub fn bind_variables(
+    definitions: &[(String, Expr)],
+    document: &Document,
+    vars: &Vars,
+) -> Result<Vars> {
     let mut bound = vars.clone();
     for (name, expression) in definitions {
         match expression.eval(document, vars)? {

@@ -105,12 +105,21 @@ impl<'e> Env<'e> {
             }
             "ROOT" | "CURRENT" => Ok(get_path(self.root, path)),
             "NOW" => {
-                let now = self.vars.now.ok_or_else(|| {
-                    CommandError::location(51144, "Builtin variable '$$NOW' is not available")
-                })?;
-                Ok(path.is_empty().then_some(Cow::Owned(Bson::DateTime(now))))
+                if let Some(now) = self.vars.now {
+                    return Ok(path.is_empty().then_some(Cow::Owned(Bson::DateTime(now))));
+                }
+                // Filters get all their variables in one document.
+                match self.vars.user.get("NOW") {
+                    Some(now) => Ok(get_in(now, path)),
+                    None => Err(CommandError::location(
+                        51144,
+                        "Builtin variable '$$NOW' is not available",
+                    )),
+                }
             }
             _ => match self.vars.user.get(name) {
+                // A variable that was bound to a missing field.
+                Some(Bson::Undefined) => Ok(None),
                 Some(value) => Ok(get_in(value, path)),
                 None if name == "CLUSTER_TIME" => Err(CommandError::location(
                     51144,

@@ -148,8 +148,11 @@ impl Accumulator {
             }
             Kind::Top | Kind::Bottom | Kind::TopN | Kind::BottomN => {
                 let many = matches!(kind, Kind::TopN | Kind::BottomN);
-                let known: &[&str] =
-                    if many { &["sortBy", "output", "n"] } else { &["sortBy", "output"] };
+                let known: &[&str] = if many {
+                    &["sortBy", "output", "n"]
+                } else {
+                    &["sortBy", "output"]
+                };
                 let options = named(name, argument, known)?;
                 let mut accumulator = Self::plain(field, kind, required(name, options, "output")?);
                 if many {
@@ -221,11 +224,9 @@ impl Accumulator {
             Kind::Sum | Kind::Average => State::Sum(Sum::default(), 0),
             Kind::Min | Kind::Max | Kind::First | Kind::Last => State::Single(None),
             Kind::AddToSet => State::Set(HashSet::new(), Vec::new()),
-            Kind::Push
-            | Kind::FirstN
-            | Kind::LastN
-            | Kind::MinN
-            | Kind::MaxN => State::Many(n, Vec::new()),
+            Kind::Push | Kind::FirstN | Kind::LastN | Kind::MinN | Kind::MaxN => {
+                State::Many(n, Vec::new())
+            }
             Kind::Top | Kind::Bottom | Kind::TopN | Kind::BottomN => State::Ranked(n, Vec::new()),
             Kind::MergeObjects => State::Merged(Document::new()),
             Kind::DeviationPopulation | Kind::DeviationSample => State::Spread(Spread::default()),
@@ -259,7 +260,11 @@ impl Accumulator {
                     _ => match (&kept, &value) {
                         (Some(kept), Some(value)) => {
                             let order = compare(value, kept);
-                            if self.kind == Kind::Max { order.is_gt() } else { order.is_lt() }
+                            if self.kind == Kind::Max {
+                                order.is_gt()
+                            } else {
+                                order.is_lt()
+                            }
                         }
                         _ => true,
                     },
@@ -327,7 +332,10 @@ impl Accumulator {
                 }
             }
             State::Numbers(numbers) => {
-                let number = value.as_deref().and_then(Number::from_bson).map(Number::to_f64);
+                let number = value
+                    .as_deref()
+                    .and_then(Number::from_bson)
+                    .map(Number::to_f64);
                 if let Some(number) = number.filter(|number| !number.is_nan()) {
                     budget.add(size_of::<f64>())?;
                     numbers.push(number);
@@ -371,7 +379,11 @@ impl Accumulator {
         }
         let top = matches!(self.kind, Kind::Top | Kind::TopN);
         let surplus = entries.len().saturating_sub(n);
-        let range = if top { entries.len() - surplus..entries.len() } else { 0..surplus };
+        let range = if top {
+            entries.len() - surplus..entries.len()
+        } else {
+            0..surplus
+        };
         for (key, value) in entries.drain(range) {
             budget.release(value_bytes(&value) + key.iter().map(value_bytes).sum::<usize>());
         }
@@ -402,8 +414,10 @@ impl Accumulator {
             State::Numbers(mut numbers) => match self.kind {
                 Kind::Median => percentile_of(&mut numbers, 0.5),
                 _ => {
-                    let values =
-                        self.percentiles.iter().map(|p| percentile_of(&mut numbers, *p));
+                    let values = self
+                        .percentiles
+                        .iter()
+                        .map(|p| percentile_of(&mut numbers, *p));
                     Bson::Array(values.collect())
                 }
             },
@@ -412,7 +426,7 @@ impl Accumulator {
 }
 
 /// The state of one accumulator in one group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum State {
     Sum(Sum, i64),
     Single(Option<Bson>),

@@ -19,11 +19,18 @@ use crate::{
 /// The accumulators of `output`, by default a count.
 fn output(options: &Document, code: i32) -> Result<Vec<Accumulator>> {
     match options.get("output") {
-        None => Ok(vec![Accumulator::parse("count", &Bson::Document(doc! { "$sum": 1 }))?]),
-        Some(Bson::Document(fields)) => {
-            fields.iter().map(|(field, value)| Accumulator::parse(field, value)).collect()
-        }
-        Some(_) => Err(CommandError::location(code, "The 'output' field must be an object")),
+        None => Ok(vec![Accumulator::parse(
+            "count",
+            &Bson::Document(doc! { "$sum": 1 }),
+        )?]),
+        Some(Bson::Document(fields)) => fields
+            .iter()
+            .map(|(field, value)| Accumulator::parse(field, value))
+            .collect(),
+        Some(_) => Err(CommandError::location(
+            code,
+            "The 'output' field must be an object",
+        )),
     }
 }
 
@@ -39,7 +46,9 @@ fn group_by(options: &Document, stage: &str, code: i32) -> Result<Expr> {
         Some(value) if computed => Expr::parse(value),
         _ => Err(CommandError::location(
             code,
-            format!("The {stage} 'groupBy' field must be defined as a $-prefixed path or an expression"),
+            format!(
+                "The {stage} 'groupBy' field must be defined as a $-prefixed path or an expression"
+            ),
         )),
     }
 }
@@ -47,14 +56,22 @@ fn group_by(options: &Document, stage: &str, code: i32) -> Result<Expr> {
 fn constant(value: &Bson, code: i32, what: &str) -> Result<Bson> {
     match Expr::parse(value)?.constant() {
         Some(value) => Ok(value.clone()),
-        None => Err(CommandError::location(code, format!("The $bucket {what} must be constant"))),
+        None => Err(CommandError::location(
+            code,
+            format!("The $bucket {what} must be constant"),
+        )),
     }
 }
 
 /// Parses `$bucket`.
 pub(super) fn parse_bucket(argument: &Bson) -> Result<Group> {
     let options = object("$bucket", argument, 40201)?;
-    check_known("$bucket", options, &["groupBy", "boundaries", "default", "output"], 40197)?;
+    check_known(
+        "$bucket",
+        options,
+        &["groupBy", "boundaries", "default", "output"],
+        40197,
+    )?;
     if !options.contains_key("groupBy") || !options.contains_key("boundaries") {
         return Err(CommandError::location(
             40198,
@@ -128,9 +145,17 @@ pub(super) struct BucketAuto {
 impl BucketAuto {
     pub(super) fn parse(argument: &Bson) -> Result<Self> {
         let options = object("$bucketAuto", argument, 40240)?;
-        check_known("$bucketAuto", options, &["groupBy", "buckets", "output", "granularity"], 40245)?;
+        check_known(
+            "$bucketAuto",
+            options,
+            &["groupBy", "buckets", "output", "granularity"],
+            40245,
+        )?;
         if options.contains_key("granularity") {
-            bail!(CommandNotSupported, "$bucketAuto's 'granularity' is not supported");
+            bail!(
+                CommandNotSupported,
+                "$bucketAuto's 'granularity' is not supported"
+            );
         }
         if !options.contains_key("groupBy") || !options.contains_key("buckets") {
             return Err(CommandError::location(
@@ -138,13 +163,18 @@ impl BucketAuto {
                 "$bucketAuto requires 'groupBy' and 'buckets' to be specified",
             ));
         }
-        let buckets = match options.get("buckets").and_then(whole).and_then(|n| i32::try_from(n).ok())
+        let buckets = match options
+            .get("buckets")
+            .and_then(whole)
+            .and_then(|n| i32::try_from(n).ok())
         {
             Some(buckets) if buckets > 0 => buckets as usize,
             Some(buckets) => {
                 return Err(CommandError::location(
                     40243,
-                    format!("The $bucketAuto 'buckets' field must be greater than 0, but found: {buckets}"),
+                    format!(
+                        "The $bucketAuto 'buckets' field must be greater than 0, but found: {buckets}"
+                    ),
                 ));
             }
             None => {
@@ -195,7 +225,8 @@ impl BucketAuto {
                 end += 1;
             }
             let last = entries.get(end).unwrap_or(&entries[entries.len() - 1]);
-            let id = Bson::Document(doc! { "min": entries[start].0.clone(), "max": last.0.clone() });
+            let id =
+                Bson::Document(doc! { "min": entries[start].0.clone(), "max": last.0.clone() });
             let mut states = self.group.start(&id, vars)?;
             for (_, document) in &entries[start..end] {
                 for (accumulator, state) in self.group.accumulators.iter().zip(&mut states) {

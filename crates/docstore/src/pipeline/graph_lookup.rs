@@ -37,7 +37,10 @@ impl GraphLookup {
         let Bson::Document(options) = argument else {
             return Err(CommandError::location(
                 40327,
-                format!("the $graphLookup stage specification must be an object, but found {}", types::name(Some(argument))),
+                format!(
+                    "the $graphLookup stage specification must be an object, but found {}",
+                    types::name(Some(argument))
+                ),
             ));
         };
         const KNOWN: [&str; 8] = [
@@ -56,7 +59,13 @@ impl GraphLookup {
                 format!("Unknown argument to $graphLookup: {key}"),
             ));
         }
-        for name in ["from", "as", "startWith", "connectFromField", "connectToField"] {
+        for name in [
+            "from",
+            "as",
+            "startWith",
+            "connectFromField",
+            "connectToField",
+        ] {
             if !options.contains_key(name) {
                 return Err(CommandError::location(
                     40105,
@@ -89,7 +98,10 @@ impl GraphLookup {
             other => {
                 return Err(CommandError::location(
                     40185,
-                    format!("restrictSearchWithMatch must be an object, found {}", types::name(other)),
+                    format!(
+                        "restrictSearchWithMatch must be an object, found {}",
+                        types::name(other)
+                    ),
                 ));
             }
         };
@@ -141,7 +153,9 @@ impl GraphLookup {
             }
             let filter = conjunction(filters);
             for reached in
-                context.source.find(context.database, &self.from, &filter, context.vars)?
+                context
+                    .source
+                    .find(context.database, &self.from, &filter, context.vars)?
             {
                 let mut reached = reached?;
                 let id = encoded(reached.get("_id").unwrap_or(&Bson::Null));

@@ -70,7 +70,10 @@ impl Group {
         let Bson::Document(document) = argument else {
             return Err(CommandError::location(
                 15947,
-                format!("a group's fields must be specified in an object, not {}", types::name(Some(argument))),
+                format!(
+                    "a group's fields must be specified in an object, not {}",
+                    types::name(Some(argument))
+                ),
             ));
         };
         let mut key = None;
@@ -122,12 +125,18 @@ impl Group {
                 accumulator.add(state, &document, vars, &mut budget)?;
             }
         }
-        Ok(groups.into_iter().map(|(id, states)| self.finish(id, states)).collect())
+        Ok(groups
+            .into_iter()
+            .map(|(id, states)| self.finish(id, states))
+            .collect())
     }
 
     /// Empty states for a group.
     pub(super) fn start(&self, id: &Bson, vars: &Vars) -> Result<Vec<State>> {
-        self.accumulators.iter().map(|accumulator| accumulator.start(id, vars)).collect()
+        self.accumulators
+            .iter()
+            .map(|accumulator| accumulator.start(id, vars))
+            .collect()
     }
 
     /// The document of a group.

@@ -59,7 +59,10 @@ pub(super) fn check_sub_pipeline(
         ));
     }
     if pipeline.change_stream().is_some() || pipeline.special().is_some() {
-        bail!(CommandNotSupported, "a {stage}'s sub-pipeline must start from documents");
+        bail!(
+            CommandNotSupported,
+            "a {stage}'s sub-pipeline must start from documents"
+        );
     }
     Ok(pipeline)
 }
@@ -68,7 +71,10 @@ pub(super) fn check_sub_pipeline(
 fn collection<'b>(stage: &str, options: &'b Document, name: &str) -> Result<&'b str> {
     match options.get(name) {
         Some(Bson::Document(_)) => {
-            bail!(CommandNotSupported, "{stage} from another database ('{name}' as an object) is not supported")
+            bail!(
+                CommandNotSupported,
+                "{stage} from another database ('{name}' as an object) is not supported"
+            )
         }
         _ => string(stage, options, name),
     }
@@ -86,17 +92,29 @@ impl Lookup {
         check_known(
             "$lookup",
             options,
-            &["from", "localField", "foreignField", "as", "let", "pipeline"],
+            &[
+                "from",
+                "localField",
+                "foreignField",
+                "as",
+                "let",
+                "pipeline",
+            ],
             9,
         )?;
         let into = split_path(string("$lookup", options, "as")?)?;
-        let fields = match (options.contains_key("localField"), options.contains_key("foreignField"))
-        {
+        let fields = match (
+            options.contains_key("localField"),
+            options.contains_key("foreignField"),
+        ) {
             (false, false) => None,
             (true, true) => {
                 let foreign = string("$lookup", options, "foreignField")?;
                 split_path(foreign)?;
-                Some((split_path(string("$lookup", options, "localField")?)?, foreign.to_owned()))
+                Some((
+                    split_path(string("$lookup", options, "localField")?)?,
+                    foreign.to_owned(),
+                ))
             }
             _ => bail!(
                 FailedToParse,
@@ -196,13 +214,21 @@ impl Lookup {
         }
         filters.retain(|filter| !filter.is_empty());
         let input: Documents<'_> = match &self.from {
-            Some(from) => context.source.find(context.database, from, &conjunction(filters), vars)?,
+            Some(from) => {
+                context
+                    .source
+                    .find(context.database, from, &conjunction(filters), vars)?
+            }
             None => Box::new(std::iter::empty()),
         };
         let output = match &parsed {
-            Some(pipeline) => {
-                pipeline.run(input, context.database, context.source, vars, context.memory_bytes)
-            }
+            Some(pipeline) => pipeline.run(
+                input,
+                context.database,
+                context.source,
+                vars,
+                context.memory_bytes,
+            ),
             None => input,
         };
         let mut budget = Budget::new("$lookup", context.memory_bytes);
@@ -221,7 +247,10 @@ fn equality(document: &Document, local: &[String], foreign: &str) -> Document {
     let mut values = Vec::new();
     reach(document, local, &mut values);
     // `$in` would take a regular expression for a pattern.
-    if values.iter().any(|value| matches!(value, Bson::RegularExpression(_))) {
+    if values
+        .iter()
+        .any(|value| matches!(value, Bson::RegularExpression(_)))
+    {
         let any: Vec<Bson> = values
             .into_iter()
             .map(|value| Bson::Document(doc! { foreign: { "$eq": value } }))
@@ -252,7 +281,11 @@ fn reach_in(value: &Bson, path: &[String], values: &mut Vec<Bson>) {
         (value, None) => values.push(value.clone()),
         (Bson::Document(document), Some(_)) => reach(document, path, values),
         (Bson::Array(items), Some((first, rest))) => {
-            if let Some(item) = first.parse::<usize>().ok().and_then(|index| items.get(index)) {
+            if let Some(item) = first
+                .parse::<usize>()
+                .ok()
+                .and_then(|index| items.get(index))
+            {
                 reach_in(item, rest, values);
             }
             for item in items {
@@ -298,7 +331,10 @@ impl UnionWith {
         };
         let mut pipeline = check_sub_pipeline("$unionWith", stages, vars, depth, 31441)?;
         if from.is_none() && !pipeline.starts_with_documents() {
-            bail!(FailedToParse, "$unionWith stage without explicit collection must have a pipeline with $documents as first stage");
+            bail!(
+                FailedToParse,
+                "$unionWith stage without explicit collection must have a pipeline with $documents as first stage"
+            );
         }
         let filter = pipeline.take_match();
         Ok(Self {
@@ -312,7 +348,9 @@ impl UnionWith {
     pub(super) fn documents<'a>(&'a self, context: Context<'a>) -> Result<Documents<'a>> {
         let input: Documents<'a> = match &self.from {
             Some(from) => {
-                context.source.find(context.database, from, &self.filter, context.vars)?
+                context
+                    .source
+                    .find(context.database, from, &self.filter, context.vars)?
             }
             None => Box::new(std::iter::empty()),
         };

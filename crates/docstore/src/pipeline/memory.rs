@@ -49,7 +49,9 @@ impl Budget {
 
 /// Bytes that a document takes in memory, roughly.
 pub(super) fn document_bytes(document: &Document) -> usize {
-    let fields = document.iter().map(|(name, value)| 64 + name.len() + value_bytes(value));
+    let fields = document
+        .iter()
+        .map(|(name, value)| 64 + name.len() + value_bytes(value));
     64 + fields.sum::<usize>()
 }
 

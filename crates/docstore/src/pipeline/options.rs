@@ -14,7 +14,10 @@ pub(super) fn object<'b>(stage: &str, argument: &'b Bson, code: i32) -> Result<&
         Bson::Document(document) => Ok(document),
         other => Err(CommandError::location(
             code,
-            format!("the {stage} stage specification must be an object, but found {}", types::name(Some(other))),
+            format!(
+                "the {stage} stage specification must be an object, but found {}",
+                types::name(Some(other))
+            ),
         )),
     }
 }
@@ -33,7 +36,12 @@ pub(super) fn string<'b>(stage: &str, options: &'b Document, name: &str) -> Resu
 }
 
 /// Refuses options that are not among `known`.
-pub(super) fn check_known(stage: &str, options: &Document, known: &[&str], code: i32) -> Result<()> {
+pub(super) fn check_known(
+    stage: &str,
+    options: &Document,
+    known: &[&str],
+    code: i32,
+) -> Result<()> {
     match options.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {

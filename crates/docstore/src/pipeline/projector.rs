@@ -49,7 +49,10 @@ const MAX_DEPTH: usize = 100;
 
 impl Tree {
     fn get(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, field)| field)
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, field)| field)
     }
 
     fn has_computed(&self) -> bool {
@@ -61,15 +64,17 @@ impl Tree {
     }
 
     fn insert(&mut self, path: &[String], whole: &str, field: Field) -> Result<()> {
-        let collision =
-            || CommandError::location(31249, format!("Path collision at {whole}"));
+        let collision = || CommandError::location(31249, format!("Path collision at {whole}"));
         let Some((first, rest)) = path.split_first() else {
             return Err(collision());
         };
         let existing = self.fields.iter_mut().find(|(name, _)| name == first);
         if rest.is_empty() {
             if existing.is_some() {
-                return Err(CommandError::location(31250, format!("Path collision at {whole}")));
+                return Err(CommandError::location(
+                    31250,
+                    format!("Path collision at {whole}"),
+                ));
             }
             self.fields.push((first.clone(), field));
             return Ok(());
@@ -132,7 +137,11 @@ impl Builder {
                     self.id = Some(on);
                     return Ok(());
                 }
-                let seen = if on { &mut self.included } else { &mut self.excluded };
+                let seen = if on {
+                    &mut self.included
+                } else {
+                    &mut self.excluded
+                };
                 seen.get_or_insert_with(|| whole.clone());
                 if on { Field::Include } else { Field::Exclude }
             }
@@ -150,7 +159,9 @@ impl Builder {
             let code = if self.adding { 40180 } else { 51270 };
             return Err(CommandError::location(
                 code,
-                format!("An empty sub-projection is not a valid value. Found empty object at path '{whole}'"),
+                format!(
+                    "An empty sub-projection is not a valid value. Found empty object at path '{whole}'"
+                ),
             ));
         }
         for (name, value) in nested {
@@ -180,7 +191,9 @@ impl Projector {
             // The first of the two names the kind of projection.
             let names: Vec<&str> = specification.keys().map(String::as_str).collect();
             let position = |path: &str| {
-                names.iter().position(|name| path == *name || path.starts_with(&format!("{name}.")))
+                names
+                    .iter()
+                    .position(|name| path == *name || path.starts_with(&format!("{name}.")))
             };
             return Err(if position(included) < position(excluded) {
                 CommandError::location(
@@ -215,7 +228,11 @@ impl Projector {
             builder.id = None;
         }
         Ok(Self {
-            mode: if including { Mode::Include } else { Mode::Exclude },
+            mode: if including {
+                Mode::Include
+            } else {
+                Mode::Exclude
+            },
             keep_id: builder.id.unwrap_or(true),
             tree: builder.tree,
             expressions: builder.expressions,
@@ -254,7 +271,10 @@ impl Projector {
             other => {
                 return Err(CommandError::location(
                     31002,
-                    format!("$unset specification must be a string or an array, found {}", types::name(Some(other))),
+                    format!(
+                        "$unset specification must be a string or an array, found {}",
+                        types::name(Some(other))
+                    ),
                 ));
             }
         };
@@ -301,7 +321,11 @@ impl Projector {
             }
             Mode::Include => {
                 let names_id = self.tree.get("_id").is_some();
-                let id = if self.keep_id && !names_id { document.remove("_id") } else { None };
+                let id = if self.keep_id && !names_id {
+                    document.remove("_id")
+                } else {
+                    None
+                };
                 let mut kept = Document::new();
                 if let Some(id) = id {
                     kept.insert("_id", id);
@@ -429,7 +453,9 @@ fn include_in(tree: &Tree, value: Bson, values: &mut [Option<Bson>], shared: boo
             Some(Bson::Document(kept))
         }
         Bson::Array(items) => {
-            let kept = items.into_iter().filter_map(|item| include_in(tree, item, values, true));
+            let kept = items
+                .into_iter()
+                .filter_map(|item| include_in(tree, item, values, true));
             Some(Bson::Array(kept.collect()))
         }
         _ if tree.has_computed() => {

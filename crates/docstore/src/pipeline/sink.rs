@@ -2,7 +2,11 @@
 
 use bson::{Bson, Document};
 
-use super::{Sink, options::{check_known, string}, parse_variables};
+use super::{
+    Sink,
+    options::{check_known, string},
+    parse_variables,
+};
 use crate::{
     bail,
     error::{CommandError, Result},
@@ -10,8 +14,14 @@ use crate::{
 };
 
 /// Stages that a `whenMatched` pipeline may have.
-const UPDATE_STAGES: [&str; 6] =
-    ["$addFields", "$set", "$project", "$unset", "$replaceRoot", "$replaceWith"];
+const UPDATE_STAGES: [&str; 6] = [
+    "$addFields",
+    "$set",
+    "$project",
+    "$unset",
+    "$replaceRoot",
+    "$replaceWith",
+];
 
 /// Parses `$out`.
 pub(super) fn parse_out(argument: &Bson) -> Result<Sink> {
@@ -19,15 +29,24 @@ pub(super) fn parse_out(argument: &Bson) -> Result<Sink> {
         Bson::String(collection) => ("", collection.as_str()),
         Bson::Document(options) => {
             if options.contains_key("timeseries") {
-                bail!(CommandNotSupported, "$out to a time-series collection is not supported");
+                bail!(
+                    CommandNotSupported,
+                    "$out to a time-series collection is not supported"
+                );
             }
             check_known("$out", options, &["db", "coll"], 16994)?;
-            (string("$out", options, "db")?, string("$out", options, "coll")?)
+            (
+                string("$out", options, "db")?,
+                string("$out", options, "coll")?,
+            )
         }
         other => {
             return Err(CommandError::location(
                 16990,
-                format!("$out only supports a string or object argument, but found {}", types::name(Some(other))),
+                format!(
+                    "$out only supports a string or object argument, but found {}",
+                    types::name(Some(other))
+                ),
             ));
         }
     };
@@ -40,7 +59,10 @@ pub(super) fn parse_out(argument: &Bson) -> Result<Sink> {
 
 fn check_collection(stage: &str, collection: &str) -> Result<()> {
     if collection.is_empty() || collection.contains('$') || collection.contains('\0') {
-        bail!(InvalidNamespace, "Invalid {stage} target namespace, '{collection}'");
+        bail!(
+            InvalidNamespace,
+            "Invalid {stage} target namespace, '{collection}'"
+        );
     }
     if collection.starts_with("system.") {
         return Err(CommandError::location(
@@ -60,7 +82,10 @@ pub(super) fn parse_merge(argument: &Bson) -> Result<Sink> {
         other => {
             return Err(CommandError::location(
                 51182,
-                format!("$merge requires a string or object argument, but found {}", types::name(Some(other))),
+                format!(
+                    "$merge requires a string or object argument, but found {}",
+                    types::name(Some(other))
+                ),
             ));
         }
     };
@@ -92,7 +117,10 @@ pub(super) fn parse_merge(argument: &Bson) -> Result<Sink> {
         other => {
             return Err(CommandError::location(
                 51178,
-                format!("$merge 'into' field  must be either a string or an object, but found {}", types::name(other)),
+                format!(
+                    "$merge 'into' field  must be either a string or an object, but found {}",
+                    types::name(other)
+                ),
             ));
         }
     };
@@ -145,7 +173,9 @@ fn when_matched(options: &Document) -> Result<Bson> {
     const MODES: [&str; 4] = ["replace", "keepExisting", "merge", "fail"];
     match options.get("whenMatched") {
         None => Ok(Bson::String("merge".to_owned())),
-        Some(Bson::String(mode)) if MODES.contains(&mode.as_str()) => Ok(Bson::String(mode.clone())),
+        Some(Bson::String(mode)) if MODES.contains(&mode.as_str()) => {
+            Ok(Bson::String(mode.clone()))
+        }
         Some(Bson::String(mode)) => bail!(
             BadValue,
             "Enumeration value '{mode}' for field '$merge.whenMatched' is not a valid value."
@@ -157,14 +187,20 @@ fn when_matched(options: &Document) -> Result<Bson> {
                     _ => "",
                 };
                 if !UPDATE_STAGES.contains(&name) {
-                    bail!(InvalidOptions, "{name} is not allowed to be used within an update");
+                    bail!(
+                        InvalidOptions,
+                        "{name} is not allowed to be used within an update"
+                    );
                 }
             }
             Ok(Bson::Array(stages.clone()))
         }
         other => Err(CommandError::location(
             51191,
-            format!("$merge 'whenMatched' field  must be either a string or an array, but found {}", types::name(other)),
+            format!(
+                "$merge 'whenMatched' field  must be either a string or an array, but found {}",
+                types::name(other)
+            ),
         )),
     }
 }
@@ -185,7 +221,10 @@ fn on_fields(options: &Document) -> Result<Vec<String>> {
                 let Bson::String(field) = item else {
                     return Err(CommandError::location(
                         51134,
-                        format!("$merge 'on' array elements must be strings, but found {}", types::name(Some(item))),
+                        format!(
+                            "$merge 'on' array elements must be strings, but found {}",
+                            types::name(Some(item))
+                        ),
                     ));
                 };
                 if fields.contains(field) {
@@ -201,7 +240,10 @@ fn on_fields(options: &Document) -> Result<Vec<String>> {
         other => {
             return Err(CommandError::location(
                 51186,
-                format!("$merge 'on' field  must be either a string or an array of strings, but found {}", types::name(other)),
+                format!(
+                    "$merge 'on' field  must be either a string or an array of strings, but found {}",
+                    types::name(other)
+                ),
             ));
         }
     };

@@ -34,7 +34,10 @@ impl Sort {
     /// Reads all of `input` and sorts it.
     pub(super) fn run(&self, input: Documents<'_>, memory_bytes: usize) -> Result<Vec<Document>> {
         let mut budget = Budget::new("$sort", memory_bytes);
-        let limit = self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let limit = self
+            .limit
+            .and_then(|limit| usize::try_from(limit).ok())
+            .unwrap_or(usize::MAX);
         let most = limit.saturating_mul(2).saturating_add(1000);
         let mut kept: Vec<(Vec<Bson>, Document)> = Vec::new();
         for document in input {

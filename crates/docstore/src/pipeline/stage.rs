@@ -124,7 +124,11 @@ impl Stage {
                 let total = i32::try_from(count).map_or(Bson::Int64(count), Bson::Int32);
                 let mut document = Document::new();
                 document.insert(name.as_str(), total);
-                Ok(if count == 0 { Vec::new() } else { vec![document] })
+                Ok(if count == 0 {
+                    Vec::new()
+                } else {
+                    vec![document]
+                })
             }),
             Self::Lookup(lookup) => lookup.run(input, context),
             Self::GraphLookup(lookup) => lookup.run(input, context),
@@ -132,9 +136,23 @@ impl Stage {
             Self::ReplaceRoot(root) => {
                 Box::new(input.map(|document| replace_root(root, &document?, vars)))
             }
-            Self::Redact(expression) => Box::new(input.filter_map(move |document| {
-                document.and_then(|document| redact(expression, document, vars, 0)).transpose()
-            })),
+            Self::Redact(expression) => {
+                let vars = redact_variables(vars);
+                Box::new(input.filter_map(move |document| {
+                    let whole = match document {
+                        Ok(document) => Bson::Document(document),
+                        Err(error) => return Some(Err(error)),
+                    };
+                    let Bson::Document(root) = &whole else {
+                        return None;
+                    };
+                    match redact(expression, root, &whole, &vars) {
+                        Ok(Some(Bson::Document(kept))) => Some(Ok(kept)),
+                        Ok(_) => None,
+                        Err(error) => Some(Err(error)),
+                    }
+                }))
+            }
             Self::Sample(size) => blocking(move || sample(input, *size, memory_bytes)),
             Self::UnionWith(union) => {
                 Box::new(input.chain(deferred(move || union.documents(context))))
@@ -202,7 +220,9 @@ fn replace_root(root: &Expr, document: &Document, vars: &Vars) -> Result<Documen
             format!(
                 "'newRoot' expression must evaluate to an object, but resulting value was: {}. \
                  Type of resulting value: '{}'",
-                other.as_ref().map_or_else(|| "MISSING".to_owned(), Bson::to_string),
+                other
+                    .as_ref()
+                    .map_or_else(|| "MISSING".to_owned(), Bson::to_string),
                 types::name(other.as_ref())
             ),
         )),
@@ -210,47 +230,52 @@ fn replace_root(root: &Expr, document: &Document, vars: &Vars) -> Result<Documen
 }
 
 /// Asks at each level of a document whether to keep, prune or look inside it.
-fn redact(expression: &Expr, document: Document, vars: &Vars, depth: usize) -> Result<Option<Document>> {
-    let decision = expression.eval(&document, vars)?;
-    match &decision {
-        Some(Bson::String(decision)) if decision == "keep" => Ok(Some(document)),
-        Some(Bson::String(decision)) if decision == "prune" => Ok(None),
-        Some(Bson::String(decision)) if decision == "descend" => {
-            let mut kept = Document::new();
-            for (name, value) in document {
-                if let Some(value) = redact_in(expression, value, vars, depth + 1)? {
-                    kept.insert(name, value);
-                }
-            }
-            Ok(Some(kept))
-        }
-        other => Err(CommandError::location(
-            17053,
-            format!(
-                "$redact's expression should not return anything aside from the variables $$KEEP, \
-                 $$DESCEND, and $$PRUNE, but returned {}",
-                other.as_ref().map_or_else(|| "nothing".to_owned(), Bson::to_string)
-            ),
-        )),
-    }
-}
-
-fn redact_in(expression: &Expr, value: Bson, vars: &Vars, depth: usize) -> Result<Option<Bson>> {
-    match value {
+fn redact(expression: &Expr, root: &Document, current: &Bson, vars: &Vars) -> Result<Option<Bson>> {
+    match current {
         Bson::Document(document) => {
-            Ok(redact(expression, document, vars, depth)?.map(Bson::Document))
+            let decision = expression.eval_at(root, current, vars)?;
+            match &decision {
+                Some(Bson::String(decision)) if decision == "keep" => Ok(Some(current.clone())),
+                Some(Bson::String(decision)) if decision == "prune" => Ok(None),
+                Some(Bson::String(decision)) if decision == "descend" => {
+                    let mut kept = Document::new();
+                    for (name, value) in document {
+                        if let Some(value) = redact(expression, root, value, vars)? {
+                            kept.insert(name.as_str(), value);
+                        }
+                    }
+                    Ok(Some(Bson::Document(kept)))
+                }
+                other => Err(CommandError::location(
+                    17053,
+                    format!(
+                        "$redact's expression should not return anything aside from the variables \
+                         $$KEEP, $$DESCEND, and $$PRUNE, but returned {}",
+                        other
+                            .as_ref()
+                            .map_or_else(|| "nothing".to_owned(), Bson::to_string)
+                    ),
+                )),
+            }
         }
         Bson::Array(items) => {
             let mut kept = Vec::with_capacity(items.len());
             for item in items {
-                if let Some(item) = redact_in(expression, item, vars, depth + 1)? {
-                    kept.push(item);
-                }
+                kept.extend(redact(expression, root, item, vars)?);
             }
             Ok(Some(Bson::Array(kept)))
         }
-        other => Ok(Some(other)),
+        other => Ok(Some(other.clone())),
     }
+}
+
+/// The variables that `$redact` decides with.
+fn redact_variables(vars: &Vars) -> Vars {
+    let mut vars = vars.clone();
+    for (name, decision) in [("KEEP", "keep"), ("PRUNE", "prune"), ("DESCEND", "descend")] {
+        vars.user.insert(name, decision);
+    }
+    vars
 }
 
 /// A random sample without repetition (reservoir sampling), in random order.
@@ -292,7 +317,10 @@ fn documents(list: &Expr, vars: &Vars) -> Result<Vec<Document>> {
     let not_documents = |found: Option<&Bson>| {
         CommandError::location(
             5_858_203,
-            format!("an array of documents is expected by $documents, found {}", types::name(found)),
+            format!(
+                "an array of documents is expected by $documents, found {}",
+                types::name(found)
+            ),
         )
     };
     match list.eval(&Document::new(), vars)? {

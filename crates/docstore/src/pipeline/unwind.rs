@@ -30,12 +30,18 @@ impl Unwind {
                 let path = match options.get("path") {
                     Some(Bson::String(path)) => path,
                     None => {
-                        return Err(CommandError::location(28812, "no path specified to $unwind stage"));
+                        return Err(CommandError::location(
+                            28812,
+                            "no path specified to $unwind stage",
+                        ));
                     }
                     other => {
                         return Err(CommandError::location(
                             28808,
-                            format!("expected a string as the path for $unwind stage, got {}", types::name(other)),
+                            format!(
+                                "expected a string as the path for $unwind stage, got {}",
+                                types::name(other)
+                            ),
                         ));
                     }
                 };
@@ -44,14 +50,19 @@ impl Unwind {
                     Some(Bson::String(name)) if name.starts_with('$') => {
                         return Err(CommandError::location(
                             28822,
-                            format!("includeArrayIndex option to $unwind stage should not be prefixed with a '$': {name}"),
+                            format!(
+                                "includeArrayIndex option to $unwind stage should not be prefixed with a '$': {name}"
+                            ),
                         ));
                     }
                     Some(Bson::String(name)) if !name.is_empty() => Some(split_path(name)?),
                     other => {
                         return Err(CommandError::location(
                             28810,
-                            format!("expected a non-empty string for the includeArrayIndex  option to $unwind stage, got {}", types::name(other)),
+                            format!(
+                                "expected a non-empty string for the includeArrayIndex  option to $unwind stage, got {}",
+                                types::name(other)
+                            ),
                         ));
                     }
                 };
@@ -61,7 +72,10 @@ impl Unwind {
                     other => {
                         return Err(CommandError::location(
                             28809,
-                            format!("expected a boolean for the preserveNullAndEmptyArrays option to $unwind stage, got {}", types::name(other)),
+                            format!(
+                                "expected a boolean for the preserveNullAndEmptyArrays option to $unwind stage, got {}",
+                                types::name(other)
+                            ),
                         ));
                     }
                 };
@@ -70,7 +84,10 @@ impl Unwind {
             other => {
                 return Err(CommandError::location(
                     15981,
-                    format!("expected either a string or an object as specification for $unwind stage, got {}", types::name(Some(other))),
+                    format!(
+                        "expected either a string or an object as specification for $unwind stage, got {}",
+                        types::name(Some(other))
+                    ),
                 ));
             }
         };
@@ -95,7 +112,11 @@ impl Unwind {
         let items = match find(&mut document, &self.path) {
             Some(Bson::Array(items)) => std::mem::take(items),
             value if types::is_nullish(value.as_deref()) => {
-                return Box::new(self.preserve.then(|| self.numbered(document, None)).into_iter());
+                return Box::new(
+                    self.preserve
+                        .then(|| self.numbered(document, None))
+                        .into_iter(),
+                );
             }
             _ => return Box::new(std::iter::once(self.numbered(document, None))),
         };
@@ -112,11 +133,20 @@ impl Unwind {
         // The last element takes the document itself; the others take copies without the array.
         let last = items.len() - 1;
         let mut base = Some(document);
-        Box::new(items.into_iter().enumerate().filter_map(move |(index, item)| {
-            let mut document = if index == last { base.take()? } else { base.clone()? };
-            *find(&mut document, &self.path)? = item;
-            Some(self.numbered(document, Some(index as i64)))
-        }))
+        Box::new(
+            items
+                .into_iter()
+                .enumerate()
+                .filter_map(move |(index, item)| {
+                    let mut document = if index == last {
+                        base.take()?
+                    } else {
+                        base.clone()?
+                    };
+                    *find(&mut document, &self.path)? = item;
+                    Some(self.numbered(document, Some(index as i64)))
+                }),
+        )
     }
 
     fn numbered(&self, mut document: Document, index: Option<i64>) -> Document {
