@@ -92,6 +92,9 @@ codes! {
     Interrupted = 11601,
     InterruptedDueToReplStateChange = 11602,
     DuplicateKey = 11000,
+    InvalidPipelineOperator = 168,
+    ConversionFailure = 241,
+    QueryExceededMemoryLimitNoDiskUseAllowed = 292,
 }
 
 /// A failed command or write: MongoDB's code, a sentence, and extra fields of the answer.

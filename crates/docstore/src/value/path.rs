@@ -136,8 +136,7 @@ pub fn get_path<'a>(doc: &'a Document, path: &str) -> Option<&'a Bson> {
 }
 
 /// Puts a value at a plain address, making documents on the way; an array along the path is
-/// indexed if it has that position. False where something else is in the way; `doc` may then have
-/// new empty documents only if none was needed before the obstacle, that is: none.
+/// indexed if it has that position. False, and nothing changed, where something else is in the way.
 pub fn set_path(doc: &mut Document, path: &str, value: Bson) -> bool {
     let Some((first, rest)) = path.split_once('.') else {
         doc.insert(path, value);
