@@ -4,6 +4,7 @@
 //! drain, end.
 
 mod announcer;
+mod database;
 mod host;
 mod host_realtime;
 mod recorder;
@@ -55,10 +56,10 @@ pub struct App {
     pub realtime: Arc<Realtime>,
     /// What happens, for whoever wants to hear of it.
     pub events: Arc<EventBus>,
-    /// The database, where one is configured.
-    pub store: Option<Arc<Store>>,
-    /// What users have set; needs the database.
-    pub settings: Option<Arc<SettingsManager>>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// What users have set.
+    pub settings: Arc<SettingsManager>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -100,9 +101,7 @@ impl App {
 
     /// Whether what needs the database works.
     pub fn database_answers(&self) -> bool {
-        self.store
-            .as_ref()
-            .is_none_or(|store| store.health().is_up())
+        self.store.health().is_up()
     }
 
     /// What is measured at the moment of asking.

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use super::{
     App, Host, Phase,
     announcer::Announcer,
+    database,
     host::{
         Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
         SettingsPart,
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     auth::TokenVerifier,
-    config::{Config, DatabaseConfig},
+    config::Config,
     events::EventBus,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
@@ -34,8 +35,7 @@ use crate::{
     python::PythonRuntime,
     realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
-    settings::{self, SettingsManager},
-    store::{Store, StoreConfig},
+    settings::SettingsManager,
     telemetry::{Telemetry, metrics::Metrics},
 };
 
@@ -78,18 +78,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let registry_slot = Arc::new(OnceLock::new());
     let mut parts: Vec<Box<dyn HostPart>> =
         vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
-    let store = open_store(&config.database, &apps).await?;
-    let settings = store.as_ref().map(|store| {
-        let schemas = Arc::new(ManifestSchemas(Arc::clone(&registry_slot)));
-        SettingsManager::new(Arc::clone(store), schemas, Arc::clone(&events))
-    });
-    if let (Some(store), Some(settings)) = (&store, &settings) {
-        parts.push(Box::new(DatabasePart::new(Arc::clone(store), apps.clone())));
-        parts.push(Box::new(SettingsPart::new(
-            Arc::clone(settings),
-            apps.clone(),
-        )));
-    }
+    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let settings = SettingsManager::new(
+        Arc::clone(&store),
+        Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
+        Arc::clone(&events),
+    );
+    parts.push(Box::new(DatabasePart::new(
+        Arc::clone(&store),
+        apps.clone(),
+    )));
+    parts.push(Box::new(SettingsPart::new(
+        Arc::clone(&settings),
+        apps.clone(),
+    )));
     let host: Arc<dyn HostServices> = Arc::new(Host::new(
         EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
         parts,
@@ -156,30 +158,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     };
     sweeping.abort();
+    if let Some(embedded) = embedded {
+        embedded.shutdown().await;
+    }
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
-}
-
-/// Connects to the configured database; one that does not answer yet is waited for later.
-async fn open_store(config: &DatabaseConfig, apps: &Apps) -> anyhow::Result<Option<Arc<Store>>> {
-    let Some(uri) = &config.uri else {
-        tracing::warn!("no database is configured");
-        return Ok(None);
-    };
-    let options = StoreConfig {
-        database: config.name.clone(),
-        database_per_app: apps.are_many(),
-        pool_size: config.pool_size,
-        server_selection_timeout: config.selection_timeout,
-        connect_timeout: config.connect_timeout,
-        command_timeout: config.command_timeout,
-        ..StoreConfig::new(uri)
-    };
-    let store = Store::open(options, vec![settings::COLLECTION])
-        .await
-        .context("the database cannot be used")?;
-    Ok(Some(store))
 }
 
 /// The one line on stdout, for whoever has started the process.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::{error::ApiError, exchange::RequestContext, identify::User, json_body::JsonObject};
 use crate::{
     app::{App, AppState, to_host_error},
-    settings::{SettingsManager, Whose},
+    settings::Whose,
 };
 
 /// `GET`: `{plugin, settings}`, the settings empty where there are none.
@@ -28,7 +28,7 @@ pub(super) async fn get_settings(
         app_id: &principal.app_id,
         user_id: &principal.user_id,
     };
-    let settings = (manager(&app)?.get(whose, &plugin).await).map_err(to_host_error)?;
+    let settings = (app.settings.get(whose, &plugin).await).map_err(to_host_error)?;
     Ok(answer(&plugin, settings))
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn save_settings(
         app_id: &principal.app_id,
         user_id: &principal.user_id,
     };
-    manager(&app)?
+    app.settings
         .save(
             whose,
             &plugin,
@@ -70,10 +70,6 @@ fn known_plugin(
         Some(_) => Ok(plugin),
         None => Err(ApiError::PluginNotFound),
     }
-}
-
-fn manager(app: &App) -> Result<&SettingsManager, ApiError> {
-    app.settings.as_deref().ok_or(ApiError::DatabaseUnavailable)
 }
 
 fn settings_of(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
