@@ -3,7 +3,7 @@
 use std::{
     io::Write as _,
     process::exit,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, OnceLock, atomic::AtomicU8},
     time::{Duration, Instant},
 };
 
@@ -11,12 +11,21 @@ use anyhow::Context as _;
 
 use super::{
     App, Host, Phase,
-    host_realtime::{MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens},
+    announcer::Announcer,
+    database,
+    host::{
+        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
+        SettingsPart,
+    },
+    host_realtime::{
+        MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens,
+    },
     recorder::Recorder,
 };
 use crate::{
     auth::TokenVerifier,
     config::Config,
+    events::EventBus,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
@@ -26,6 +35,7 @@ use crate::{
     python::PythonRuntime,
     realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
+    settings::SettingsManager,
     telemetry::{Telemetry, metrics::Metrics},
 };
 
@@ -33,6 +43,8 @@ use crate::{
 const EXIT_AT_ONCE: i32 = 130;
 /// How often users who cannot come back to anything are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How long subscribers may take for what was published before.
+const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -60,13 +72,43 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &config.auth.app_id,
         realtime_config.max_push_bytes,
     );
-    let host: Arc<dyn HostServices> = Arc::new(Host::new(pushes, Arc::clone(&messages)));
+    let apps = Apps::new(&config.auth.app_id);
+    let events = EventBus::new(config.events);
+    let runtime_slot = RuntimeSlot::default();
+    let registry_slot = Arc::new(OnceLock::new());
+    let mut parts: Vec<Box<dyn HostPart>> =
+        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let settings = SettingsManager::new(
+        Arc::clone(&store),
+        Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
+        Arc::clone(&events),
+    );
+    parts.push(Box::new(DatabasePart::new(
+        Arc::clone(&store),
+        apps.clone(),
+    )));
+    parts.push(Box::new(SettingsPart::new(
+        Arc::clone(&settings),
+        apps.clone(),
+    )));
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(
+        EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
+        parts,
+    ));
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    // Both slots are filled here, once, before any plugin is loaded.
+    let _ = runtime_slot.set(Arc::downgrade(&runtime));
+    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    let _ = registry_slot.set(Arc::clone(&registry));
     let metrics = Arc::new(Metrics::default());
-    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
-        metrics: Arc::clone(&metrics),
-    })];
+    let observers: Vec<Arc<dyn CallObserver>> = vec![
+        Arc::new(Recorder {
+            metrics: Arc::clone(&metrics),
+        }),
+        Arc::new(Announcer::new(Arc::clone(&events))),
+    ];
     let realtime = Realtime::new(
         hub,
         realtime_config,
@@ -79,7 +121,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
         server: config.server,
         verifier,
-        registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
+        events,
+        store,
+        settings,
+        registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
         metrics,
@@ -113,6 +158,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     };
     sweeping.abort();
+    if let Some(embedded) = embedded {
+        embedded.shutdown().await;
+    }
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
@@ -135,6 +183,10 @@ async fn drain(app: &App, serving: RunningServer) {
         // Calls whose clients have gone away.
         while app.dispatcher.in_flight() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let undelivered = app.events.drain(DRAIN_EVENTS).await;
+        if undelivered > 0 {
+            tracing::warn!(events = undelivered, "events were not delivered in time");
         }
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)
