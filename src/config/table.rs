@@ -26,22 +26,23 @@ const fn secs(seconds: u64) -> Duration {
 const MIN_SECRET_BYTES: usize = 32;
 
 /// Every key there is, in the order of the documentation.
-pub static KEYS: &[Key] = &join::<_, _, { GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
+pub static KEYS: &[Key] = &join::<{ GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
 
-const fn join<const A: usize, const B: usize, const ALL: usize>(
-    first: [Key; A],
-    second: [Key; B],
-) -> [Key; ALL] {
+const fn join<const ALL: usize>(first: &[Key], second: &[Key]) -> [Key; ALL] {
     let mut all = [first[0]; ALL];
     let mut at = 0;
     while at < ALL {
-        all[at] = if at < A { first[at] } else { second[at - A] };
+        all[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
         at += 1;
     }
     all
 }
 
-const GENERAL: [Key; 39] = [
+const GENERAL: &[Key] = &[
     key(
         "dev",
         "MOZAIKS_DEV",

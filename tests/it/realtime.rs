@@ -13,12 +13,9 @@ mod stream;
 use super::support::{self, Claims, TestApp};
 use socket::Socket;
 
-/// A gateway with the plugin `live`, with many apps where `app_id` is `*`.
+/// A gateway with the plugin `live`.
 fn gateway() -> support::Builder {
-    let sdk = concat!(env!("CARGO_MANIFEST_DIR"), "/python-sdk");
-    TestApp::builder()
-        .plugins(&["live"])
-        .env("MOZAIKS_SDK_PATH", sdk)
+    TestApp::builder().plugins(&["live"])
 }
 
 fn of_app(app: &str, user: &str) -> Claims {

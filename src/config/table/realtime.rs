@@ -3,7 +3,7 @@
 use super::{KIB, MIB, ms, secs};
 use crate::config::keys::{Field, Key, key};
 
-pub(super) const REALTIME: [Key; 20] = [
+pub(super) const REALTIME: &[Key] = &[
     key(
         "ws_heartbeat_seconds",
         "MOZAIKS_WS_HEARTBEAT_SECONDS",

@@ -60,3 +60,25 @@ async fn a_token_is_renewed_on_a_live_socket() {
     assert_eq!(expiring.close_code().await, 4401);
     assert!(renewed.drain().await.is_empty());
 }
+
+#[tokio::test]
+async fn the_first_and_the_last_connection_of_a_user_are_events() {
+    let app = gateway().start().await;
+    let first = Socket::open(&app, "ada").await;
+    let second = Socket::open(&app, "ada").await;
+    drop(first);
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 1.0).await;
+    drop(second);
+    let client = app.user("bob");
+    let seen = async {
+        loop {
+            let answer = client.execute("live", &json!({"do": "presence"})).await;
+            let seen = answer.expect_ok()["seen"].clone();
+            if seen.as_array().is_some_and(|seen| seen.len() >= 2) {
+                return seen;
+            }
+        }
+    };
+    let seen = crate::support::within(std::time::Duration::from_secs(20), seen).await;
+    assert_eq!(seen, json!(["+ada", "-ada"]));
+}

@@ -94,7 +94,7 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     }
     if args
         .document("changeStreamPreAndPostImages")?
-        .is_some_and(|o| o.get_bool("enabled") == Ok(true))
+        .is_some_and(|o| matches!(o.get_bool("enabled"), Ok(true)))
     {
         bail!(
             CommandNotSupported,
