@@ -7,11 +7,20 @@ use super::{Claims, Socket, gateway};
 
 #[tokio::test]
 async fn no_credentials_in_time_is_4401() {
-    let app = gateway().env("MOZAIKS_WS_AUTH_TIMEOUT_SECONDS", "0.05").start().await;
-    let mut silent = Socket::try_open(Socket::request(&app, "/ws")).await.unwrap();
+    let app = gateway()
+        .env("MOZAIKS_WS_AUTH_TIMEOUT_SECONDS", "0.05")
+        .start()
+        .await;
+    let mut silent = Socket::try_open(Socket::request(&app, "/ws"))
+        .await
+        .unwrap();
     assert_eq!(silent.close_code().await, 4401);
-    let mut wrong = Socket::try_open(Socket::request(&app, "/ws")).await.unwrap();
-    wrong.say(&json!({"type": "auth", "token": "nonsense"})).await;
+    let mut wrong = Socket::try_open(Socket::request(&app, "/ws"))
+        .await
+        .unwrap();
+    wrong
+        .say(&json!({"type": "auth", "token": "nonsense"}))
+        .await;
     assert_eq!(wrong.close_code().await, 4401);
 }
 
@@ -33,13 +42,16 @@ async fn the_eleventh_connection_of_a_user_is_4429() {
         open.push(Socket::open(&app, "ada").await);
     }
     let mut request = Socket::request(&app, "/ws");
-    let header = format!("Bearer {}", Claims::user("ada").sign()).parse().unwrap();
+    let header = format!("Bearer {}", Claims::user("ada").sign())
+        .parse()
+        .unwrap();
     request.headers_mut().insert("authorization", header);
     let mut eleventh = Socket::try_open(request).await.unwrap();
     assert_eq!(eleventh.close_code().await, 4429);
     let _other_user = Socket::open(&app, "bob").await;
     drop(open.pop());
-    app.metric_reaches("mozaiks_sockets_open", |open| open == 10.0).await;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 10.0)
+        .await;
     let _room_again = Socket::open(&app, "ada").await;
 }
 
@@ -54,7 +66,9 @@ async fn a_message_over_64_kib_is_1009_and_a_binary_one_1003() {
     socket.send(Message::text(large)).await;
     assert_eq!(socket.close_code().await, 1009);
     let mut socket = Socket::open(&app, "ada").await;
-    socket.send(Message::binary(Bytes::from_static(b"{}"))).await;
+    socket
+        .send(Message::binary(Bytes::from_static(b"{}")))
+        .await;
     assert_eq!(socket.close_code().await, 1003);
 }
 

@@ -6,13 +6,18 @@ use super::{Claims, Socket, TestApp, gateway, of_app};
 use crate::support::Answer;
 
 async fn ticket(app: &TestApp, user: &str) -> Value {
-    let request = app.user(user).request(reqwest::Method::POST, "/api/ws/ticket");
+    let request = app
+        .user(user)
+        .request(reqwest::Method::POST, "/api/ws/ticket");
     Answer::of(request).await.expect_ok()
 }
 
 #[tokio::test]
 async fn each_way_to_present_credentials_opens_a_socket() {
-    let app = gateway().env("MOZAIKS_WS_QUERY_TOKENS", "true").start().await;
+    let app = gateway()
+        .env("MOZAIKS_WS_QUERY_TOKENS", "true")
+        .start()
+        .await;
     let token = Claims::user("ada").sign();
 
     let mut by_header = Socket::request(&app, "/ws");
@@ -21,7 +26,9 @@ async fn each_way_to_present_credentials_opens_a_socket() {
 
     let mut by_protocol = Socket::request(&app, "/ws/notifications/ada");
     let protocols = format!("bearer, {token}").parse().unwrap();
-    by_protocol.headers_mut().insert("sec-websocket-protocol", protocols);
+    by_protocol
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocols);
 
     let ticket = ticket(&app, "ada").await;
     assert_eq!(ticket["expires_in"], 30);
@@ -47,25 +54,40 @@ async fn each_way_to_present_credentials_opens_a_socket() {
         assert!(chosen.is_none_or(|chosen| chosen == "bearer"));
     }
 
-    let mut by_message = Socket::try_open(Socket::request(&app, "/ws")).await.unwrap();
-    by_message.say(&json!({"type": "auth", "token": token})).await;
+    let mut by_message = Socket::try_open(Socket::request(&app, "/ws"))
+        .await
+        .unwrap();
+    by_message
+        .say(&json!({"type": "auth", "token": token}))
+        .await;
     by_message.ack().await;
 
     let again = Socket::try_open(Socket::request(&app, &with_ticket)).await;
-    assert_eq!(again.err(), Some((401, "TOKEN_INVALID".into())), "a ticket works once");
+    assert_eq!(
+        again.err(),
+        Some((401, "TOKEN_INVALID".into())),
+        "a ticket works once"
+    );
     assert!(!app.log_text().contains(&token), "tokens are never logged");
     assert!(!app.log_text().contains(ticket["ticket"].as_str().unwrap()));
 }
 
 #[tokio::test]
 async fn tokens_in_the_url_are_for_those_who_want_them() {
-    let app = gateway().env("MOZAIKS_WS_AUTH_TIMEOUT_SECONDS", "0.05").start().await;
+    let app = gateway()
+        .env("MOZAIKS_WS_AUTH_TIMEOUT_SECONDS", "0.05")
+        .start()
+        .await;
     let path = format!("/ws?token={}", Claims::user("ada").sign());
-    let mut socket = Socket::try_open(Socket::request(&app, &path)).await.unwrap();
+    let mut socket = Socket::try_open(Socket::request(&app, &path))
+        .await
+        .unwrap();
     assert_eq!(socket.close_code().await, 4401);
 
     let dev = gateway().dev().start().await;
-    let mut socket = Socket::try_open(Socket::request(&dev, &path)).await.unwrap();
+    let mut socket = Socket::try_open(Socket::request(&dev, &path))
+        .await
+        .unwrap();
     socket.ack().await;
 }
 
@@ -83,15 +105,64 @@ async fn what_can_be_refused_is_refused_before_the_upgrade() {
     let bearer = |claims: Claims| format!("Bearer {}", claims.sign());
     let ada = || bearer(Claims::user("ada"));
     let cases = [
-        ("expired", with("/ws", "authorization", bearer(Claims::user("ada").expired())), 401, "TOKEN_EXPIRED"),
-        ("no token", with("/ws", "authorization", "Bearer nonsense".into()), 401, "TOKEN_INVALID"),
-        ("scheme", with("/ws", "authorization", "Basic dTpw".into()), 401, "AUTH_INVALID"),
-        ("other app", with("/ws", "authorization", bearer(of_app("elsewhere", "ada"))), 403, "APP_MISMATCH"),
-        ("other user", with("/ws/notifications/bob", "authorization", ada()), 403, "FORBIDDEN"),
-        ("ticket", with("/ws?ticket=made-up", "x-nothing", "1".into()), 401, "TOKEN_INVALID"),
-        ("origin", with("/ws", "origin", "https://evil.example".into()), 403, "FORBIDDEN"),
-        ("version", with("/ws", "sec-websocket-version", "8".into()), 426, "UPGRADE_REQUIRED"),
-        ("key", with("/ws", "sec-websocket-key", "short".into()), 400, "INVALID_REQUEST"),
+        (
+            "expired",
+            with(
+                "/ws",
+                "authorization",
+                bearer(Claims::user("ada").expired()),
+            ),
+            401,
+            "TOKEN_EXPIRED",
+        ),
+        (
+            "no token",
+            with("/ws", "authorization", "Bearer nonsense".into()),
+            401,
+            "TOKEN_INVALID",
+        ),
+        (
+            "scheme",
+            with("/ws", "authorization", "Basic dTpw".into()),
+            401,
+            "AUTH_INVALID",
+        ),
+        (
+            "other app",
+            with("/ws", "authorization", bearer(of_app("elsewhere", "ada"))),
+            403,
+            "APP_MISMATCH",
+        ),
+        (
+            "other user",
+            with("/ws/notifications/bob", "authorization", ada()),
+            403,
+            "FORBIDDEN",
+        ),
+        (
+            "ticket",
+            with("/ws?ticket=made-up", "x-nothing", "1".into()),
+            401,
+            "TOKEN_INVALID",
+        ),
+        (
+            "origin",
+            with("/ws", "origin", "https://evil.example".into()),
+            403,
+            "FORBIDDEN",
+        ),
+        (
+            "version",
+            with("/ws", "sec-websocket-version", "8".into()),
+            426,
+            "UPGRADE_REQUIRED",
+        ),
+        (
+            "key",
+            with("/ws", "sec-websocket-key", "short".into()),
+            400,
+            "INVALID_REQUEST",
+        ),
     ];
     for (name, request, status, code) in cases {
         let refused = Socket::try_open(request).await.err();
@@ -114,7 +185,10 @@ async fn what_can_be_refused_is_refused_before_the_upgrade() {
 
 #[tokio::test]
 async fn sockets_without_credentials_are_limited() {
-    let app = gateway().env("MOZAIKS_WS_MAX_UNAUTHENTICATED", "2").start().await;
+    let app = gateway()
+        .env("MOZAIKS_WS_MAX_UNAUTHENTICATED", "2")
+        .start()
+        .await;
     let open = || Socket::try_open(Socket::request(&app, "/ws"));
     let mut one = open().await.unwrap();
     let _two = open().await.unwrap();
@@ -128,13 +202,22 @@ async fn sockets_without_credentials_are_limited() {
 
 #[tokio::test]
 async fn tickets_are_limited_for_each_user() {
-    let app = gateway().env("MOZAIKS_WS_MAX_TICKETS_PER_USER", "2").start().await;
+    let app = gateway()
+        .env("MOZAIKS_WS_MAX_TICKETS_PER_USER", "2")
+        .start()
+        .await;
     for _ in 0..2 {
         ticket(&app, "ada").await;
     }
-    let request = app.user("ada").request(reqwest::Method::POST, "/api/ws/ticket");
-    Answer::of(request).await.expect_error(429, "LIMIT_EXCEEDED");
+    let request = app
+        .user("ada")
+        .request(reqwest::Method::POST, "/api/ws/ticket");
+    Answer::of(request)
+        .await
+        .expect_error(429, "LIMIT_EXCEEDED");
     ticket(&app, "bob").await;
-    let request = app.anonymous().request(reqwest::Method::POST, "/api/ws/ticket");
+    let request = app
+        .anonymous()
+        .request(reqwest::Method::POST, "/api/ws/ticket");
     Answer::of(request).await.expect_error(401, "AUTH_REQUIRED");
 }

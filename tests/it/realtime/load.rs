@@ -57,14 +57,19 @@ async fn readers_get_everything_and_those_who_never_read_are_closed() {
         readers.push(within(Duration::from_secs(60), task).await.unwrap());
     }
     assert!(most_queued <= 256.0 * 1024.0 * 1024.0, "{most_queued}");
-    assert_eq!(app.metric(closed).await, STALLED as f64, "nobody else is closed");
+    assert_eq!(
+        app.metric(closed).await,
+        STALLED as f64,
+        "nobody else is closed"
+    );
     // Reading at last, they find out why.
     for socket in &mut stalled {
         assert_eq!(socket.close_code().await, 4408);
     }
     drop(stalled);
     let left = (SOCKETS - STALLED) as f64;
-    app.metric_reaches("mozaiks_sockets_open", |open| open == left).await;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == left)
+        .await;
     app.metric_reaches(queued, |bytes| bytes == 0.0).await;
     for socket in &mut readers[..10] {
         assert!(socket.drain().await.is_empty());

@@ -17,7 +17,8 @@ async fn messages_reach_handlers_with_the_senders_identity() {
         answer,
         json!({"type": "echoed", "data": said, "by": "ada", "app": "default"})
     );
-    ada.say(&json!({"type": "live.plain", "expect": "ada"})).await;
+    ada.say(&json!({"type": "live.plain", "expect": "ada"}))
+        .await;
     assert!(ada.drain().await.is_empty());
 }
 
@@ -31,7 +32,10 @@ async fn what_cannot_be_handled_is_answered() {
         (json!({"no": "type"}), "INVALID_REQUEST"),
         (json!(["type"]), "INVALID_REQUEST"),
         (json!({"type": "live.fails"}), "PLUGIN_ERROR"),
-        (json!({"type": "live.plain", "expect": "bob"}), "PLUGIN_ERROR"),
+        (
+            json!({"type": "live.plain", "expect": "bob"}),
+            "PLUGIN_ERROR",
+        ),
     ] {
         ada.say(&message).await;
         let answer = ada.message().await;
@@ -67,7 +71,8 @@ async fn the_first_and_the_last_connection_of_a_user_are_events() {
     let first = Socket::open(&app, "ada").await;
     let second = Socket::open(&app, "ada").await;
     drop(first);
-    app.metric_reaches("mozaiks_sockets_open", |open| open == 1.0).await;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 1.0)
+        .await;
     drop(second);
     let client = app.user("bob");
     let seen = async {

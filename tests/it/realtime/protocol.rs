@@ -52,7 +52,10 @@ impl RawSocket {
 
     async fn head(&mut self) -> String {
         loop {
-            let end = self.received.windows(4).position(|four| four == b"\r\n\r\n");
+            let end = self
+                .received
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {
                 let head = self.received.drain(..end + 4).collect();
                 return String::from_utf8(head).unwrap();
@@ -63,7 +66,9 @@ impl RawSocket {
 
     async fn fill(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let count = within(LIMIT, self.stream.read(&mut buffer)).await.unwrap_or(0);
+        let count = within(LIMIT, self.stream.read(&mut buffer))
+            .await
+            .unwrap_or(0);
         self.received.extend_from_slice(&buffer[..count]);
         count > 0
     }
@@ -88,8 +93,14 @@ impl RawSocket {
     fn frame_bounds(&self) -> Option<(usize, usize)> {
         let have = &self.received;
         let (start, length) = match *have.get(1)? {
-            126 => (4, usize::from(u16::from_be_bytes([*have.get(2)?, *have.get(3)?]))),
-            127 => (10, u64::from_be_bytes(have.get(2..10)?.try_into().unwrap()) as usize),
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes([*have.get(2)?, *have.get(3)?])),
+            ),
+            127 => (
+                10,
+                u64::from_be_bytes(have.get(2..10)?.try_into().unwrap()) as usize,
+            ),
             length => (2, usize::from(length)),
         };
         (have.len() >= start + length).then_some((start, start + length))
@@ -132,7 +143,11 @@ const PONG: &[u8] = br#"{"type":"pong"}"#;
 async fn messages_may_come_in_any_pieces() {
     let app = gateway().start().await;
     let mut socket = RawSocket::open_with(&app, "ada", &frame(0x81, PING)).await;
-    assert_eq!(socket.frame().await.unwrap(), (0x81, PONG.to_vec()), "came with the handshake");
+    assert_eq!(
+        socket.frame().await.unwrap(),
+        (0x81, PONG.to_vec()),
+        "came with the handshake"
+    );
 
     let mut fragmented = frame(0x01, &PING[..3]);
     fragmented.extend(frame(0x89, b"between"));
@@ -174,9 +189,17 @@ async fn what_breaks_the_protocol_is_closed_with_its_code() {
         ("long ping", 1002, frame(0x89, &[0; 126])),
         ("nothing to continue", 1002, frame(0x80, PING)),
         ("message inside a message", 1002, inside),
-        ("length not minimal", 1002, vec![0x81, 0xFE, 0, 1, 0, 0, 0, 0, 0]),
+        (
+            "length not minimal",
+            1002,
+            vec![0x81, 0xFE, 0, 1, 0, 0, 0, 0, 0],
+        ),
         ("close with one byte", 1002, frame(0x88, &[3])),
-        ("close with 1005", 1002, frame(0x88, &1005_u16.to_be_bytes())),
+        (
+            "close with 1005",
+            1002,
+            frame(0x88, &1005_u16.to_be_bytes()),
+        ),
         ("close reason not UTF-8", 1007, frame(0x88, b"\x03\xE8\xFF")),
         ("binary", 1003, frame(0x82, PING)),
         ("large in fragments", 1009, large),
@@ -188,13 +211,20 @@ async fn what_breaks_the_protocol_is_closed_with_its_code() {
     for position in 0..text.len() {
         let mut broken = text.to_vec();
         broken[position] = 0xFF;
-        cases.push((format!("not UTF-8 at {position}"), 1007, frame(0x81, &broken)));
+        cases.push((
+            format!("not UTF-8 at {position}"),
+            1007,
+            frame(0x81, &broken),
+        ));
     }
     for (name, code, bytes) in cases {
         let mut socket = RawSocket::open(&app, "ada").await;
         socket.send(&bytes).await;
         assert_eq!(socket.close_code().await, code, "{name}");
-        assert!(socket.frame().await.is_none(), "{name}: the connection ends");
+        assert!(
+            socket.frame().await.is_none(),
+            "{name}: the connection ends"
+        );
     }
 }
 
@@ -221,7 +251,11 @@ async fn closing_is_answered_whoever_begins() {
     // Both at once.
     let mut crossing = RawSocket::open(&app, "ada").await;
     app.signal("TERM");
-    crossing.stream.write_all(&frame(0x88, &1001_u16.to_be_bytes())).await.ok();
+    crossing
+        .stream
+        .write_all(&frame(0x88, &1001_u16.to_be_bytes()))
+        .await
+        .ok();
     assert!(matches!(crossing.close_code().await, 1000 | 1001));
     assert!(crossing.frame().await.is_none());
 }

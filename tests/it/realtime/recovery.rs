@@ -59,6 +59,11 @@ async fn what_was_sent_while_away_is_replayed_and_what_is_too_old_is_admitted() 
 
     let mut back = Socket::open_as(&app, &ada, &format!("/ws?since={early}")).await;
     assert_eq!(back.ack["recovered"], true);
-    let numbers: Vec<_> = back.drain().await.iter().map(|said| said["n"].clone()).collect();
+    let numbers: Vec<_> = back
+        .drain()
+        .await
+        .iter()
+        .map(|said| said["n"].clone())
+        .collect();
     assert_eq!(numbers, (201..=500).map(Value::from).collect::<Vec<_>>());
 }

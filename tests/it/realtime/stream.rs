@@ -39,7 +39,10 @@ impl Events {
                 let event = event.to_owned();
                 self.text = rest.to_owned();
                 let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(str::to_owned)
                 };
                 if let Some(data) = field("data: ") {
                     return Some((field("id: "), serde_json::from_str(&data).unwrap()));
@@ -73,7 +76,8 @@ async fn events_carry_positions_and_resume() {
         last = id;
     }
     drop(events);
-    app.metric_reaches("mozaiks_sockets_open", |open| open == 0.0).await;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 0.0)
+        .await;
     send(&app, 4, 3).await;
     let mut events = Events::open(&app, "ada", last.as_deref()).await;
     assert_eq!(events.next().await.unwrap().1["recovered"], true);
