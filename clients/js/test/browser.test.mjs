@@ -16,16 +16,35 @@ const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium"].find(
 // CI has a browser; a developer's machine may not.
 const withoutBrowser = executablePath || process.env.CI ? undefined : "chromium is not installed";
 
+/** The page that the documentation offers for copying, filled in for a gateway. */
+async function documentedPage(gateway, token) {
+  const text = await readFile(new URL("../../../docs/realtime.md", import.meta.url), "utf8");
+  const [, page] = text.match(/```html\n([^]*?)```/);
+  const filled = page
+    .replace("PUT THE TOKEN HERE", token)
+    .replace("ws://localhost:8000", gateway.replace("http:", "ws:"));
+  assert.ok(filled.includes(token) && !filled.includes(":8000"));
+  return filled;
+}
+
 /** Serves the built client to a page of its own origin. */
 async function serveClient() {
+  const documents = new Map([["/", "<!doctype html><title>client</title>"]]);
   const server = createServer(async (request, response) => {
-    const name = path.basename(request.url);
-    const isPage = request.url === "/";
-    response.setHeader("content-type", isPage ? "text/html" : "text/javascript");
-    response.end(isPage ? "<!doctype html><title>client</title>" : await readFile(dist + name));
+    const file = dist + path.basename(request.url);
+    if (documents.has(request.url)) {
+      response.setHeader("content-type", "text/html");
+      response.end(documents.get(request.url));
+    } else if (existsSync(file)) {
+      response.setHeader("content-type", "text/javascript");
+      response.end(await readFile(file));
+    } else {
+      response.statusCode = 404;
+      response.end();
+    }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, server };
+  return { url: `http://127.0.0.1:${server.address().port}`, server, documents };
 }
 
 test(
@@ -86,6 +105,17 @@ test(
           new Promise((resolve) => window.state.client.onClose(resolve)),
       );
       assert.ok(!(await stranger.evaluate(() => window.state.states)).includes("open"));
+
+      const copied = await context.newPage();
+      pages.documents.set("/live.html", await documentedPage(gateway.url, sign("grace")));
+      await copied.goto(`${pages.url}/live.html`);
+      await copied.waitForSelector("#state:text-is('open')");
+      await page.evaluate(() =>
+        window.state.client.execute("live", {
+          do: "send", to: "grace", message: { type: "hello", text: "from ada" },
+        }),
+      );
+      await copied.waitForSelector("#messages li:has-text('from ada')");
     } finally {
       await browser.close();
       await gateway.stop();
