@@ -574,3 +574,13 @@ async fn a_flood_to_a_reader_arrives_in_order_while_it_talks() {
     peer.ended().await;
     assert_eq!(realtime.hub.stats().queued_bytes, 0);
 }
+
+#[tokio::test]
+async fn zz_sizes() {
+    let (realtime, _) = realtime(quick());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let future = Arc::clone(&realtime).serve_socket(stream, Bytes::new(), verified("a", "u"));
+    eprintln!("SIZE future {}", std::mem::size_of_val(&future));
+    eprintln!("SIZE session {} outbound {} reader {} clocks {} open {} wanted {}", std::mem::size_of::<Session>(), std::mem::size_of::<Outbound>(), std::mem::size_of::<FrameReader>(), std::mem::size_of::<Clocks>(), std::mem::size_of::<Open>(), std::mem::size_of::<Wanted>());
+}
