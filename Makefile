@@ -10,7 +10,7 @@ export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance conformance-update bench clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -60,6 +60,9 @@ conformance: setup ## PyMongo's own tests against the embedded store
 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
+
+conformance-update: setup
+	bash scripts/conformance.sh --update
 
 clean:
 	$(CARGO) clean
