@@ -30,9 +30,11 @@ pub(super) fn summary(py: Python<'_>, error: &PyErr) -> String {
 
 /// The whole traceback as Python prints it, at most 64 KiB of it (the end, which says most).
 pub(super) fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    // The exception's own `__traceback__` may not be set yet: it is handed over beside it.
+    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
     let formatted = py
         .import("traceback")
-        .and_then(|module| module.call_method1("format_exception", (error.value(py),)))
+        .and_then(|module| module.call_method1("format_exception", arguments))
         .and_then(|lines| PyString::new(py, "").call_method1("join", (lines,)));
     let text = match formatted {
         Ok(text) => match text.cast::<PyString>() {
