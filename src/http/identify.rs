@@ -125,7 +125,8 @@ mod tests {
             &["Bearer a", "Bearer a"],
         ];
         for values in bad {
-            let found = bearer_token(&headers(values));
+            let headers = headers(values);
+            let found = bearer_token(&headers);
             assert!(
                 matches!(found, Err(ApiError::AuthInvalid(_))),
                 "{values:?}: {found:?}"
