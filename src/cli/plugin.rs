@@ -84,6 +84,12 @@ fn is_hidden(path: &Path) -> bool {
         .is_none_or(|name| name.starts_with(['.', '_']))
 }
 
+/// What keeps the plugin in the directory from being loaded.
+#[cfg(test)]
+pub(super) fn check(dir: &Path) -> Vec<String> {
+    inspect(dir).errors
+}
+
 fn validate(dir: &Path) -> Result<(), Failure> {
     let Inspection {
         name,
