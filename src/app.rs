@@ -4,6 +4,7 @@
 //! drain, end.
 
 mod host;
+mod recorder;
 mod run;
 
 use std::{
@@ -21,7 +22,7 @@ use crate::{
     auth::TokenVerifier,
     config::ServerConfig,
     http::origin::OriginAllowList,
-    plugins::{CallObserver, PluginRuntime, dispatch::Dispatcher, registry::Registry},
+    plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     telemetry::{
         access::AccessLog,
         metrics::{Gauges, Metrics},
@@ -42,8 +43,6 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// Runs them; asked here how it is doing.
     pub runtime: Arc<dyn PluginRuntime>,
-    /// Told about every finished call.
-    pub observer: Arc<dyn CallObserver>,
     /// Which origins of browsers are let in.
     pub origins: OriginAllowList,
     /// Counters.

@@ -8,12 +8,10 @@ pub mod discovery;
 pub mod dispatch;
 pub mod host;
 pub mod manifest;
-pub mod observer;
 pub mod registry;
 pub mod runtime;
 
 pub use host::{Caller, HostError, HostServices};
-pub use observer::{CallObserver, FinishedCall};
 pub use runtime::{
     CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
     PluginSource, SubmitError,

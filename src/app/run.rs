@@ -9,13 +9,14 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{App, Host, Phase};
+use super::{App, Host, Phase, recorder::Recorder};
 use crate::{
-    auth::TokenVerifier,
+    auth::{TokenVerifier, signer::dev_curl_line},
     config::Config,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
-        CallObserver, FinishedCall, HostServices, PluginRuntime, dispatch::Dispatcher,
+        HostServices, PluginRuntime,
+        dispatch::{CallObserver, Dispatcher},
         registry::Registry,
     },
     python::PythonRuntime,
@@ -27,13 +28,6 @@ use crate::{
 const EXIT_AT_ONCE: i32 = 130;
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
-
-/// Nobody listens to finished calls.
-struct NoObserver;
-
-impl CallObserver for NoObserver {
-    fn call_finished(&self, _call: &FinishedCall<'_>) {}
-}
 
 /// Runs the gateway until a signal ends the process. CPython is never finalised: when everything is
 /// drained the log is flushed and the process exits with 0.
@@ -49,19 +43,28 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
 
+    // With public keys there is nothing to sign with, and nothing to show.
+    let dev_line = config
+        .dev
+        .then(|| dev_curl_line(&config.auth, address).ok())
+        .flatten();
+
     let host: Arc<dyn HostServices> = Arc::new(Host::default());
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let metrics = Arc::new(Metrics::default());
+    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
+        metrics: Arc::clone(&metrics),
+    })];
     let app = Arc::new(App {
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
         server: config.server,
         verifier,
         registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
-        dispatcher: Dispatcher::new(Arc::clone(&runtime)),
+        dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
-        observer: Arc::new(NoObserver),
-        metrics: Arc::new(Metrics::default()),
+        metrics,
         access: telemetry.access_log(),
         started: Instant::now(),
         phase: AtomicU8::new(Phase::Starting as u8),
@@ -78,6 +81,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => {
             app.enter(Phase::Ready);
             announce(address)?;
+            if let Some(line) = dev_line {
+                eprintln!("try it: {line}");
+            }
             tracing::info!(address = %address, "ready");
             signals.next().await
         }

@@ -211,7 +211,8 @@ impl ApiError {
     /// What the log should know beside the code, where that is more than the client is told.
     pub fn internal(&self) -> Option<&str> {
         match self {
-            Self::PluginUnavailable { reason, .. } => Some(reason),
+            // The rest of it, a traceback, was logged when loading failed.
+            Self::PluginUnavailable { reason, .. } => reason.lines().next(),
             Self::PluginRaised { summary, .. } => Some(summary),
             Self::PluginBadResult(what) => Some(what),
             Self::OutputNotSerializable { reason, .. } => Some(reason),
@@ -368,11 +369,6 @@ impl ApiError {
             headers.insert(header::ALLOW, allow.clone());
         }
         response
-    }
-
-    /// The `error_code` of a call that failed, for those who are told about it.
-    pub(super) fn code_of_call(error: &DispatchError) -> &'static str {
-        Self::from(error.clone()).status_and_code().1
     }
 
     /// The error for a handler's rejection by axum itself, by its status.

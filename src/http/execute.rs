@@ -1,17 +1,12 @@
 //! `POST /api/execute/{plugin}`: the hot path.
 //!
-//! Takes the request whole. What it must not do: wait for anything but the body and the plugin, or
-//! end a call because its client went away.
+//! Takes the request whole. What it must not do: wait for anything but the body and the plugin. What
+//! follows a call (events, counters, the traceback's log line) is the dispatcher's observers': they
+//! hear of it also when the client has gone.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -25,9 +20,7 @@ use super::{
 };
 use crate::{
     app::{App, Phase},
-    auth::Principal,
-    plugins::{CallError, CallReply, FinishedCall, dispatch::DispatchError, registry::Plugin},
-    telemetry::metrics::CallOutcome,
+    plugins::{CallError, CallReply, dispatch::DispatchError},
 };
 
 /// Calls the plugin that the path names with the body.
@@ -62,41 +55,43 @@ pub(super) async fn call_plugin(
         return Err(ApiError::UnsupportedMediaType);
     }
 
-    let tell_admins = principal.is_admin();
-    let call = call_and_tell(
-        Arc::clone(app),
-        plugin,
-        principal,
-        Arc::clone(exchange.request_id()),
-        body,
-    );
-    match FinishedAnyway::new(call).await {
-        Ok(reply) => {
-            exchange.action = reply.action;
-            Ok(match reply.domain_failure {
-                None => json_response(StatusCode::OK, reply.body),
-                Some(code) => {
-                    let status = if app.server.domain_errors_as_200 {
-                        StatusCode::OK
-                    } else {
-                        domain_status(code.as_deref())
-                    };
-                    exchange.domain_code = code;
-                    json_response(status, reply.body)
-                }
-            })
-        }
+    let request_id = Arc::clone(exchange.request_id());
+    let called = app
+        .dispatcher
+        .call(&plugin, Arc::clone(&principal), request_id, body)
+        .await;
+    match called {
+        Ok(reply) => Ok(reply_response(app, exchange, reply)),
         Err(error) => {
             if let DispatchError::Call(CallError::Raised { action, .. }) = &error {
                 exchange.action.clone_from(action);
             }
             let mut error = ApiError::from(error);
             if let ApiError::PluginUnavailable { tell, .. } = &mut error {
-                *tell = tell_admins;
+                *tell = principal.is_admin();
             }
             Err(error)
         }
     }
+}
+
+/// The dict as it is; a domain failure with its status.
+fn reply_response(
+    app: &App,
+    exchange: &mut Exchange<'_>,
+    reply: CallReply,
+) -> Response<GatewayBody> {
+    exchange.action = reply.action;
+    let Some(code) = reply.domain_failure else {
+        return json_response(StatusCode::OK, reply.body);
+    };
+    let status = if app.server.domain_errors_as_200 {
+        StatusCode::OK
+    } else {
+        domain_status(code.as_deref())
+    };
+    exchange.domain_code = code;
+    json_response(status, reply.body)
 }
 
 fn json_response(status: StatusCode, body: Bytes) -> Response<GatewayBody> {
@@ -107,89 +102,6 @@ fn json_response(status: StatusCode, body: Bytes) -> Response<GatewayBody> {
         HeaderValue::from_static("application/json"),
     );
     response
-}
-
-/// The call, and what must happen after it whoever still waits: counters, the traceback's log line,
-/// the observer.
-async fn call_and_tell(
-    app: Arc<App>,
-    plugin: Arc<Plugin>,
-    principal: Arc<Principal>,
-    request_id: Arc<str>,
-    body: Bytes,
-) -> Result<CallReply, DispatchError> {
-    let started = Instant::now();
-    let result = app
-        .dispatcher
-        .call(
-            &plugin,
-            Arc::clone(&principal),
-            Arc::clone(&request_id),
-            body,
-        )
-        .await;
-    let execution_time = started.elapsed();
-    app.metrics
-        .call_finished(&plugin.name, outcome(&result), execution_time);
-    let (action, error_code) = match &result {
-        Ok(reply) => (
-            reply.action.as_deref(),
-            reply
-                .domain_failure
-                .as_ref()
-                .map(|code| code.as_deref().unwrap_or("DOMAIN_ERROR")),
-        ),
-        Err(error) => {
-            let action = if let DispatchError::Call(CallError::Raised {
-                action, traceback, ..
-            }) = error
-            {
-                tracing::event!(
-                    target: "plugin",
-                    tracing::Level::ERROR,
-                    plugin.name = &*plugin.name,
-                    request.id = &*request_id,
-                    user.id = &*principal.user_id,
-                    traceback = traceback.as_str(),
-                    "the plugin raised"
-                );
-                action.as_deref()
-            } else {
-                None
-            };
-            (action, Some(ApiError::code_of_call(error)))
-        }
-    };
-    app.observer.call_finished(&FinishedCall {
-        principal: &principal,
-        plugin: &plugin.name,
-        action,
-        execution_time,
-        request_id: &request_id,
-        error_code,
-    });
-    result
-}
-
-fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
-    match result {
-        Ok(reply) if reply.domain_failure.is_some() => CallOutcome::DomainFailure,
-        Ok(_) => CallOutcome::Ok,
-        Err(DispatchError::TimedOut(_)) => CallOutcome::TimedOut,
-        Err(DispatchError::Overloaded) => CallOutcome::Overloaded,
-        Err(DispatchError::Disabled | DispatchError::Unavailable(_)) => CallOutcome::Rejected,
-        Err(DispatchError::Call(error)) => match error {
-            CallError::InvalidJson(_)
-            | CallError::NotAnObject(_)
-            | CallError::NotLoaded
-            | CallError::Internal(_) => CallOutcome::Rejected,
-            CallError::Raised { .. }
-            | CallError::BadResult(_)
-            | CallError::NotSerializable { .. }
-            | CallError::OutputTooLarge { .. }
-            | CallError::Cancelled => CallOutcome::PluginError,
-        },
-    }
 }
 
 /// Whether the body is declared to be JSON; `false` where nothing is declared.
@@ -234,44 +146,6 @@ fn is_utf8_json(declared: &HeaderValue) -> bool {
         })
 }
 
-/// A future that goes on in a task of its own when nobody waits for it any more.
-struct FinishedAnyway<T: Send + 'static> {
-    future: Option<BoxFuture<'static, T>>,
-}
-
-impl<T: Send + 'static> FinishedAnyway<T> {
-    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self {
-            future: Some(Box::pin(future)),
-        }
-    }
-}
-
-impl<T: Send + 'static> Future for FinishedAnyway<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let Some(future) = &mut self.future else {
-            return Poll::Pending;
-        };
-        let polled = future.as_mut().poll(context);
-        if polled.is_ready() {
-            self.future = None;
-        }
-        polled
-    }
-}
-
-impl<T: Send + 'static> Drop for FinishedAnyway<T> {
-    fn drop(&mut self) {
-        if let Some(future) = self.future.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(future);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,18 +176,5 @@ mod tests {
         ] {
             assert!(!is_json(refused), "{refused}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_call_nobody_waits_for_still_ends() {
-        let (begin, begun) = tokio::sync::oneshot::channel::<()>();
-        let (end, ended) = tokio::sync::oneshot::channel::<u8>();
-        let call = FinishedAnyway::new(async move {
-            begun.await.ok();
-            end.send(7).ok();
-        });
-        drop(call);
-        begin.send(()).unwrap();
-        assert_eq!(ended.await.unwrap(), 7);
     }
 }

@@ -51,8 +51,12 @@ fn describe(plugin: &Arc<Plugin>, is_admin: bool) -> Value {
         PluginState::Disabled => (false, "disabled", None),
         PluginState::Failed(reason) => (true, "error", Some(reason)),
     };
+    let manifest = plugin.manifest();
     let mut described = json!({
         "name": &*plugin.name,
+        "display_name": manifest.display_name,
+        "version": manifest.version,
+        "description": manifest.description,
         "enabled": enabled,
         "status": status,
     });

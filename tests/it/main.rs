@@ -1,5 +1,10 @@
 //! The gateway as its users meet it: every test starts the real binary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test with what went wrong"
+)]
+
 mod connections;
 mod dependencies;
 mod drain;

@@ -7,5 +7,5 @@ mod token;
 
 pub use app::{TestApp, within};
 pub use client::{Answer, TestClient};
-pub use raw::{RawAnswer, RawConnection};
+pub use raw::RawConnection;
 pub use token::Claims;

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -151,12 +150,15 @@ impl TestApp {
 
     /// Waits until a number of `/metrics` is as wanted.
     pub async fn metric_reaches(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        within(LIMIT, async {
-            while !wanted(self.metric(series).await) {
-                tokio::task::yield_now().await;
+        let mut last = f64::NAN;
+        let reached = async {
+            while !wanted(last) {
+                last = self.metric(series).await;
             }
-        })
-        .await;
+        };
+        if tokio::time::timeout(LIMIT, reached).await.is_err() {
+            panic!("{series} stays {last}");
+        }
     }
 }
 
@@ -308,9 +310,4 @@ pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, future)
         .await
         .unwrap_or_else(|_| panic!("nothing happened within {limit:?}"))
-}
-
-/// Reads a JSON log line.
-pub fn log_json(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
 }
