@@ -3,7 +3,7 @@
 mod database;
 mod python;
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};
 use crate::{
@@ -137,7 +137,11 @@ fn check_plugins(dir: &Path) -> Finding {
 fn check_data_dir(dir: &Path) -> Finding {
     let shown = dir.display();
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
-    let written = fs::create_dir_all(dir)
+    // As the gateway makes it: for its owner alone.
+    let written = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
         .and_then(|()| fs::write(&probe, b"doctor"))
         .and_then(|()| fs::remove_file(&probe));
     match written {
