@@ -46,6 +46,7 @@ impl Telemetry {
             LogFormat::Pretty => registry.with(lines).try_init(),
         }
         .map_err(|error| format!("logging has been started before: {error}"))?;
+        log_panics();
         Ok(Self {
             writer,
             format: config.format,
@@ -61,4 +62,17 @@ impl Telemetry {
     pub fn access_log(&self) -> Arc<access::AccessLog> {
         Arc::new(access::AccessLog::new(self.writer.clone(), self.format))
     }
+}
+
+/// A panic is a log line like any other, with the place it came from.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            panic.message = panic.payload_as_str().unwrap_or("no message"),
+            panic.place = place.as_deref(),
+            thread = std::thread::current().name(),
+            "the gateway panicked"
+        );
+    }));
 }
