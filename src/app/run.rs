@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use super::{App, Host, Phase, recorder::Recorder};
 use crate::{
-    auth::TokenVerifier,
+    auth::{TokenVerifier, signer::dev_curl_line},
     config::Config,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
@@ -46,6 +46,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
 
+    // With public keys there is nothing to sign with, and nothing to show.
+    let dev_line = config
+        .dev
+        .then(|| dev_curl_line(&config.auth, address).ok())
+        .flatten();
+
     let host: Arc<dyn HostServices> = Arc::new(Host::default());
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
@@ -78,6 +84,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => {
             app.enter(Phase::Ready);
             announce(address)?;
+            if let Some(line) = dev_line {
+                eprintln!("try it: {line}");
+            }
             tracing::info!(address = %address, "ready");
             signals.next().await
         }

@@ -9,6 +9,7 @@ use super::{Failure, flags::ConfigFlags, print};
 use crate::{
     auth::{TokenVerifier, dev_secret},
     config::{AuthConfig, Config, KeySource, redact_uri},
+    plugins::discovery,
 };
 
 /// How a check went.
@@ -101,8 +102,8 @@ fn examine(config: &Config) -> Vec<Finding> {
 
 fn check_plugins(dir: &Path) -> Finding {
     let shown = dir.display();
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
+    let (found, skipped) = match discovery::discover(dir) {
+        Ok(listed) => listed,
         Err(error) => {
             return Finding::fail(
                 "plugins",
@@ -110,10 +111,19 @@ fn check_plugins(dir: &Path) -> Finding {
             );
         }
     };
-    let count = entries
-        .flatten()
-        .filter(|entry| super::plugin::has_entry_file(&entry.path()))
-        .count();
+    if let Some(first) = skipped.first() {
+        let name = first.dir.file_name().unwrap_or_default().to_string_lossy();
+        return Finding::warn(
+            "plugins",
+            format!(
+                "{} in {shown}; passed over: {} (the first is {name}: {})",
+                found.len(),
+                skipped.len(),
+                first.reason
+            ),
+        );
+    }
+    let count = found.len();
     if count == 0 {
         return Finding::warn(
             "plugins",
