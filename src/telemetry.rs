@@ -16,9 +16,6 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 use crate::config::{LogConfig, LogFormat};
 use writer::LogWriter;
 
-/// Bytes of log lines that may wait for stderr before lines are dropped.
-const LOG_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-
 /// The running log: keep it to flush at the end.
 #[derive(Clone)]
 pub struct Telemetry {
@@ -37,7 +34,7 @@ impl Telemetry {
         let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
             format!("MOZAIKS_LOG: `{}` is no log filter: {error}", config.filter)
         })?;
-        let writer = LogWriter::start(LOG_QUEUE_BYTES, std::io::stderr())
+        let writer = LogWriter::start(config.queue_bytes, std::io::stderr())
             .map_err(|error| format!("cannot start the log writer: {error}"))?;
         let registry = tracing_subscriber::registry().with(filter);
         let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
