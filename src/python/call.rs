@@ -10,7 +10,12 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
-use super::{error, json_out, outbox::ReplySlot, runtime_types::Kinds, shared::Shared};
+use super::{
+    error, json_out,
+    outbox::ReplySlot,
+    runtime_types::Kinds,
+    shared::{Code, Shared},
+};
 use crate::{
     auth::Principal,
     plugins::{
