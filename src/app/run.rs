@@ -38,6 +38,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
+    // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
+    let fetching = Arc::clone(&verifier);
+    tokio::spawn(async move { fetching.prefetch().await });
     let server = Server::bind(&config.server)
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;

@@ -169,12 +169,8 @@ impl Writer {
         if is(&types.uuid) || is(&types.decimal) {
             return self.text_of(value, "__str__");
         }
-        if let Some(bson) = Bson::loaded(py) {
-            if value.is_instance(bson.object_id.bind(py)).unwrap_or(false)
-                || value.is_instance(bson.decimal128.bind(py)).unwrap_or(false)
-            {
-                return self.text_of(value, "__str__");
-            }
+        if Bson::loaded(py).is_some_and(|bson| is(&bson.object_id) || is(&bson.decimal128)) {
+            return self.text_of(value, "__str__");
         }
         self.object(value)
     }

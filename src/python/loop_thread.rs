@@ -8,12 +8,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
-#[cfg(not(Py_3_12))]
-use pyo3::types::{PyCFunction, PyTuple};
 use pyo3::{
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
+};
+#[cfg(not(Py_3_12))]
+use pyo3::{
+    sync::PyOnceLock,
+    types::{PyCFunction, PyTuple, PyType},
 };
 
 use super::{
@@ -186,7 +189,8 @@ impl Reader {
                             tracing::warn!(reason, "python.cancel_failed");
                         }
                     }
-                    // It came in before this job, so it has ended by now.
+                    // It came in before this job: unless the pool has it, it has ended by now.
+                    None if self.shared.pool.has(id) => {}
                     None => {
                         self.shared.cancelled.take(id);
                     }
@@ -195,11 +199,11 @@ impl Reader {
             Job::Answer { request, result } => {
                 let future = self.shared.requests.lock().remove(&request);
                 self.shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
-                if let Some(future) = future {
-                    if let Err(error) = answer(future.bind(py), result) {
-                        let reason = super::error::summary(py, &error);
-                        tracing::warn!(reason, "python.answer_failed");
-                    }
+                if let Some(future) = future
+                    && let Err(error) = answer(future.bind(py), result)
+                {
+                    let reason = super::error::summary(py, &error);
+                    tracing::warn!(reason, "python.answer_failed");
                 }
             }
             Job::Ping => self.shared.turned(),
@@ -213,7 +217,7 @@ impl Reader {
         }
     }
 
-    fn call(&self, py: Python<'_>, call: PluginCall, code: &Code, reply: ReplySlot) {
+    fn call(&self, py: Python<'_>, call: PluginCall, code: &Arc<Code>, reply: ReplySlot) {
         if self.shared.cancelled.take(call.id) {
             return reply.complete(Err(CallError::Cancelled));
         }
@@ -334,7 +338,7 @@ pub(super) fn prepare_call<'py>(
     py: Python<'py>,
     shared: &Arc<Shared>,
     call: PluginCall,
-    code: &Code,
+    code: &Arc<Code>,
     reply: ReplySlot,
 ) -> Result<(Call, Bound<'py, PyDict>), (ReplySlot, CallError)> {
     let data = json_in::parse_call(
@@ -357,6 +361,7 @@ pub(super) fn prepare_call<'py>(
         request_id: call.request_id,
         action: action_of(py, &data),
         reply,
+        code: Some(code.clone()),
         wants_dict: true,
     };
     Ok((call, data))
@@ -383,6 +388,7 @@ pub(super) fn prepare_invoke<'py>(
         request_id: call.request_id,
         action: None,
         reply,
+        code: None,
         wants_dict: false,
     };
     Ok((call, arguments))
@@ -412,6 +418,23 @@ fn answer(future: &Bound<'_, PyAny>, result: Result<bytes::Bytes, HostError>) ->
         }
     }
     Ok(())
+}
+
+/// Whether this is what a Task schedules to take its next step.
+#[cfg(not(Py_3_12))]
+fn is_step(callback: &Bound<'_, PyAny>) -> bool {
+    static STEP_TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = callback.py();
+    let kind = callback.get_type();
+    if let Some(step) = STEP_TYPE.get(py) {
+        return kind.is(step);
+    }
+    let found = kind.name().is_ok_and(|name| name == "TaskStepMethWrapper");
+    if found {
+        // The type is one for the process, whichever thread finds it first.
+        STEP_TYPE.set(py, kind.unbind()).ok();
+    }
+    found
 }
 
 /// Keeps a new Task's first step from being scheduled.
@@ -452,9 +475,8 @@ impl FirstStep {
                 // else is a collected object's doing and is scheduled as ever.
                 if let (1, Some(context)) = (arguments.len(), context) {
                     let callback = arguments.get_item(0)?;
-                    let is_step = callback.get_type().name()? == "TaskStepMethWrapper";
                     let mut caught = catching.lock();
-                    if is_step && caught.expecting {
+                    if caught.expecting && is_step(&callback) {
                         caught.expecting = false;
                         caught.step = Some((callback.unbind(), context.unbind()));
                         return Ok(py.None());
