@@ -113,7 +113,7 @@ pub(super) struct Call {
     pub action: Option<Box<str>>,
     pub reply: ReplySlot,
     /// Keeps the generation's modules until the call has ended.
-    pub code: Option<Arc<Code>>,
+    pub _code: Option<Arc<Code>>,
     /// `execute` must give a dict; a handler may give anything, and what has no JSON form is null.
     pub wants_dict: bool,
 }

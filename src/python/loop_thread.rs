@@ -361,7 +361,7 @@ pub(super) fn prepare_call<'py>(
         request_id: call.request_id,
         action: action_of(py, &data),
         reply,
-        code: Some(code.clone()),
+        _code: Some(code.clone()),
         wants_dict: true,
     };
     Ok((call, data))
@@ -388,7 +388,7 @@ pub(super) fn prepare_invoke<'py>(
         request_id: call.request_id,
         action: None,
         reply,
-        code: None,
+        _code: None,
         wants_dict: false,
     };
     Ok((call, arguments))

@@ -68,7 +68,9 @@ struct State {
 impl Watchdog {
     /// A call's deadline has passed.
     pub(super) fn watch_call(&self, call: CallId) {
-        self.tell(|state| drop(state.cancelled.insert(call, Instant::now())));
+        self.tell(|state| {
+            state.cancelled.insert(call, Instant::now());
+        });
     }
 
     /// An import has begun.
