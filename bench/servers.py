@@ -83,7 +83,10 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
 
     def uvicorn(workers: int) -> list[str]:
         command = f"{python} -m uvicorn fastapi_app:app --app-dir {peers} --workers {workers}"
-        return [*command.split(), *"--log-level warning --no-access-log --port {port}".split()]
+        return [
+            *command.split(),
+            *["--log-level", "warning", "--no-access-log", "--port", "{port}"],
+        ]
 
     def granian(workers: int) -> list[str]:
         command = f"{python} -m granian --interface rsgi --workers {workers}"
