@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
+use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
     catalog::{Collection, Index, decode},
