@@ -95,7 +95,7 @@ const fn named(
     }
 }
 
-static TABLE: &[Operator] = &[
+pub(super) static TABLE: &[Operator] = &[
     // Arithmetic.
     any("$add", num::add),
     count("$subtract", 2, num::subtract),
