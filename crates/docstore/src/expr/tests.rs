@@ -65,12 +65,26 @@ fn decimal(text: &str) -> Bson {
 
 #[test]
 fn truth_is_that_of_mongodb() {
-    for value in [Bson::Null, Bson::Undefined, bson!(false), bson!(0), bson!(0_i64), bson!(-0.0)] {
+    for value in [
+        Bson::Null,
+        Bson::Undefined,
+        bson!(false),
+        bson!(0),
+        bson!(0_i64),
+        bson!(-0.0),
+    ] {
         assert!(!is_truthy(Some(&value)), "{value}");
     }
     assert!(!is_truthy(None));
     assert!(!is_truthy(Some(&decimal("0.00"))));
-    for value in [bson!(""), bson!([]), bson!({}), bson!(f64::NAN), bson!(-1), decimal("NaN")] {
+    for value in [
+        bson!(""),
+        bson!([]),
+        bson!({}),
+        bson!(f64::NAN),
+        bson!(-1),
+        decimal("NaN"),
+    ] {
         assert!(is_truthy(Some(&value)), "{value}");
     }
 }

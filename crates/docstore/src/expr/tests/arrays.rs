@@ -26,12 +26,36 @@ fn elements_and_slices() {
     gives(root(), doc! { "$slice": ["$a", -5, 1] }, bson!([1]));
     gives(root(), doc! { "$slice": ["$a", 9, 1] }, bson!([]));
     fails(root(), doc! { "$slice": ["$a", 1, 0] }, 28729);
-    gives(root(), doc! { "$firstN": { "input": "$a", "n": 2 } }, bson!([1, 2]));
-    gives(root(), doc! { "$lastN": { "input": "$a", "n": 2 } }, bson!([2, 3]));
-    gives(root(), doc! { "$maxN": { "input": [1, Bson::Null, 3, 2], "n": 2 } }, bson!([3, 2]));
-    gives(root(), doc! { "$minN": { "input": [3, Bson::Null, 1], "n": 5 } }, bson!([1, 3]));
-    fails(root(), doc! { "$firstN": { "input": "$a", "n": 0 } }, 5_787_908);
-    fails(root(), doc! { "$firstN": { "input": "$s", "n": 1 } }, 5_788_200);
+    gives(
+        root(),
+        doc! { "$firstN": { "input": "$a", "n": 2 } },
+        bson!([1, 2]),
+    );
+    gives(
+        root(),
+        doc! { "$lastN": { "input": "$a", "n": 2 } },
+        bson!([2, 3]),
+    );
+    gives(
+        root(),
+        doc! { "$maxN": { "input": [1, Bson::Null, 3, 2], "n": 2 } },
+        bson!([3, 2]),
+    );
+    gives(
+        root(),
+        doc! { "$minN": { "input": [3, Bson::Null, 1], "n": 5 } },
+        bson!([1, 3]),
+    );
+    fails(
+        root(),
+        doc! { "$firstN": { "input": "$a", "n": 0 } },
+        5_787_908,
+    );
+    fails(
+        root(),
+        doc! { "$firstN": { "input": "$s", "n": 1 } },
+        5_788_200,
+    );
 }
 
 #[test]
@@ -49,7 +73,11 @@ fn sizes_searches_and_joins() {
     gives(root(), doc! { "$indexOfArray": ["$a", 3, 20] }, -1);
     gives(root(), doc! { "$indexOfArray": ["$x", 1] }, Bson::Null);
     fails(root(), doc! { "$indexOfArray": ["$a", 1, -1] }, 40097);
-    gives(root(), doc! { "$concatArrays": ["$a", "$e", [4]] }, bson!([1, 2, 3, 4]));
+    gives(
+        root(),
+        doc! { "$concatArrays": ["$a", "$e", [4]] },
+        bson!([1, 2, 3, 4]),
+    );
     gives(root(), doc! { "$concatArrays": ["$a", "$x"] }, Bson::Null);
     fails(root(), doc! { "$concatArrays": ["$a", "$s"] }, 28664);
     gives(root(), doc! { "$reverseArray": "$a" }, bson!([3, 2, 1]));
@@ -59,26 +87,54 @@ fn sizes_searches_and_joins() {
     gives(root(), doc! { "$range": [3, 0] }, bson!([]));
     fails(root(), doc! { "$range": [0, 5, 0] }, 34449);
     fails(root(), doc! { "$range": [0, i32::MAX] }, 146);
-    gives(root(), doc! { "$zip": { "inputs": ["$a", ["x"]] } }, bson!([[1, "x"]]));
+    gives(
+        root(),
+        doc! { "$zip": { "inputs": ["$a", ["x"]] } },
+        bson!([[1, "x"]]),
+    );
     gives(
         root(),
         doc! { "$zip": { "inputs": ["$a", ["x"]], "useLongestLength": true, "defaults": [0, "-"] } },
         bson!([[1, "x"], [2, "-"], [3, "-"]]),
     );
-    gives(root(), doc! { "$zip": { "inputs": ["$a", "$x"] } }, Bson::Null);
-    fails(root(), doc! { "$zip": { "inputs": ["$a"], "defaults": [0] } }, 34466);
+    gives(
+        root(),
+        doc! { "$zip": { "inputs": ["$a", "$x"] } },
+        Bson::Null,
+    );
+    fails(
+        root(),
+        doc! { "$zip": { "inputs": ["$a"], "defaults": [0] } },
+        34466,
+    );
 }
 
 #[test]
 fn sets() {
-    gives(root(), doc! { "$setUnion": [[2, 1, 2], [3.0, 1]] }, bson!([1, 2, 3.0]));
+    gives(
+        root(),
+        doc! { "$setUnion": [[2, 1, 2], [3.0, 1]] },
+        bson!([1, 2, 3.0]),
+    );
     gives(root(), doc! { "$setUnion": ["$a", "$x"] }, Bson::Null);
-    gives(root(), doc! { "$setIntersection": ["$a", [3, 2, 9]] }, bson!([2, 3]));
-    gives(root(), doc! { "$setDifference": [[3, 1, 3, 2], [2]] }, bson!([3, 1]));
+    gives(
+        root(),
+        doc! { "$setIntersection": ["$a", [3, 2, 9]] },
+        bson!([2, 3]),
+    );
+    gives(
+        root(),
+        doc! { "$setDifference": [[3, 1, 3, 2], [2]] },
+        bson!([3, 1]),
+    );
     gives(root(), doc! { "$setEquals": [[1, 2, 1], [2, 1]] }, true);
     gives(root(), doc! { "$setEquals": ["$a", [1]] }, false);
     gives(root(), doc! { "$setIsSubset": [[1], "$a"] }, true);
-    gives(root(), doc! { "$anyElementTrue": [[0, Bson::Null, 1]] }, true);
+    gives(
+        root(),
+        doc! { "$anyElementTrue": [[0, Bson::Null, 1]] },
+        true,
+    );
     gives(root(), doc! { "$anyElementTrue": ["$e"] }, false);
     gives(root(), doc! { "$allElementsTrue": ["$e"] }, true);
     gives(root(), doc! { "$allElementsTrue": [[1, 0]] }, false);
@@ -95,13 +151,29 @@ fn sets() {
 
 #[test]
 fn sorting_an_array() {
-    gives(root(), doc! { "$sortArray": { "input": [3, 1, "x", 2], "sortBy": -1 } }, bson!(["x", 3, 2, 1]));
+    gives(
+        root(),
+        doc! { "$sortArray": { "input": [3, 1, "x", 2], "sortBy": -1 } },
+        bson!(["x", 3, 2, 1]),
+    );
     gives(
         root(),
         doc! { "$sortArray": { "input": [{ "k": 2 }, { "k": 1, "o": 1 }, { "k": 1 }], "sortBy": { "k": 1, "o": -1 } } },
         bson!([{ "k": 1, "o": 1 }, { "k": 1 }, { "k": 2 }]),
     );
-    gives(root(), doc! { "$sortArray": { "input": "$x", "sortBy": 1 } }, Bson::Null);
-    fails(root(), doc! { "$sortArray": { "input": "$s", "sortBy": 1 } }, 2_942_504);
-    fails(root(), doc! { "$sortArray": { "input": "$a", "sortBy": 2 } }, 2_942_505);
+    gives(
+        root(),
+        doc! { "$sortArray": { "input": "$x", "sortBy": 1 } },
+        Bson::Null,
+    );
+    fails(
+        root(),
+        doc! { "$sortArray": { "input": "$s", "sortBy": 1 } },
+        2_942_504,
+    );
+    fails(
+        root(),
+        doc! { "$sortArray": { "input": "$a", "sortBy": 2 } },
+        2_942_505,
+    );
 }

@@ -27,9 +27,17 @@ fn numbers() {
     gives(doc! {}, doc! { "$toDouble": decimal("0.5") }, 0.5);
     fails(doc! {}, doc! { "$toDouble": decimal("1E+400") }, 241);
     fails(doc! {}, doc! { "$toDouble": " 1" }, 241);
-    gives(doc! {}, doc! { "$toDecimal": 5.5 }, decimal("5.50000000000000"));
+    gives(
+        doc! {},
+        doc! { "$toDecimal": 5.5 },
+        decimal("5.50000000000000"),
+    );
     gives(doc! {}, doc! { "$toDecimal": "1.10" }, decimal("1.10"));
-    gives(doc! {}, doc! { "$toDecimal": i64::MAX }, decimal("9223372036854775807"));
+    gives(
+        doc! {},
+        doc! { "$toDecimal": i64::MAX },
+        decimal("9223372036854775807"),
+    );
     fails(doc! {}, doc! { "$toDecimal": "x" }, 241);
     gives(doc! {}, doc! { "$toBool": "" }, true);
     gives(doc! {}, doc! { "$toBool": 0 }, false);
@@ -54,10 +62,22 @@ fn texts_dates_and_ids() {
     let id = bson::oid::ObjectId::parse_str(hex).expect("an id");
     gives(doc! {}, doc! { "$toObjectId": hex }, id);
     gives(doc! { "i": id }, doc! { "$toString": "$i" }, hex);
-    gives(doc! { "i": id }, doc! { "$toDate": "$i" }, date("2018-03-27T04:43:38Z"));
+    gives(
+        doc! { "i": id },
+        doc! { "$toDate": "$i" },
+        date("2018-03-27T04:43:38Z"),
+    );
     fails(doc! {}, doc! { "$toObjectId": "x" }, 241);
-    gives(doc! {}, doc! { "$toDate": 1000_i64 }, date("1970-01-01T00:00:01Z"));
-    gives(doc! {}, doc! { "$toDate": "2018-03-03" }, date("2018-03-03T00:00:00Z"));
+    gives(
+        doc! {},
+        doc! { "$toDate": 1000_i64 },
+        date("1970-01-01T00:00:01Z"),
+    );
+    gives(
+        doc! {},
+        doc! { "$toDate": "2018-03-03" },
+        date("2018-03-03T00:00:00Z"),
+    );
     fails(doc! {}, doc! { "$toDate": 1 }, 241);
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     gives(doc! {}, doc! { "$toString": { "$toUUID": uuid } }, uuid);
@@ -65,15 +85,51 @@ fn texts_dates_and_ids() {
 
 #[test]
 fn convert_with_fallbacks() {
-    gives(doc! {}, doc! { "$convert": { "input": "7", "to": "int" } }, 7);
-    gives(doc! {}, doc! { "$convert": { "input": "7", "to": 18 } }, 7_i64);
-    gives(doc! {}, doc! { "$convert": { "input": "x", "to": "int", "onError": "bad" } }, "bad");
-    gives(doc! {}, doc! { "$convert": { "input": "$x", "to": "int", "onNull": "none" } }, "none");
-    gives(doc! {}, doc! { "$convert": { "input": "$x", "to": "int" } }, Bson::Null);
-    gives(doc! {}, doc! { "$convert": { "input": 1, "to": Bson::Null } }, Bson::Null);
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": "7", "to": "int" } },
+        7,
+    );
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": "7", "to": 18 } },
+        7_i64,
+    );
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": "x", "to": "int", "onError": "bad" } },
+        "bad",
+    );
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": "$x", "to": "int", "onNull": "none" } },
+        "none",
+    );
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": "$x", "to": "int" } },
+        Bson::Null,
+    );
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": 1, "to": Bson::Null } },
+        Bson::Null,
+    );
     // The fallback is not touched where it is not needed.
-    gives(doc! {}, doc! { "$convert": { "input": 1, "to": "int", "onError": { "$divide": [1, 0] } } }, 1);
-    fails(doc! {}, doc! { "$convert": { "input": 1, "to": "nonsense" } }, 2);
+    gives(
+        doc! {},
+        doc! { "$convert": { "input": 1, "to": "int", "onError": { "$divide": [1, 0] } } },
+        1,
+    );
+    fails(
+        doc! {},
+        doc! { "$convert": { "input": 1, "to": "nonsense" } },
+        2,
+    );
     fails(doc! {}, doc! { "$convert": { "input": 1 } }, 9);
-    fails(doc! {}, doc! { "$convert": { "input": 1, "to": "int", "base": 2 } }, 115);
+    fails(
+        doc! {},
+        doc! { "$convert": { "input": 1, "to": "int", "base": 2 } },
+        115,
+    );
 }

@@ -21,22 +21,49 @@ fn parts() {
         ("$isoDayOfWeek", 4, 5),
     ] {
         gives(root(), doc! { operator: "$d" }, utc);
-        gives(root(), doc! { operator: { "date": "$d", "timezone": "Europe/Berlin" } }, berlin);
+        gives(
+            root(),
+            doc! { operator: { "date": "$d", "timezone": "Europe/Berlin" } },
+            berlin,
+        );
     }
     gives(root(), doc! { "$isoWeekYear": "$sunday" }, 2022_i64);
     gives(root(), doc! { "$isoWeek": "$sunday" }, 52);
     gives(root(), doc! { "$week": "$sunday" }, 1);
-    gives(root(), doc! { "$hour": { "date": "$d", "timezone": "-03:30" } }, 20);
+    gives(
+        root(),
+        doc! { "$hour": { "date": "$d", "timezone": "-03:30" } },
+        20,
+    );
     gives(root(), doc! { "$year": "$x" }, Bson::Null);
-    gives(root(), doc! { "$year": { "date": "$d", "timezone": "$x" } }, Bson::Null);
+    gives(
+        root(),
+        doc! { "$year": { "date": "$d", "timezone": "$x" } },
+        Bson::Null,
+    );
     fails(root(), doc! { "$year": "text" }, 16006);
-    fails(root(), doc! { "$year": { "date": "$d", "timezone": "Nowhere/City" } }, 40485);
-    fails(root(), doc! { "$year": { "date": "$d", "timezone": 1 } }, 40517);
+    fails(
+        root(),
+        doc! { "$year": { "date": "$d", "timezone": "Nowhere/City" } },
+        40485,
+    );
+    fails(
+        root(),
+        doc! { "$year": { "date": "$d", "timezone": 1 } },
+        40517,
+    );
     fails(root(), doc! { "$year": { "timezone": "UTC" } }, 40539);
     fails(root(), doc! { "$year": ["$d", "$d"] }, 40536);
-    let stamp = Bson::Timestamp(bson::Timestamp { time: 86400, increment: 7 });
+    let stamp = Bson::Timestamp(bson::Timestamp {
+        time: 86400,
+        increment: 7,
+    });
     gives(doc! { "t": stamp.clone() }, doc! { "$dayOfMonth": "$t" }, 2);
-    gives(doc! { "t": stamp.clone() }, doc! { "$tsSecond": "$t" }, 86400_i64);
+    gives(
+        doc! { "t": stamp.clone() },
+        doc! { "$tsSecond": "$t" },
+        86400_i64,
+    );
     gives(doc! { "t": stamp }, doc! { "$tsIncrement": "$t" }, 7_i64);
     fails(root(), doc! { "$tsSecond": "$d" }, 5_687_301);
 }
@@ -44,8 +71,16 @@ fn parts() {
 #[test]
 fn formatting() {
     let format = |format: &str| doc! { "$dateToString": { "date": "$d", "format": format } };
-    gives(root(), doc! { "$dateToString": { "date": "$d" } }, "2024-02-29T23:30:15.250Z");
-    gives(root(), format("%Y-%m-%d %H:%M:%S.%L %j %u %w %U %V %G %%"), "2024-02-29 23:30:15.250 060 4 5 08 09 2024 %");
+    gives(
+        root(),
+        doc! { "$dateToString": { "date": "$d" } },
+        "2024-02-29T23:30:15.250Z",
+    );
+    gives(
+        root(),
+        format("%Y-%m-%d %H:%M:%S.%L %j %u %w %U %V %G %%"),
+        "2024-02-29 23:30:15.250 060 4 5 08 09 2024 %",
+    );
     gives(root(), format("%b %B %z %Z"), "Feb February +0000 +0");
     gives(
         root(),
@@ -57,12 +92,24 @@ fn formatting() {
         doc! { "$dateToString": { "date": "$d", "timezone": "+01:00" } },
         "2024-03-01T00:30:15.250",
     );
-    gives(root(), doc! { "$dateToString": { "date": "$x", "onNull": "none" } }, "none");
-    gives(root(), doc! { "$dateToString": { "date": "$x" } }, Bson::Null);
+    gives(
+        root(),
+        doc! { "$dateToString": { "date": "$x", "onNull": "none" } },
+        "none",
+    );
+    gives(
+        root(),
+        doc! { "$dateToString": { "date": "$x" } },
+        Bson::Null,
+    );
     fails(root(), format("%q"), 18536);
     fails(root(), format("%"), 18535);
     fails(root(), doc! { "$dateToString": { "format": "%Y" } }, 18628);
-    fails(root(), doc! { "$dateToString": { "date": "$d", "format": 1 } }, 18533);
+    fails(
+        root(),
+        doc! { "$dateToString": { "date": "$d", "format": 1 } },
+        18533,
+    );
 }
 
 #[test]
@@ -92,10 +139,29 @@ fn reading_text() {
         doc! { "$dateFromString": { "dateString": "2018 16 3", "format": "%G %V %u" } },
         date("2018-04-18T00:00:00Z"),
     );
-    gives(doc! {}, doc! { "$dateFromString": { "dateString": "x", "onError": "bad" } }, "bad");
-    gives(doc! {}, doc! { "$dateFromString": { "dateString": 1, "onError": "bad" } }, "bad");
-    gives(doc! {}, doc! { "$dateFromString": { "dateString": "$x", "onNull": 0 } }, 0);
-    for text in ["", "x", "2017-13-01", "2017-02-30", "2017-02-08T25:00", "2017-02-08T12:00Q"] {
+    gives(
+        doc! {},
+        doc! { "$dateFromString": { "dateString": "x", "onError": "bad" } },
+        "bad",
+    );
+    gives(
+        doc! {},
+        doc! { "$dateFromString": { "dateString": 1, "onError": "bad" } },
+        "bad",
+    );
+    gives(
+        doc! {},
+        doc! { "$dateFromString": { "dateString": "$x", "onNull": 0 } },
+        0,
+    );
+    for text in [
+        "",
+        "x",
+        "2017-13-01",
+        "2017-02-30",
+        "2017-02-08T25:00",
+        "2017-02-08T12:00Q",
+    ] {
         fails(doc! {}, parse(text), 241);
     }
     fails(
@@ -103,8 +169,16 @@ fn reading_text() {
         doc! { "$dateFromString": { "dateString": "2017-02-08T12:00:00Z", "timezone": "UTC" } },
         241,
     );
-    fails(doc! {}, doc! { "$dateFromString": { "dateString": "x", "format": "%Q" } }, 18536);
-    fails(doc! {}, doc! { "$dateFromString": { "dateString": 5 } }, 241);
+    fails(
+        doc! {},
+        doc! { "$dateFromString": { "dateString": "x", "format": "%Q" } },
+        18536,
+    );
+    fails(
+        doc! {},
+        doc! { "$dateFromString": { "dateString": 5 } },
+        241,
+    );
 }
 
 #[test]
@@ -119,17 +193,33 @@ fn to_and_from_parts() {
         doc! { "$dateToParts": { "date": "$sunday", "iso8601": true } },
         doc! { "isoWeekYear": 2022, "isoWeek": 52, "isoDayOfWeek": 7, "hour": 0, "minute": 0, "second": 0, "millisecond": 0 },
     );
-    gives(root(), doc! { "$dateFromParts": { "year": 2024, "month": 14, "day": 0 } }, date("2025-01-31T00:00:00Z"));
-    gives(root(), doc! { "$dateFromParts": { "isoWeekYear": 2022, "isoWeek": 52, "isoDayOfWeek": 7 } }, date("2023-01-01T00:00:00Z"));
+    gives(
+        root(),
+        doc! { "$dateFromParts": { "year": 2024, "month": 14, "day": 0 } },
+        date("2025-01-31T00:00:00Z"),
+    );
+    gives(
+        root(),
+        doc! { "$dateFromParts": { "isoWeekYear": 2022, "isoWeek": 52, "isoDayOfWeek": 7 } },
+        date("2023-01-01T00:00:00Z"),
+    );
     gives(
         root(),
         doc! { "$dateFromParts": { "year": 2024, "hour": 12, "timezone": "America/New_York" } },
         date("2024-01-01T17:00:00Z"),
     );
-    gives(root(), doc! { "$dateFromParts": { "year": "$x" } }, Bson::Null);
+    gives(
+        root(),
+        doc! { "$dateFromParts": { "year": "$x" } },
+        Bson::Null,
+    );
     fails(root(), doc! { "$dateFromParts": { "month": 1 } }, 40516);
     fails(root(), doc! { "$dateFromParts": { "year": "x" } }, 40515);
-    fails(root(), doc! { "$dateFromParts": { "year": 2024, "isoWeek": 1 } }, 40525);
+    fails(
+        root(),
+        doc! { "$dateFromParts": { "year": 2024, "isoWeek": 1 } },
+        40525,
+    );
     fails(root(), doc! { "$dateFromParts": { "year": 0 } }, 40523);
 }
 
@@ -152,11 +242,23 @@ fn adding() {
         doc! { "$dateAdd": { "startDate": date("2024-03-30T12:00:00Z"), "unit": "day", "amount": 1, "timezone": "Europe/Berlin" } },
         date("2024-03-31T11:00:00Z"),
     );
-    gives(root(), doc! { "$dateAdd": { "startDate": "$x", "unit": "day", "amount": 1 } }, Bson::Null);
+    gives(
+        root(),
+        doc! { "$dateAdd": { "startDate": "$x", "unit": "day", "amount": 1 } },
+        Bson::Null,
+    );
     fails(root(), add("eon", 1), 9);
     fails(root(), add("year", i64::MAX), 15);
-    fails(root(), doc! { "$dateAdd": { "startDate": "$d", "unit": "day", "amount": 1.5 } }, 5_166_405);
-    fails(root(), doc! { "$dateAdd": { "startDate": 1, "unit": "day", "amount": 1 } }, 5_166_403);
+    fails(
+        root(),
+        doc! { "$dateAdd": { "startDate": "$d", "unit": "day", "amount": 1.5 } },
+        5_166_405,
+    );
+    fails(
+        root(),
+        doc! { "$dateAdd": { "startDate": 1, "unit": "day", "amount": 1 } },
+        5_166_403,
+    );
 }
 
 #[test]
@@ -172,18 +274,27 @@ fn differences() {
         ("2024-01-06T00:00:00Z", "2024-01-07T00:00:00Z", "week", 1),
         ("2024-01-01T00:00:00Z", "2024-01-01T00:01:30Z", "minute", 1),
         ("2024-01-01T00:00:00Z", "2024-01-01T00:01:30Z", "second", 90),
-        ("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "millisecond", 86_400_000),
+        (
+            "2024-01-01T00:00:00Z",
+            "2024-01-02T00:00:00Z",
+            "millisecond",
+            86_400_000,
+        ),
     ] {
         gives(doc! {}, between(from, to, unit), i64::from(expected));
     }
     gives(
         doc! {},
         doc! { "$dateDiff": {
-            "startDate": date("2024-01-06T00:00:00Z"), "endDate": date("2024-01-07T00:00:00Z"),
-            "unit": "week", "startOfWeek": "Monday" } },
+        "startDate": date("2024-01-06T00:00:00Z"), "endDate": date("2024-01-07T00:00:00Z"),
+        "unit": "week", "startOfWeek": "Monday" } },
         0_i64,
     );
-    fails(root(), doc! { "$dateDiff": { "startDate": 1, "endDate": "$d", "unit": "day" } }, 5_166_307);
+    fails(
+        root(),
+        doc! { "$dateDiff": { "startDate": 1, "endDate": "$d", "unit": "day" } },
+        5_166_307,
+    );
 }
 
 #[test]
@@ -211,6 +322,14 @@ fn truncating() {
         doc! { "$dateTrunc": { "date": "$d", "unit": "minute", "binSize": 20 } },
         date("2024-02-29T23:20:00Z"),
     );
-    fails(root(), doc! { "$dateTrunc": { "date": "$d", "unit": "day", "binSize": 0 } }, 5_439_018);
-    fails(root(), doc! { "$dateTrunc": { "date": 1, "unit": "day" } }, 5_439_012);
+    fails(
+        root(),
+        doc! { "$dateTrunc": { "date": "$d", "unit": "day", "binSize": 0 } },
+        5_439_018,
+    );
+    fails(
+        root(),
+        doc! { "$dateTrunc": { "date": 1, "unit": "day" } },
+        5_439_012,
+    );
 }

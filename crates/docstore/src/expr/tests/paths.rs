@@ -2,7 +2,8 @@ use super::*;
 
 #[test]
 fn paths_go_through_documents_and_arrays() {
-    let root = doc! { "a": { "b": 1 }, "list": [{ "b": 1 }, { "c": 2 }, 5, [{ "b": 9 }], { "b": [3] }] };
+    let root =
+        doc! { "a": { "b": 1 }, "list": [{ "b": 1 }, { "c": 2 }, 5, [{ "b": 9 }], { "b": [3] }] };
     gives(root.clone(), "$a.b", 1);
     gives(root.clone(), "$list.b", bson!([1, [3]]));
     gives(root.clone(), "$list.x", bson!([]));
@@ -29,9 +30,14 @@ fn variables() {
 
 #[test]
 fn bad_paths_are_refused() {
-    for (path, code) in
-        [("$", 16872), ("$a..b", 15998), ("$a.", 40353), ("$a.$b", 16410), ("$$", 9), ("$.a", 15998)]
-    {
+    for (path, code) in [
+        ("$", 16872),
+        ("$a..b", 15998),
+        ("$a.", 40353),
+        ("$a.$b", 16410),
+        ("$$", 9),
+        ("$.a", 15998),
+    ] {
         fails(doc! {}, path, code);
     }
 }

@@ -12,8 +12,22 @@ use crate::{
 };
 
 const LAZY: [&str; 16] = [
-    "$and", "$or", "$cond", "$ifNull", "$switch", "$let", "$map", "$filter", "$reduce",
-    "$sortArray", "$getField", "$convert", "$regexMatch", "$regexFind", "$regexFindAll", "$rand",
+    "$and",
+    "$or",
+    "$cond",
+    "$ifNull",
+    "$switch",
+    "$let",
+    "$map",
+    "$filter",
+    "$reduce",
+    "$sortArray",
+    "$getField",
+    "$convert",
+    "$regexMatch",
+    "$regexFind",
+    "$regexFindAll",
+    "$rand",
 ];
 
 /// An argument that is a constant, a path, or a list of them.
@@ -33,30 +47,37 @@ fn argument() -> impl Strategy<Value = Bson> {
 /// A call of any operator with arguments that have its shape.
 fn call() -> impl Strategy<Value = Bson> {
     let table = 0..operators::TABLE.len();
-    let eager = (table, vec(argument(), 0..5), any::<u16>()).prop_map(|(index, arguments, mask)| {
-        let operator = &operators::TABLE[index];
-        let argument = match &operator.shape {
-            Shape::Named(named) => {
-                let given = named.fields.iter().enumerate().filter(|(field, _)| {
-                    *field < named.required || mask & (1 << field) != 0
-                });
-                let fields = given.map(|(field, name)| {
-                    let value = arguments.get(field % arguments.len().max(1)).cloned();
-                    ((*name).to_owned(), value.unwrap_or(Bson::Int32(field as i32)))
-                });
-                Bson::Document(fields.collect())
-            }
-            Shape::Count(least, most) => {
-                let wanted = arguments.len().clamp(*least, *most);
-                let padded = arguments.into_iter().chain(std::iter::repeat(bson!("$a")));
-                Bson::Array(padded.take(wanted).collect())
-            }
-            Shape::DatePart => arguments.into_iter().next().unwrap_or(bson!("$a")),
-            Shape::Any => Bson::Array(arguments),
-        };
-        bson!({ operator.name: argument })
-    });
-    let lazy = (0..LAZY.len(), prop_oneof![
+    let eager =
+        (table, vec(argument(), 0..5), any::<u16>()).prop_map(|(index, arguments, mask)| {
+            let operator = &operators::TABLE[index];
+            let argument = match &operator.shape {
+                Shape::Named(named) => {
+                    let given =
+                        named.fields.iter().enumerate().filter(|(field, _)| {
+                            *field < named.required || mask & (1 << field) != 0
+                        });
+                    let fields = given.map(|(field, name)| {
+                        let value = arguments.get(field % arguments.len().max(1)).cloned();
+                        (
+                            (*name).to_owned(),
+                            value.unwrap_or(Bson::Int32(field as i32)),
+                        )
+                    });
+                    Bson::Document(fields.collect())
+                }
+                Shape::Count(least, most) => {
+                    let wanted = arguments.len().clamp(*least, *most);
+                    let padded = arguments.into_iter().chain(std::iter::repeat(bson!("$a")));
+                    Bson::Array(padded.take(wanted).collect())
+                }
+                Shape::DatePart => arguments.into_iter().next().unwrap_or(bson!("$a")),
+                Shape::Any => Bson::Array(arguments),
+            };
+            bson!({ operator.name: argument })
+        });
+    let lazy = (
+        0..LAZY.len(),
+        prop_oneof![
         vec(argument(), 0..4).prop_map(Bson::Array),
         (argument(), argument(), argument()).prop_map(|(input, inner, other)| bson!({
             "input": input.clone(), "in": inner.clone(), "cond": inner.clone(), "to": other.clone(),
@@ -66,7 +87,8 @@ fn call() -> impl Strategy<Value = Bson> {
         (argument(), argument()).prop_map(|(input, to)| bson!({ "input": input, "in": to })),
         (argument(), argument()).prop_map(|(input, to)| bson!({ "input": input, "regex": to })),
         argument(),
-    ])
+    ],
+    )
         .prop_map(|(index, argument)| bson!({ LAZY[index]: argument }));
     prop_oneof![4 => eager, 1 => lazy]
 }

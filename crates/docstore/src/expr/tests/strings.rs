@@ -14,7 +14,11 @@ fn joins_and_parts() {
     fails(doc! {}, doc! { "$substrBytes": ["a", -1, 1] }, 50752);
     gives(doc! {}, doc! { "$substrCP": ["héllo", 1, 2] }, "él");
     fails(doc! {}, doc! { "$substrCP": ["a", -1, 1] }, 34455);
-    gives(doc! {}, doc! { "$split": ["a-b-", "-"] }, bson!(["a", "b", ""]));
+    gives(
+        doc! {},
+        doc! { "$split": ["a-b-", "-"] },
+        bson!(["a", "b", ""]),
+    );
     gives(doc! {}, doc! { "$split": ["$x", "-"] }, Bson::Null);
     fails(doc! {}, doc! { "$split": ["a", ""] }, 40087);
     fails(doc! {}, doc! { "$split": [1, "-"] }, 40085);
@@ -31,9 +35,21 @@ fn cases_lengths_and_trims() {
     fails(doc! {}, doc! { "$strLenBytes": "$x" }, 34473);
     fails(doc! {}, doc! { "$strLenCP": 1 }, 34471);
     gives(doc! {}, doc! { "$trim": { "input": " \n a b\t" } }, "a b");
-    gives(doc! {}, doc! { "$ltrim": { "input": "xxaxx", "chars": "x" } }, "axx");
-    gives(doc! {}, doc! { "$rtrim": { "input": "xxaxx", "chars": "x" } }, "xxa");
-    gives(doc! {}, doc! { "$trim": { "input": "a", "chars": Bson::Null } }, Bson::Null);
+    gives(
+        doc! {},
+        doc! { "$ltrim": { "input": "xxaxx", "chars": "x" } },
+        "axx",
+    );
+    gives(
+        doc! {},
+        doc! { "$rtrim": { "input": "xxaxx", "chars": "x" } },
+        "xxa",
+    );
+    gives(
+        doc! {},
+        doc! { "$trim": { "input": "a", "chars": Bson::Null } },
+        Bson::Null,
+    );
     gives(doc! {}, doc! { "$trim": { "input": "$x" } }, Bson::Null);
     fails(doc! {}, doc! { "$trim": { "input": 1 } }, 50699);
     fails(doc! {}, doc! { "$trim": { "chars": "x" } }, 50695);
@@ -53,21 +69,41 @@ fn searches_and_replacements() {
     let arguments = doc! { "input": "a-a", "find": "a", "replacement": "bb" };
     gives(doc! {}, doc! { "$replaceOne": arguments.clone() }, "bb-a");
     gives(doc! {}, doc! { "$replaceAll": arguments }, "bb-bb");
-    gives(doc! {}, doc! { "$replaceAll": { "input": "a", "find": Bson::Null, "replacement": "b" } }, Bson::Null);
-    fails(doc! {}, doc! { "$replaceOne": { "input": 1, "find": "a", "replacement": "b" } }, 51746);
+    gives(
+        doc! {},
+        doc! { "$replaceAll": { "input": "a", "find": Bson::Null, "replacement": "b" } },
+        Bson::Null,
+    );
+    fails(
+        doc! {},
+        doc! { "$replaceOne": { "input": 1, "find": "a", "replacement": "b" } },
+        51746,
+    );
 }
 
 #[test]
 fn regular_expressions() {
     let root = doc! { "s": "héllo hello", "p": "h(.)l" };
-    gives(root.clone(), doc! { "$regexMatch": { "input": "$s", "regex": "HEL", "options": "i" } }, true);
-    gives(root.clone(), doc! { "$regexMatch": { "input": "$none", "regex": "a" } }, false);
+    gives(
+        root.clone(),
+        doc! { "$regexMatch": { "input": "$s", "regex": "HEL", "options": "i" } },
+        true,
+    );
+    gives(
+        root.clone(),
+        doc! { "$regexMatch": { "input": "$none", "regex": "a" } },
+        false,
+    );
     gives(
         root.clone(),
         doc! { "$regexFind": { "input": "$s", "regex": "$p" } },
         doc! { "match": "hél", "idx": 0, "captures": ["é"] },
     );
-    gives(root.clone(), doc! { "$regexFind": { "input": "$s", "regex": "zzz" } }, Bson::Null);
+    gives(
+        root.clone(),
+        doc! { "$regexFind": { "input": "$s", "regex": "zzz" } },
+        Bson::Null,
+    );
     gives(
         root.clone(),
         doc! { "$regexFindAll": { "input": "$s", "regex": "l(x)?o" } },
@@ -76,10 +112,30 @@ fn regular_expressions() {
             { "match": "lo", "idx": 9, "captures": [Bson::Null] },
         ]),
     );
-    gives(root.clone(), doc! { "$regexFindAll": { "input": Bson::Null, "regex": "a" } }, bson!([]));
-    fails(root.clone(), doc! { "$regexMatch": { "input": 1, "regex": "a" } }, 51104);
-    fails(root.clone(), doc! { "$regexMatch": { "input": "a", "regex": 1 } }, 51105);
-    fails(root.clone(), doc! { "$regexMatch": { "input": "a", "regex": "(" } }, 51111);
-    fails(root.clone(), doc! { "$regexMatch": { "input": "a", "regex": "a", "options": "q" } }, 51108);
+    gives(
+        root.clone(),
+        doc! { "$regexFindAll": { "input": Bson::Null, "regex": "a" } },
+        bson!([]),
+    );
+    fails(
+        root.clone(),
+        doc! { "$regexMatch": { "input": 1, "regex": "a" } },
+        51104,
+    );
+    fails(
+        root.clone(),
+        doc! { "$regexMatch": { "input": "a", "regex": 1 } },
+        51105,
+    );
+    fails(
+        root.clone(),
+        doc! { "$regexMatch": { "input": "a", "regex": "(" } },
+        51111,
+    );
+    fails(
+        root.clone(),
+        doc! { "$regexMatch": { "input": "a", "regex": "a", "options": "q" } },
+        51108,
+    );
     fails(root, doc! { "$regexMatch": { "input": "a" } }, 31023);
 }
