@@ -81,11 +81,6 @@ impl ArrayFilters {
         }
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether the filter of that name admits an element.
     pub(super) fn admit(&self, id: &str, element: &Bson) -> Result<bool> {
         let Some((_, filter)) = self.0.iter().find(|(known, _)| known == id) else {

@@ -191,6 +191,40 @@ impl Decimal {
         }
     }
 
+    /// Whether dividing by `divisor` leaves nothing; false where either is not finite.
+    pub fn is_multiple_of(self, divisor: Self) -> bool {
+        let (
+            Self::Finite {
+                coefficient: a,
+                exponent: e,
+                ..
+            },
+            Self::Finite {
+                coefficient: b,
+                exponent: f,
+                ..
+            },
+        ) = (self, divisor)
+        else {
+            return false;
+        };
+        if a == 0 || b == 0 {
+            return a == 0 && b != 0;
+        }
+        if f >= e {
+            let scale = 10_u128
+                .checked_pow(f.abs_diff(e))
+                .and_then(|scale| b.checked_mul(scale));
+            // A divisor too large for 128 bits is larger than any coefficient.
+            return scale.is_some_and(|scaled| a.is_multiple_of(scaled));
+        }
+        let mut rest = a % b;
+        for _ in f..e {
+            rest = rest * 10 % b;
+        }
+        rest == 0
+    }
+
     /// Zero of either sign.
     pub fn is_zero(self) -> bool {
         matches!(self, Self::Finite { coefficient: 0, .. })
