@@ -22,8 +22,8 @@ fn comparisons_put_missing_before_null() {
 
 #[test]
 fn logic_stops_early() {
-    gives(doc! {}, doc! { "$and": [] as [i32; 0] }, true);
-    gives(doc! {}, doc! { "$or": [] as [i32; 0] }, false);
+    gives(doc! {}, doc! { "$and": [] }, true);
+    gives(doc! {}, doc! { "$or": [] }, false);
     gives(
         doc! {},
         doc! { "$and": [1, false, { "$divide": [1, 0] }] },
