@@ -25,6 +25,7 @@ pub mod number;
 mod objects;
 mod operators;
 pub(crate) mod parse;
+mod powers;
 pub(crate) mod ranked;
 mod regexes;
 mod sets;

@@ -88,7 +88,7 @@ impl Pipeline {
 
     /// The filter that the storage may apply before the first stage runs (leading `$match`es,
     /// merged), and what sort/limit may be pushed down with it: `(filter, sort, skip, limit)`.
-    /// The pushed stages are removed from the pipeline. The skip comes before the limit.
+    /// The pushed stages are removed from the pipeline. The skip comes before the limit; a limit of 0 lets nothing pass.
     pub fn take_pushdown(&mut self) -> (Document, Option<Document>, u64, Option<u64>) {
         let filter = self.take_match();
         if self.change_stream.is_some() || self.special.is_some() {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
+use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
     catalog::{Collection, Index, decode},
@@ -141,10 +141,8 @@ impl WriteTxn<'_> {
             }
             for (index, old, new_keys) in &changed {
                 txn.note_multikey(index, new_keys)?;
-                let added = new_keys
-                    .keys
-                    .iter()
-                    .filter(|key| old.keys.binary_search(key).is_err());
+                let added =
+                    new_keys.keys.iter().filter(|key| old.keys.binary_search(key).is_err());
                 for key in added {
                     txn.add_key(collection, index, key, rid, new)?;
                 }
@@ -163,12 +161,7 @@ impl WriteTxn<'_> {
     }
 
     /// Deletes the document of `rid`; `before` is what is stored now.
-    pub fn delete(
-        &mut self,
-        collection: &Collection,
-        rid: i64,
-        before: &RawDocument,
-    ) -> Result<()> {
+    pub fn delete(&mut self, collection: &Collection, rid: i64, before: &RawDocument) -> Result<()> {
         let mut keys = Vec::with_capacity(collection.indexes.len());
         for index in &collection.indexes {
             keys.push(keys::keys_of(index, before)?);
@@ -199,10 +192,8 @@ impl WriteTxn<'_> {
     }
 
     pub(super) fn execute<P: rusqlite::Params>(&mut self, sql: &str, params: P) -> Result<usize> {
-        let done = self
-            .connection()
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params));
+        let done =
+            self.connection().prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         self.check(done)
     }
 
@@ -244,9 +235,7 @@ impl WriteTxn<'_> {
         raw: &RawDocument,
         before: Option<&RawDocument>,
     ) -> Result<()> {
-        let Some(validator) = &collection.validator else {
-            return Ok(());
-        };
+        let Some(validator) = &collection.validator else { return Ok(()) };
         let document = decode(raw.as_bytes())?;
         if validator.filter.matches(&document)? {
             return Ok(());
@@ -272,11 +261,8 @@ impl WriteTxn<'_> {
             }
         }
         let info = doc! { "failingDocumentId": id, "details": details };
-        Err(CommandError::new(
-            Code::DocumentValidationFailure,
-            "Document failed validation",
-        )
-        .with("errInfo", info))
+        Err(CommandError::new(Code::DocumentValidationFailure, "Document failed validation")
+            .with("errInfo", info))
     }
 }
 
@@ -297,10 +283,8 @@ fn duplicate_key(
     let values = decode(raw.as_bytes())
         .map(|document| keys::values_of_key(&document, &index.fields, key))
         .unwrap_or_default();
-    let shown: Vec<String> = values
-        .iter()
-        .map(|(path, value)| format!("{path}: {}", display(value)))
-        .collect();
+    let shown: Vec<String> =
+        values.iter().map(|(path, value)| format!("{path}: {}", display(value))).collect();
     CommandError::new(
         Code::DuplicateKey,
         format!(
@@ -328,10 +312,8 @@ pub fn display(value: &Bson) -> String {
         Bson::Undefined => "undefined".to_owned(),
         Bson::DateTime(date) => format!("new Date({})", date.timestamp_millis()),
         Bson::Document(document) => {
-            let fields: Vec<String> = document
-                .iter()
-                .map(|(name, value)| format!("{name}: {}", display(value)))
-                .collect();
+            let fields: Vec<String> =
+                document.iter().map(|(name, value)| format!("{name}: {}", display(value))).collect();
             format!("{{ {} }}", fields.join(", "))
         }
         Bson::Array(items) => {
@@ -339,11 +321,7 @@ pub fn display(value: &Bson) -> String {
             format!("[ {} ]", items.join(", "))
         }
         Bson::Binary(binary) => {
-            let hex: String = binary
-                .bytes
-                .iter()
-                .map(|byte| format!("{byte:02X}"))
-                .collect();
+            let hex: String = binary.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
             format!("BinData({}, {hex})", u8::from(binary.subtype))
         }
         other => other.to_string(),

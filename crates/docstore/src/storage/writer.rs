@@ -242,9 +242,7 @@ impl Store {
 impl WriterState {
     pub(super) fn begin(&mut self) -> Result<()> {
         if !self.open {
-            self.connection
-                .prepare_cached("BEGIN IMMEDIATE")?
-                .execute([])?;
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.open = true;
         }
         Ok(())
@@ -255,11 +253,7 @@ impl WriterState {
         store: &Store,
         job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Run<T> {
-        let mut txn = WriteTxn {
-            state: self,
-            store,
-            broken: None,
-        };
+        let mut txn = WriteTxn { state: self, store, broken: None };
         let result = catch_unwind(AssertUnwindSafe(|| job(&mut txn)));
         let broken = txn.broken.take();
         match (result, broken) {
@@ -372,9 +366,8 @@ impl WriterState {
         self.commits_since_check = 0;
         let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
         if pages > MAX_LOG_PAGES {
-            let moved = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            let moved =
+                self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             if let Err(error) = moved {
                 tracing::warn!(error = %error, "checkpoint failed");
             }
@@ -431,10 +424,7 @@ impl WriteTxn<'_> {
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {
-        let done = self
-            .connection()
-            .prepare_cached(sql)
-            .and_then(|mut s| s.execute([]));
+        let done = self.connection().prepare_cached(sql).and_then(|mut s| s.execute([]));
         self.check(done).map(|_| ())
     }
 

@@ -287,7 +287,7 @@ fn type_sets_take_names_and_numbers() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(arbitrary::config(2000))]
 
     #[test]
     fn keys_order_as_values_do(a in arbitrary::value(), b in arbitrary::value()) {

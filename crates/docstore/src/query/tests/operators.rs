@@ -642,3 +642,23 @@ fn deep_filters_work_or_are_refused() {
     let long = vec!["a"; 100].join(".");
     assert!(!matches(&doc! {long: 1}, &doc! {"a": {"a": [{"a": 1}]}}));
 }
+
+#[test]
+fn expressions_read_fields_and_variables() {
+    check(
+        doc! {"$expr": {"$gt": ["$a", "$b"]}},
+        &[doc! {"a": 2, "b": 1}],
+        &[doc! {"a": 1, "b": 2}, doc! {}],
+    );
+    check(
+        doc! {"$expr": "$a", "b": 1},
+        &[doc! {"a": true, "b": 1}],
+        &[doc! {"a": 0, "b": 1}],
+    );
+    let with_vars = Filter::parse(&doc! {"$expr": {"$eq": ["$a", "$$v"]}}, &doc! {"v": 3});
+    let with_vars = with_vars.expect("a valid filter");
+    assert!(with_vars.matches(&doc! {"a": 3}).expect("evaluation"));
+    assert!(!with_vars.matches(&doc! {"a": 4}).expect("evaluation"));
+    let failing = filter(doc! {"$expr": {"$divide": [1, "$a"]}});
+    assert!(failing.matches(&doc! {"a": 0}).is_err());
+}
