@@ -3,10 +3,12 @@
 //! Flag > environment > `mozaiks.toml` > default. Loading, checking and printing live in the
 //! submodules; nothing here reads the environment by itself.
 
+mod events;
 mod keys;
 mod load;
 mod print;
 mod problem;
+mod realtime;
 mod redact;
 mod source;
 mod table;
@@ -17,10 +19,12 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use events::EventsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{Inputs, Loaded, load};
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
+pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
@@ -41,6 +45,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Live connections and their limits.
+    pub realtime: RealtimeConfig,
+    /// What is published.
+    pub events: EventsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -121,6 +129,15 @@ pub struct DatabaseConfig {
     pub uri: Option<String>,
     /// Database name where the URI names none. `MOZAIKS_DATABASE_NAME` (default `mozaiks`)
     pub name: String,
+    /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
+    pub pool_size: usize,
+    /// How long to look for a server that takes a command.
+    /// `MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS`
+    pub selection_timeout: Duration,
+    /// How long connecting may take. `MOZAIKS_DATABASE_CONNECT_TIMEOUT_SECONDS`
+    pub connect_timeout: Duration,
+    /// How long one command may take. `MOZAIKS_DATABASE_COMMAND_TIMEOUT_SECONDS`
+    pub command_timeout: Duration,
 }
 
 /// Plugins and their limits.
@@ -197,6 +214,8 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            realtime: RealtimeConfig::default(),
+            events: EventsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -207,6 +226,10 @@ impl Default for DatabaseConfig {
         Self {
             uri: None,
             name: "mozaiks".into(),
+            pool_size: 64,
+            selection_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(60),
         }
     }
 }

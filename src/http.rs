@@ -6,18 +6,27 @@
 
 mod body;
 mod error;
+mod events_admin;
 mod exchange;
 mod execute;
 mod identify;
+mod json_body;
 mod openapi;
 mod operations;
 pub mod origin;
 mod plugins;
 mod request_id;
+mod settings;
+mod stream;
+mod ticket;
+mod ws;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{delete, get, post},
+};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
@@ -27,6 +36,7 @@ pub use body::{GatewayBody, read_body};
 pub use error::{ApiError, refusal_answer};
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
+pub use ws::SocketUpgrade;
 
 use crate::app::{App, AppState};
 use exchange::Exchange;
@@ -36,6 +46,36 @@ fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/plugins", get(plugins::list_plugins))
         .route("/api/plugins/{name}", get(plugins::get_plugin))
+        .route(
+            "/api/plugin-settings/{plugin}",
+            get(settings::get_settings)
+                .put(settings::save_settings)
+                .post(settings::save_settings),
+        )
+        .route("/api/stream", get(stream::get_stream))
+        .route("/api/ws/ticket", post(ticket::create_ticket))
+        .route("/ws", get(ws::get_socket))
+        .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
+        .route(
+            "/__mozaiks/admin/events/history",
+            get(events_admin::get_history),
+        )
+        .route(
+            "/__mozaiks/admin/events/stats",
+            get(events_admin::get_stats),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters",
+            get(events_admin::list_dead_letters),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}",
+            delete(events_admin::discard_dead_letter),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}/retry",
+            post(events_admin::retry_dead_letter),
+        )
         .route("/health", get(operations::get_health))
         .route("/ready", get(operations::get_ready))
         .route("/metrics", get(operations::get_metrics))

@@ -155,9 +155,13 @@ async fn accept_forever(
         let open = OpenConnection::count(metrics);
         let serving = connection::serve(Arc::clone(&shared), stream, draining.clone());
         tokio::spawn(async move {
-            serving.await;
-            drop(open);
-            drop(slot);
+            if let Some(upgraded) = serving.await {
+                tokio::spawn(async move {
+                    upgraded.await;
+                    drop(open);
+                    drop(slot);
+                });
+            }
         });
     }
 }

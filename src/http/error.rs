@@ -51,6 +51,8 @@ pub enum ApiError {
         /// Those, as `Allow` takes them.
         allow: HeaderValue,
     },
+    /// A WebSocket's address, and no WebSocket handshake as RFC 6455 wants it.
+    UpgradeRequired,
     /// Not JSON by its content type.
     UnsupportedMediaType,
     /// Compressed.
@@ -130,6 +132,7 @@ impl ApiError {
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE")
             }
@@ -175,6 +178,7 @@ impl ApiError {
             Self::PluginUnavailable { .. } => "the plugin is not available".into(),
             Self::NotFound => "there is nothing at this path".into(),
             Self::MethodNotAllowed { .. } => "the path does not take this method".into(),
+            Self::UpgradeRequired => "this is the address of a WebSocket".into(),
             Self::UnsupportedMediaType => {
                 "the body must be JSON in UTF-8, with content type application/json".into()
             }
@@ -225,6 +229,7 @@ impl ApiError {
             | Self::PluginDisabled
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -273,6 +278,7 @@ impl ApiError {
             | Self::PluginDisabled
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -307,6 +313,7 @@ impl ApiError {
             | Self::PluginUnavailable { .. }
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -363,6 +370,13 @@ impl ApiError {
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
+        }
+        if let Self::UpgradeRequired = self {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
             );
         }
         if let Self::MethodNotAllowed { allow } = self {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
@@ -15,6 +16,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, refusal_answer},
+    http::{ApiError, Gateway, GatewayBody, SocketUpgrade, refusal_answer},
     telemetry::metrics::Metrics,
 };
 
@@ -35,13 +37,17 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// Serves one connection until it ends. `drain` turns true when the server ends: the connection then
-/// finishes what it is answering and closes.
+/// A connection that speaks WebSocket now, to be served in a task of its own: what HTTP needed is
+/// given back first.
+pub(super) type Upgraded = BoxFuture<'static, ()>;
+
+/// Serves one connection until it ends or is upgraded. `drain` turns true when the server ends: the
+/// connection then finishes what it is answering and closes.
 pub(super) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     mut drain: watch::Receiver<bool>,
-) {
+) -> Option<Upgraded> {
     let config = &shared.config;
     let clock = Arc::new(ConnectionClock::new(
         config.header_timeout,
@@ -54,16 +60,19 @@ pub(super) async fn serve(
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
     );
+    let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
         clock.request_started(request.version() == Version::HTTP_2);
         let answering = Answering {
             clock: Arc::clone(&clock),
         };
         let shared = Arc::clone(&shared);
+        let upgrade = Arc::clone(&upgrade);
         async move {
-            let response = shared.gateway.answer(request).await;
+            let mut response = shared.gateway.answer(request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 answering.clock.upgraded();
+                *upgrade.lock() = SocketUpgrade::take(&mut response);
             }
             Ok::<_, Infallible>(response.map(|body| CountedBody {
                 body,
@@ -86,6 +95,18 @@ pub(super) async fn serve(
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+    let upgrade = upgrade.lock().take()?;
+    Some(Box::pin(async move {
+        upgrade.serve(bare_socket).await;
+        // The server has not ended before its sockets have.
+        drop(drain);
+    }))
+}
+
+/// The socket under an upgraded connection, and what was read from it already.
+fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = auto::upgrade::downcast::<TokioIo<GuardedIo<TcpStream>>>(upgraded).ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 impl Refusals for Shared {

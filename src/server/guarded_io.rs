@@ -98,6 +98,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
         }
     }
 
+    /// The bare socket, for a connection that speaks something else from now on.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
+
     /// Looks at the time while the socket has nothing for us. Ready where a limit has passed.
     fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<Limit> {
         loop {
