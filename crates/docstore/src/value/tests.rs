@@ -226,12 +226,12 @@ fn decimal_arithmetic_rounds_to_34_digits() {
     ];
     for (a, b, sum, product) in cases {
         assert_eq!(
-            number(a).add(number(b)).to_bson().to_string(),
+            number(a).plus(number(b)).to_bson().to_string(),
             sum,
             "{a} + {b}"
         );
         assert_eq!(
-            number(a).mul(number(b)).to_bson().to_string(),
+            number(a).times(number(b)).to_bson().to_string(),
             product,
             "{a} * {b}"
         );
