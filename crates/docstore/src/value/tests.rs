@@ -286,6 +286,23 @@ fn type_sets_take_names_and_numbers() {
     );
 }
 
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| {
+        let mut doc = doc! {};
+        for level in 0..depth {
+            doc = if level % 2 == 0 {
+                doc! {"a": doc}
+            } else {
+                doc! {"a": [doc]}
+            };
+        }
+        doc
+    };
+    assert!(check_depth(&nested(100)).is_ok());
+    assert_eq!(check_depth(&nested(200)).expect_err("too deep").code, 15);
+}
+
 proptest! {
     #![proptest_config(arbitrary::config(2000))]
 
