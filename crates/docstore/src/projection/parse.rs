@@ -5,8 +5,8 @@ use bson::{Bson, Document, doc};
 use super::{Branch, Projection, Rule, as_flag};
 use crate::{
     error::{CommandError, Result},
-    expr::{Expr, Vars},
-    query::Filter,
+    expr::Expr,
+    query::{Filter, expression_vars},
     value::{Number, exact_i64},
 };
 
@@ -56,10 +56,7 @@ pub(super) fn parse(projection: &Document, vars: &Document) -> Result<Projection
         root: parser.root,
         inclusion,
         positional: parser.positional,
-        vars: Vars {
-            user: parser.vars,
-            now: Some(bson::DateTime::now()),
-        },
+        vars: expression_vars(vars),
     })
 }
 

@@ -343,6 +343,13 @@ fn expressions_read_fields_and_variables() {
     let with_vars = with_vars.expect("a valid filter");
     assert!(with_vars.matches(&doc! {"a": 3}).expect("evaluation"));
     assert!(!with_vars.matches(&doc! {"a": 4}).expect("evaluation"));
+    let moment = bson::DateTime::from_millis(5);
+    let with_now = Filter::parse(
+        &doc! {"$expr": {"$eq": ["$a", "$$NOW"]}},
+        &doc! {"NOW": moment},
+    );
+    let with_now = with_now.expect("a valid filter");
+    assert!(with_now.matches(&doc! {"a": moment}).expect("evaluation"));
     let failing = filter(doc! {"$expr": {"$divide": [1, "$a"]}});
     assert!(failing.matches(&doc! {"a": 0}).is_err());
 }
