@@ -11,7 +11,7 @@ fn sales() -> Bson {
 }
 
 #[track_caller]
-fn accumulates(accumulator: Bson, a: Bson, null: Bson) {
+fn accumulates(accumulator: Bson, a: Bson, none: Bson) {
     let output = run(
         sales(),
         bson!([
