@@ -20,7 +20,7 @@ fn accumulates(accumulator: Bson, a: Bson, none: Bson) {
     );
     assert_eq!(
         output,
-        bson!([{ "_id": "a", "v": a }, { "_id": Bson::Null, "v": null }]),
+        bson!([{ "_id": "a", "v": a }, { "_id": Bson::Null, "v": none }]),
         "{accumulator}"
     );
 }
