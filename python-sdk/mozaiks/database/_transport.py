@@ -97,11 +97,11 @@ class DirectTransport:
             own = session = self._start_session()
         elif name == "getMore":
             session = session or self._cursor_sessions.get(int(command["getMore"]))
-        # Encoded here, so that errors name the field.
-        body = bson.raw_bson.RawBSONDocument(encode(command, codec_options))
+        # Here too, so that errors name the field.
+        encode(command, codec_options)
         try:
             reply: dict[str, Any] = await self._database.command(
-                body,
+                dict(command),
                 codec_options=codec_options,
                 session=session,
                 read_preference=self._read_preference,
