@@ -181,9 +181,21 @@ def client() -> AsyncMongoClient[Any]:
         of_loop = _clients.setdefault(loop, {})
         found = of_loop.get(uri)
         if found is None:
-            found = AsyncMongoClient(uri, appname="mozaiks-plugin", maxPoolSize=20)
+            found = AsyncMongoClient(uri, **_client_options(uri))
             of_loop[uri] = found
         return found
+
+
+def _client_options(uri: str) -> dict[str, Any]:
+    """What a client gets where the URI does not say it; PyMongo would wait for half a minute."""
+    options = {
+        "appname": "mozaiks-plugin",
+        "maxPoolSize": 20,
+        "serverSelectionTimeoutMS": 5000,
+        "connectTimeoutMS": 5000,
+    }
+    said = uri.lower()
+    return {name: value for name, value in options.items() if f"{name.lower()}=" not in said}
 
 
 async def close_clients() -> None:
