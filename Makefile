@@ -10,7 +10,7 @@ export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python test-js deny conformance bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust test-python test-js deny conformance conformance-update bench clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -27,7 +27,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	@sh scripts/check-python.sh $(PYTHON)
 	[ -x $(VENV_PYTHON) ] || $(PYTHON) -m venv $(VENV)
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r python-sdk/requirements-dev.txt
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -e python-sdk
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
 test: setup check test-rust test-python test-js conformance ## Everything that CI runs
@@ -36,8 +36,8 @@ check: fmt lint doc
 
 fmt: setup
 	$(CARGO) fmt --all --check
-	$(VENV)/bin/ruff format --check python-sdk runtime tests bench
-	$(VENV)/bin/ruff check python-sdk runtime tests bench
+	$(VENV)/bin/ruff format --check python-sdk runtime bench scripts
+	$(VENV)/bin/ruff check python-sdk runtime bench scripts
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -65,6 +65,9 @@ conformance: setup ## PyMongo's own tests against the embedded store
 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
+
+conformance-update: setup
+	bash scripts/conformance.sh --update
 
 clean:
 	$(CARGO) clean

@@ -171,6 +171,9 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// A tracing filter. `MOZAIKS_LOG`
     pub filter: String,
+    /// Bytes of lines that may wait for stderr before lines are dropped.
+    /// `MOZAIKS_LOG_QUEUE_BYTES`
+    pub queue_bytes: usize,
 }
 
 /// How a log line looks.
@@ -286,6 +289,7 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Json,
             filter: "info".into(),
+            queue_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -116,10 +116,7 @@ impl Gateway {
     /// 5. execute, else the router
     pub async fn answer(&self, request: Request<Incoming>) -> Response<GatewayBody> {
         let mut exchange = Exchange::begin(&self.app, &request);
-        let answered = AssertUnwindSafe(self.dispatch(&mut exchange, request))
-            .catch_unwind()
-            .await;
-        let result = answered.unwrap_or_else(|panic| Err(ApiError::Internal(panic_text(&*panic))));
+        let result = survive(self.dispatch(&mut exchange, request)).await;
         exchange.finish(result)
     }
 
@@ -163,13 +160,34 @@ impl Gateway {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "a handler panicked: {}",
-        text.unwrap_or("without a message")
-    )
+/// A handler's panic ends its request, not the connection or the process.
+async fn survive<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
+    handled.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(ApiError::Internal(format!(
+            "a handler panicked: {}",
+            text.unwrap_or("without a message")
+        )))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_with_its_text_for_the_log() {
+        let handling = async { panic!("index {} out of range", 7) };
+        let error = survive::<()>(handling).await.unwrap_err();
+        assert_eq!(error.status_and_code().1, "INTERNAL_ERROR");
+        assert_eq!(
+            error.internal(),
+            Some("a handler panicked: index 7 out of range")
+        );
+        assert!(!error.message().contains("index"));
+    }
 }

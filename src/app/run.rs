@@ -23,7 +23,7 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    auth::TokenVerifier,
+    auth::{TokenVerifier, signer::dev_curl_line},
     config::Config,
     events::EventBus,
     http::{Gateway, origin::OriginAllowList},
@@ -57,10 +57,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
+    // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
+    let fetching = Arc::clone(&verifier);
+    tokio::spawn(async move { fetching.prefetch().await });
     let server = Server::bind(&config.server)
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
+
+    // With public keys there is nothing to sign with, and nothing to show.
+    let dev_line = config
+        .dev
+        .then(|| dev_curl_line(&config.auth, address).ok())
+        .flatten();
 
     let mut realtime_config = config.realtime;
     realtime_config.query_tokens |= config.dev;
@@ -148,6 +157,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => {
             app.enter(Phase::Ready);
             announce(address)?;
+            if let Some(line) = dev_line {
+                eprintln!("try it: {line}");
+            }
             tracing::info!(address = %address, "ready");
             signals.next().await
         }

@@ -578,4 +578,15 @@ const GENERAL: &[Key] = &[
             allowed: "error, warn, info, debug, trace or a filter of them",
         },
     ),
+    key(
+        "log_queue_bytes",
+        "MOZAIKS_LOG_QUEUE_BYTES",
+        "log-queue-bytes",
+        "Log lines that may wait for stderr; further ones are dropped and counted.",
+        Field::Bytes {
+            at: |s| &mut s.config.log.queue_bytes,
+            min: 64 * KIB,
+            max: 256 * MIB,
+        },
+    ),
 ];

@@ -25,6 +25,7 @@ pub mod number;
 mod objects;
 mod operators;
 pub(crate) mod parse;
+mod powers;
 pub(crate) mod ranked;
 mod regexes;
 mod sets;
@@ -52,6 +53,17 @@ pub struct Vars {
     pub user: Document,
     /// `$$NOW`, fixed for a command.
     pub now: Option<bson::DateTime>,
+}
+
+impl Vars {
+    /// The variables as a filter's `$expr` takes them: the user's, and `$$NOW` beside them.
+    pub fn for_filters(&self) -> Document {
+        let mut variables = self.user.clone();
+        if let Some(now) = self.now {
+            variables.insert("NOW", now);
+        }
+        variables
+    }
 }
 
 impl Expr {

@@ -88,7 +88,7 @@ impl Pipeline {
 
     /// The filter that the storage may apply before the first stage runs (leading `$match`es,
     /// merged), and what sort/limit may be pushed down with it: `(filter, sort, skip, limit)`.
-    /// The pushed stages are removed from the pipeline. The skip comes before the limit.
+    /// The pushed stages are removed from the pipeline. The skip comes before the limit; a limit of 0 lets nothing pass.
     pub fn take_pushdown(&mut self) -> (Document, Option<Document>, u64, Option<u64>) {
         let filter = self.take_match();
         if self.change_stream.is_some() || self.special.is_some() {
@@ -156,9 +156,9 @@ impl Pipeline {
         matches!(self.stages.first(), Some(Stage::Documents(_)))
     }
 
-    /// Whether no stage is left: documents pass as they are.
+    /// Whether nothing is left to run: the input's documents pass as they are.
     pub fn is_empty(&self) -> bool {
-        self.stages.is_empty()
+        self.stages.is_empty() && self.special.is_none() && self.change_stream.is_none()
     }
 
     /// Runs the stages over `input`, lazily where a stage allows it. Blocking stages ($group,

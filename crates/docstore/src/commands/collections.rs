@@ -92,10 +92,8 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     if args.flag("capped")? {
         bail!(CommandNotSupported, "capped collections are not supported");
     }
-    if args
-        .document("changeStreamPreAndPostImages")?
-        .is_some_and(|o| matches!(o.get_bool("enabled"), Ok(true)))
-    {
+    let images = args.document("changeStreamPreAndPostImages")?;
+    if images.is_some_and(|images| images.get_bool("enabled").unwrap_or(false)) {
         bail!(
             CommandNotSupported,
             "'changeStreamPreAndPostImages' is not supported"

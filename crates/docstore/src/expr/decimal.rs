@@ -74,7 +74,7 @@ pub fn from_f64(value: f64) -> Dec {
 /// The exact value of a double, to 34 digits.
 pub fn from_f64_exact(value: f64) -> Dec {
     if value.is_finite() {
-        parse(&format!("{value:e}")).unwrap_or(Dec::NAN)
+        parse(&format!("{value:.60e}")).unwrap_or(Dec::NAN)
     } else {
         from_f64(value)
     }

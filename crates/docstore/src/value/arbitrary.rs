@@ -4,7 +4,17 @@ use bson::{
     Binary, Bson, Decimal128, Document, JavaScriptCodeWithScope, Regex, Timestamp, oid::ObjectId,
     spec::BinarySubtype,
 };
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+
+/// So many cases, the same ones in every run.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(20_261_120),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
 fn long() -> impl Strategy<Value = i64> {
     prop_oneof![

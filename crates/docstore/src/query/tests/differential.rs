@@ -4,7 +4,10 @@
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use proptest::{collection::vec, prelude::*};
 
-use crate::{query::Filter, value::arbitrary};
+use crate::{
+    query::{Bound, Filter},
+    value::arbitrary,
+};
 
 /// Small integers, strings, null, and nestings of them: simple enough to compare by hand.
 fn value() -> impl Strategy<Value = Bson> {
@@ -197,8 +200,49 @@ fn expected(doc: &Document, filter: &Document) -> bool {
         })
 }
 
+/// Whether some value of the path is within a bound; missing counts as null.
+fn within(doc: &Document, path: &str, bound: &Bound) -> bool {
+    let path: Vec<&str> = path.split('.').collect();
+    let mut found = candidates(doc, &path);
+    if found.is_empty() {
+        found.push(None);
+    }
+    found.into_iter().any(|candidate| {
+        let (value, spread) = candidate.clone().unwrap_or((Bson::Null, false));
+        let inside = value.as_array().filter(|_| spread).into_iter().flatten();
+        inside.chain([&value]).any(|value| match bound {
+            Bound::Eq(operand) => order(value, operand).is_eq(),
+            Bound::In(operands) => operands.iter().any(|o| order(value, o).is_eq()),
+            Bound::Exists => candidate.is_some(),
+            Bound::Range { lower, upper } => {
+                lower.as_ref().is_none_or(|(end, inclusive)| {
+                    let order = order(value, end);
+                    rank(value) == rank(end) && (order.is_gt() || (order.is_eq() && *inclusive))
+                }) && upper.as_ref().is_none_or(|(end, inclusive)| {
+                    let order = order(value, end);
+                    rank(value) == rank(end) && (order.is_lt() || (order.is_eq() && *inclusive))
+                })
+            }
+        })
+    })
+}
+
+fn paths(filter: &Document, out: &mut Vec<String>) {
+    for (name, value) in filter {
+        match value {
+            Bson::Array(branches) => {
+                branches
+                    .iter()
+                    .filter_map(Bson::as_document)
+                    .for_each(|b| paths(b, out));
+            }
+            _ => out.push(name.clone()),
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(arbitrary::config(3000))]
 
     #[test]
     fn filters_match_what_a_naive_evaluation_matches(condition in filter(), doc in document()) {
@@ -208,6 +252,21 @@ proptest! {
         let raw = RawDocumentBuf::try_from(&doc).expect("encodable");
         prop_assert_eq!(parsed.matches_raw(&raw).expect("evaluation"), expected);
         prop_assert_eq!(parsed.matches_position(&doc).expect("evaluation").is_some(), expected);
+    }
+
+    #[test]
+    fn matching_documents_are_within_all_bounds(condition in filter(), doc in document()) {
+        let parsed = Filter::parse(&condition, &Document::new()).expect("a valid filter");
+        if !parsed.matches(&doc).expect("evaluation") {
+            return Ok(());
+        }
+        let mut named = Vec::new();
+        paths(&condition, &mut named);
+        for path in named {
+            for bound in parsed.bounds(&path) {
+                prop_assert!(within(&doc, &path, &bound), "{condition} {doc} {path} {bound:?}");
+            }
+        }
     }
 
     #[test]
