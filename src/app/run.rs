@@ -18,7 +18,7 @@ use super::{
         SettingsPart,
     },
     host_realtime::{
-        MessageHandlers, PresenceEvents, PluginMessages, RealtimeOperations, SocketTokens,
+        MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
     },
     recorder::Recorder,
 };
