@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::AuthError,
-    plugins::{CallError, HostError, dispatch::DispatchError},
+    plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
 };
 
 /// When a client should come back after an overload.
@@ -483,7 +483,18 @@ impl From<CallError> for ApiError {
                 Self::InvalidRequest(format!("the body must be a JSON object, not {what}"))
             }
             CallError::Raised {
-                summary, traceback, ..
+                database: Some(DatabaseTrouble::Unavailable),
+                ..
+            } => Self::DatabaseUnavailable,
+            CallError::Raised {
+                database: Some(DatabaseTrouble::Full),
+                ..
+            } => Self::StorageFull,
+            CallError::Raised {
+                summary,
+                traceback,
+                database: None,
+                ..
             } => Self::PluginRaised { summary, traceback },
             CallError::BadResult(what) => Self::PluginBadResult(what),
             CallError::NotSerializable { path, reason } => {

@@ -7,6 +7,7 @@
 
 mod connections;
 mod data;
+mod database;
 mod dependencies;
 mod drain;
 mod errors;
