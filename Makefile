@@ -7,10 +7,12 @@ VENV_PYTHON := $(VENV)/bin/python
 # pyo3 links against the interpreter behind the venv; a pyenv shim is not one.
 export PYO3_PYTHON := $(VENV_PYTHON)
 export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
+# The SDK's tests store documents in it.
+export MOZAIKS_DOCSTORE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/docstore
 CARGO ?= cargo
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python test-js deny conformance conformance-update bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust test-python test-js test-ferretdb deny conformance conformance-update bench clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,7 +32,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python test-js conformance ## Everything that CI runs
+test: setup check test-rust test-python test-js test-ferretdb conformance ## Everything that CI runs
 
 check: fmt lint doc
 
@@ -50,7 +52,12 @@ test-rust: setup
 	$(CARGO) test --workspace
 
 test-python: setup
+	$(CARGO) build --workspace --bin docstore
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
+	$(VENV_PYTHON) -m pytest -q -c python-sdk/pyproject.toml --rootdir . --import-mode importlib runtime/ai/plugins
+
+test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
+	bash scripts/ferretdb.sh $(CARGO) test --test it data::
 
 test-js: setup ## The JavaScript client, against the gateway itself and in a browser where there is one
 	$(CARGO) build --bin mozaiks

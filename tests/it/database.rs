@@ -93,7 +93,10 @@ async def do_unencodable(data):
 
 
 async def do_object_id(data):
-    return await said(items.find_one({"_id": ObjectId(data["id"])}))
+    async def find():
+        return await items.find_one({"_id": ObjectId(data["id"])})
+
+    return await said(find())
 
 
 async def do_where(data):
