@@ -16,12 +16,12 @@ use std::{
 };
 
 pub use host::Host;
-pub use run::run;
+pub use run::{run, run_with};
 
 use crate::{
     auth::TokenVerifier,
     config::ServerConfig,
-    http::origin::OriginAllowList,
+    http::{BodyRoom, origin::OriginAllowList},
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     telemetry::{
         access::AccessLog,
@@ -45,6 +45,8 @@ pub struct App {
     pub runtime: Arc<dyn PluginRuntime>,
     /// Which origins of browsers are let in.
     pub origins: OriginAllowList,
+    /// Room for large request bodies.
+    pub bodies: Arc<BodyRoom>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -94,6 +96,7 @@ impl App {
             loop_lag_ms: runtime.loop_lag_ms,
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
+            body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -23,7 +23,7 @@ use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
-pub use body::{GatewayBody, read_body};
+pub use body::{BodyLimits, BodyRoom, GatewayBody, read_body};
 pub use error::{ApiError, refusal_answer};
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};

@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use super::{App, Host, Phase, recorder::Recorder};
 use crate::{
     auth::{TokenVerifier, signer::dev_curl_line},
-    config::Config,
-    http::{Gateway, origin::OriginAllowList},
+    config::{Config, PluginsConfig},
+    http::{BodyRoom, Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
         dispatch::{CallObserver, Dispatcher},
@@ -35,6 +35,20 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let python = |config: &PluginsConfig, host| -> Result<Arc<dyn PluginRuntime>, String> {
+        Ok(PythonRuntime::start(config, host)?)
+    };
+    run_with(config, python).await
+}
+
+/// As [`run`], with another runtime in the place of Python: everything else is the gateway's own.
+///
+/// # Errors
+/// As [`run`], and what `make_runtime` says.
+pub async fn run_with<F>(config: Config, make_runtime: F) -> anyhow::Result<()>
+where
+    F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
+{
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
@@ -53,8 +67,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .flatten();
 
     let host: Arc<dyn HostServices> = Arc::new(Host::default());
-    let runtime: Arc<dyn PluginRuntime> =
-        PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let runtime = make_runtime(&config.plugins, host).map_err(anyhow::Error::msg)?;
     let metrics = Arc::new(Metrics::default());
     let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
         metrics: Arc::clone(&metrics),
@@ -62,6 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let app = Arc::new(App {
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
+        bodies: BodyRoom::new(&config.server),
         server: config.server,
         verifier,
         registry: Registry::new(&config.plugins, Arc::clone(&runtime)),

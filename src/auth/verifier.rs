@@ -72,7 +72,7 @@ impl TokenVerifier {
         match self.verify_with(&keys, token) {
             Outcome::Settled(result) => Some(result),
             Outcome::UnknownKey if self.keys.may_fetch() => None,
-            Outcome::UnknownKey => Some(Err(unknown_key(&keys))),
+            Outcome::UnknownKey => Some(Err(self.unknown_key())),
         }
     }
 
@@ -88,7 +88,7 @@ impl TokenVerifier {
         let keys = self.keys.known();
         match self.verify_with(&keys, token) {
             Outcome::Settled(result) => result,
-            Outcome::UnknownKey => Err(unknown_key(&keys)),
+            Outcome::UnknownKey => Err(self.unknown_key()),
         }
     }
 
@@ -147,18 +147,19 @@ impl TokenVerifier {
         }
     }
 
+    /// A key may be unknown because it is nobody's, or because its source does not answer.
+    fn unknown_key(&self) -> AuthError {
+        if self.keys.is_unreachable() {
+            AuthError::KeysUnavailable
+        } else {
+            AuthError::Invalid("it was signed with a key that is not known")
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn reload_file_now(&self) {
         self.keys.reload_file_now();
     }
-}
-
-fn unknown_key(keys: &CurrentKeys) -> AuthError {
-    AuthError::Invalid(if keys.keys.len() == 0 {
-        "the keys to check it with are not available"
-    } else {
-        "it was signed with a key that is not known"
-    })
 }
 
 fn sha256(token: &str) -> Digest {

@@ -121,6 +121,9 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, "TOKEN_NOT_YET_VALID")
             }
             Self::Token(AuthError::TooLarge) => (StatusCode::UNAUTHORIZED, "TOKEN_TOO_LARGE"),
+            Self::Token(AuthError::KeysUnavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED")
+            }
             Self::Token(AuthError::AppMismatch) => (StatusCode::FORBIDDEN, "APP_MISMATCH"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::PluginNotFound => (StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND"),
@@ -300,7 +303,7 @@ impl ApiError {
                 | AuthError::NotYetValid
                 | AuthError::TooLarge,
             ) => Some("Bearer realm=\"mozaiks\", error=\"invalid_token\""),
-            Self::Token(AuthError::AppMismatch)
+            Self::Token(AuthError::AppMismatch | AuthError::KeysUnavailable)
             | Self::Forbidden(_)
             | Self::PluginNotFound
             | Self::PluginDisabled
@@ -359,7 +362,7 @@ impl ApiError {
                 HeaderValue::from_static(challenge),
             );
         }
-        if let Self::Overloaded(_) = self {
+        if let Self::Overloaded(_) | Self::Token(AuthError::KeysUnavailable) = self {
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from_static(RETRY_AFTER_SECONDS),

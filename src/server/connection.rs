@@ -53,6 +53,7 @@ pub(super) async fn serve(
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
+        config.linger,
     );
     let service = service_fn(|request: Request<Incoming>| {
         clock.request_started(request.version() == Version::HTTP_2);

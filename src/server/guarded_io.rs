@@ -19,10 +19,7 @@ use tokio::{
 
 use super::clock::{ConnectionClock, Waiting};
 
-/// How long a client may take to notice that we have closed, before its unread bytes make the
-/// kernel answer with a reset that would swallow our last words.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes read and thrown away meanwhile.
+/// Bytes read and thrown away while lingering.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is answered to a request that never became one, and who counts it.
@@ -45,6 +42,9 @@ pub(super) struct GuardedIo<T> {
     /// How long the client may take nothing of what we write.
     write_timeout: Duration,
     write_stalled_since: Option<Instant>,
+    /// How long a client may take to notice that we have closed, before its unread bytes make the
+    /// kernel answer with a reset that would swallow our last words.
+    linger_time: Duration,
     /// Nothing that hyper has written waits for the socket.
     flushed: bool,
     /// The head being read has its first line.
@@ -80,6 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
         refusals: Arc<dyn Refusals>,
         shortest_wait: Duration,
         write_timeout: Duration,
+        linger_time: Duration,
     ) -> Self {
         let tick = shortest_wait.min(write_timeout);
         Self {
@@ -90,6 +91,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             tick,
             write_timeout,
             write_stalled_since: None,
+            linger_time,
             flushed: true,
             first_line_complete: false,
             head_has_bytes: false,
@@ -308,7 +310,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
             if this.clock.is_draining() {
                 return Poll::Ready(Ok(()));
             }
-            let until = Instant::now() + LINGER;
+            let until = Instant::now() + this.linger_time;
             this.timer.as_mut().reset(until);
             this.linger = Some(Linger {
                 until,

@@ -224,3 +224,38 @@ async fn pipelined_requests_are_answered_in_order() {
         );
     }
 }
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_until_one_ends() {
+    let app = TestApp::builder()
+        .env("MOZAIKS_MAX_CONNECTIONS", "2")
+        .start()
+        .await;
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = app.raw().await;
+    let mut second = app.raw().await;
+    for connection in [&mut first, &mut second] {
+        connection.send(request).await;
+        assert_eq!(connection.answer().await.status, 200);
+    }
+    let mut third = app.raw().await;
+    third.send(request).await;
+    for _ in 0..5 {
+        first.send(request).await;
+        let answer = first.answer().await;
+        for series in [
+            "mozaiks_connections_open 2\n",
+            "mozaiks_connections_accepted_total 2\n",
+        ] {
+            assert!(answer.body.contains(series), "{}", answer.body);
+        }
+    }
+    drop(second);
+    let answer = third.answer().await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .body
+            .contains("mozaiks_connections_accepted_total 3\n")
+    );
+}

@@ -39,6 +39,7 @@ pub struct Builder {
     files: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     dev: bool,
+    secret: bool,
     listen: SocketAddr,
 }
 
@@ -50,6 +51,7 @@ impl TestApp {
             files: Vec::new(),
             environment: Vec::new(),
             dev: false,
+            secret: true,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -105,6 +107,23 @@ impl TestApp {
     /// Waits until the gateway has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         within(LIMIT, self.child.wait()).await.unwrap()
+    }
+
+    /// Resident memory of the gateway, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let pid = self.child.id().expect("the gateway runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let kib: usize = status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
+            .expect("the process has memory");
+        kib * 1024
     }
 
     /// Waits for a log line that holds all the parts.
@@ -185,6 +204,12 @@ impl Builder {
         self
     }
 
+    /// Without the secret of the tests: the keys come from elsewhere.
+    pub fn without_secret(mut self) -> Self {
+        self.secret = false;
+        self
+    }
+
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -248,7 +273,7 @@ impl Builder {
             .arg("--data-dir")
             .arg(data_dir.path())
             .args(self.dev.then_some("--dev"))
-            .env("MOZAIKS_JWT_SECRET", SECRET)
+            .envs(self.secret.then_some(("MOZAIKS_JWT_SECRET", SECRET)))
             .envs(self.environment)
             .current_dir(data_dir.path())
             .stdin(Stdio::null())
