@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, refusal_answer},
+    http::{ApiError, Gateway, GatewayBody},
     telemetry::metrics::Metrics,
 };
 
@@ -90,17 +91,14 @@ pub(super) async fn serve(
 }
 
 impl Refusals for Shared {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8> {
         let error = match status {
             408 => ApiError::RequestTimeout,
             414 => ApiError::UriTooLong,
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics
-            .requests_refused
-            .fetch_add(1, Ordering::Relaxed);
-        refusal_answer(&error)
+        self.gateway.refuse(&error, waited)
     }
 
     fn timed_out(&self) {

@@ -24,8 +24,8 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is answered to a request that never became one, and who counts it.
 pub(super) trait Refusals: Send + Sync {
-    /// The whole answer to a head that was refused with `status`, ready to be written.
-    fn refuse(&self, status: u16) -> Vec<u8>;
+    /// The whole answer to a head that was refused with `status` after `waited`, ready to be written.
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8>;
     /// The connection was cut.
     fn timed_out(&self);
 }
@@ -133,7 +133,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             Limit::Idle => Ok(()),
             Limit::Head => {
                 if self.flushed && self.head_has_bytes {
-                    let answer = self.refusals.refuse(408);
+                    let answer = self.refusals.refuse(408, self.clock.head_age());
                     // A client this slow may be too slow for an answer as well.
                     let _ = Pin::new(&mut self.inner).poll_write(context, &answer);
                 }
@@ -166,7 +166,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
                 other => other,
             };
             self.refusal = Some(Refusal {
-                bytes: self.refusals.refuse(status),
+                bytes: self.refusals.refuse(status, self.clock.head_age()),
                 written: 0,
             });
         }

@@ -142,7 +142,7 @@ async fn bodies_too_large_are_refused_by_their_length_or_while_they_come() {
 
 #[tokio::test]
 async fn heads_too_large_are_refused() {
-    let app = TestApp::builder().start().await;
+    let mut app = TestApp::builder().start().await;
     let refused = async |head: String, status: u16, code: &str| {
         let mut connection = app.raw().await;
         connection.send(head).await;
@@ -175,6 +175,9 @@ async fn heads_too_large_are_refused() {
     }
     app.metric_reaches("mozaiks_requests_refused_total", |count| count >= 4.0)
         .await;
+    for code in ["HEADERS_TOO_LARGE", "URI_TOO_LONG"] {
+        app.log_line(&["\"target\":\"access\"", code]).await;
+    }
 }
 
 #[tokio::test]

@@ -157,7 +157,8 @@ async fn native_code_that_never_lets_go_costs_its_callers_a_504_and_nothing_else
     user.execute("echo", &json!({}))
         .await
         .expect_error(504, "PLUGIN_TIMEOUT");
-    app.log_line(&["python.loop_held"]).await;
+    app.log_line(&["plugin.holds_thread", "\"plugin.name\":\"backtracks\""])
+        .await;
     app.signal("TERM");
     assert_eq!(app.ended().await.code(), Some(0));
 }

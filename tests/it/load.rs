@@ -47,7 +47,11 @@ async fn call_many(
     calls: usize,
 ) -> Vec<(u16, Option<String>)> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_connection_window_size(16 << 20)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .unwrap();
     let driving = tokio::spawn(connection);
     let body = Bytes::from(json!({ "pad": "x".repeat(1000) }).to_string());
     let mut client = client.ready().await.unwrap();

@@ -44,7 +44,13 @@ async fn converse(app: &TestApp) -> (Vec<String>, usize) {
     let mut count = 0;
     for token in &tokens {
         for plugin in ["echo", "raises", "nan", "broken", "fails", "slow", "nobody"] {
-            let path = format!("/api/execute/{plugin}?token={token}&key=mark-in-the-query");
+            // A URI that is too long never becomes a request.
+            let query = if token.len() < 4000 {
+                token
+            } else {
+                &tokens[0]
+            };
+            let path = format!("/api/execute/{plugin}?token={query}&key=mark-in-the-query");
             let request = app
                 .with_token(token)
                 .request(Method::POST, &path)

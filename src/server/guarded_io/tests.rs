@@ -15,7 +15,7 @@ struct Seen {
 }
 
 impl Refusals for Seen {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, _: Duration) -> Vec<u8> {
         self.refused.lock().push(status);
         format!("refused with {status}").into_bytes()
     }
