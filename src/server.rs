@@ -5,6 +5,7 @@
 
 mod clock;
 mod connection;
+mod descriptors;
 mod guarded_io;
 pub mod shutdown;
 
@@ -57,10 +58,10 @@ impl Server {
     /// # Errors
     /// Those of the system: taken, not ours, not allowed.
     pub async fn bind(config: &ServerConfig) -> io::Result<Self> {
-        Ok(Self {
-            listener: TcpListener::bind(config.listen).await?,
-            config: config.clone(),
-        })
+        let listener = TcpListener::bind(config.listen).await?;
+        let mut config = config.clone();
+        config.max_connections = descriptors::connections_that_fit(config.max_connections);
+        Ok(Self { listener, config })
     }
 
     /// The address, with the port that was picked where 0 was asked for.

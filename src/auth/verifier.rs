@@ -1,7 +1,10 @@
 //! Puts the parts together: cache, shape, signature, claims.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +32,8 @@ pub struct TokenVerifier {
     keys: KeyStore,
     /// `None` where the cache is turned off.
     cache: Option<TokenCache>,
+    /// Tokens verified while the cache is turned off.
+    uncached: AtomicU64,
     clock: Clock,
 }
 
@@ -58,6 +63,7 @@ impl TokenVerifier {
             rules: ClaimRules::new(config),
             keys: KeyStore::from_config(config, timing)?,
             cache: (config.token_cache_size > 0).then(|| TokenCache::new(config.token_cache_size)),
+            uncached: AtomicU64::new(0),
             clock,
         })
     }
@@ -103,18 +109,21 @@ impl TokenVerifier {
         self.keys.known().keys.len()
     }
 
-    /// What the cache of verified tokens did so far; zeros where it is turned off.
+    /// What the cache of verified tokens did so far; where it is turned off, every token is a miss.
     pub fn cache_stats(&self) -> CacheStats {
-        let generation = self.keys.known().generation;
-        self.cache
-            .as_ref()
-            .map(|cache| cache.stats(generation))
-            .unwrap_or_default()
+        let Some(cache) = &self.cache else {
+            return CacheStats {
+                misses: self.uncached.load(Ordering::Relaxed),
+                ..CacheStats::default()
+            };
+        };
+        cache.stats(self.keys.known().generation)
     }
 
     fn verify_with(&self, current: &CurrentKeys, token: &str) -> Outcome {
         let now_unix = (self.clock)();
         let Some(cache) = &self.cache else {
+            self.uncached.fetch_add(1, Ordering::Relaxed);
             return self.verify_anew(current, token, now_unix);
         };
         let digest = sha256(token);

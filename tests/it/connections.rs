@@ -262,3 +262,49 @@ async fn connections_over_the_limit_wait_until_one_ends() {
             .contains("mozaiks_connections_accepted_total 3\n")
     );
 }
+
+#[tokio::test]
+async fn connections_leave_plugins_the_files_they_open() {
+    let mut app = TestApp::builder()
+        .plugin(
+            "opens",
+            "def execute(data):\n    with open(__file__) as file:\n        return {'size': len(file.read())}\n",
+        )
+        .descriptors(200)
+        .start()
+        .await;
+    app.log_line(&["ulimit -n", "\"max_connections\":150"])
+        .await;
+    let mut working = app.raw().await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(app.raw().await);
+    }
+    let call = format!(
+        "POST /api/execute/opens HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: 0\r\n\r\n",
+        Claims::user("a").sign()
+    );
+    let metrics = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    within(Duration::from_secs(20), async {
+        loop {
+            working.send(metrics).await;
+            let answer = working.answer().await;
+            if answer.body.contains("mozaiks_connections_open 150\n") {
+                break;
+            }
+        }
+    })
+    .await;
+    for _ in 0..20 {
+        working.send(&call).await;
+        assert_eq!(working.answer().await.status, 200);
+    }
+    working.send(metrics).await;
+    let answer = working.answer().await;
+    assert!(
+        answer.body.contains("mozaiks_accept_errors_total 0\n"),
+        "{}",
+        answer.body
+    );
+}

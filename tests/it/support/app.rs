@@ -40,6 +40,8 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     dev: bool,
     secret: bool,
+    /// Most files that the process may open, where that is limited.
+    descriptors: Option<u32>,
     listen: SocketAddr,
 }
 
@@ -52,6 +54,7 @@ impl TestApp {
             environment: Vec::new(),
             dev: false,
             secret: true,
+            descriptors: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -222,6 +225,12 @@ impl Builder {
         self
     }
 
+    /// Lets the process open so many files at most.
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// A certain address instead of a free port.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
@@ -258,7 +267,16 @@ impl Builder {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+        const BINARY: &str = env!("CARGO_BIN_EXE_mozaiks");
+        let mut command = match self.descriptors {
+            None => Command::new(BINARY),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, BINARY]);
+                shell
+            }
+        };
         for (name, _) in std::env::vars() {
             if name.starts_with("MOZAIKS_")
                 || ["DATABASE_URI", "JWT_SECRET", "JWT_ALGORITHM"].contains(&name.as_str())
