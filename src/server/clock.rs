@@ -111,6 +111,14 @@ impl ConnectionClock {
             && self.head_since_ms.load(Ordering::Relaxed) != 0
     }
 
+    /// How long ago the head being read began.
+    pub(super) fn head_age(&self) -> Duration {
+        match self.head_since_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.now_ms().saturating_sub(since - 1)),
+        }
+    }
+
     /// What is waited for and until when; `None` while an answer is due from us.
     pub(super) fn deadline(&self) -> Option<(Waiting, Instant)> {
         if self.is_busy() {

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, SocketUpgrade, refusal_answer},
+    http::{ApiError, Gateway, GatewayBody, SocketUpgrade},
     telemetry::metrics::Metrics,
 };
 
@@ -59,6 +60,7 @@ pub(super) async fn serve(
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
+        config.linger,
     );
     let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
@@ -110,17 +112,14 @@ fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)>
 }
 
 impl Refusals for Shared {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8> {
         let error = match status {
             408 => ApiError::RequestTimeout,
             414 => ApiError::UriTooLong,
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics
-            .requests_refused
-            .fetch_add(1, Ordering::Relaxed);
-        refusal_answer(&error)
+        self.gateway.refuse(&error, waited)
     }
 
     fn timed_out(&self) {

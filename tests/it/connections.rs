@@ -142,7 +142,7 @@ async fn bodies_too_large_are_refused_by_their_length_or_while_they_come() {
 
 #[tokio::test]
 async fn heads_too_large_are_refused() {
-    let app = TestApp::builder().start().await;
+    let mut app = TestApp::builder().start().await;
     let refused = async |head: String, status: u16, code: &str| {
         let mut connection = app.raw().await;
         connection.send(head).await;
@@ -175,6 +175,9 @@ async fn heads_too_large_are_refused() {
     }
     app.metric_reaches("mozaiks_requests_refused_total", |count| count >= 4.0)
         .await;
+    for code in ["HEADERS_TOO_LARGE", "URI_TOO_LONG"] {
+        app.log_line(&["\"target\":\"access\"", code]).await;
+    }
 }
 
 #[tokio::test]
@@ -223,4 +226,85 @@ async fn pipelined_requests_are_answered_in_order() {
             "{answer:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_until_one_ends() {
+    let app = TestApp::builder()
+        .env("MOZAIKS_MAX_CONNECTIONS", "2")
+        .start()
+        .await;
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = app.raw().await;
+    let mut second = app.raw().await;
+    for connection in [&mut first, &mut second] {
+        connection.send(request).await;
+        assert_eq!(connection.answer().await.status, 200);
+    }
+    let mut third = app.raw().await;
+    third.send(request).await;
+    for _ in 0..5 {
+        first.send(request).await;
+        let answer = first.answer().await;
+        for series in [
+            "mozaiks_connections_open 2\n",
+            "mozaiks_connections_accepted_total 2\n",
+        ] {
+            assert!(answer.body.contains(series), "{}", answer.body);
+        }
+    }
+    drop(second);
+    let answer = third.answer().await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .body
+            .contains("mozaiks_connections_accepted_total 3\n")
+    );
+}
+
+#[tokio::test]
+async fn connections_leave_plugins_the_files_they_open() {
+    let mut app = TestApp::builder()
+        .plugin(
+            "opens",
+            "def execute(data):\n    with open(__file__) as file:\n        return {'size': len(file.read())}\n",
+        )
+        .descriptors(200)
+        .start()
+        .await;
+    app.log_line(&["ulimit -n", "\"max_connections\":150"])
+        .await;
+    let mut working = app.raw().await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(app.raw().await);
+    }
+    let call = format!(
+        "POST /api/execute/opens HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: 0\r\n\r\n",
+        Claims::user("a").sign()
+    );
+    let metrics = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    within(Duration::from_secs(20), async {
+        loop {
+            working.send(metrics).await;
+            let answer = working.answer().await;
+            if answer.body.contains("mozaiks_connections_open 150\n") {
+                break;
+            }
+        }
+    })
+    .await;
+    for _ in 0..20 {
+        working.send(&call).await;
+        assert_eq!(working.answer().await.status, 200);
+    }
+    working.send(metrics).await;
+    let answer = working.answer().await;
+    assert!(
+        answer.body.contains("mozaiks_accept_errors_total 0\n"),
+        "{}",
+        answer.body
+    );
 }

@@ -8,4 +8,4 @@ mod token;
 pub use app::{Builder, TestApp, within};
 pub use client::{Answer, TestClient};
 pub use raw::RawConnection;
-pub use token::Claims;
+pub use token::{Claims, hs256};
