@@ -1,1 +1,13 @@
-//! mozaiks-gateway
+//! mozaiks-gateway: runs Python plugins for apps.
+//!
+//! The module map; who may use whom is in `docs/ARCHITECTURE.md` and kept by a test.
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod plugins;
+pub mod python;
+pub mod server;
+pub mod telemetry;

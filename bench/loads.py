@@ -1,0 +1,52 @@
+"""The loads: which plugin, how many connections, which tokens, which servers take part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+SMALL = json.dumps(
+    {"action": "echo", "message": "x" * 64, "items": [1, 2, 3], "nested": {"a": True, "b": None}}
+).encode()
+LARGE = json.dumps({"action": "echo", "rows": [{"id": i, "name": f"row {i}"} for i in range(2900)]})
+
+ALL = ("gateway", "ceiling", "rsgi token cache", "rsgi 1 worker", "rsgi 2 workers",
+       "fastapi 1 worker", "fastapi 2 workers")  # fmt: skip
+MAIN = ("gateway", "rsgi token cache", "fastapi 1 worker", "fastapi 2 workers")
+DATABASE = ("gateway", "fastapi pymongo", "fastapi motor")
+
+
+@dataclass(frozen=True)
+class Load:
+    """One row group of the table."""
+
+    name: str
+    plugins: tuple[str, ...]
+    connections: int = 32
+    body: bytes = SMALL
+    users: int = 1
+    algorithm: str = "HS256"
+    servers: tuple[str, ...] = MAIN
+    neighbour: bool = False
+
+
+LOADS = [
+    Load("echo, 32 connections", ("echo",), servers=ALL),
+    Load("echo, 1 connection", ("echo",), connections=1),
+    Load("echo, 8 connections", ("echo",), connections=8),
+    Load("echo, 128 connections", ("echo",), connections=128),
+    Load("echo, 10,000 users", ("echo",), users=10_000),
+    Load("echo, RS256", ("echo",), algorithm="RS256"),
+    Load("echo, RS256, 10,000 users", ("echo",), algorithm="RS256", users=10_000),
+    Load("echo, 100 KB body", ("echo",), body=LARGE.encode()),
+    Load("sleep(0)", ("sleep0",)),
+    Load("sleep(5 ms), 256 connections", ("sleep5",), connections=256),
+    Load("plain def", ("plain",)),
+    Load("run_in_executor", ("executor",)),
+    Load("50 plugins in turn", tuple(f"many{i}" for i in range(50))),
+    Load("echo beside a CPU-bound plugin", ("echo",), neighbour=True),
+    Load("notes list", ("notes",), body=b'{"action":"list","limit":10}', servers=DATABASE),
+    Load("notes get", ("notes",), body=b'{"action":"get"}', servers=DATABASE),
+    Load("notes create", ("notes",), body=b'{"action":"create","title":"t"}', servers=DATABASE),
+]
+SHORT = [Load("echo, 32 connections", ("echo",), servers=("gateway", "fastapi 1 worker"))]

@@ -1,0 +1,204 @@
+"""Interleaved rounds of every load against every server that takes part; see README.md here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import jwt
+import report
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from loads import LOADS, SHORT, SMALL, Load
+from servers import HERE, ROOT, Kind, Running, kinds, running
+
+
+class Keys:
+    """The secret and the key pair of this run, and tokens signed with them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes new keys; the public one is written into `folder`."""
+        self.secret = secrets.token_hex(32)
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.private = private
+        self.public_path = folder / "public.pem"
+        self.public_path.write_bytes(
+            private.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+
+    def environment(self, algorithm: str) -> dict[str, str]:
+        """What a server needs to verify tokens of this algorithm."""
+        if algorithm == "HS256":
+            own = {"MOZAIKS_JWT_SECRET": self.secret, "BENCH_SECRET": self.secret}
+        else:
+            path = str(self.public_path)
+            own = {"MOZAIKS_JWT_PUBLIC_KEY_FILE": path, "BENCH_PUBLIC_KEY": path}
+        return {**own, "BENCH_ALGORITHM": algorithm}
+
+    def tokens(self, algorithm: str, users: int) -> list[str]:
+        """One token a user, good for an hour."""
+        key: Any = self.secret if algorithm == "HS256" else self.private
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        return [
+            jwt.encode(
+                {"sub": f"user{i}", "username": f"user{i}", "roles": ["user"], "exp": expires},
+                key,
+                algorithm=algorithm,
+            )
+            for i in range(users)
+        ]
+
+
+def gather_plugins(folder: Path) -> Path:
+    """One plugins directory for all servers: the examples, the loads' own, and fifty copies."""
+    plugins = folder / "plugins"
+    for source in (ROOT / "runtime/ai/plugins", HERE / "plugins"):
+        shutil.copytree(source, plugins, dirs_exist_ok=True)
+    for index in range(50):
+        shutil.copytree(plugins / "echo", plugins / f"many{index}")
+        with contextlib.suppress(FileNotFoundError):
+            (plugins / f"many{index}/plugin.json").unlink()
+    return plugins
+
+
+def post(port: int, path: str, token: str, body: bytes, timeout: float = 60) -> bytes:
+    """One call."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        data=body,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        answered: bytes = answer.read()
+        return answered
+
+
+def measure(server: Running, load: Load, files: dict[str, str], seconds: int) -> dict[str, Any]:
+    """One run of wrk; its figures and what the server spent on it."""
+    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
+    cpu = server.cpu_seconds()
+    output = subprocess.run(
+        command, env={**os.environ, **files}, capture_output=True, text=True, check=True
+    ).stdout
+    spent = server.cpu_seconds() - cpu
+    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
+    requests, micros, failed, p50, p99, _ = (float(part) for part in line.split()[1:])
+    return {
+        "calls_per_second": requests / (micros / 1e6),
+        "p50_ms": p50 / 1000,
+        "p99_ms": p99 / 1000,
+        "cpu_us_per_call": spent * 1e6 / max(requests, 1),
+        "rss_mb": server.rss_mb(),
+        "failed": int(failed),
+        "start_to_first_answer_ms": server.start_to_first_answer_ms,
+    }
+
+
+def prepare_notes(server: Running, token: str, body: bytes) -> bytes:
+    """Gives the notes load ten notes; the body of `get` names one of them."""
+    import json
+
+    path = "/api/execute/notes"
+    made = [json.loads(post(server.port, path, token, b'{"action":"create","title":"n"}'))]
+    for _ in range(9):
+        post(server.port, path, token, b'{"action":"create","title":"n"}')
+    if b'"get"' not in body:
+        return body
+    identifier = made[0].get("id") or made[0]["note"]["id"]
+    return json.dumps({"action": "get", "note_id": identifier, "item_id": identifier}).encode()
+
+
+def run_once(
+    kind: Kind, load: Load, keys: Keys, tokens: list[str], folder: Path, seconds: int
+) -> dict[str, Any]:
+    """Starts the server, warms it up, measures it, stops it."""
+    paths = [f"/api/execute/{plugin}" for plugin in load.plugins]
+    auth = keys.environment(load.algorithm)
+    probe = b'{"action":"list"}' if load.plugins == ("notes",) else SMALL
+    with running(kind, auth, paths[0], tokens[0], probe, folder) as server:
+        body = load.body
+        if load.plugins == ("notes",):
+            body = prepare_notes(server, tokens[0], body)
+        (folder / "body").write_bytes(body)
+        (folder / "tokens").write_text("\n".join(tokens))
+        files = {
+            "BENCH_BODY": str(folder / "body"),
+            "BENCH_TOKENS": str(folder / "tokens"),
+            "BENCH_PATHS": ",".join(paths),
+        }
+        measure(server, load, files, 1)
+        if not load.neighbour:
+            return measure(server, load, files, seconds)
+        cpu_call = (server.port, "/api/execute/cpu_bound", tokens[0])
+        spin = f'{{"seconds": {seconds + 1}}}'.encode()
+        busy = threading.Thread(target=lambda: post(*cpu_call, spin))
+        busy.start()
+        row = measure(server, load, files, seconds)
+        busy.join()
+        return row
+
+
+def main() -> None:
+    """Runs the rounds and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gateway", type=Path, default=ROOT / "target/dist/mozaiks")
+    parser.add_argument("--ceiling", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--short", action="store_true", help="one short round of one load")
+    parser.add_argument("--only", help="loads whose name contains this")
+    parser.add_argument("--out", type=Path, default=ROOT / ".build/bench")
+    arguments = parser.parse_args()
+    loads = SHORT if arguments.short else LOADS
+    rounds, seconds = (1, 2) if arguments.short else (arguments.rounds, arguments.seconds)
+    loads = [load for load in loads if not arguments.only or arguments.only in load.name]
+    measured: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        keys = Keys(folder)
+        servers = kinds(arguments.gateway, arguments.ceiling, gather_plugins(folder))
+        if database := os.environ.get("BENCH_DATABASE_URI"):
+            os.environ["MOZAIKS_DATABASE_URI"] = database
+        for number in range(rounds):
+            for load in loads:
+                tokens = keys.tokens(load.algorithm, load.users)
+                for kind in (servers[name] for name in load.servers if name in servers):
+                    row = run_once(kind, load, keys, tokens, folder, seconds)
+                    measured.append(
+                        {"round": number, "load": load.name, "server": kind.name, **row}
+                    )
+                    print(
+                        f"{number + 1}/{rounds} {load.name}: {kind.name}: "
+                        f"{row['calls_per_second']:,.0f} calls/s, p99 {row['p99_ms']:.2f} ms",
+                        file=sys.stderr,
+                    )
+    facts = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.release()}",
+        "python": platform.python_version(),
+        "rounds": rounds,
+        "seconds": seconds,
+    }
+    rows = report.summarise(measured)
+    report.write(rows, facts, arguments.out)
+    print(report.table(rows))
+    print(f"\n{facts}\nWritten to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

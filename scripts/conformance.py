@@ -1,0 +1,217 @@
+"""Runs PyMongo's own tests against `docstore` and compares with the list of those that pass.
+
+The test-suite is PyMongo's source distribution, fetched by package name in the version that is
+installed; nothing of it is kept in this repository. The rules:
+
+* every test in `crates/docstore/conformance/passing.txt` must pass;
+* every test that fails must match a line of `excluded.txt`, which says why;
+* a test that passes and is not listed is reported; `--update` adds it. The list only grows.
+
+The BSON corpus of the same distribution is then sent through the server byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LISTS = ROOT / "crates/docstore/conformance"
+SUITES = [
+    "test/test_crud_unified.py",
+    "test/test_collection.py",
+    "test/test_cursor.py",
+    "test/test_bulk.py",
+    "test/test_database.py",
+    "test/test_index_management.py",
+    "test/test_run_command.py",
+    "test/asynchronous/test_crud_unified.py",
+    "test/asynchronous/test_collection.py",
+    "test/asynchronous/test_cursor.py",
+]
+LIMIT_SECONDS = 900
+
+
+def fetch_suite() -> pathlib.Path:
+    """The unpacked source distribution, without the package itself: the installed one is tested."""
+    version = importlib.metadata.version("pymongo")
+    base = ROOT / ".build/conformance"
+    suite = base / f"pymongo-{version}"
+    if (suite / ".ready").exists():
+        return suite
+    base.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--no-binary", "pymongo", "--dest", str(base), f"pymongo=={version}"]
+    subprocess.run(command, check=True)
+    shutil.rmtree(suite, ignore_errors=True)
+    with tarfile.open(base / f"pymongo-{version}.tar.gz") as archive:
+        archive.extractall(base, filter="data")
+    for package in ("bson", "pymongo", "gridfs"):
+        shutil.rmtree(suite / package)
+    (suite / ".ready").touch()
+    return suite
+
+
+@contextlib.contextmanager
+def running_docstore(binary: pathlib.Path) -> Iterator[tuple[str, int]]:
+    """Starts `docstore` on a free port of the loopback; yields host and port."""
+    with tempfile.TemporaryDirectory(prefix="docstore-conformance-") as path:
+        log_path = pathlib.Path(path) / "log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [binary, "--path", f"{path}/data", "--listen", "127.0.0.1:0", "--log", "warn"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                if "listening on" not in line:
+                    raise SystemExit(f"docstore did not start:\n{log_path.read_text()}")
+                host, _, port = line.split()[-1].rpartition("/")[2].rpartition(":")
+                yield host, int(port)
+                if process.poll() is not None:
+                    raise SystemExit(f"docstore died:\n{log_path.read_text()[-4000:]}")
+            finally:
+                process.terminate()
+                process.wait(timeout=30)
+
+
+def run_suite(suite: pathlib.Path, host: str, port: int) -> dict[str, str]:
+    """Runs the tests; gives `module::class::test` with `passed`, `failed` or `skipped`."""
+    report = suite / "report.xml"
+    environment = {**os.environ, "DB_IP": host, "DB_PORT": str(port), "PYTHONPATH": str(suite)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["-o", "addopts=", "-o", "log_cli=false", "--tb=no", f"--junitxml={report}"]
+    command += ["-m", "default or default_async", *SUITES]
+    report.unlink(missing_ok=True)
+    with (suite / "pytest.log").open("w") as log:
+        subprocess.run(
+            command, cwd=suite, env=environment, stdout=log, stderr=log, timeout=LIMIT_SECONDS
+        )
+    if not report.exists():
+        raise SystemExit((suite / "pytest.log").read_text()[-4000:])
+    outcomes: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        kinds = {child.tag for child in case}
+        outcome = "failed" if kinds & {"failure", "error"} else "passed"
+        outcomes[name] = "skipped" if "skipped" in kinds else outcome
+    return outcomes
+
+
+def read_excluded() -> list[tuple[str, str]]:
+    """Pattern and reason of each test that may fail."""
+    rows = []
+    for line in (LISTS / "excluded.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern, _, reason = line.partition("  ")
+            if not reason.strip():
+                raise SystemExit(f"excluded.txt: no reason given for {pattern}")
+            rows.append((pattern.strip(), reason.strip()))
+    return rows
+
+
+def compare(outcomes: dict[str, str], update: bool) -> bool:
+    """Whether all that must pass passes; prints what does not."""
+    listed = set((LISTS / "passing.txt").read_text().split("\n")) - {""}
+    passed = {name for name, outcome in outcomes.items() if outcome == "passed"}
+    failed = {name for name, outcome in outcomes.items() if outcome == "failed"}
+    excluded = read_excluded()
+    lost = sorted(listed - passed)
+    unexplained = sorted(
+        name
+        for name in failed - set(lost)
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern, _ in excluded)
+    )
+    fresh = sorted(passed - listed)
+    for name in lost:
+        print(f"LOST         {name}: {outcomes.get(name, 'not run')}")
+    for name in unexplained:
+        print(f"UNEXPLAINED  {name}")
+    if update:
+        (LISTS / "passing.txt").write_text("\n".join(sorted(listed | passed)) + "\n")
+    elif fresh:
+        print(f"{len(fresh)} tests pass and are not listed yet; add them: make conformance-update")
+    crud = sum("crud_unified" in name for name in passed)
+    skipped = sum(outcome == "skipped" for outcome in outcomes.values())
+    print(
+        f"PyMongo's tests: {len(passed)} pass ({crud} of the CRUD specification), "
+        f"{len(failed)} fail, {skipped} skipped by the suite, {len(listed)} required"
+    )
+    return not lost and not unexplained
+
+
+def check_corpus(suite: pathlib.Path, host: str, port: int) -> bool:
+    """Sends every valid case of the BSON corpus through the server; invalid ones must be refused."""
+    import bson
+    from bson.raw_bson import RawBSONDocument
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    sent = bad = refused = 0
+    with MongoClient(host, port, directConnection=True, document_class=RawBSONDocument) as client:
+        collection = client.corpus.cases
+        for path in sorted((suite / "test/bson_corpus").glob("*.json")):
+            corpus = json.loads(path.read_text())
+            for case in corpus.get("valid", []):
+                for key in ("canonical_bson", "degenerate_bson"):
+                    if key not in case:
+                        continue
+                    inner = bytes.fromhex(case[key])
+                    # The case travels as an embedded document: no driver touches its bytes then.
+                    body = b"\x10_id\x00" + sent.to_bytes(4, "little") + b"\x03v\x00" + inner
+                    whole = (len(body) + 5).to_bytes(4, "little") + body + b"\x00"
+                    collection.insert_one(RawBSONDocument(whole))
+                    found = collection.find_one({"_id": sent})
+                    if found is None or bytes(found.raw) != whole:
+                        print(f"CORPUS  {path.name}: {case['description']}: other bytes came back")
+                        bad += 1
+                    sent += 1
+            for case in corpus.get("decodeErrors", []):
+                inner = bytes.fromhex(case["bson"])
+                body = b"\x10_id\x00\xff\xff\xff\x7f\x03v\x00" + inner
+                whole = (len(body) + 5).to_bytes(4, "little") + body + b"\x00"
+                try:
+                    raw = RawBSONDocument(whole)
+                    collection.insert_one(raw)
+                    print(f"CORPUS  {path.name}: {case['description']}: was accepted")
+                    collection.delete_one({"_id": 0x7FFFFFFF})
+                    bad += 1
+                except (PyMongoError, bson.errors.BSONError):
+                    refused += 1
+                if collection.find_one({"_id": 0}) is None:
+                    raise SystemExit("the connection did not go on after a bad document")
+    print(f"BSON corpus: {sent} documents came back unchanged, {refused} bad ones refused, {bad} wrong")
+    return bad == 0
+
+
+def main() -> None:
+    """Parses the arguments and runs all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--docstore", type=pathlib.Path, required=True)
+    parser.add_argument("--update", action="store_true", help="add newly passing tests to the list")
+    arguments = parser.parse_args()
+    suite = fetch_suite()
+    with running_docstore(arguments.docstore) as (host, port):
+        outcomes = run_suite(suite, host, port)
+        corpus_is_right = check_corpus(suite, host, port)
+    if not (compare(outcomes, arguments.update) and corpus_is_right):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+//! Identity: a bearer token becomes a [`Principal`], or an [`AuthError`] that says why not.
+//!
+//! No HTTP here, and nothing else in the gateway reads a token. `jsonwebtoken` is used only below
+//! this module.
+
+mod cache;
+mod claims;
+pub mod dev_secret;
+mod jwks_url;
+mod key_store;
+mod keys;
+pub mod signer;
+mod token;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use cache::CacheStats;
+pub use verifier::TokenVerifier;
+
+/// Who a verified token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The app the call belongs to.
+    pub app_id: Arc<str>,
+    /// `user_id`, else `sub`, else `uid`.
+    pub user_id: Arc<str>,
+    /// `username`, else `preferred_username`, else `email`.
+    pub username: Option<Arc<str>>,
+    /// `roles`, else `realm_access.roles`.
+    pub roles: Vec<Arc<str>>,
+    /// Role `superadmin`, or the claim `is_superadmin: true`.
+    pub is_superadmin: bool,
+    /// `exp` in seconds since 1970.
+    pub expires_at_unix: u64,
+}
+
+impl Principal {
+    /// Whether the user has `role`; superadmins have every role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.is_superadmin || self.roles.iter().any(|have| &**have == role)
+    }
+
+    /// Whether admin endpoints are open: role `admin` or superadmin.
+    pub fn is_admin(&self) -> bool {
+        self.has_role("admin")
+    }
+}
+
+/// Why a token was not accepted. Each maps to one status and `error_code`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// 401 `TOKEN_INVALID`. The sentence may go to the client; it never quotes the token.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+    /// 401 `TOKEN_EXPIRED`.
+    #[error("the token has expired")]
+    Expired,
+    /// 401 `TOKEN_NOT_YET_VALID`.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// 401 `TOKEN_TOO_LARGE`.
+    #[error("the token is larger than 8 KiB")]
+    TooLarge,
+    /// 403 `APP_MISMATCH`.
+    #[error("the token belongs to another app")]
+    AppMismatch,
+}

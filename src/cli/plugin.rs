@@ -1,0 +1,113 @@
+//! `mozaiks plugin`: what a plugin's developer needs before anything runs.
+
+mod create;
+mod inspect;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::{Failure, flags::ConfigFlags, print};
+use crate::plugins::{discovery, manifest};
+use inspect::{Inspection, inspect, inspect_manifest};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PluginArgs {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// List the plugins and where they are.
+    List(ConfigFlags),
+    /// Make a new plugin that runs as it is.
+    New {
+        /// Its name: a lower-case letter, then lower-case letters, digits, - and _.
+        name: String,
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+    /// Print the JSON Schema of plugin.json, for editors.
+    Schema,
+    /// Check a plugin's name, files and manifest without running it.
+    Validate {
+        /// The plugin's directory.
+        dir: PathBuf,
+    },
+}
+
+pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
+    match &args.command {
+        PluginCommand::List(flags) => list(&flags.load(false)?.config.plugins.dir),
+        PluginCommand::New { name, flags } => {
+            let dir = create::create(&flags.load(false)?.config.plugins.dir, name)?;
+            Ok(print(&format!(
+                "made {}\ntry it: mozaiks serve --dev\n",
+                dir.display()
+            ))?)
+        }
+        PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
+        PluginCommand::Validate { dir } => validate(dir),
+    }
+}
+
+fn list(dir: &Path) -> Result<(), Failure> {
+    let (found, skipped) = discovery::discover(dir).map_err(|error| {
+        anyhow::anyhow!(
+            "the plugins directory {} cannot be read: {error}",
+            dir.display()
+        )
+    })?;
+    if found.is_empty() {
+        eprintln!("no plugins in {}", dir.display());
+    }
+    for skipped in skipped {
+        eprintln!("passed over {}: {}", skipped.dir.display(), skipped.reason);
+    }
+    let mut lines = String::new();
+    for plugin in &found {
+        let inspection = inspect_manifest(plugin);
+        let state = match inspection.errors.first() {
+            None => inspection.version,
+            Some(error) => format!("broken: {error}"),
+        };
+        lines.push_str(&format!(
+            "{}  {state}  {}\n",
+            plugin.name,
+            plugin.dir.display()
+        ));
+    }
+    Ok(print(&lines)?)
+}
+
+/// What keeps the plugin in the directory from being loaded.
+#[cfg(test)]
+pub(super) fn check(dir: &Path) -> Vec<String> {
+    inspect(dir).errors
+}
+
+fn validate(dir: &Path) -> Result<(), Failure> {
+    let Inspection {
+        name,
+        version,
+        errors,
+        warnings,
+    } = inspect(dir);
+    let mut lines = String::new();
+    for warning in &warnings {
+        lines.push_str(&format!("warn  {warning}\n"));
+    }
+    for error in &errors {
+        lines.push_str(&format!("FAIL  {error}\n"));
+    }
+    if errors.is_empty() {
+        lines.push_str(&format!("ok    {name} {version}\n"));
+    }
+    print(&lines)?;
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Reported)
+    }
+}

@@ -1,0 +1,272 @@
+//! Configuration: one struct a concern, with default, unit and variable name on each field.
+//!
+//! Flag > environment > `mozaiks.toml` > default. Loading, checking and printing live in the
+//! submodules; nothing here reads the environment by itself.
+
+mod keys;
+mod load;
+mod print;
+mod problem;
+mod redact;
+mod source;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use keys::{Key, Secrecy};
+pub use load::{Inputs, Loaded, load};
+pub use print::{effective, markdown_table};
+pub use problem::{Problem, Problems};
+pub use redact::redact_uri;
+pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
+pub use table::KEYS;
+pub use value::duration as parse_duration;
+
+/// The whole, checked configuration. Each part of the gateway is given its own section only.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Development mode: generated secret, tracebacks to the client, any localhost origin.
+    pub dev: bool,
+    /// Where the gateway keeps what is its own: dev secret, embedded store.
+    pub data_dir: PathBuf,
+    /// Listening and HTTP limits.
+    pub server: ServerConfig,
+    /// Who is let in.
+    pub auth: AuthConfig,
+    /// Where documents live.
+    pub database: DatabaseConfig,
+    /// Plugins and their limits.
+    pub plugins: PluginsConfig,
+    /// Log lines.
+    pub log: LogConfig,
+}
+
+/// Listening and HTTP limits.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address to listen on; port 0 picks a free one. `MOZAIKS_LISTEN`
+    pub listen: SocketAddr,
+    /// First byte and headers of a request. `MOZAIKS_HEADER_TIMEOUT_SECONDS`
+    pub header_timeout: Duration,
+    /// The whole body of a request. `MOZAIKS_BODY_TIMEOUT_SECONDS`
+    pub body_timeout: Duration,
+    /// An idle keep-alive connection. `MOZAIKS_IDLE_TIMEOUT_SECONDS`
+    pub idle_timeout: Duration,
+    /// How long running calls may take to finish at shutdown. `MOZAIKS_DRAIN_TIMEOUT_SECONDS`
+    pub drain_timeout: Duration,
+    /// Headers in a request. `MOZAIKS_MAX_HEADERS`
+    pub max_headers: usize,
+    /// Bytes of a request's head. `MOZAIKS_MAX_HEAD_BYTES`
+    pub max_head_bytes: usize,
+    /// Bytes of a request's URI. `MOZAIKS_MAX_URI_BYTES`
+    pub max_uri_bytes: usize,
+    /// Bytes of a request's body. `MOZAIKS_MAX_BODY_BYTES`
+    pub max_body_bytes: usize,
+    /// Open connections; further ones wait in the kernel's backlog. `MOZAIKS_MAX_CONNECTIONS`
+    pub max_connections: usize,
+    /// Origins of browsers that are let in (CORS and WebSocket). `MOZAIKS_CORS_ORIGINS`
+    pub cors_origins: Vec<String>,
+    /// Answer 200 for domain failures too. `MOZAIKS_DOMAIN_ERRORS_AS_200`
+    pub domain_errors_as_200: bool,
+    /// Threads that serve connections; 0 takes one per core but one, which is Python's.
+    /// `MOZAIKS_IO_THREADS`
+    pub io_threads: usize,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// The app this gateway serves; `*` serves many and demands the claim. `MOZAIKS_APP_ID`
+    pub app_id: String,
+    /// Where signing keys come from; `None` only where a command needs none.
+    pub keys: Option<KeySource>,
+    /// Expected `iss`. `MOZAIKS_ISSUER`
+    pub issuer: Option<String>,
+    /// Expected `aud`. `MOZAIKS_AUDIENCE`
+    pub audience: Option<String>,
+    /// Clock difference that `exp` and `nbf` forgive. `MOZAIKS_JWT_LEEWAY_SECONDS`
+    pub leeway: Duration,
+    /// Verified tokens kept. `MOZAIKS_TOKEN_CACHE_SIZE` (0 turns the cache off)
+    pub token_cache_size: usize,
+    /// Least time between two fetches of the JWKS URL. `MOZAIKS_JWKS_MIN_REFRESH_SECONDS`
+    pub jwks_min_refresh: Duration,
+}
+
+/// Where signing keys come from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// A shared secret of at least 32 bytes. `MOZAIKS_JWT_SECRET`, `MOZAIKS_JWT_ALGORITHM`
+    Secret {
+        /// The secret's bytes.
+        secret: Vec<u8>,
+        /// HS256, HS384 or HS512.
+        algorithm: String,
+    },
+    /// A public key in PEM. `MOZAIKS_JWT_PUBLIC_KEY_FILE`
+    PemFile(PathBuf),
+    /// A JWKS document on disk. `MOZAIKS_JWKS_FILE`
+    JwksFile(PathBuf),
+    /// A JWKS document behind a URL. `MOZAIKS_JWKS_URL`
+    JwksUrl(String),
+}
+
+/// Where documents live.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// MongoDB URI; `None` starts the embedded store. `MOZAIKS_DATABASE_URI`, alias `DATABASE_URI`
+    pub uri: Option<String>,
+    /// Database name where the URI names none. `MOZAIKS_DATABASE_NAME` (default `mozaiks`)
+    pub name: String,
+}
+
+/// Plugins and their limits.
+#[derive(Debug, Clone)]
+pub struct PluginsConfig {
+    /// The plugins directory. `MOZAIKS_PLUGINS_PATH`
+    pub dir: PathBuf,
+    /// One call. `MOZAIKS_PLUGIN_TIMEOUT_SECONDS`; a manifest may say otherwise
+    pub call_timeout: Duration,
+    /// Importing one plugin. `MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS`
+    pub import_timeout: Duration,
+    /// Calls waiting for the Python thread, all plugins. `MOZAIKS_PYTHON_QUEUE_SIZE`
+    pub queue_size: usize,
+    /// Calls of one plugin running or waiting. `MOZAIKS_PLUGIN_MAX_CONCURRENCY`
+    pub max_concurrency: usize,
+    /// Threads for plain `def` functions. `MOZAIKS_PYTHON_THREADS`
+    pub thread_pool_size: usize,
+    /// Bytes of a result. `MOZAIKS_MAX_OUTPUT_BYTES`
+    pub max_output_bytes: usize,
+    /// Nesting of bodies and results. `MOZAIKS_MAX_DEPTH`
+    pub max_depth: usize,
+    /// The interpreter whose packages plugins see. `MOZAIKS_PYTHON` (default: a venv beside the
+    /// working directory or the binary, else the one the gateway was built with)
+    pub python: Option<PathBuf>,
+}
+
+/// Log lines.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// `json` or `pretty`. `MOZAIKS_LOG_FORMAT`
+    pub format: LogFormat,
+    /// A tracing filter. `MOZAIKS_LOG`
+    pub filter: String,
+    /// Bytes of lines that may wait for stderr before lines are dropped.
+    /// `MOZAIKS_LOG_QUEUE_BYTES`
+    pub queue_bytes: usize,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person's terminal.
+    Pretty,
+}
+
+impl std::fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret { algorithm, .. } => write!(f, "Secret({algorithm}, redacted)"),
+            Self::PemFile(path) => write!(f, "PemFile({})", path.display()),
+            Self::JwksFile(path) => write!(f, "JwksFile({})", path.display()),
+            Self::JwksUrl(url) => write!(f, "JwksUrl({})", redact_uri(url)),
+        }
+    }
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseConfig")
+            .field("uri", &self.uri.as_deref().map(redact_uri))
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dev: false,
+            data_dir: PathBuf::from(".mozaiks"),
+            server: ServerConfig::default(),
+            auth: AuthConfig::default(),
+            database: DatabaseConfig::default(),
+            plugins: PluginsConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            name: "mozaiks".into(),
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            drain_timeout: Duration::from_secs(30),
+            max_headers: 64,
+            max_head_bytes: 16 * 1024,
+            max_uri_bytes: 4 * 1024,
+            max_body_bytes: 1024 * 1024,
+            max_connections: 16 * 1024,
+            cors_origins: Vec::new(),
+            domain_errors_as_200: false,
+            io_threads: 0,
+        }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            app_id: "default".into(),
+            keys: None,
+            issuer: None,
+            audience: None,
+            leeway: Duration::from_secs(30),
+            token_cache_size: 16 * 1024,
+            jwks_min_refresh: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("runtime/ai/plugins"),
+            call_timeout: Duration::from_secs(30),
+            import_timeout: Duration::from_secs(10),
+            queue_size: 4096,
+            max_concurrency: 1024,
+            thread_pool_size: 32,
+            max_output_bytes: 8 * 1024 * 1024,
+            max_depth: 64,
+            python: None,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Json,
+            filter: "info".into(),
+            queue_bytes: 4 * 1024 * 1024,
+        }
+    }
+}

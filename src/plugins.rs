@@ -1,0 +1,18 @@
+//! What a plugin is and its life: discovery, manifest, registry, limits.
+//!
+//! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
+//! may ask of the gateway.
+
+pub mod body;
+pub mod discovery;
+pub mod dispatch;
+pub mod host;
+pub mod manifest;
+pub mod registry;
+pub mod runtime;
+
+pub use host::{Caller, HostError, HostServices};
+pub use runtime::{
+    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
+    PluginSource, SubmitError,
+};
