@@ -155,6 +155,8 @@ pub fn run(
     service.counters.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if let Err(error) = dispatch(service, connection, request, database, out) {
         out.truncate(start);
+        let in_transaction = matches!(request.body.get("autocommit"), Ok(Some(_)));
+        let error = if in_transaction { sessions::label_transient(error) } else { error };
         log_failure(request, &error);
         write_error(&error, out);
     }

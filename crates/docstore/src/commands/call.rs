@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{RawBsonRef, RawDocument};
+use bson::{Document, RawBsonRef, RawDocument};
 use rusqlite::Connection;
 
 use super::{args::Args, names, service::Service};
@@ -56,6 +56,8 @@ pub struct Call<'a> {
     pub session: Option<Vec<u8>>,
     /// The transaction it belongs to.
     pub transaction: Option<TransactionKey>,
+    /// The number by which a repeated write is known (replica sets only).
+    pub retry: Option<TransactionKey>,
     /// From `writeConcern`.
     pub write_concern: WriteConcern,
 }
@@ -76,7 +78,7 @@ impl<'a> Call<'a> {
             _ => None,
         };
         let session = session_of(&args)?;
-        let transaction = transaction_of(service, &args, session.as_ref())?;
+        let (transaction, retry) = transaction_of(service, &args, session.as_ref())?;
         let write_concern = match args.raw_document("writeConcern")? {
             Some(concern) => parse_write_concern(concern, service.config.replica_set.is_some())?,
             None => WriteConcern::default(),
@@ -90,6 +92,7 @@ impl<'a> Call<'a> {
             deadline,
             session,
             transaction,
+            retry,
             write_concern,
         })
     }
@@ -176,6 +179,23 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Writes and gives the answer (without `ok`). A retryable write that was done before is not
+    /// done again: its answer then is given again.
+    pub fn write_once(
+        &self,
+        mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<Document>,
+    ) -> Result<Document> {
+        let Some(key) = &self.retry else { return self.write(job) };
+        self.write(|txn| {
+            if let Some(reply) = txn.earlier_result(key)? {
+                return Ok(reply);
+            }
+            let reply = job(txn)?;
+            txn.keep_result(key, &reply)?;
+            Ok(reply)
+        })
+    }
+
     /// Fails when the time of the call is over.
     pub fn check_time(&self) -> Result<()> {
         self.service.check_time(self.deadline)
@@ -202,20 +222,21 @@ fn transaction_of(
     service: &Service,
     args: &Args<'_>,
     session: Option<&Vec<u8>>,
-) -> Result<Option<TransactionKey>> {
+) -> Result<(Option<TransactionKey>, Option<TransactionKey>)> {
     let Some(number) = args.integer("txnNumber")? else {
         if args.has("startTransaction")? || args.has("autocommit")? {
             bail!(InvalidOptions, "'autocommit' and 'startTransaction' require a 'txnNumber'");
         }
-        return Ok(None);
+        return Ok((None, None));
     };
     let Some(session) = session else {
         bail!(InvalidOptions, "Transaction number requires a session ID to be specified")
     };
+    let key = TransactionKey { session: session.clone(), number };
     match args.optional_flag("autocommit")? {
-        Some(false) => Ok(Some(TransactionKey { session: session.clone(), number })),
+        Some(false) => Ok((Some(key), None)),
         Some(true) => bail!(InvalidOptions, "Field 'autocommit' must be false if it is given"),
-        None if service.config.replica_set.is_some() => Ok(None),
+        None if service.config.replica_set.is_some() => Ok((None, Some(key))),
         None => bail!(
             IllegalOperation,
             "Transaction numbers are only allowed on a replica set member or mongos"

@@ -307,7 +307,7 @@ pub fn kill_cursors(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(ids) = call.args.array("cursors")? else {
         bail!(IDLFailedToParse, "BSON field 'killCursors.cursors' is missing but a required field")
     };
-    call.namespace()?;
+    call.args.collection()?;
     let (mut killed, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
         let number = match id {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bson::{Document, RawDocument, doc};
 
-use super::{call::Call, find, insert, names, update, write_result::WriteErrors};
+use super::{call::Call, find, insert, names, update, write_result::{WriteErrors, count}};
 use crate::{
     bail,
     error::{Code, Result},
@@ -41,7 +41,7 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     }
     call.service.counters.deletes.fetch_add(raw.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let (deleted, errors) = call.write(|txn| {
+    let reply = call.write_once(|txn| {
         let mut deleted = 0;
         let mut errors = WriteErrors::default();
         for (at, statement) in statements.iter().enumerate() {
@@ -60,10 +60,10 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 }
             }
         }
-        Ok((deleted, errors))
+        let mut reply = doc! { "n": count(deleted) };
+        errors.append_to(&mut reply);
+        Ok(reply)
     })?;
-    let mut reply = doc! { "n": i32::try_from(deleted).unwrap_or(i32::MAX) };
-    errors.append_to(&mut reply);
     insert::finish(reply, out)
 }
 

@@ -51,15 +51,18 @@ struct Wanted {
 pub fn find_and_modify(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let wanted = parse(call)?;
-    let (last_error, value) = call.write(|txn| run(txn, &ns, &wanted, call))?;
-    let value = match (value, &wanted.projection) {
-        (Some(document), Some(projection)) => {
-            Bson::Document(projection.apply(&document, Some(&wanted.filter))?)
-        }
-        (Some(document), None) => Bson::Document(document),
-        (None, _) => Bson::Null,
-    };
-    insert::finish(doc! { "lastErrorObject": last_error, "value": value }, out)
+    let reply = call.write_once(|txn| {
+        let (last_error, value) = run(txn, &ns, &wanted, call)?;
+        let value = match (value, &wanted.projection) {
+            (Some(document), Some(projection)) => {
+                Bson::Document(projection.apply(&document, Some(&wanted.filter))?)
+            }
+            (Some(document), None) => Bson::Document(document),
+            (None, _) => Bson::Null,
+        };
+        Ok(doc! { "lastErrorObject": last_error, "value": value })
+    })?;
+    insert::finish(reply, out)
 }
 
 fn parse(call: &Call<'_>) -> Result<Wanted> {

@@ -12,7 +12,7 @@ use super::{
     find, insert, names,
     read::{ReadQuery, ReadSpec},
     service::Service,
-    write_result::WriteErrors,
+    write_result::{WriteErrors, count},
 };
 use crate::{
     bail,
@@ -86,7 +86,7 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     }
     call.service.counters.updates.fetch_add(raw.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let (total, upserted, errors) = call.write(|txn| {
+    let reply = call.write_once(|txn| {
         let mut total = UpdateOutcome::default();
         let mut upserted: Vec<Bson> = Vec::new();
         let mut errors = WriteErrors::default();
@@ -115,20 +115,17 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 }
             }
         }
-        Ok((total, upserted, errors))
+        let mut reply = doc! {
+            "n": count(total.matched + upserted.len() as u64),
+            "nModified": count(total.modified),
+        };
+        if !upserted.is_empty() {
+            reply.insert("upserted", upserted);
+        }
+        errors.append_to(&mut reply);
+        Ok(reply)
     })?;
-    out.begin();
-    out.count("n", total.matched + upserted.len() as u64);
-    out.count("nModified", total.modified);
-    let mut rest = Document::new();
-    if !upserted.is_empty() {
-        rest.insert("upserted", upserted);
-    }
-    errors.append_to(&mut rest);
-    out.fields(&rest)?;
-    out.double("ok", 1.0);
-    out.end();
-    Ok(())
+    insert::finish(reply, out)
 }
 
 fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStatement> {

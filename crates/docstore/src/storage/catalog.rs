@@ -185,6 +185,23 @@ fn parse_validator(options: &Document) -> Result<Option<Validator>> {
 /// One field of an index: its dotted path, and whether it descends.
 pub type IndexField = (String, bool);
 
+/// Whether some document has several keys in an index. Shared by all versions of the index.
+#[derive(Debug, Default)]
+pub struct Multikey {
+    /// Set before the commit that makes it so and never unset: a reader may take an index for
+    /// multikey too early, never too late.
+    pub seen: AtomicBool,
+    /// Set once the catalogue in the file says so too.
+    pub saved: AtomicBool,
+}
+
+impl Multikey {
+    /// As the catalogue in the file says.
+    pub fn new(saved: bool) -> Arc<Self> {
+        Arc::new(Self { seen: AtomicBool::new(saved), saved: AtomicBool::new(saved) })
+    }
+}
+
 /// An index.
 #[derive(Debug)]
 pub struct Index {
@@ -206,16 +223,20 @@ pub struct Index {
     pub expire_after_seconds: Option<i64>,
     /// Not used by the planner.
     pub hidden: bool,
-    /// Whether some document has several keys. Set before the commit that makes it so and never
-    /// unset: a reader may take an index for multikey too early, never too late.
-    pub multikey: AtomicBool,
+    /// Whether some document has several keys.
+    pub multikey: Arc<Multikey>,
     /// Statements.
     pub sql: IndexSql,
 }
 
 impl Index {
     /// From a checked spec.
-    pub(super) fn new(id: i64, collection: i64, spec: Document, multikey: bool) -> Result<Self> {
+    pub(super) fn new(
+        id: i64,
+        collection: i64,
+        spec: Document,
+        multikey: Arc<Multikey>,
+    ) -> Result<Self> {
         let key = spec.get_document("key").map_err(invalid)?;
         let fields: Vec<IndexField> =
             key.iter().map(|(path, direction)| (path.clone(), is_negative(direction))).collect();
@@ -235,7 +256,7 @@ impl Index {
             expire_after_seconds: spec.get("expireAfterSeconds").and_then(as_seconds),
             partial,
             fields,
-            multikey: AtomicBool::new(multikey),
+            multikey,
             sql: IndexSql::new(id, collection, unique),
             spec,
         })
@@ -243,7 +264,7 @@ impl Index {
 
     /// Whether some document has several keys.
     pub fn is_multikey(&self) -> bool {
-        self.multikey.load(Ordering::Acquire)
+        self.multikey.seen.load(Ordering::Acquire)
     }
 
     /// Whether this is the `_id` index.
@@ -313,7 +334,7 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
         let (id, collection): (i64, i64) = (row.get(0)?, row.get(1)?);
         next_id = next_id.max(id + 1);
         let spec = decode(row.get_ref(2)?.as_blob().map_err(invalid)?)?;
-        let index = Index::new(id, collection, spec, row.get(3)?)?;
+        let index = Index::new(id, collection, spec, Multikey::new(row.get(3)?))?;
         indexes.entry(collection).or_default().push(Arc::new(index));
     }
     let mut catalog = Catalog::default();

@@ -200,6 +200,22 @@ impl Store {
         Ok(found.unwrap_or_else(|| self.changes.first() - 1))
     }
 
+    /// Forgets the answers of retryable writes after half an hour, when sessions end too.
+    pub fn trim_results(&self) -> Result<()> {
+        let oldest = now_ms() - 30 * 60 * 1000;
+        let reader = self.reader()?;
+        let some = reader
+            .prepare_cached("SELECT 1 FROM results WHERE time_ms < ?1 LIMIT 1")?
+            .exists([oldest])?;
+        drop(reader);
+        if some {
+            self.write(false, |txn| {
+                txn.execute("DELETE FROM results WHERE time_ms < ?1", [oldest]).map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Removes events over their time, and stops logging when no stream has read for as long.
     pub fn trim_changes(&self) -> Result<()> {
         let changes = &self.changes;

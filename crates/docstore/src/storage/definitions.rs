@@ -1,11 +1,11 @@
 //! Making, changing and dropping collections and indexes, within a [`WriteTxn`].
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bson::{Bson, Document, RawDocument, doc};
 
 use super::{
-    catalog::{Catalog, Collection, Index},
+    catalog::{Catalog, Collection, Index, Multikey},
     keys,
     scan::{self, Access, Counters, Flow, Position},
     writer::WriteTxn,
@@ -44,7 +44,7 @@ impl WriteTxn<'_> {
         }
         self.atomically(|txn| {
             let (id, index_id) = (txn.next_id(), txn.next_id());
-            let index = Index::new(index_id, id, Index::id_spec(), false)?;
+            let index = Index::new(index_id, id, Index::id_spec(), Multikey::new(false))?;
             let uuid = bson::Uuid::new().bytes();
             let collection = Arc::new(Collection::new(id, ns, uuid, options, vec![Arc::new(index)])?);
             txn.execute(&collection.sql.create, [])?;
@@ -127,7 +127,7 @@ impl WriteTxn<'_> {
     pub fn create_index(&mut self, collection: &Collection, spec: Document) -> Result<()> {
         self.atomically(|txn| {
             let id = txn.next_id();
-            let index = Arc::new(Index::new(id, collection.id, spec, false)?);
+            let index = Arc::new(Index::new(id, collection.id, spec, Multikey::new(false))?);
             txn.execute(&index.sql.create, [])?;
             txn.fill_index(collection, &index)?;
             txn.save_index(collection, &index)?;
@@ -166,7 +166,8 @@ impl WriteTxn<'_> {
                     .map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
                 let keys = keys::keys_of(index, raw)?;
                 if keys.multikey {
-                    index.multikey.store(true, std::sync::atomic::Ordering::Release);
+                    index.multikey.seen.store(true, Ordering::Release);
+                    index.multikey.saved.store(true, Ordering::Release);
                 }
                 for key in &keys.keys {
                     self.add_key(collection, index, key, *rid, raw)?;
@@ -199,7 +200,7 @@ impl WriteTxn<'_> {
         for (name, value) in changes {
             spec.insert(*name, value.clone());
         }
-        let changed = Index::new(index.id, collection.id, spec, index.is_multikey())?;
+        let changed = Index::new(index.id, collection.id, spec, Arc::clone(&index.multikey))?;
         self.atomically(|txn| {
             txn.execute(
                 "UPDATE indexes SET spec = ?1 WHERE id = ?2",

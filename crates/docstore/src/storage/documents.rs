@@ -220,10 +220,11 @@ impl WriteTxn<'_> {
         }
     }
 
-    pub(super) fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
-        if keys.multikey && !index.is_multikey() {
-            index.multikey.store(true, Ordering::Release);
+    fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
+        if keys.multikey && !index.multikey.saved.load(Ordering::Acquire) {
+            index.multikey.seen.store(true, Ordering::Release);
             self.execute("UPDATE indexes SET multikey = 1 WHERE id = ?1", [index.id])?;
+            self.state.multikeys.push(Arc::clone(&index.multikey));
         }
         Ok(())
     }
