@@ -126,8 +126,13 @@ impl Store {
             .write(true)
             .open(wal_path(&file))
             .map_err(|error| io_error(&file, &error))?;
-        let writer =
-            writer::Writer::new(connection, wal, Arc::clone(&catalog), next_id, options.durability);
+        let writer = writer::Writer::new(
+            connection,
+            wal,
+            Arc::clone(&catalog),
+            next_id,
+            options.durability,
+        );
         let readers = readers::Readers::new(file, options.clone());
         Ok(Arc::new(Self {
             lock: Mutex::new(Some(lock)),
@@ -260,7 +265,11 @@ fn prepare_file(connection: &Connection, file: &Path) -> Result<()> {
             sql::FIXED_TABLES,
         ))?;
     } else if application != APPLICATION_ID {
-        bail!(IllegalOperation, "{} is not a docstore file", file.display());
+        bail!(
+            IllegalOperation,
+            "{} is not a docstore file",
+            file.display()
+        );
     } else if layout > LAYOUT_VERSION {
         bail!(
             IllegalOperation,

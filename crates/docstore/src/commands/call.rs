@@ -144,10 +144,7 @@ impl<'a> Call<'a> {
 
     /// Reads from one snapshot (or from the transaction). Runs again where the catalogue was
     /// changed between looking at it and reading.
-    pub fn read<T>(
-        &self,
-        mut read: impl FnMut(&Connection, &Catalog) -> Result<T>,
-    ) -> Result<T> {
+    pub fn read<T>(&self, mut read: impl FnMut(&Connection, &Catalog) -> Result<T>) -> Result<T> {
         let store = &self.service.store;
         if let Some(key) = &self.transaction {
             return store.in_transaction(key, |txn| {
@@ -185,7 +182,9 @@ impl<'a> Call<'a> {
         &self,
         mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<Document>,
     ) -> Result<Document> {
-        let Some(key) = &self.retry else { return self.write(job) };
+        let Some(key) = &self.retry else {
+            return self.write(job);
+        };
         self.write(|txn| {
             if let Some(reply) = txn.earlier_result(key)? {
                 return Ok(reply);
@@ -210,11 +209,16 @@ impl<'a> Call<'a> {
 }
 
 fn session_of(args: &Args<'_>) -> Result<Option<Vec<u8>>> {
-    let Some(lsid) = args.raw_document("lsid")? else { return Ok(None) };
+    let Some(lsid) = args.raw_document("lsid")? else {
+        return Ok(None);
+    };
     match lsid.get("id") {
         Ok(Some(RawBsonRef::Binary(id))) if id.bytes.len() == 16 => Ok(Some(id.bytes.to_vec())),
         Ok(Some(RawBsonRef::Binary(_))) => bail!(InvalidUUID, "lsid.id must be a UUID of 16 bytes"),
-        _ => bail!(IDLFailedToParse, "BSON field 'lsid.id' is missing but a required field"),
+        _ => bail!(
+            IDLFailedToParse,
+            "BSON field 'lsid.id' is missing but a required field"
+        ),
     }
 }
 
@@ -225,17 +229,29 @@ fn transaction_of(
 ) -> Result<(Option<TransactionKey>, Option<TransactionKey>)> {
     let Some(number) = args.integer("txnNumber")? else {
         if args.has("startTransaction")? || args.has("autocommit")? {
-            bail!(InvalidOptions, "'autocommit' and 'startTransaction' require a 'txnNumber'");
+            bail!(
+                InvalidOptions,
+                "'autocommit' and 'startTransaction' require a 'txnNumber'"
+            );
         }
         return Ok((None, None));
     };
     let Some(session) = session else {
-        bail!(InvalidOptions, "Transaction number requires a session ID to be specified")
+        bail!(
+            InvalidOptions,
+            "Transaction number requires a session ID to be specified"
+        )
     };
-    let key = TransactionKey { session: session.clone(), number };
+    let key = TransactionKey {
+        session: session.clone(),
+        number,
+    };
     match args.optional_flag("autocommit")? {
         Some(false) => Ok((Some(key), None)),
-        Some(true) => bail!(InvalidOptions, "Field 'autocommit' must be false if it is given"),
+        Some(true) => bail!(
+            InvalidOptions,
+            "Field 'autocommit' must be false if it is given"
+        ),
         None if service.config.replica_set.is_some() => Ok((None, Some(key))),
         None => bail!(
             IllegalOperation,
@@ -255,13 +271,19 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
                 return Err(unknown_mode(mode));
             }
             ("w", RawBsonRef::String(_)) => {
-                bail!(BadValue, "cannot use non-majority 'w' mode when a host is not a member of a replica set")
+                bail!(
+                    BadValue,
+                    "cannot use non-majority 'w' mode when a host is not a member of a replica set"
+                )
             }
             ("w", value) => match number(value) {
                 Some(0) => parsed.unacknowledged = true,
                 Some(1) => {}
                 Some(n) if n > 50 || n < 0 => {
-                    bail!(FailedToParse, "w has to be a non-negative number and not greater than 50; found: {n}")
+                    bail!(
+                        FailedToParse,
+                        "w has to be a non-negative number and not greater than 50; found: {n}"
+                    )
                 }
                 Some(_) if replica_set => {
                     return Err(CommandError {
@@ -277,10 +299,7 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
             ("j" | "fsync", RawBsonRef::Boolean(flag)) => parsed.journal |= flag,
             ("j" | "fsync", value) => parsed.journal |= number(value).is_some_and(|n| n != 0),
             ("wtimeout" | "provenance" | "wtimeoutMS", _) => {}
-            (other, _) => bail!(
-                FailedToParse,
-                "unrecognized write concern field: {other}"
-            ),
+            (other, _) => bail!(FailedToParse, "unrecognized write concern field: {other}"),
         }
     }
     Ok(parsed)
@@ -289,7 +308,10 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
 fn unknown_mode(mode: &str) -> CommandError {
     CommandError {
         code_name: "UnknownReplWriteConcern".to_owned(),
-        ..CommandError::location(79, format!("No write concern mode named '{mode}' found in replica set configuration"))
+        ..CommandError::location(
+            79,
+            format!("No write concern mode named '{mode}' found in replica set configuration"),
+        )
     }
 }
 

@@ -4,13 +4,12 @@ use std::{borrow::Cow, sync::atomic::Ordering};
 
 use bson::{Document, RawDocument, doc};
 
-use super::{call::Call, names, write_result::{WriteErrors, count}};
-use crate::{
-    bail,
-    error::Result,
-    storage::documents::with_id_first,
-    wire::BsonWriter,
+use super::{
+    call::Call,
+    names,
+    write_result::{WriteErrors, count},
 };
+use crate::{bail, error::Result, storage::documents::with_id_first, wire::BsonWriter};
 
 /// The fields of `insert`.
 pub const FIELDS: &[&str] = &["insert", "documents", "ordered", "bypassDocumentValidation"];
@@ -34,11 +33,18 @@ pub fn insert(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             })
         })
         .collect();
-    call.service.counters.inserts.fetch_add(documents.len() as u64, Ordering::Relaxed);
+    call.service
+        .counters
+        .inserts
+        .fetch_add(documents.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
     let reply = call.write_once(|txn| {
         let collection = txn.collection_or_new(&ns)?;
-        let collection = if bypass { without_validator(&collection)? } else { collection };
+        let collection = if bypass {
+            without_validator(&collection)?
+        } else {
+            collection
+        };
         let mut errors = WriteErrors::default();
         let mut inserted = 0_u64;
         for (at, document) in prepared.iter().enumerate() {

@@ -110,7 +110,9 @@ pub struct Collection {
 impl Collection {
     /// The database's name.
     pub fn database(&self) -> &str {
-        self.ns.split_once('.').map_or(self.ns.as_str(), |(database, _)| database)
+        self.ns
+            .split_once('.')
+            .map_or(self.ns.as_str(), |(database, _)| database)
     }
 
     /// The collection's name.
@@ -155,7 +157,12 @@ impl Collection {
     }
 
     /// The same collection with other options, name or indexes.
-    pub(super) fn with(&self, ns: &str, options: Document, indexes: Vec<Arc<Index>>) -> Result<Self> {
+    pub(super) fn with(
+        &self,
+        ns: &str,
+        options: Document,
+        indexes: Vec<Arc<Index>>,
+    ) -> Result<Self> {
         Ok(Self {
             id: self.id,
             ns: ns.to_owned(),
@@ -170,7 +177,9 @@ impl Collection {
 }
 
 fn parse_validator(options: &Document) -> Result<Option<Validator>> {
-    let Ok(document) = options.get_document("validator") else { return Ok(None) };
+    let Ok(document) = options.get_document("validator") else {
+        return Ok(None);
+    };
     let level = options.get_str("validationLevel").unwrap_or("strict");
     if document.is_empty() || level == "off" {
         return Ok(None);
@@ -198,7 +207,10 @@ pub struct Multikey {
 impl Multikey {
     /// As the catalogue in the file says.
     pub fn new(saved: bool) -> Arc<Self> {
-        Arc::new(Self { seen: AtomicBool::new(saved), saved: AtomicBool::new(saved) })
+        Arc::new(Self {
+            seen: AtomicBool::new(saved),
+            saved: AtomicBool::new(saved),
+        })
     }
 }
 
@@ -238,8 +250,10 @@ impl Index {
         multikey: Arc<Multikey>,
     ) -> Result<Self> {
         let key = spec.get_document("key").map_err(invalid)?;
-        let fields: Vec<IndexField> =
-            key.iter().map(|(path, direction)| (path.clone(), is_negative(direction))).collect();
+        let fields: Vec<IndexField> = key
+            .iter()
+            .map(|(path, direction)| (path.clone(), is_negative(direction)))
+            .collect();
         let flag = |name: &str| spec.get(name).is_some_and(is_true);
         let is_id = fields.len() == 1 && fields[0].0 == "_id" && id_name(&spec);
         let unique = flag("unique") || is_id;
@@ -318,13 +332,18 @@ fn as_seconds(value: &Bson) -> Option<i64> {
 }
 
 fn invalid(error: impl std::fmt::Display) -> CommandError {
-    CommandError::new(Code::InternalError, format!("the catalogue is damaged: {error}"))
+    CommandError::new(
+        Code::InternalError,
+        format!("the catalogue is damaged: {error}"),
+    )
 }
 
 /// Reads the catalogue of a file; also gives the next free number.
 pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
     let mut next_id: i64 = connection
-        .query_row("SELECT value FROM meta WHERE name = 'next_id'", [], |row| row.get(0))
+        .query_row("SELECT value FROM meta WHERE name = 'next_id'", [], |row| {
+            row.get(0)
+        })
         .unwrap_or(1);
     let mut indexes: BTreeMap<i64, Vec<Arc<Index>>> = BTreeMap::new();
     let mut statement =
@@ -362,5 +381,7 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
 
 /// Decodes stored bytes.
 pub fn decode(bytes: &[u8]) -> Result<Document> {
-    RawDocument::from_bytes(bytes).and_then(Document::try_from).map_err(invalid)
+    RawDocument::from_bytes(bytes)
+        .and_then(Document::try_from)
+        .map_err(invalid)
 }

@@ -19,7 +19,9 @@ use crate::{
 const BUILD_BATCH_DOCUMENTS: usize = 512;
 
 fn encode(document: &Document) -> Result<Vec<u8>> {
-    document.to_vec().map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
+    document
+        .to_vec()
+        .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
 }
 
 impl WriteTxn<'_> {
@@ -66,7 +68,12 @@ impl WriteTxn<'_> {
     fn save_index(&mut self, collection: &Collection, index: &Index) -> Result<()> {
         self.execute(
             "INSERT INTO indexes (id, collection, spec, multikey) VALUES (?1, ?2, ?3, ?4)",
-            (index.id, collection.id, encode(&index.spec)?, index.is_multikey()),
+            (
+                index.id,
+                collection.id,
+                encode(&index.spec)?,
+                index.is_multikey(),
+            ),
         )?;
         Ok(())
     }
@@ -89,13 +96,19 @@ impl WriteTxn<'_> {
 
     /// Logs that a database is gone.
     pub fn record_drop_database(&mut self, database: &str) -> Result<()> {
-        self.record_event(&format!("{database}."), &doc! { "operationType": "dropDatabase" })
+        self.record_event(
+            &format!("{database}."),
+            &doc! { "operationType": "dropDatabase" },
+        )
     }
 
     /// Gives a collection another name. The target must not exist.
     pub fn rename_collection(&mut self, collection: &Collection, to: &str) -> Result<()> {
         self.atomically(|txn| {
-            txn.execute("UPDATE collections SET ns = ?1 WHERE id = ?2", (to, collection.id))?;
+            txn.execute(
+                "UPDATE collections SET ns = ?1 WHERE id = ?2",
+                (to, collection.id),
+            )?;
             let renamed =
                 collection.with(to, collection.options.clone(), collection.indexes.clone())?;
             txn.with_catalog(|catalog| {
@@ -182,8 +195,12 @@ impl WriteTxn<'_> {
         self.atomically(|txn| {
             txn.execute(&index.sql.drop, [])?;
             txn.execute("DELETE FROM indexes WHERE id = ?1", [index.id])?;
-            let kept =
-                collection.indexes.iter().filter(|other| other.id != index.id).cloned().collect();
+            let kept = collection
+                .indexes
+                .iter()
+                .filter(|other| other.id != index.id)
+                .cloned()
+                .collect();
             txn.put_indexes(collection, kept)
         })
     }
@@ -210,7 +227,13 @@ impl WriteTxn<'_> {
             let indexes = collection
                 .indexes
                 .iter()
-                .map(|other| if other.id == changed.id { Arc::clone(&changed) } else { Arc::clone(other) })
+                .map(|other| {
+                    if other.id == changed.id {
+                        Arc::clone(&changed)
+                    } else {
+                        Arc::clone(other)
+                    }
+                })
                 .collect();
             txn.put_indexes(collection, indexes)
         })

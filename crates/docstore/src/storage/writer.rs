@@ -251,7 +251,9 @@ impl Store {
 impl WriterState {
     pub(super) fn begin(&mut self) -> Result<()> {
         if !self.open {
-            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.connection
+                .prepare_cached("BEGIN IMMEDIATE")?
+                .execute([])?;
             self.open = true;
         }
         Ok(())
@@ -262,7 +264,11 @@ impl WriterState {
         store: &Store,
         job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Run<T> {
-        let mut txn = WriteTxn { state: self, store, broken: None };
+        let mut txn = WriteTxn {
+            state: self,
+            store,
+            broken: None,
+        };
         let result = catch_unwind(AssertUnwindSafe(|| job(&mut txn)));
         let broken = txn.broken.take();
         match (result, broken) {
@@ -379,8 +385,9 @@ impl WriterState {
         self.commits_since_check = 0;
         let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
         if pages > MAX_LOG_PAGES {
-            let moved =
-                self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            let moved = self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             if let Err(error) = moved {
                 tracing::warn!(error = %error, "checkpoint failed");
             }
@@ -439,7 +446,10 @@ impl WriteTxn<'_> {
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {
-        let done = self.connection().prepare_cached(sql).and_then(|mut s| s.execute([]));
+        let done = self
+            .connection()
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute([]));
         self.check(done).map(|_| ())
     }
 
@@ -466,12 +476,17 @@ impl WriteTxn<'_> {
             .connection()
             .prepare_cached("SELECT number, reply FROM results WHERE session = ?1")?;
         let mut rows = statement.query([&key.session])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
         let number: i64 = row.get(0)?;
         if number > key.number {
             return Err(CommandError::location(
                 225,
-                format!("Cannot start transaction {} on session because a newer one ({number}) was started", key.number),
+                format!(
+                    "Cannot start transaction {} on session because a newer one ({number}) was started",
+                    key.number
+                ),
             ));
         }
         if number < key.number {

@@ -17,21 +17,44 @@ async fn only_the_right_password_opens() {
     })
     .await;
     let uri = server.server.uri();
-    let good = Client::with_uri_str(with_password(&uri, "s3cret")).await.unwrap();
+    let good = Client::with_uri_str(with_password(&uri, "s3cret"))
+        .await
+        .unwrap();
     let coll = good.database("test").collection("c");
     coll.insert_one(doc! { "x": 1 }).await.unwrap();
-    let status = good.database("admin").run_command(doc! { "connectionStatus": 1 }).await.unwrap();
-    let users = status.get_document("authInfo").unwrap().get_array("authenticatedUsers").unwrap();
+    let status = good
+        .database("admin")
+        .run_command(doc! { "connectionStatus": 1 })
+        .await
+        .unwrap();
+    let users = status
+        .get_document("authInfo")
+        .unwrap()
+        .get_array("authenticatedUsers")
+        .unwrap();
     assert_eq!(users.len(), 1);
 
-    let bad = Client::with_uri_str(with_password(&uri, "wrong")).await.unwrap();
-    let error = bad.database("test").run_command(doc! { "count": "c" }).await.unwrap_err();
-    assert!(error.to_string().contains("Authentication failed"), "{error}");
+    let bad = Client::with_uri_str(with_password(&uri, "wrong"))
+        .await
+        .unwrap();
+    let error = bad
+        .database("test")
+        .run_command(doc! { "count": "c" })
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("Authentication failed"),
+        "{error}"
+    );
 
     let none = Client::with_uri_str(uri.replace("app@", "").replace("&authSource=admin", ""))
         .await
         .unwrap();
-    let error = none.database("test").run_command(doc! { "count": "c" }).await.unwrap_err();
+    let error = none
+        .database("test")
+        .run_command(doc! { "count": "c" })
+        .await
+        .unwrap_err();
     assert_eq!(code_of(&error), 13);
 }
 

@@ -24,22 +24,31 @@ async fn an_ordered_batch_stops_at_the_first_failure() {
         .unwrap();
     assert_eq!(reply.get_i32("n").unwrap(), 2);
     let errors = reply.get_array("writeErrors").unwrap();
-    let indexes: Vec<i32> =
-        errors.iter().map(|e| e.as_document().unwrap().get_i32("index").unwrap()).collect();
+    let indexes: Vec<i32> = errors
+        .iter()
+        .map(|e| e.as_document().unwrap().get_i32("index").unwrap())
+        .collect();
     assert_eq!(indexes, [0, 2]);
     let first = errors[0].as_document().unwrap();
     assert_eq!(
         first.get_str("errmsg").unwrap(),
         "E11000 duplicate key error collection: test.things index: _id_ dup key: { _id: 1 }"
     );
-    assert_eq!(first.get_document("keyPattern").unwrap(), &doc! { "_id": 1 });
+    assert_eq!(
+        first.get_document("keyPattern").unwrap(),
+        &doc! { "_id": 1 }
+    );
     assert_eq!(first.get_document("keyValue").unwrap(), &doc! { "_id": 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_report_what_they_did() {
     let server = TestServer::start().await;
-    server.coll("t").insert_many((0..4).map(|n| doc! { "_id": n, "n": n })).await.unwrap();
+    server
+        .coll("t")
+        .insert_many((0..4).map(|n| doc! { "_id": n, "n": n }))
+        .await
+        .unwrap();
     let reply = server
         .db()
         .run_command(doc! {
@@ -55,7 +64,10 @@ async fn updates_report_what_they_did() {
     assert_eq!(reply.get_i32("n").unwrap(), 4);
     assert_eq!(reply.get_i32("nModified").unwrap(), 2);
     let upserted = reply.get_array("upserted").unwrap();
-    assert_eq!(upserted[0].as_document().unwrap(), &doc! { "index": 1, "_id": 9 });
+    assert_eq!(
+        upserted[0].as_document().unwrap(),
+        &doc! { "index": 1, "_id": 9 }
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,8 +80,12 @@ async fn concurrent_writers_lose_nothing() {
             let coll = coll.clone();
             tokio::spawn(async move {
                 for n in 0..50 {
-                    coll.update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } }).await.unwrap();
-                    coll.insert_one(doc! { "writer": writer, "n": n }).await.unwrap();
+                    coll.update_one(doc! { "_id": 0 }, doc! { "$inc": { "n": 1 } })
+                        .await
+                        .unwrap();
+                    coll.insert_one(doc! { "writer": writer, "n": n })
+                        .await
+                        .unwrap();
                     // One that fails must not disturb its neighbours in the group.
                     let failed = coll.insert_one(doc! { "_id": 0 }).await.unwrap_err();
                     assert_eq!(code_of(&failed), 11000);

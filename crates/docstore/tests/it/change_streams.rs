@@ -12,19 +12,36 @@ use crate::support::{TestServer, code_of};
 async fn tells_what_happens_and_resumes() {
     let server = TestServer::start().await;
     let coll = server.coll("c");
-    let mut stream =
-        coll.watch().full_document(FullDocumentType::UpdateLookup).await.unwrap();
-    coll.insert_one(doc! { "_id": 1, "a": 1, "b": 2 }).await.unwrap();
-    coll.update_one(doc! { "_id": 1 }, doc! { "$set": { "a": 5 }, "$unset": { "b": 1 } })
+    let mut stream = coll
+        .watch()
+        .full_document(FullDocumentType::UpdateLookup)
         .await
         .unwrap();
-    coll.replace_one(doc! { "_id": 1 }, doc! { "z": 1 }).await.unwrap();
-    server.coll("other").insert_one(doc! { "_id": 9 }).await.unwrap();
+    coll.insert_one(doc! { "_id": 1, "a": 1, "b": 2 })
+        .await
+        .unwrap();
+    coll.update_one(
+        doc! { "_id": 1 },
+        doc! { "$set": { "a": 5 }, "$unset": { "b": 1 } },
+    )
+    .await
+    .unwrap();
+    coll.replace_one(doc! { "_id": 1 }, doc! { "z": 1 })
+        .await
+        .unwrap();
+    server
+        .coll("other")
+        .insert_one(doc! { "_id": 9 })
+        .await
+        .unwrap();
     coll.delete_one(doc! { "_id": 1 }).await.unwrap();
 
     let insert = stream.next_if_any_bounded().await;
     assert_eq!(insert.operation_type, OperationType::Insert);
-    assert_eq!(insert.full_document, Some(doc! { "_id": 1, "a": 1, "b": 2 }));
+    assert_eq!(
+        insert.full_document,
+        Some(doc! { "_id": 1, "a": 1, "b": 2 })
+    );
     let token: ResumeToken = insert.id;
     let update = stream.next_if_any_bounded().await;
     assert_eq!(update.operation_type, OperationType::Update);
@@ -42,7 +59,10 @@ async fn tells_what_happens_and_resumes() {
     let server = server.restart().await;
     let coll = server.coll("c");
     let mut resumed = coll.watch().resume_after(token).await.unwrap();
-    assert_eq!(resumed.next_if_any_bounded().await.operation_type, OperationType::Update);
+    assert_eq!(
+        resumed.next_if_any_bounded().await.operation_type,
+        OperationType::Update
+    );
     coll.drop().await.unwrap();
     let mut kinds = Vec::new();
     while kinds.last() != Some(&OperationType::Invalidate) {
@@ -69,7 +89,11 @@ async fn watches_a_database_through_a_pipeline() {
         .await
         .unwrap();
     for (name, n) in [("a", 1), ("b", 2), ("a", 3)] {
-        server.coll(name).insert_one(doc! { "_id": n, "n": n }).await.unwrap();
+        server
+            .coll(name)
+            .insert_one(doc! { "_id": n, "n": n })
+            .await
+            .unwrap();
     }
     for expected in [2, 3] {
         let event = stream.next_if_any().await;
@@ -104,7 +128,9 @@ trait NextBounded {
 }
 
 impl NextBounded
-    for mongodb::change_stream::ChangeStream<mongodb::change_stream::event::ChangeStreamEvent<Document>>
+    for mongodb::change_stream::ChangeStream<
+        mongodb::change_stream::event::ChangeStreamEvent<Document>,
+    >
 {
     async fn next_if_any_bounded(
         &mut self,

@@ -18,7 +18,10 @@ use crate::support::eventually;
 
 /// Rounds; `DOCSTORE_CRASH_ROUNDS` asks for more.
 fn rounds() -> u32 {
-    std::env::var("DOCSTORE_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
+    std::env::var("DOCSTORE_CRASH_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(3)
 }
 
 fn start(data: &Path, socket: &Path) -> Child {
@@ -32,7 +35,9 @@ fn start(data: &Path, socket: &Path) -> Child {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     assert!(line.starts_with("listening on "), "{line}");
     child
 }
@@ -53,7 +58,9 @@ async fn acknowledged_writes_survive_a_kill() {
         let client = connect(&socket).await;
         let coll = client.database("test").collection::<Document>("c");
         if round == 0 {
-            coll.create_index(IndexModel::builder().keys(doc! { "n": 1 }).build()).await.unwrap();
+            coll.create_index(IndexModel::builder().keys(doc! { "n": 1 }).build())
+                .await
+                .unwrap();
         }
         let total: i32 = acknowledged.iter().map(|n| n.load(Ordering::SeqCst)).sum();
         let before = check(&client, &acknowledged).await;
@@ -85,7 +92,10 @@ async fn acknowledged_writes_survive_a_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
         for writer in writers {
-            tokio::time::timeout(Duration::from_secs(30), writer).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(30), writer)
+                .await
+                .unwrap()
+                .unwrap();
         }
     }
     let mut child = start(&data, &socket);
@@ -101,9 +111,17 @@ async fn check(client: &Client, acknowledged: &[Arc<AtomicI32>]) -> u64 {
     for (writer, last) in acknowledged.iter().enumerate() {
         let last = last.load(Ordering::SeqCst);
         let filter = doc! { "w": writer as i32, "n": { "$lte": last } };
-        assert_eq!(coll.count_documents(filter).await.unwrap(), last as u64, "writer {writer}");
+        assert_eq!(
+            coll.count_documents(filter).await.unwrap(),
+            last as u64,
+            "writer {writer}"
+        );
     }
-    let reply = client.database("test").run_command(doc! { "validate": "c" }).await.unwrap();
+    let reply = client
+        .database("test")
+        .run_command(doc! { "validate": "c" })
+        .await
+        .unwrap();
     assert!(reply.get_bool("valid").unwrap(), "{reply}");
     let counted = coll.count_documents(doc! {}).await.unwrap();
     assert_eq!(coll.estimated_document_count().await.unwrap(), counted);

@@ -10,14 +10,26 @@ use crate::support::{TestServer, code_of};
 async fn inserts_finds_updates_deletes() {
     let server = TestServer::start().await;
     let coll = server.coll("things");
-    let id = coll.insert_one(doc! { "name": "a", "n": 1 }).await.unwrap().inserted_id;
-    coll.insert_many([doc! { "name": "b", "n": 2 }, doc! { "name": "c", "n": 3 }]).await.unwrap();
+    let id = coll
+        .insert_one(doc! { "name": "a", "n": 1 })
+        .await
+        .unwrap()
+        .inserted_id;
+    coll.insert_many([doc! { "name": "b", "n": 2 }, doc! { "name": "c", "n": 3 }])
+        .await
+        .unwrap();
 
-    let found = coll.find_one(doc! { "_id": id.clone() }).await.unwrap().unwrap();
+    let found = coll
+        .find_one(doc! { "_id": id.clone() })
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(found.get_str("name").unwrap(), "a");
     assert_eq!(found.keys().next().unwrap(), "_id", "_id comes first");
 
-    let result = coll.update_many(doc! { "n": { "$gte": 2 } }, doc! { "$inc": { "n": 10 } }).await;
+    let result = coll
+        .update_many(doc! { "n": { "$gte": 2 } }, doc! { "$inc": { "n": 10 } })
+        .await;
     let result = result.unwrap();
     assert_eq!((result.matched_count, result.modified_count), (2, 2));
 
@@ -40,10 +52,21 @@ async fn inserts_finds_updates_deletes() {
         .await
         .unwrap();
     assert_eq!(sorted, [13, 12, 9, 1]);
-    assert_eq!(coll.count_documents(doc! { "n": { "$gt": 9 } }).await.unwrap(), 2);
+    assert_eq!(
+        coll.count_documents(doc! { "n": { "$gt": 9 } })
+            .await
+            .unwrap(),
+        2
+    );
     assert_eq!(coll.estimated_document_count().await.unwrap(), 4);
 
-    assert_eq!(coll.delete_one(doc! { "_id": id }).await.unwrap().deleted_count, 1);
+    assert_eq!(
+        coll.delete_one(doc! { "_id": id })
+            .await
+            .unwrap()
+            .deleted_count,
+        1
+    );
     assert_eq!(coll.delete_many(doc! {}).await.unwrap().deleted_count, 3);
     assert_eq!(coll.estimated_document_count().await.unwrap(), 0);
 }
@@ -52,7 +75,9 @@ async fn inserts_finds_updates_deletes() {
 async fn finds_and_modifies() {
     let server = TestServer::start().await;
     let coll = server.coll("things");
-    coll.insert_many([doc! { "_id": 1, "n": 5 }, doc! { "_id": 2, "n": 7 }]).await.unwrap();
+    coll.insert_many([doc! { "_id": 1, "n": 5 }, doc! { "_id": 2, "n": 7 }])
+        .await
+        .unwrap();
     let old = coll
         .find_one_and_update(doc! {}, doc! { "$inc": { "n": 1 } })
         .sort(doc! { "n": -1 })
@@ -74,7 +99,10 @@ async fn finds_and_modifies() {
     assert_eq!(upserted, Some(doc! { "_id": 3, "x": 1 }));
     let gone = coll.find_one_and_delete(doc! { "_id": 2 }).await.unwrap();
     assert_eq!(gone, Some(doc! { "_id": 2, "n": 8 }));
-    assert_eq!(coll.find_one_and_delete(doc! { "_id": 2 }).await.unwrap(), None);
+    assert_eq!(
+        coll.find_one_and_delete(doc! { "_id": 2 }).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,8 +135,13 @@ async fn aggregates() {
         .await
         .unwrap();
     assert_eq!(all.len(), 300);
-    coll.aggregate([doc! { "$match": { "city": 1 } }, doc! { "$out": "copy" }]).await.unwrap();
-    assert_eq!(server.coll("copy").count_documents(doc! {}).await.unwrap(), 100);
+    coll.aggregate([doc! { "$match": { "city": 1 } }, doc! { "$out": "copy" }])
+        .await
+        .unwrap();
+    assert_eq!(
+        server.coll("copy").count_documents(doc! {}).await.unwrap(),
+        100
+    );
     coll.aggregate([
         doc! { "$match": { "city": { "$in": [1, 2] } } },
         doc! { "$set": { "merged": true } },
@@ -117,17 +150,26 @@ async fn aggregates() {
     .await
     .unwrap();
     let copy = server.coll("copy");
-    assert_eq!(copy.count_documents(doc! { "merged": true }).await.unwrap(), 200);
+    assert_eq!(
+        copy.count_documents(doc! { "merged": true }).await.unwrap(),
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_what_was_written_over_a_restart() {
     let server = TestServer::start().await;
     let coll = server.coll("things");
-    coll.insert_many((0..50).map(|n| doc! { "_id": n, "tags": ["a", n] })).await.unwrap();
-    coll.create_index(mongodb::IndexModel::builder().keys(doc! { "tags": 1 }).build())
+    coll.insert_many((0..50).map(|n| doc! { "_id": n, "tags": ["a", n] }))
         .await
         .unwrap();
+    coll.create_index(
+        mongodb::IndexModel::builder()
+            .keys(doc! { "tags": 1 })
+            .build(),
+    )
+    .await
+    .unwrap();
     let server = server.restart().await;
     let coll = server.coll("things");
     assert_eq!(coll.estimated_document_count().await.unwrap(), 50);
@@ -143,12 +185,20 @@ async fn validates_documents() {
         "$jsonSchema": { "bsonType": "object", "required": ["name"],
         "properties": { "name": { "bsonType": "string" } } }
     };
-    server.db().create_collection("people").validator(schema).await.unwrap();
+    server
+        .db()
+        .create_collection("people")
+        .validator(schema)
+        .await
+        .unwrap();
     let coll = server.coll("people");
     coll.insert_one(doc! { "name": "x" }).await.unwrap();
     let error = coll.insert_one(doc! { "name": 5 }).await.unwrap_err();
     assert_eq!(code_of(&error), 121);
-    let error = coll.update_one(doc! {}, doc! { "$unset": { "name": 1 } }).await.unwrap_err();
+    let error = coll
+        .update_one(doc! {}, doc! { "$unset": { "name": 1 } })
+        .await
+        .unwrap_err();
     assert_eq!(code_of(&error), 121);
     server
         .db()
@@ -168,7 +218,10 @@ async fn lists_renames_and_drops_collections() {
     names.sort();
     assert_eq!(names, ["a", "b"]);
     let admin = server.client.database("admin");
-    admin.run_command(doc! { "renameCollection": "test.a", "to": "test.c" }).await.unwrap();
+    admin
+        .run_command(doc! { "renameCollection": "test.a", "to": "test.c" })
+        .await
+        .unwrap();
     let error = admin
         .run_command(doc! { "renameCollection": "test.b", "to": "test.c" })
         .await
@@ -178,7 +231,14 @@ async fn lists_renames_and_drops_collections() {
     assert_eq!(server.db().list_collection_names().await.unwrap(), ["c"]);
     assert_eq!(server.client.list_database_names().await.unwrap(), ["test"]);
     server.db().drop().await.unwrap();
-    assert!(server.client.list_database_names().await.unwrap().is_empty());
+    assert!(
+        server
+            .client
+            .list_database_names()
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

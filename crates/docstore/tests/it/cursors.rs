@@ -34,7 +34,11 @@ async fn gives_everything_once_in_any_batch_size() {
                 .await
                 .unwrap();
             let numbers: Vec<i32> = sorted.iter().map(|d| d.get_i32("n").unwrap()).collect();
-            assert_eq!(numbers, (4..454).collect::<Vec<_>>(), "batch {batch}, index {indexed}");
+            assert_eq!(
+                numbers,
+                (4..454).collect::<Vec<_>>(),
+                "batch {batch}, index {indexed}"
+            );
         }
     }
 }
@@ -43,13 +47,22 @@ async fn gives_everything_once_in_any_batch_size() {
 async fn a_killed_cursor_is_gone() {
     let server = filled(10).await;
     let db = server.db();
-    let reply = db.run_command(doc! { "find": "c", "batchSize": 2 }).await.unwrap();
+    let reply = db
+        .run_command(doc! { "find": "c", "batchSize": 2 })
+        .await
+        .unwrap();
     let cursor = reply.get_document("cursor").unwrap();
     assert_eq!(cursor.get_array("firstBatch").unwrap().len(), 2);
     let id = cursor.get_i64("id").unwrap();
-    let killed = db.run_command(doc! { "killCursors": "c", "cursors": [id] }).await.unwrap();
+    let killed = db
+        .run_command(doc! { "killCursors": "c", "cursors": [id] })
+        .await
+        .unwrap();
     assert_eq!(killed.get_array("cursorsKilled").unwrap().len(), 1);
-    let error = db.run_command(doc! { "getMore": id, "collection": "c" }).await.unwrap_err();
+    let error = db
+        .run_command(doc! { "getMore": id, "collection": "c" })
+        .await
+        .unwrap_err();
     assert_eq!(code_of(&error), 43);
 }
 
@@ -57,17 +70,27 @@ async fn a_killed_cursor_is_gone() {
 async fn a_dropped_collection_ends_its_cursors() {
     let server = filled(10).await;
     let db = server.db();
-    let reply = db.run_command(doc! { "find": "c", "batchSize": 2 }).await.unwrap();
+    let reply = db
+        .run_command(doc! { "find": "c", "batchSize": 2 })
+        .await
+        .unwrap();
     let id = reply.get_document("cursor").unwrap().get_i64("id").unwrap();
     server.coll("c").drop().await.unwrap();
-    let error = db.run_command(doc! { "getMore": id, "collection": "c" }).await.unwrap_err();
+    let error = db
+        .run_command(doc! { "getMore": id, "collection": "c" })
+        .await
+        .unwrap_err();
     assert!([43, 175].contains(&code_of(&error)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_cursors_is_bounded() {
     let server = TestServer::start_with(|config| config.max_cursors = 2).await;
-    server.coll("c").insert_many((0..5).map(|n| doc! { "n": n })).await.unwrap();
+    server
+        .coll("c")
+        .insert_many((0..5).map(|n| doc! { "n": n }))
+        .await
+        .unwrap();
     let find = doc! { "find": "c", "batchSize": 1 };
     for _ in 0..2 {
         server.db().run_command(find.clone()).await.unwrap();

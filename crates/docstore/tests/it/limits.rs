@@ -24,12 +24,18 @@ async fn documents_have_up_to_16_mib() {
     // The driver may refuse it before the server does.
     if let Ok(reply) = error {
         let errors = reply.get_array("writeErrors").unwrap();
-        assert_eq!(errors[0].as_document().unwrap().get_i32("code").unwrap(), 10334);
+        assert_eq!(
+            errors[0].as_document().unwrap().get_i32("code").unwrap(),
+            10334
+        );
     }
     // An update must not make it larger either.
     coll.insert_one(sized(9 << 20)).await.unwrap();
     let half = "y".repeat(8 << 20);
-    let error = coll.update_one(doc! {}, doc! { "$set": { "t": half } }).await.unwrap_err();
+    let error = coll
+        .update_one(doc! {}, doc! { "$set": { "t": half } })
+        .await
+        .unwrap_err();
     assert_eq!(code_of(&error), 10334);
 }
 
@@ -37,9 +43,15 @@ async fn documents_have_up_to_16_mib() {
 async fn nesting_is_bounded() {
     let server = TestServer::start().await;
     let nested = |depth: usize| {
-        (0..depth).fold(Bson::Int32(1), |inner, _| Bson::Document(doc! { "a": inner }))
+        (0..depth).fold(Bson::Int32(1), |inner, _| {
+            Bson::Document(doc! { "a": inner })
+        })
     };
-    server.coll("c").insert_one(doc! { "_id": 1, "d": nested(95) }).await.unwrap();
+    server
+        .coll("c")
+        .insert_one(doc! { "_id": 1, "d": nested(95) })
+        .await
+        .unwrap();
     let found = server.coll("c").find_one(doc! {}).await.unwrap().unwrap();
     assert_eq!(found.get("d"), Some(&nested(95)));
     let mut raw = RawClient::connect(&server);
@@ -54,7 +66,9 @@ async fn nesting_is_bounded() {
 async fn slow_queries_end_in_time() {
     let server = TestServer::start().await;
     let coll = server.coll("c");
-    coll.insert_many((0..20_000).map(|n| doc! { "n": n, "s": "some text to look at" })).await.unwrap();
+    coll.insert_many((0..20_000).map(|n| doc! { "n": n, "s": "some text to look at" }))
+        .await
+        .unwrap();
     let error = server
         .db()
         .run_command(doc! {
@@ -79,5 +93,8 @@ async fn connections_are_bounded() {
         open.push(raw);
         !answered
     });
-    assert!(refused.is_some(), "ten connections were let in where eight are allowed");
+    assert!(
+        refused.is_some(),
+        "ten connections were let in where eight are allowed"
+    );
 }

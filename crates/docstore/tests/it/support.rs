@@ -34,7 +34,11 @@ impl TestServer {
         change(&mut config);
         let server = Server::start(config).await.unwrap();
         let client = Client::with_uri_str(server.uri()).await.unwrap();
-        Self { server, client, dir }
+        Self {
+            server,
+            client,
+            dir,
+        }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -51,7 +55,11 @@ impl TestServer {
 
     /// Stops the server in order and starts it again on the same data.
     pub(crate) async fn restart(self) -> Self {
-        let Self { server, client, dir } = self;
+        let Self {
+            server,
+            client,
+            dir,
+        } = self;
         client.shutdown().immediate(true).await;
         server.shutdown().await;
         Self::start_in(dir, |_| {}).await
@@ -68,9 +76,10 @@ pub(crate) fn code_of(error: &mongodb::error::Error) -> i32 {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => command.code,
         ErrorKind::Write(WriteFailure::WriteError(write)) => write.code,
-        ErrorKind::InsertMany(many) => {
-            many.write_errors.as_ref().map_or(0, |errors| errors[0].code)
-        }
+        ErrorKind::InsertMany(many) => many
+            .write_errors
+            .as_ref()
+            .map_or(0, |errors| errors[0].code),
         _ => panic!("not a server's error: {error:?}"),
     }
 }
@@ -98,7 +107,9 @@ pub(crate) struct RawClient {
 impl RawClient {
     pub(crate) fn connect(server: &TestServer) -> Self {
         let stream = UnixStream::connect(server.socket()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         Self { stream }
     }
 
@@ -152,8 +163,15 @@ pub(crate) async fn explain(db: &Database, find: Document) -> (Document, Documen
         .run_command(doc! { "explain": find, "verbosity": "executionStats" })
         .await
         .unwrap();
-    let plan = reply.get_document("queryPlanner").unwrap().get_document("winningPlan").unwrap();
-    (plan.clone(), reply.get_document("executionStats").unwrap().clone())
+    let plan = reply
+        .get_document("queryPlanner")
+        .unwrap()
+        .get_document("winningPlan")
+        .unwrap();
+    (
+        plan.clone(),
+        reply.get_document("executionStats").unwrap().clone(),
+    )
 }
 
 /// The names of the stages of a plan, outermost first.

@@ -49,7 +49,11 @@ async fn checks_checksums() {
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 }
+            if sum & 1 == 1 {
+                (sum >> 1) ^ 0x82f6_3b78
+            } else {
+                sum >> 1
+            }
         })
     })
 }
@@ -90,7 +94,10 @@ async fn refuses_unknown_commands_and_fields() {
     let mut raw = RawClient::connect(&server);
     let answer = raw.run(&doc! { "frobnicate": 1, "$db": "test" });
     assert_eq!(answer.get_i32("code").unwrap(), 59);
-    assert_eq!(answer.get_str("errmsg").unwrap(), "no such command: 'frobnicate'");
+    assert_eq!(
+        answer.get_str("errmsg").unwrap(),
+        "no such command: 'frobnicate'"
+    );
     let answer = raw.run(&doc! { "find": "c", "bogus": 1, "$db": "test" });
     assert_eq!(answer.get_i32("code").unwrap(), 40415);
     let answer = raw.run(&doc! { "find": "c", "limit": "x", "$db": "test" });
