@@ -116,6 +116,13 @@ impl Store {
             .map_err(|error| io_error(&dir, &error))?;
         let lock = lock_directory(&dir)?;
         let file = dir.join(DATA_FILE);
+        // SQLite gives its other files the mode of this one.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(|error| io_error(&file, &error))?;
         let connection = open_connection(&file, &options, true)?;
         prepare_file(&connection, &file)?;
         let (catalog, next_id) = catalog::load(&connection)?;

@@ -60,7 +60,6 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let vars = Vars {
         user: find::variables(call.args.document("let")?)?,
         now: Some(bson::DateTime::now()),
-        ..Vars::default()
     };
     let mut pipeline = Pipeline::parse(&stages, &vars)?;
     if call.args.flag("explain")? {
@@ -139,7 +138,7 @@ fn target(call: &Call<'_>) -> Result<Target> {
             ns: format!("{}.$cmd.aggregate", call.database),
             whole_database: true,
         }),
-        Some(Bson::Double(n)) if n == 1.0 => Ok(Target {
+        Some(Bson::Double(1.0)) => Ok(Target {
             ns: format!("{}.$cmd.aggregate", call.database),
             whole_database: true,
         }),

@@ -311,7 +311,11 @@ fn is_new(collection: &Collection, spec: &Document) -> Result<bool> {
                 "An existing index has the same name as the requested index. When index names are not specified, they are auto generated and can cause conflicts. Please refer to our documentation. Requested index: {spec}, existing index: {}",
                 index.spec
             );
-            if same {
+            // Uniqueness, sparseness and the filter belong to what an index is.
+            let alike = ["unique", "sparse", "partialFilterExpression"]
+                .iter()
+                .all(|option| index.spec.get(option) == spec.get(option));
+            if same && alike {
                 bail!(IndexOptionsConflict, "{message}");
             }
             bail!(IndexKeySpecsConflict, "{message}");
