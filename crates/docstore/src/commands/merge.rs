@@ -35,7 +35,7 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
         Sink::Out {
             database,
             collection,
-        } => out(call, database, collection, results),
+        } => out(call, own_if_empty(call, database), collection, results),
         Sink::Merge {
             database,
             collection,
@@ -44,7 +44,7 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
             when_not_matched,
             let_vars,
         } => {
-            let ns = names::writable_namespace(database, collection)?;
+            let ns = names::writable_namespace(own_if_empty(call, database), collection)?;
             let merge = Merge {
                 ns,
                 on,
@@ -63,6 +63,15 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
                 })
             })
         }
+    }
+}
+
+/// A stage that names no database means the command's own.
+fn own_if_empty<'a>(call: &'a Call<'_>, database: &'a str) -> &'a str {
+    if database.is_empty() {
+        call.database
+    } else {
+        database
     }
 }
 
@@ -288,7 +297,6 @@ impl Merge<'_> {
             multi: false,
             upsert: false,
             hint: None,
-            sort: Document::new(),
         };
         update::apply(txn, collection, &statement, target).map(|_| ())
     }

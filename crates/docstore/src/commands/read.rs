@@ -41,6 +41,10 @@ pub struct ReadSpec {
     pub limit: Option<u64>,
     /// The index to use.
     pub hint: Option<Hint>,
+    /// Begin within the hinted index, one value for each of its fields; empty for none.
+    pub min: Document,
+    /// End (not included) within the hinted index.
+    pub max: Document,
     /// `let` variables, evaluated.
     pub variables: Document,
     /// Memory that sorting may take.
@@ -125,6 +129,11 @@ impl ReadQuery {
                 query.collection = Some(collection.id);
                 query.access = plan.access;
                 query.exact = plan.exact;
+                if !spec.min.is_empty() || !spec.max.is_empty() {
+                    query.access =
+                        planner::between(query.access, hint.as_ref(), &spec.min, &spec.max)?;
+                    query.exact = query.filter.is_empty();
+                }
                 query.blocking_sort = if plan.sorted { Vec::new() } else { sort };
             }
             None => query.done = true,
