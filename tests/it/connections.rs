@@ -277,7 +277,8 @@ async fn connections_leave_plugins_the_files_they_open() {
         .await;
     let mut working = app.raw().await;
     let mut silent = Vec::new();
-    for _ in 0..300 {
+    // Some of them wait in the kernel's backlog.
+    for _ in 0..220 {
         silent.push(app.raw().await);
     }
     let call = format!(
@@ -318,7 +319,7 @@ async fn a_client_that_takes_no_answer_is_cut_however_busy_it_is() {
         .await;
     let stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
     let (client, connection) = h2::client::Builder::new()
-        .initial_window_size(1)
+        .initial_window_size(0)
         .handshake::<_, bytes::Bytes>(stream)
         .await
         .unwrap();
