@@ -62,7 +62,7 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// The whole body of a request. `MOZAIKS_BODY_TIMEOUT_SECONDS`
     pub body_timeout: Duration,
-    /// An idle keep-alive connection. `MOZAIKS_IDLE_TIMEOUT_SECONDS`
+    /// An idle keep-alive connection, and an answer on HTTP/2 that is not taken. `MOZAIKS_IDLE_TIMEOUT_SECONDS`
     pub idle_timeout: Duration,
     /// How long running calls may take to finish at shutdown. `MOZAIKS_DRAIN_TIMEOUT_SECONDS`
     pub drain_timeout: Duration,

@@ -397,7 +397,7 @@ const GENERAL: &[Key] = &[
         "idle_timeout_seconds",
         "MOZAIKS_IDLE_TIMEOUT_SECONDS",
         "idle-timeout-seconds",
-        "Time an idle keep-alive connection stays open.",
+        "Time an idle keep-alive connection stays open, and an HTTP/2 client may leave an answer untaken.",
         Field::Seconds {
             at: |s| &mut s.config.server.idle_timeout,
             min: ms(100),

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    clock::ConnectionClock,
+    clock::{ConnectionClock, Untaken},
     guarded_io::{GuardedIo, Refusals},
 };
 use crate::{
@@ -64,7 +64,8 @@ pub(super) async fn serve(
     );
     let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
-        clock.request_started(request.version() == Version::HTTP_2);
+        let is_http2 = request.version() == Version::HTTP_2;
+        clock.request_started(is_http2);
         let answering = Answering {
             clock: Arc::clone(&clock),
         };
@@ -78,7 +79,8 @@ pub(super) async fn serve(
             }
             Ok::<_, Infallible>(response.map(|body| CountedBody {
                 body,
-                _answering: answering,
+                answering,
+                is_http2,
             }))
         }
     });
@@ -140,10 +142,24 @@ impl Drop for Answering {
     }
 }
 
-/// An answer's body that keeps its connection from idling.
+/// An answer's body that keeps its connection from idling, and on HTTP/2, where a client decides for
+/// each answer when it takes it, knows how long that has not happened.
 struct CountedBody {
     body: GatewayBody,
-    _answering: Answering,
+    answering: Answering,
+    is_http2: bool,
+}
+
+/// A piece of an answer: dropped when all of it has been written to the socket.
+struct Piece {
+    bytes: Bytes,
+    _untaken: Untaken,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for CountedBody {
@@ -154,7 +170,19 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if !self.is_http2 {
+            return polled;
+        }
+        polled.map_ok(|frame| {
+            frame.map_data(|bytes| {
+                let untaken = self.answering.clock.piece_ready();
+                Bytes::from_owner(Piece {
+                    bytes,
+                    _untaken: untaken,
+                })
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -116,6 +116,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             let waiting = self.clock.deadline().map(|(waiting, at)| match waiting {
                 Waiting::Head => (Limit::Head, at),
                 Waiting::NextRequest => (Limit::Idle, at),
+                Waiting::Taking => (Limit::Write, at),
             });
             let first = match (stalled, waiting) {
                 (Some(stalled), Some(waiting)) if waiting.1 < stalled.1 => Some(waiting),
