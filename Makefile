@@ -10,7 +10,7 @@ export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance conformance-update bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance conformance-update chaos bench bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -58,8 +58,14 @@ deny: ## Licences, advisories and sources of the dependencies (needs cargo-deny)
 conformance: setup ## PyMongo's own tests against the embedded store
 	bash scripts/conformance.sh
 
+chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million documents
+	DOCSTORE_CRASH_ROUNDS=200 DOCSTORE_LARGE=1 $(CARGO) test --release -p docstore --test it -- --nocapture crash large
+
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
+
+bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
+	bash bench/docstore/run.sh
 
 conformance-update: setup
 	bash scripts/conformance.sh --update

@@ -103,7 +103,7 @@ fn write_pointer(value: &Bson, out: &mut String) {
     const HEAD_BYTES: usize = 7;
     let bytes = doc! { "p": value.clone() }.to_vec().unwrap_or_default();
     let parts = bytes.get(HEAD_BYTES + 4..).and_then(|rest| {
-        let (rest, _end) = rest.split_last()?;
+        let (_end, rest) = rest.split_last()?;
         let (name, id) = rest.split_last_chunk::<12>()?;
         Some((
             std::str::from_utf8(name.strip_suffix(&[0])?).ok()?,
