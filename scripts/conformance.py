@@ -129,9 +129,6 @@ def run_group(group: str, suite: pathlib.Path, binary: pathlib.Path) -> dict[str
         "--tb=short",
         f"--junitxml={report}",
     ]
-    for pattern, _ in read_excluded():
-        if node := node_of(pattern):
-            command += ["--deselect", node]
     command += ["-m", "default or default_async", *GROUPS[group]]
     report.unlink(missing_ok=True)
     with running_docstore(binary) as (host, port), log_path.open("w") as log:
@@ -160,15 +157,6 @@ def run_group(group: str, suite: pathlib.Path, binary: pathlib.Path) -> dict[str
         name = f"{case.get('classname')}::{case.get('name')}"
         cases[name] = Case(outcome, float(case.get("time", "0")))
     return cases
-
-
-def node_of(pattern: str) -> str | None:
-    """Pytest's own name of an excluded test whose pattern has no wildcard: it need not run."""
-    module, _, test = pattern.partition("::")
-    if not test or any(sign in pattern for sign in "*?["):
-        return None
-    path, _, cls = module.rpartition(".")
-    return f"{path.replace('.', '/')}.py::{cls}::{test}"
 
 
 def read_excluded() -> list[tuple[str, str]]:

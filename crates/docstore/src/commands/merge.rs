@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bail,
-    error::{Code, CommandError, Result},
+    error::{CommandError, Result},
     expr::{Expr, Vars},
     pipeline::Sink,
     query::Filter,
@@ -248,12 +248,8 @@ impl Merge<'_> {
         let update = match self.when_matched {
             Bson::String(mode) => match mode.as_str() {
                 "keepExisting" => return Ok(()),
-                "fail" => {
-                    return Err(CommandError::new(
-                        Code::DuplicateKey,
-                        "E11000 duplicate key error: $merge with whenMatched: fail found an existing document",
-                    ));
-                }
+                // The unique index behind the `on` fields refuses it, and says which values.
+                "fail" => return insert(txn, collection, document),
                 "replace" => {
                     let mut new = document.clone();
                     if !new.contains_key("_id")

@@ -395,7 +395,7 @@ fn collect_rids(
             if seen.is_multiple_of(256) {
                 check()?;
             }
-            if exact || filter.matches(&decode(bytes)?)? {
+            if exact || filter.matches_raw(super::read::raw(bytes)?)? {
                 rids.push(rid);
             }
             Ok(Flow::Continue)

@@ -450,6 +450,7 @@ impl WriteTxn<'_> {
         let deltas = self.state.deltas.clone();
         let events = self.state.events;
         let multikeys = self.state.multikeys.len();
+        let given = self.store.changes.given();
         self.batch("SAVEPOINT s")?;
         match statement(self) {
             Ok(value) => {
@@ -465,6 +466,8 @@ impl WriteTxn<'_> {
                 self.state.deltas = deltas;
                 self.state.events = events;
                 self.state.multikeys.truncate(multikeys);
+                // A number that is given out must not be the last one without an event.
+                self.store.changes.take_back(given);
                 Err(error)
             }
         }

@@ -194,7 +194,7 @@ pub(crate) fn key_values(value: Option<&Bson>, path: &[&str]) -> Vec<Bson> {
 
 /// Whether the path crosses an array.
 pub(crate) fn has_array(doc: &Document, path: &str) -> bool {
-    let mut value = None;
+    let mut value: Option<&Bson> = None;
     for (at, name) in path.split('.').enumerate() {
         value = match (at, value) {
             (0, _) => doc.get(name),
