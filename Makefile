@@ -7,12 +7,13 @@ VENV_PYTHON := $(VENV)/bin/python
 # pyo3 links against the interpreter behind the venv; a pyenv shim is not one.
 export PYO3_PYTHON := $(VENV_PYTHON)
 export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
-# The SDK's tests store documents in it.
-export MOZAIKS_DOCSTORE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/docstore
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# Where tests of plugins store documents.
+export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python test-js test-ferretdb deny conformance conformance-update bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js test-ferretdb deny conformance conformance-update chaos bench bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -51,29 +52,38 @@ doc: setup
 test-rust: setup
 	$(CARGO) test --workspace
 
-test-python: setup
-	$(CARGO) build --workspace --bin docstore
+# The programs as the tests build them, so that nothing is compiled twice.
+binaries: setup
+	$(CARGO) test --workspace --no-run --quiet
+
+test-python: binaries
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
 	$(VENV_PYTHON) -m pytest -q -c python-sdk/pyproject.toml --rootdir . --import-mode importlib runtime/ai/plugins
 
 test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
 	bash scripts/ferretdb.sh $(CARGO) test --test it data::
 
-test-js: setup ## The JavaScript client, against the gateway itself and in a browser where there is one
-	$(CARGO) build --bin mozaiks
+test-js: binaries ## The JavaScript client, against the gateway itself and in a browser where there is one
+	sh scripts/ensure-browser.sh
 	cd clients/js && npm ci --no-audit --no-fund --loglevel=error
-	cd clients/js && MOZAIKS_BIN="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/mozaiks" npm test
+	cd clients/js && MOZAIKS_BIN="$(TARGET)/debug/mozaiks" npm test
 
 deny: ## Licences, advisories and sources of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources
 
-conformance: setup ## PyMongo's own tests against the embedded store
+conformance: binaries ## PyMongo's own tests against the embedded store
 	bash scripts/conformance.sh
+
+chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million documents
+	DOCSTORE_CRASH_ROUNDS=200 DOCSTORE_LARGE=1 $(CARGO) test --release -p docstore --test it -- --nocapture crash large
 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
 
-conformance-update: setup
+bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
+	bash bench/docstore/run.sh
+
+conformance-update: binaries
 	bash scripts/conformance.sh --update
 
 clean:

@@ -7,12 +7,14 @@ installed; nothing of it is kept in this repository. The rules:
 * every test that fails must match a line of `excluded.txt`, which says why;
 * a test that passes and is not listed is reported; `--update` adds it. The list only grows.
 
-The BSON corpus of the same distribution is then sent through the server byte for byte.
+The BSON corpus of the same distribution is then sent through the server byte for byte, and what
+`docstore export` writes of it is compared with the corpus's own Extended JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
 import fnmatch
 import importlib.metadata
@@ -24,24 +26,39 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import xml.etree.ElementTree as ElementTree
+import typing
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LISTS = ROOT / "crates/docstore/conformance"
-SUITES = [
-    "test/test_crud_unified.py",
-    "test/test_collection.py",
-    "test/test_cursor.py",
-    "test/test_bulk.py",
-    "test/test_database.py",
-    "test/test_index_management.py",
-    "test/test_run_command.py",
-    "test/asynchronous/test_crud_unified.py",
-    "test/asynchronous/test_collection.py",
-    "test/asynchronous/test_cursor.py",
-]
+# Each group runs by itself, at the same time as the other and against a server of its own: tests of
+# one group share databases and must not meet.
+GROUPS = {
+    "sync": [
+        "test/test_crud_unified.py",
+        "test/test_collection.py",
+        "test/test_cursor.py",
+        "test/test_bulk.py",
+        "test/test_database.py",
+        "test/test_index_management.py",
+        "test/test_run_command.py",
+    ],
+    "async": [
+        "test/asynchronous/test_crud_unified.py",
+        "test/asynchronous/test_collection.py",
+        "test/asynchronous/test_cursor.py",
+    ],
+}
 LIMIT_SECONDS = 900
+SLOW_SECONDS = 3.0
+
+
+class Case(typing.NamedTuple):
+    """What came of one test."""
+
+    outcome: str
+    seconds: float
 
 
 def fetch_suite() -> pathlib.Path:
@@ -65,13 +82,23 @@ def fetch_suite() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def running_docstore(binary: pathlib.Path) -> Iterator[tuple[str, int]]:
+def running_docstore(
+    binary: pathlib.Path, data: pathlib.Path | None = None
+) -> Iterator[tuple[str, int]]:
     """Starts `docstore` on a free port of the loopback; yields host and port."""
     with tempfile.TemporaryDirectory(prefix="docstore-conformance-") as path:
         log_path = pathlib.Path(path) / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [binary, "--path", f"{path}/data", "--listen", "127.0.0.1:0", "--log", "warn"],
+                [
+                    binary,
+                    "--path",
+                    data or f"{path}/data",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--log",
+                    "warn",
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -90,27 +117,46 @@ def running_docstore(binary: pathlib.Path) -> Iterator[tuple[str, int]]:
                 process.wait(timeout=30)
 
 
-def run_suite(suite: pathlib.Path, host: str, port: int) -> dict[str, str]:
-    """Runs the tests; gives `module::class::test` with `passed`, `failed` or `skipped`."""
-    report = suite / "report.xml"
-    environment = {**os.environ, "DB_IP": host, "DB_PORT": str(port), "PYTHONPATH": str(suite)}
+def run_group(group: str, suite: pathlib.Path, binary: pathlib.Path) -> dict[str, Case]:
+    """Runs a group's tests against a server of its own; gives what came of each."""
+    report, log_path = suite / f"report-{group}.xml", suite / f"pytest-{group}.log"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-o", "addopts=", "-o", "log_cli=false", "--tb=no", f"--junitxml={report}"]
-    command += ["-m", "default or default_async", *SUITES]
+    command += [
+        "-o",
+        "addopts=",
+        "-o",
+        "log_cli=false",
+        "--tb=short",
+        f"--junitxml={report}",
+    ]
+    command += ["-m", "default or default_async", *GROUPS[group]]
     report.unlink(missing_ok=True)
-    with (suite / "pytest.log").open("w") as log:
+    with running_docstore(binary) as (host, port), log_path.open("w") as log:
+        environment = {
+            **os.environ,
+            "DB_IP": host,
+            "DB_PORT": str(port),
+            "PYTHONPATH": str(suite),
+        }
         subprocess.run(
-            command, cwd=suite, env=environment, stdout=log, stderr=log, timeout=LIMIT_SECONDS
+            command,
+            check=False,
+            cwd=suite,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            timeout=LIMIT_SECONDS,
         )
     if not report.exists():
-        raise SystemExit((suite / "pytest.log").read_text()[-4000:])
-    outcomes: dict[str, str] = {}
+        raise SystemExit(log_path.read_text()[-4000:])
+    cases: dict[str, Case] = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
         kinds = {child.tag for child in case}
         outcome = "failed" if kinds & {"failure", "error"} else "passed"
-        outcomes[name] = "skipped" if "skipped" in kinds else outcome
-    return outcomes
+        outcome = "skipped" if "skipped" in kinds else outcome
+        name = f"{case.get('classname')}::{case.get('name')}"
+        cases[name] = Case(outcome, float(case.get("time", "0")))
+    return cases
 
 
 def read_excluded() -> list[tuple[str, str]]:
@@ -125,9 +171,10 @@ def read_excluded() -> list[tuple[str, str]]:
     return rows
 
 
-def compare(outcomes: dict[str, str], update: bool) -> bool:
+def compare(cases: dict[str, Case], update: bool) -> bool:
     """Whether all that must pass passes; prints what does not."""
     listed = set((LISTS / "passing.txt").read_text().split("\n")) - {""}
+    outcomes = {name: case.outcome for name, case in cases.items()}
     passed = {name for name, outcome in outcomes.items() if outcome == "passed"}
     failed = {name for name, outcome in outcomes.items() if outcome == "failed"}
     excluded = read_excluded()
@@ -142,6 +189,9 @@ def compare(outcomes: dict[str, str], update: bool) -> bool:
         print(f"LOST         {name}: {outcomes.get(name, 'not run')}")
     for name in unexplained:
         print(f"UNEXPLAINED  {name}")
+    for name, case in sorted(cases.items(), key=lambda item: -item[1].seconds):
+        if case.seconds > SLOW_SECONDS:
+            print(f"SLOW         {name}: {case.seconds:.1f} s")
     if update:
         (LISTS / "passing.txt").write_text("\n".join(sorted(listed | passed)) + "\n")
     elif fresh:
@@ -202,6 +252,68 @@ def check_corpus(suite: pathlib.Path, host: str, port: int) -> bool:
     return bad == 0
 
 
+def check_export(suite: pathlib.Path, binary: pathlib.Path, data: pathlib.Path) -> bool:
+    """Compares what `docstore export` writes with the Extended JSON that the corpus gives."""
+    from bson import json_util
+
+    expected: dict[int, str] = {}
+    sent = 0
+    for path in sorted((suite / "test/bson_corpus").glob("*.json")):
+        for case in json.loads(path.read_text()).get("valid", []):
+            for key in ("canonical_bson", "degenerate_bson"):
+                if key in case:
+                    if key == "canonical_bson":
+                        expected[sent] = case["canonical_extjson"]
+                    sent += 1
+    command = [
+        binary,
+        "export",
+        "--path",
+        data,
+        "--db",
+        "corpus",
+        "--collection",
+        "cases",
+    ]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    bad = 0
+    for line in output.splitlines():
+        document = json.loads(line)
+        wanted = expected.pop(int(document["_id"]["$numberInt"]), None)
+        if wanted is not None and plain(document["v"]) != plain(json.loads(wanted)):
+            print(f"EXPORT  {line} should have {wanted}")
+            bad += 1
+        try:
+            json_util.loads(line)
+        except (ValueError, TypeError) as error:
+            # Python's own types do not hold every valid value.
+            if wanted is not None and can_load(wanted):
+                print(f"EXPORT  {line}: {error}")
+                bad += 1
+    print(f"export: {len(output.splitlines())} lines, {len(expected)} missing, {bad} wrong")
+    return bad == 0 and not expected
+
+
+def can_load(text: str) -> bool:
+    """Whether `json_util` understands a text of the corpus."""
+    from bson import json_util
+
+    try:
+        json_util.loads(text)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def plain(value: object) -> object:
+    """Extended JSON with its doubles as numbers: there are several ways to write the same one."""
+    if isinstance(value, dict):
+        if set(value) == {"$numberDouble"}:
+            return ("double", repr(float(value["$numberDouble"])))
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
 def main() -> None:
     """Parses the arguments and runs all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,10 +321,15 @@ def main() -> None:
     parser.add_argument("--update", action="store_true", help="add newly passing tests to the list")
     arguments = parser.parse_args()
     suite = fetch_suite()
-    with running_docstore(arguments.docstore) as (host, port):
-        outcomes = run_suite(suite, host, port)
-        corpus_is_right = check_corpus(suite, host, port)
-    if not (compare(outcomes, arguments.update) and corpus_is_right):
+    with concurrent.futures.ThreadPoolExecutor(len(GROUPS)) as pool:
+        runs = [pool.submit(run_group, group, suite, arguments.docstore) for group in GROUPS]
+        cases = {name: case for run in runs for name, case in run.result().items()}
+    with tempfile.TemporaryDirectory(prefix="docstore-corpus-") as folder:
+        data = pathlib.Path(folder) / "data"
+        with running_docstore(arguments.docstore, data) as (host, port):
+            corpus_is_right = check_corpus(suite, host, port)
+        corpus_is_right &= check_export(suite, arguments.docstore, data)
+    if not (compare(cases, arguments.update) and corpus_is_right):
         raise SystemExit(1)
 
 

@@ -19,13 +19,13 @@ use std::{
 };
 
 pub use host::{Host, HostPart, host_error, to_host_error};
-pub use run::run;
+pub use run::{run, run_with};
 
 use crate::{
     auth::TokenVerifier,
     config::ServerConfig,
     events::EventBus,
-    http::origin::OriginAllowList,
+    http::{BodyRoom, origin::OriginAllowList},
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     realtime::Realtime,
     settings::SettingsManager,
@@ -60,6 +60,8 @@ pub struct App {
     pub store: Arc<Store>,
     /// What users have set.
     pub settings: Arc<SettingsManager>,
+    /// Room for large request bodies.
+    pub bodies: Arc<BodyRoom>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -124,6 +126,7 @@ impl App {
                 .into_iter()
                 .map(|(code, count)| (code.number(), count))
                 .collect(),
+            body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),

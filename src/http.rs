@@ -21,7 +21,11 @@ mod stream;
 mod ticket;
 mod ws;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -32,14 +36,18 @@ use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
-pub use body::{GatewayBody, read_body};
-pub use error::{ApiError, refusal_answer};
+pub use body::{BodyLimits, BodyRoom, GatewayBody, read_body};
+pub use error::ApiError;
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
 pub use ws::SocketUpgrade;
 
-use crate::app::{App, AppState};
+use crate::{
+    app::{App, AppState},
+    telemetry::access::AccessRecord,
+};
 use exchange::Exchange;
+use request_id::RequestId;
 
 /// Every route but `POST /api/execute/{plugin}`.
 fn routes() -> Router<AppState> {
@@ -118,6 +126,27 @@ impl Gateway {
         let mut exchange = Exchange::begin(&self.app, &request);
         let result = survive(self.dispatch(&mut exchange, request)).await;
         exchange.finish(result)
+    }
+
+    /// The whole answer to a head that never became a request, counted and logged as one.
+    pub fn refuse(&self, error: &ApiError, waited: Duration) -> Vec<u8> {
+        let id = RequestId::generate();
+        let (status, code) = error.status_and_code();
+        self.app
+            .metrics
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
+        self.app.access.write(&AccessRecord {
+            request_id: &id.text,
+            // Whatever was sent there is not to be trusted.
+            method: "-",
+            path: "-",
+            status: status.as_u16(),
+            time: waited,
+            error_code: Some(code),
+            ..AccessRecord::default()
+        });
+        error::refusal_answer(error, &id.text)
     }
 
     async fn dispatch(

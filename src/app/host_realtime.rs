@@ -79,7 +79,8 @@ fn failure(error: AuthError) -> AuthFailure {
         AuthError::Invalid(_)
         | AuthError::Expired
         | AuthError::NotYetValid
-        | AuthError::TooLarge => CloseCode::Unauthorized,
+        | AuthError::TooLarge
+        | AuthError::KeysUnavailable => CloseCode::Unauthorized,
     };
     AuthFailure {
         error_code: ApiError::from(error).status_and_code().1,

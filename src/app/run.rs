@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{
     auth::{TokenVerifier, signer::dev_curl_line},
-    config::Config,
+    config::{Config, PluginsConfig},
     events::EventBus,
-    http::{Gateway, origin::OriginAllowList},
+    http::{BodyRoom, Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
         dispatch::{CallObserver, Dispatcher},
@@ -54,6 +54,20 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let python = |config: &PluginsConfig, host| -> Result<Arc<dyn PluginRuntime>, String> {
+        Ok(PythonRuntime::start(config, host)?)
+    };
+    run_with(config, python).await
+}
+
+/// As [`run`], with another runtime in the place of Python: everything else is the gateway's own.
+///
+/// # Errors
+/// As [`run`], and what `make_runtime` says.
+pub async fn run_with<F>(config: Config, make_runtime: F) -> anyhow::Result<()>
+where
+    F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
+{
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
@@ -108,8 +122,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
         parts,
     ));
-    let runtime: Arc<dyn PluginRuntime> =
-        PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let runtime = make_runtime(&config.plugins, host).map_err(anyhow::Error::msg)?;
     // Both slots are filled here, once, before any plugin is loaded.
     let _ = runtime_slot.set(Arc::downgrade(&runtime));
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
@@ -131,6 +144,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         realtime,
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
+        bodies: BodyRoom::new(&config.server),
         server: config.server,
         verifier,
         events,

@@ -397,7 +397,7 @@ const GENERAL: &[Key] = &[
         "idle_timeout_seconds",
         "MOZAIKS_IDLE_TIMEOUT_SECONDS",
         "idle-timeout-seconds",
-        "Time an idle keep-alive connection stays open.",
+        "Time an idle keep-alive connection stays open, and an HTTP/2 client may leave an answer untaken.",
         Field::Seconds {
             at: |s| &mut s.config.server.idle_timeout,
             min: ms(100),
@@ -457,6 +457,50 @@ const GENERAL: &[Key] = &[
             at: |s| &mut s.config.server.max_body_bytes,
             min: KIB,
             max: 256 * MIB,
+        },
+    ),
+    key(
+        "body_memory_bytes",
+        "MOZAIKS_BODY_MEMORY_BYTES",
+        "body-memory-bytes",
+        "Request bodies over 16KiB held at a time; further ones are answered OVERLOADED.",
+        Field::Bytes {
+            at: |s| &mut s.config.server.body_memory_bytes,
+            min: MIB,
+            max: 64 * 1024 * MIB,
+        },
+    ),
+    key(
+        "http2_max_streams",
+        "MOZAIKS_HTTP2_MAX_STREAMS",
+        "http2-max-streams",
+        "Requests at the same time on one HTTP/2 connection.",
+        Field::Count {
+            at: |s| &mut s.config.server.http2_max_streams,
+            min: 1,
+            max: 100_000,
+        },
+    ),
+    key(
+        "http2_ping_seconds",
+        "MOZAIKS_HTTP2_PING_SECONDS",
+        "http2-ping-seconds",
+        "How often an HTTP/2 connection is asked whether it still lives.",
+        Field::Seconds {
+            at: |s| &mut s.config.server.http2_ping_interval,
+            min: secs(1),
+            max: secs(3600),
+        },
+    ),
+    key(
+        "linger_seconds",
+        "MOZAIKS_LINGER_SECONDS",
+        "linger-seconds",
+        "How long a client may go on sending after its connection was closed on our side.",
+        Field::Seconds {
+            at: |s| &mut s.config.server.linger,
+            min: secs(0),
+            max: secs(60),
         },
     ),
     key(
@@ -537,6 +581,17 @@ const GENERAL: &[Key] = &[
             at: |s| &mut s.config.plugins.thread_pool_size,
             min: 1,
             max: 1024,
+        },
+    ),
+    key(
+        "plugin_max_requests",
+        "MOZAIKS_PLUGIN_MAX_REQUESTS",
+        "plugin-max-requests",
+        "Requests of plugins to the gateway (database, push) that wait for an answer.",
+        Field::Count {
+            at: |s| &mut s.config.plugins.max_requests,
+            min: 1,
+            max: 1_000_000,
         },
     ),
     key(

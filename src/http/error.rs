@@ -10,10 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{
-    body::GatewayBody,
-    request_id::{RequestId, X_REQUEST_ID},
-};
+use super::{body::GatewayBody, request_id::X_REQUEST_ID};
 use crate::{
     auth::AuthError,
     plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
@@ -123,6 +120,9 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, "TOKEN_NOT_YET_VALID")
             }
             Self::Token(AuthError::TooLarge) => (StatusCode::UNAUTHORIZED, "TOKEN_TOO_LARGE"),
+            Self::Token(AuthError::KeysUnavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED")
+            }
             Self::Token(AuthError::AppMismatch) => (StatusCode::FORBIDDEN, "APP_MISMATCH"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::PluginNotFound => (StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND"),
@@ -306,7 +306,7 @@ impl ApiError {
                 | AuthError::NotYetValid
                 | AuthError::TooLarge,
             ) => Some("Bearer realm=\"mozaiks\", error=\"invalid_token\""),
-            Self::Token(AuthError::AppMismatch)
+            Self::Token(AuthError::AppMismatch | AuthError::KeysUnavailable)
             | Self::Forbidden(_)
             | Self::PluginNotFound
             | Self::PluginDisabled
@@ -366,7 +366,7 @@ impl ApiError {
                 HeaderValue::from_static(challenge),
             );
         }
-        if let Self::Overloaded(_) = self {
+        if let Self::Overloaded(_) | Self::Token(AuthError::KeysUnavailable) = self {
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from_static(RETRY_AFTER_SECONDS),
@@ -410,17 +410,16 @@ impl IntoResponse for ApiError {
 }
 
 /// The whole answer, head and body, to a request that never became one. The connection ends with it.
-pub fn refusal_answer(error: &ApiError) -> Vec<u8> {
-    let id = RequestId::generate();
+pub(super) fn refusal_answer(error: &ApiError, request_id: &str) -> Vec<u8> {
     let (status, _) = error.status_and_code();
-    let body = error.body(&id.text, false);
+    let body = error.body(request_id, false);
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          {}: {}\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\
          connection: close\r\n\r\n",
         body.len(),
         X_REQUEST_ID,
-        id.text,
+        request_id,
     );
     let mut answer = head.into_bytes();
     answer.extend_from_slice(&body);

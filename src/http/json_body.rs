@@ -3,7 +3,11 @@
 use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
 
-use super::{body::read_body, error::ApiError, execute::check_content};
+use super::{
+    body::{BodyLimits, read_body},
+    error::ApiError,
+    execute::check_content,
+};
 use crate::{
     app::AppState,
     plugins::body::{BodyError, check_object},
@@ -24,8 +28,7 @@ impl FromRequest<AppState> for JsonObject {
     ) -> Result<Self, Self::Rejection> {
         let (head, body) = request.into_parts();
         let typed = check_content(&head.headers)?;
-        let limit_bytes = app.server.max_body_bytes;
-        let body = read_body(body, limit_bytes, app.server.body_timeout).await?;
+        let body = read_body(body, BodyLimits::of(&app.server), &app.bodies).await?;
         if body.is_empty() {
             return Ok(Self(Map::new()));
         }

@@ -107,9 +107,22 @@ fn probe(python: &Path) -> Result<PathBuf, String> {
     Ok(PathBuf::from(executable))
 }
 
+/// Attaches this thread to Python: the only way in. Never on a thread of the I/O runtime, which would
+/// hold every connection up while it waits for the interpreter.
+pub(super) fn attach<F, R>(work: F) -> R
+where
+    F: for<'py> FnOnce(Python<'py>) -> R,
+{
+    debug_assert!(
+        tokio::runtime::Handle::try_current().is_err(),
+        "a thread of the I/O runtime attached to Python"
+    );
+    Python::attach(work)
+}
+
 fn start(executable: &Path, sdk_dirs: Vec<PathBuf>) -> Result<(), String> {
     initialize_from_config(executable)?;
-    let prepared = Python::attach(|py| prepare(py, sdk_dirs).map_err(|error| error.to_string()));
+    let prepared = attach(|py| prepare(py, sdk_dirs).map_err(|error| error.to_string()));
     prepared.map_err(|error| {
         format!(
             "preparing Python at {} failed: {error}",

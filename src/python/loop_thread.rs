@@ -21,6 +21,7 @@ use pyo3::{
 use self::first_step::FirstStep;
 use super::{
     call::{Arguments, Call, Driver},
+    interpreter::attach,
     json_in,
     outbox::ReplySlot,
     runtime_types::{Entered, Kinds},
@@ -52,7 +53,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             // One attachment for the thread's life; the loop detaches while it waits.
-            Python::attach(|py| match prepare(py, &shared) {
+            attach(|py| match prepare(py, &shared) {
                 Ok(event_loop) => {
                     // The receiver waits for this very message.
                     ready.send(Ok(())).ok();

@@ -10,6 +10,7 @@
 
 mod clocks;
 mod goodbye;
+mod request;
 
 use std::{
     future::pending,
@@ -30,6 +31,7 @@ use tokio::{
 };
 
 use self::clocks::{Clocks, Due};
+pub use self::request::{Credentials, SocketRequest, may_connect_as};
 use super::{
     close::CloseCode,
     frame,
@@ -50,34 +52,6 @@ const READS_IN_A_ROW: usize = 8;
 const MAX_AUTH_MESSAGE_BYTES: usize = 16 * 1024;
 /// Bytes that the kernel may hold unsent for a socket. More only hides that a client is behind.
 const UNSENT_LOW_WATER_BYTES: u32 = 128 * 1024;
-
-/// What the request said before the upgrade.
-#[derive(Debug)]
-pub struct SocketRequest {
-    /// Whom it wants to be: the id in the path.
-    pub path_user: Option<Arc<str>>,
-    /// Who it is, or a place to find out.
-    pub credentials: Credentials,
-    /// `_epoch` and `_offset` on each message.
-    pub tracked: bool,
-    /// Where it stopped last time.
-    pub resume: Option<Resume>,
-}
-
-/// Who is behind a fresh socket.
-#[derive(Debug)]
-pub enum Credentials {
-    /// Presented with the request.
-    Verified(Identity),
-    /// To come in a first message.
-    Awaited(UnauthenticatedSlot),
-}
-
-/// Whether the user may have the connection that the path names.
-pub fn may_connect_as(identity: &Identity, path_user: Option<&str>) -> bool {
-    let principal = &identity.principal;
-    path_user.is_none_or(|user| principal.is_superadmin || *principal.user_id == *user)
-}
 
 impl Realtime {
     /// Serves an upgraded socket until it ends. `leftover` is what arrived together with the

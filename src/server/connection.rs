@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,12 +21,12 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    clock::ConnectionClock,
+    clock::{ConnectionClock, Untaken},
     guarded_io::{GuardedIo, Refusals},
 };
 use crate::{
     config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, SocketUpgrade, refusal_answer},
+    http::{ApiError, Gateway, GatewayBody, SocketUpgrade},
     telemetry::metrics::Metrics,
 };
 
@@ -59,10 +60,12 @@ pub(super) async fn serve(
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
+        config.linger,
     );
     let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
-        clock.request_started(request.version() == Version::HTTP_2);
+        let is_http2 = request.version() == Version::HTTP_2;
+        clock.request_started(is_http2);
         let answering = Answering {
             clock: Arc::clone(&clock),
         };
@@ -76,7 +79,8 @@ pub(super) async fn serve(
             }
             Ok::<_, Infallible>(response.map(|body| CountedBody {
                 body,
-                _answering: answering,
+                answering,
+                is_http2,
             }))
         }
     });
@@ -110,17 +114,14 @@ fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)>
 }
 
 impl Refusals for Shared {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8> {
         let error = match status {
             408 => ApiError::RequestTimeout,
             414 => ApiError::UriTooLong,
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics
-            .requests_refused
-            .fetch_add(1, Ordering::Relaxed);
-        refusal_answer(&error)
+        self.gateway.refuse(&error, waited)
     }
 
     fn timed_out(&self) {
@@ -141,10 +142,24 @@ impl Drop for Answering {
     }
 }
 
-/// An answer's body that keeps its connection from idling.
+/// An answer's body that keeps its connection from idling, and on HTTP/2, where a client decides for
+/// each answer when it takes it, knows how long that has not happened.
 struct CountedBody {
     body: GatewayBody,
-    _answering: Answering,
+    answering: Answering,
+    is_http2: bool,
+}
+
+/// A piece of an answer: dropped when all of it has been written to the socket.
+struct Piece {
+    bytes: Bytes,
+    _untaken: Untaken,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for CountedBody {
@@ -155,7 +170,19 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if !self.is_http2 {
+            return polled;
+        }
+        polled.map_ok(|frame| {
+            frame.map_data(|bytes| {
+                let untaken = self.answering.clock.piece_ready();
+                Bytes::from_owner(Piece {
+                    bytes,
+                    _untaken: untaken,
+                })
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -135,6 +135,8 @@ pub struct Gauges {
     pub socket_messages_sent: u64,
     /// Live connections that the gateway ended, by close code, since the start.
     pub sockets_closed: Vec<(u16, u64)>,
+    /// Bytes of large request bodies held now.
+    pub body_bytes_held: u64,
     /// Log lines that found no room, since the start.
     pub log_lines_dropped: u64,
     /// Whether the gateway is ready.
@@ -157,13 +159,21 @@ impl Metrics {
 
     /// A finished call of an existing plugin.
     pub fn call_finished(&self, plugin: &Arc<str>, outcome: CallOutcome, time: Duration) {
-        let known = self.plugins.read().get(plugin).cloned();
-        let metrics = match known {
-            Some(metrics) => metrics,
-            None => Arc::clone(self.plugins.write().entry(Arc::clone(plugin)).or_default()),
-        };
+        let metrics = self.plugin(plugin);
         metrics.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
         metrics.time.record(time);
+    }
+
+    /// A call of an existing plugin that found no room. It never started, so it has no duration.
+    pub fn call_refused(&self, plugin: &Arc<str>) {
+        self.plugin(plugin).calls[CallOutcome::Overloaded as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn plugin(&self, plugin: &Arc<str>) -> Arc<PluginMetrics> {
+        if let Some(known) = self.plugins.read().get(plugin) {
+            return Arc::clone(known);
+        }
+        Arc::clone(self.plugins.write().entry(Arc::clone(plugin)).or_default())
     }
 
     /// Everything in Prometheus' text format.
@@ -234,7 +244,7 @@ impl Metrics {
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 16] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 17] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -248,6 +258,12 @@ impl Metrics {
                 "gauge",
                 "Calls running.",
                 gauges.calls_running,
+            ),
+            (
+                "mozaiks_body_bytes_held",
+                "gauge",
+                "Bytes of large request bodies held.",
+                gauges.body_bytes_held,
             ),
             (
                 "mozaiks_token_cache_hits_total",

@@ -10,4 +10,4 @@ pub use app::{Builder, TestApp, python, within};
 pub use client::{Answer, TestClient};
 pub use docstore::DocstoreProcess;
 pub use raw::RawConnection;
-pub use token::Claims;
+pub use token::{Claims, hs256};

@@ -53,6 +53,7 @@ codes! {
     EmptyFieldName = 56,
     DottedFieldName = 57,
     CommandNotFound = 59,
+    WriteConcernFailed = 64,
     ImmutableField = 66,
     InvalidOptions = 72,
     InvalidNamespace = 73,

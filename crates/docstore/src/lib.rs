@@ -17,6 +17,8 @@ pub mod commands;
 pub mod error;
 pub mod export;
 pub mod expr;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod pipeline;
 pub mod planner;
 pub mod projection;

@@ -14,12 +14,13 @@ use rusqlite::Connection;
 
 use crate::{
     bail,
-    error::Result,
+    error::{CommandError, Result},
     query::Filter,
     storage::{
         catalog::{Collection, Index, IndexField},
         scan::{self, Access, KeyRange},
     },
+    value::encode_key,
 };
 use bounds::IndexBounds;
 
@@ -134,6 +135,58 @@ pub fn plan(
         Some(candidate) => Ok(finish(candidate, document)),
         None => Ok(Plan::all(false, filter, sort)),
     }
+}
+
+/// Narrows a hinted index to what lies from `min` on and before `max`, in the index's order.
+pub fn between(
+    access: Access,
+    hint: Option<&Hint>,
+    min: &Document,
+    max: &Document,
+) -> Result<Access> {
+    if !matches!(hint, Some(Hint::Name(_) | Hint::Key(_))) {
+        return Err(CommandError::location(
+            51173,
+            "When using min()/max() a hint of which index to use must be provided",
+        ));
+    }
+    // The filter alone lets nothing match; min and max cannot add to that.
+    let Access::Index { index, reverse, .. } = access else {
+        return Ok(access);
+    };
+    let key_of = |bound: &Document| -> Result<Option<Vec<u8>>> {
+        if bound.is_empty() {
+            return Ok(None);
+        }
+        if !bound.keys().eq(index.fields.iter().map(|(path, _)| path)) {
+            return Err(CommandError::location(
+                51174,
+                format!(
+                    "The index chosen is not compatible with min/max: {} has the fields {}",
+                    index.name,
+                    index.key()
+                ),
+            ));
+        }
+        let mut key = Vec::new();
+        for (value, (_, descending)) in bound.iter().map(|(_, value)| value).zip(&index.fields) {
+            encode_key(value, *descending, &mut key);
+        }
+        Ok(Some(key))
+    };
+    let from = key_of(min)?.unwrap_or_default();
+    let to = key_of(max)?.unwrap_or_else(scan::end_of_keys);
+    if from >= to {
+        return Err(CommandError::location(
+            51175,
+            "max must be greater than min",
+        ));
+    }
+    Ok(Access::Index {
+        index,
+        ranges: vec![KeyRange { from, to }],
+        reverse,
+    })
 }
 
 /// The index that a hint names.

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::realtime::{outbound::Outgoing, testing::Presence};
+use crate::realtime::testing::Presence;
 
 struct Setup {
     hub: Arc<Hub>,
@@ -23,6 +24,8 @@ fn setup(config: RealtimeConfig) -> Setup {
 struct Client {
     connection: Arc<Connection>,
     ack: Value,
+    /// Came together with the acknowledgement, before everything that waits now.
+    early: Mutex<Vec<Value>>,
 }
 
 impl Client {
@@ -47,36 +50,27 @@ impl Client {
         let mut client = Self {
             connection,
             ack: Value::Null,
+            early: Mutex::default(),
         };
-        // Taken one by one: the acknowledgement is joined with what follows it.
         let mut said = client.receive();
         client.ack = said.remove(0);
-        for message in said {
-            client.put_back(&message);
-        }
+        *client.early.lock() = said;
         Ok(client)
-    }
-
-    fn put_back(&self, message: &Value) {
-        let message = Message::from_value(message, usize::MAX).unwrap();
-        self.connection.outbound.send(Outgoing::Shared(&message));
     }
 
     /// Everything that waits, frame by frame.
     fn receive(&self) -> Vec<Value> {
+        let mut messages = std::mem::take(&mut *self.early.lock());
         let mut bytes = Vec::new();
         while let Some(taken) = self.connection.outbound.take() {
             bytes.extend_from_slice(&taken);
         }
         if self.connection.form == Form::Events {
-            return String::from_utf8(bytes)
-                .unwrap()
-                .lines()
-                .filter_map(|line| line.strip_prefix("data: "))
-                .map(|data| serde_json::from_str(data).unwrap())
-                .collect();
+            let text = String::from_utf8(bytes).unwrap();
+            let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            messages.extend(data.map(|data| serde_json::from_str::<Value>(data).unwrap()));
+            return messages;
         }
-        let mut messages = Vec::new();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (start, length) = match rest[1] {

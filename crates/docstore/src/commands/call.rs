@@ -79,6 +79,7 @@ impl<'a> Call<'a> {
         };
         let session = session_of(&args)?;
         let (transaction, retry) = transaction_of(service, &args, session.as_ref())?;
+        check_read_concern(&args, transaction.is_some())?;
         let write_concern = match args.raw_document("writeConcern")? {
             Some(concern) => parse_write_concern(concern, service.config.replica_set.is_some())?,
             None => WriteConcern::default(),
@@ -258,6 +259,35 @@ fn transaction_of(
             "Transaction numbers are only allowed on a replica set member or mongos"
         ),
     }
+}
+
+/// Every read sees what is committed, so all levels but one are kept by themselves. `snapshot` would
+/// have to hold over the batches of a cursor; only a transaction does that here.
+fn check_read_concern(args: &Args<'_>, in_transaction: bool) -> Result<()> {
+    let Some(concern) = args.raw_document("readConcern")? else {
+        return Ok(());
+    };
+    for element in concern.iter() {
+        let (name, value) =
+            element.map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
+        match (name.as_str(), value) {
+            ("level", RawBsonRef::String("local" | "available" | "majority" | "linearizable"))
+            | ("afterClusterTime" | "afterOpTime" | "provenance", _) => {}
+            ("level", RawBsonRef::String("snapshot")) if in_transaction => {}
+            ("level", RawBsonRef::String("snapshot")) => bail!(
+                InvalidOptions,
+                "readConcern level 'snapshot' is not supported outside of a transaction"
+            ),
+            ("atClusterTime", _) => {
+                bail!(
+                    InvalidOptions,
+                    "readConcern's 'atClusterTime' is not supported"
+                )
+            }
+            (name, value) => bail!(FailedToParse, "readConcern's '{name}' cannot be {value:?}"),
+        }
+    }
+    Ok(())
 }
 
 fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<WriteConcern> {

@@ -10,12 +10,7 @@ use super::{
     write_result::{WriteErrors, count},
 };
 use crate::{
-    bail,
-    error::{Code, Result},
-    planner::Hint,
-    query::Filter,
-    storage::writer::WriteTxn,
-    wire::BsonWriter,
+    bail, error::Result, planner::Hint, query::Filter, storage::writer::WriteTxn, wire::BsonWriter,
 };
 
 /// The fields of `delete`.
@@ -40,11 +35,7 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         .iter()
         .map(|raw| parse_statement(raw, &variables))
         .collect();
-    if let [Err(error)] = statements.as_slice()
-        && error.code == Code::IDLUnknownField as i32
-    {
-        return Err(error.clone());
-    }
+    update::refuse_unknown_fields(&statements)?;
     call.service
         .counters
         .deletes

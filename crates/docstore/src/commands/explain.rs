@@ -66,6 +66,7 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
             None => bail!(BadValue, "there is no statement to explain in '{field}'"),
         }
     };
+    find::refuse_collation(args.document("collation")?)?;
     let mut spec = ReadSpec {
         ns,
         max_sort_bytes: call.service.config.max_stage_memory_bytes,
@@ -80,6 +81,8 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
             spec.skip = args.unsigned("skip")?.unwrap_or(0);
             let limit = args.integer("limit")?.unwrap_or(0);
             spec.limit = (limit != 0).then_some(limit.unsigned_abs());
+            spec.min = args.document_or_empty("min")?;
+            spec.max = args.document_or_empty("max")?;
             spec.variables = find::variables(args.document("let")?)?;
         }
         "count" | "distinct" => spec.filter = args.document_or_empty("query")?,
@@ -88,8 +91,8 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
             spec.sort = args.document_or_empty("sort")?;
             spec.limit = Some(1);
         }
-        "update" => spec.filter = document_of(&first("updates")?, "q"),
-        "delete" => spec.filter = document_of(&first("deletes")?, "q"),
+        "update" => read_statement(&first("updates")?, &mut spec)?,
+        "delete" => read_statement(&first("deletes")?, &mut spec)?,
         "aggregate" => {
             let stages = args.array("pipeline")?.unwrap_or_default();
             return super::aggregate::pushed_down(call, &args, spec, &stages);
@@ -102,8 +105,14 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
     Ok(spec)
 }
 
-fn document_of(statement: &Document, name: &str) -> Document {
-    statement.get_document(name).cloned().unwrap_or_default()
+/// What an update or delete statement looks for.
+fn read_statement(statement: &Document, spec: &mut ReadSpec) -> Result<()> {
+    find::refuse_collation(statement.get_document("collation").ok().cloned())?;
+    spec.filter = statement.get_document("q").cloned().unwrap_or_default();
+    if let Some(hint) = statement.get("hint") {
+        spec.hint = crate::planner::Hint::parse(hint)?;
+    }
+    Ok(())
 }
 
 /// Plans (and runs, if `execute`) a read and tells about it.

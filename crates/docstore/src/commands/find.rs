@@ -191,6 +191,8 @@ pub fn parse(call: &Call<'_>) -> Result<ReadSpec> {
         skip: args.unsigned("skip")?.unwrap_or(0),
         limit: (limit != 0).then_some(limit.unsigned_abs()),
         hint: hint(call)?,
+        min: args.document_or_empty("min")?,
+        max: args.document_or_empty("max")?,
         variables: variables(args.document("let")?)?,
         max_sort_bytes: call.service.config.max_stage_memory_bytes,
     })
@@ -222,14 +224,6 @@ pub fn variables(definitions: Option<Document>) -> Result<Document> {
 pub fn refuse_options(call: &Call<'_>) -> Result<()> {
     let args = &call.args;
     refuse_collation(args.document("collation")?)?;
-    for name in ["min", "max"] {
-        if args.document(name)?.is_some_and(|bound| !bound.is_empty()) {
-            bail!(
-                CommandNotSupported,
-                "the option '{name}' of find is not supported"
-            );
-        }
-    }
     for name in ["returnKey", "showRecordId"] {
         if args.flag(name)? {
             bail!(

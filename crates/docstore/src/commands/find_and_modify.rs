@@ -110,7 +110,6 @@ fn parse(call: &Call<'_>) -> Result<Wanted> {
             multi: false,
             upsert,
             hint: hint.clone(),
-            sort: sort.clone(),
         }),
     };
     let fields = args.document_or_empty("fields")?;

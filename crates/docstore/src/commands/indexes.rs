@@ -104,7 +104,11 @@ fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
     let only_id = key.len() == 1 && key.contains_key("_id");
     for (option, value) in spec {
         match option.as_str() {
-            "key" | "name" | "v" | "ns" | "background" | "comment" => {}
+            "key" | "name" | "v" | "ns" | "comment" => {}
+            // Without effect since MongoDB 4.2 and 3.0, but shown as it was given.
+            "background" | "dropDups" => {
+                kept.insert(option.clone(), value.clone());
+            }
             "unique" | "sparse" | "hidden" => {
                 if !matches!(
                     value,
@@ -152,7 +156,6 @@ fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
             | "bucketSize"
             | "wildcardProjection"
             | "storageEngine"
-            | "dropDups"
             | "clustered"
             | "prepareUnique" => {
                 bail!(
@@ -308,7 +311,11 @@ fn is_new(collection: &Collection, spec: &Document) -> Result<bool> {
                 "An existing index has the same name as the requested index. When index names are not specified, they are auto generated and can cause conflicts. Please refer to our documentation. Requested index: {spec}, existing index: {}",
                 index.spec
             );
-            if same {
+            // Uniqueness, sparseness and the filter belong to what an index is.
+            let alike = ["unique", "sparse", "partialFilterExpression"]
+                .iter()
+                .all(|option| index.spec.get(option) == spec.get(option));
+            if same && alike {
                 bail!(IndexOptionsConflict, "{message}");
             }
             bail!(IndexKeySpecsConflict, "{message}");
@@ -336,7 +343,12 @@ fn is_new(collection: &Collection, spec: &Document) -> Result<bool> {
 fn options_of(spec: &Document) -> Vec<(&String, String)> {
     let mut options: Vec<(&String, String)> = spec
         .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "v" | "key" | "name" | "hidden"))
+        .filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "v" | "key" | "name" | "hidden" | "background" | "dropDups"
+            )
+        })
         .map(|(name, value)| {
             let shown = match value {
                 Bson::Int64(n) => n.to_string(),

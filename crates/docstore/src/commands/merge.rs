@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bail,
-    error::{Code, CommandError, Result},
+    error::{CommandError, Result},
     expr::{Expr, Vars},
     pipeline::Sink,
     query::Filter,
@@ -35,7 +35,7 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
         Sink::Out {
             database,
             collection,
-        } => out(call, database, collection, results),
+        } => out(call, own_if_empty(call, database), collection, results),
         Sink::Merge {
             database,
             collection,
@@ -44,7 +44,7 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
             when_not_matched,
             let_vars,
         } => {
-            let ns = names::writable_namespace(database, collection)?;
+            let ns = names::writable_namespace(own_if_empty(call, database), collection)?;
             let merge = Merge {
                 ns,
                 on,
@@ -63,6 +63,15 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
                 })
             })
         }
+    }
+}
+
+/// A stage that names no database means the command's own.
+fn own_if_empty<'a>(call: &'a Call<'_>, database: &'a str) -> &'a str {
+    if database.is_empty() {
+        call.database
+    } else {
+        database
     }
 }
 
@@ -239,12 +248,8 @@ impl Merge<'_> {
         let update = match self.when_matched {
             Bson::String(mode) => match mode.as_str() {
                 "keepExisting" => return Ok(()),
-                "fail" => {
-                    return Err(CommandError::new(
-                        Code::DuplicateKey,
-                        "E11000 duplicate key error: $merge with whenMatched: fail found an existing document",
-                    ));
-                }
+                // The unique index behind the `on` fields refuses it, and says which values.
+                "fail" => return insert(txn, collection, document),
                 "replace" => {
                     let mut new = document.clone();
                     if !new.contains_key("_id")
@@ -288,7 +293,6 @@ impl Merge<'_> {
             multi: false,
             upsert: false,
             hint: None,
-            sort: Document::new(),
         };
         update::apply(txn, collection, &statement, target).map(|_| ())
     }

@@ -41,6 +41,10 @@ pub struct ReadSpec {
     pub limit: Option<u64>,
     /// The index to use.
     pub hint: Option<Hint>,
+    /// Begin within the hinted index, one value for each of its fields; empty for none.
+    pub min: Document,
+    /// End (not included) within the hinted index.
+    pub max: Document,
     /// `let` variables, evaluated.
     pub variables: Document,
     /// Memory that sorting may take.
@@ -125,6 +129,11 @@ impl ReadQuery {
                 query.collection = Some(collection.id);
                 query.access = plan.access;
                 query.exact = plan.exact;
+                if !spec.min.is_empty() || !spec.max.is_empty() {
+                    query.access =
+                        planner::between(query.access, hint.as_ref(), &spec.min, &spec.max)?;
+                    query.exact = query.filter.is_empty();
+                }
                 query.blocking_sort = if plan.sorted { Vec::new() } else { sort };
             }
             None => query.done = true,
@@ -211,19 +220,14 @@ impl ReadQuery {
                 if seen.is_multiple_of(CHECK_EVERY) {
                     check()?;
                 }
-                let mut document = None;
-                if !*exact {
-                    let decoded = decode(bytes)?;
-                    if !filter.matches(&decoded)? {
-                        return Ok(Flow::Continue);
-                    }
-                    document = Some(decoded);
+                if !*exact && !filter.matches_raw(raw(bytes)?)? {
+                    return Ok(Flow::Continue);
                 }
                 if *skip > 0 {
                     *skip -= 1;
                     return Ok(Flow::Continue);
                 }
-                let flow = project(projection.as_ref(), filter, bytes, document, emit)?;
+                let flow = project(projection.as_ref(), filter, bytes, emit)?;
                 if flow != Flow::StopBefore
                     && let Some(limit) = limit
                 {
@@ -270,10 +274,10 @@ impl ReadQuery {
                 if seen.is_multiple_of(CHECK_EVERY) {
                     check()?;
                 }
-                let document = decode(bytes)?;
-                if !*exact && !filter.matches(&document)? {
+                if !*exact && !filter.matches_raw(raw(bytes)?)? {
                     return Ok(Flow::Continue);
                 }
+                let document = decode(bytes)?;
                 let key =
                     keys::sort_key(&document, blocking_sort).map_err(sort::parallel_arrays)?;
                 sorter.push(key, rid, bytes)?;
@@ -307,13 +311,13 @@ impl ReadQuery {
                 check()?;
             }
             let flow = match &item.bytes {
-                Some(bytes) => project(self.projection.as_ref(), &self.filter, bytes, None, emit)?,
+                Some(bytes) => project(self.projection.as_ref(), &self.filter, bytes, emit)?,
                 None => {
                     let mut rows = statement.query([item.rid])?;
                     match rows.next()? {
                         Some(row) => {
                             let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-                            project(self.projection.as_ref(), &self.filter, bytes, None, emit)?
+                            project(self.projection.as_ref(), &self.filter, bytes, emit)?
                         }
                         // Deleted since.
                         None => Flow::Continue,
@@ -345,16 +349,12 @@ fn project(
     projection: Option<&Projection>,
     filter: &Filter,
     bytes: &[u8],
-    document: Option<Document>,
     emit: &mut dyn FnMut(&[u8]) -> Result<Flow>,
 ) -> Result<Flow> {
     match projection {
         None => emit(bytes),
         Some(projection) => {
-            let document = match document {
-                Some(document) => document,
-                None => decode(bytes)?,
-            };
+            let document = decode(bytes)?;
             emit(&encode(&projection.apply(&document, Some(filter))?)?)
         }
     }

@@ -64,7 +64,9 @@ pub fn commit_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<(
             "commitTransaction must be run within a transaction"
         )
     };
-    call.service.store.commit_transaction(key)?;
+    call.service
+        .store
+        .commit_transaction(key, call.write_concern.journal)?;
     Call::ok(out);
     Ok(())
 }

@@ -47,7 +47,6 @@ const STATEMENT_FIELDS: &[&str] = &[
     "arrayFilters",
     "collation",
     "hint",
-    "sort",
     "upsertSupplied",
     "sampleId",
 ];
@@ -67,8 +66,6 @@ pub struct UpdateStatement {
     pub upsert: bool,
     /// The index to use.
     pub hint: Option<Hint>,
-    /// Which of several to update.
-    pub sort: Document,
 }
 
 /// What a statement did.
@@ -94,13 +91,7 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         .iter()
         .map(|raw| parse_statement(raw, &variables))
         .collect();
-    // A statement that is not understood fails the command, if nothing was done before it.
-    if let Some(Err(error)) = statements.first()
-        && statements.len() == 1
-        && error.code == Code::IDLUnknownField as i32
-    {
-        return Err(error.clone());
-    }
+    refuse_unknown_fields(&statements)?;
     call.service
         .counters
         .updates
@@ -146,6 +137,20 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     insert::finish(reply, out)
 }
 
+/// A field that is not known fails the command before its first statement runs.
+pub fn refuse_unknown_fields<T>(statements: &[Result<T>]) -> Result<()> {
+    let unknown = statements
+        .iter()
+        .filter_map(|statement| statement.as_ref().err());
+    match unknown
+        .into_iter()
+        .find(|error| error.code == Code::IDLUnknownField as i32)
+    {
+        Some(error) => Err(error.clone()),
+        None => Ok(()),
+    }
+}
+
 fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStatement> {
     let args = super::args::Args::new("update.updates", raw);
     args.check_known(STATEMENT_FIELDS)?;
@@ -167,15 +172,11 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStat
     let array_filters = args.documents("arrayFilters")?.unwrap_or_default();
     let multi = args.flag("multi")?;
     let update = Update::parse(&update, &array_filters, &variables)?;
-    let sort = args.document_or_empty("sort")?;
     if multi && update.is_replacement() {
         bail!(
             FailedToParse,
             "multi update is not supported for replacement-style update"
         );
-    }
-    if multi && !sort.is_empty() {
-        bail!(FailedToParse, "Cannot specify sort with multi=true");
     }
     Ok(UpdateStatement {
         filter: Filter::parse(&query, &variables)?,
@@ -186,7 +187,6 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStat
         hint: args
             .value("hint")?
             .map_or(Ok(None), |hint| Hint::parse(&hint))?,
-        sort,
     })
 }
 
@@ -214,7 +214,7 @@ pub fn run(
             &collection,
             &statement.filter,
             &statement.query,
-            &statement.sort,
+            &Document::new(),
             statement.hint.as_ref(),
             &|| service.check_time(deadline),
         )? {
@@ -395,7 +395,7 @@ fn collect_rids(
             if seen.is_multiple_of(256) {
                 check()?;
             }
-            if exact || filter.matches(&decode(bytes)?)? {
+            if exact || filter.matches_raw(super::read::raw(bytes)?)? {
                 rids.push(rid);
             }
             Ok(Flow::Continue)

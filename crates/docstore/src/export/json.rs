@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc, oid::ObjectId};
 
 /// Appends a document.
 pub fn write_document(document: &Document, out: &mut String) {
@@ -92,9 +92,30 @@ fn write_value(value: &Bson, out: &mut String) {
         Bson::Undefined => out.push_str("{\"$undefined\":true}"),
         Bson::MaxKey => out.push_str("{\"$maxKey\":1}"),
         Bson::MinKey => out.push_str("{\"$minKey\":1}"),
-        // Its parts are not public; its own form is what there is.
-        Bson::DbPointer(pointer) => write_text(&format!("{pointer:?}"), out),
+        Bson::DbPointer(_) => write_pointer(value, out),
     }
+}
+
+/// A DBPointer's parts are not public, so they are read from its bytes: the length of the name, the
+/// name with its NUL, twelve bytes of an ObjectId.
+fn write_pointer(value: &Bson, out: &mut String) {
+    /// Bytes before the value in a document whose only field is named `p`.
+    const HEAD_BYTES: usize = 7;
+    let bytes = doc! { "p": value.clone() }.to_vec().unwrap_or_default();
+    let parts = bytes.get(HEAD_BYTES + 4..).and_then(|rest| {
+        let (_end, rest) = rest.split_last()?;
+        let (name, id) = rest.split_last_chunk::<12>()?;
+        Some((
+            std::str::from_utf8(name.strip_suffix(&[0])?).ok()?,
+            ObjectId::from_bytes(*id),
+        ))
+    });
+    let (name, id) = parts.expect("invariant: a DBPointer is encoded as a name and an ObjectId");
+    out.push_str("{\"$dbPointer\":{\"$ref\":");
+    write_text(name, out);
+    out.push_str(",\"$id\":");
+    wrap("$oid", &id.to_hex(), out);
+    out.push_str("}}");
 }
 
 fn wrap(kind: &str, text: &str, out: &mut String) {
@@ -130,9 +151,20 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use bson::doc;
-
     use super::*;
+
+    #[test]
+    fn pointers_keep_their_parts() {
+        let bytes = b"\x1a\x00\x00\x00\x0ca\x00\x02\x00\x00\x00b\x00\x56\xe1\xfc\x72\xe0\xc9\x17\xe9\xc4\x71\x41\x61\x00";
+        let document = Document::from_reader(&bytes[..]).unwrap();
+        let mut out = String::new();
+        write_document(&document, &mut out);
+        let id = "56e1fc72e0c917e9c4714161";
+        assert_eq!(
+            out,
+            format!(r#"{{"a":{{"$dbPointer":{{"$ref":"b","$id":{{"$oid":"{id}"}}}}}}}}"#)
+        );
+    }
 
     #[test]
     fn keeps_types_and_order() {

@@ -303,21 +303,45 @@ impl Connection<'_> {
     fn serve_one(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), End> {
         let header = self.read_frame(input)?;
         self.busy.store(true, Ordering::SeqCst);
-        let answered = self.answer(&header, &input[..header.length], output);
+        let result = self.answer_all(&header, &input[..header.length], output);
         input.drain(..header.length);
         if input.capacity() > KEPT_BUFFER_BYTES && input.is_empty() {
             *input = Vec::with_capacity(READ_BYTES);
         }
-        let result = match answered {
-            Ok(true) => self.stream.write_all(output).map_err(End::Io),
-            Ok(false) => Ok(()),
-            Err(error) => Err(End::Protocol(error)),
-        };
         if output.capacity() > KEPT_BUFFER_BYTES {
             *output = Vec::with_capacity(READ_BYTES);
         }
         self.busy.store(false, Ordering::SeqCst);
         result
+    }
+
+    /// Answers a frame: once, or batch after batch to the end of the cursor where a `getMore` with
+    /// `exhaustAllowed` came.
+    fn answer_all(
+        &mut self,
+        header: &Header,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        let mut response_to = header.request_id;
+        loop {
+            let answer = self
+                .answer(header, bytes, response_to, output)
+                .map_err(End::Protocol)?;
+            let again = match answer {
+                Answer::None => return Ok(()),
+                Answer::Once => false,
+                Answer::MayGoOn => !self.closing.load(Ordering::SeqCst) && has_open_cursor(output),
+            };
+            if again {
+                frame::announce_more(output);
+                response_to = frame::reply_id(output);
+            }
+            self.stream.write_all(output).map_err(End::Io)?;
+            if !again {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads until `input` begins with a whole frame.
@@ -362,20 +386,42 @@ impl Connection<'_> {
         }
     }
 
-    /// Runs the command of a frame; false where no answer is wanted.
+    /// Runs the command of a frame.
     fn answer(
         &mut self,
         header: &Header,
         bytes: &[u8],
+        response_to: i32,
         output: &mut Vec<u8>,
-    ) -> Result<bool, CommandError> {
+    ) -> Result<Answer, CommandError> {
         let message = frame::parse(header, bytes)?;
-        let (request, database, quiet, legacy) = match &message {
+        let (request, database, answer, legacy) = match &message {
+            Message::Command {
+                more_to_come: true,
+                request,
+                ..
+            } => (request, None, Answer::None, false),
             Message::Command {
                 request,
-                more_to_come,
-            } => (request, None, *more_to_come, false),
-            Message::LegacyCommand { request, database } => (request, Some(*database), false, true),
+                exhaust_allowed,
+                ..
+            } => {
+                let goes_on =
+                    *exhaust_allowed && request.command().is_ok_and(|name| name == "getMore");
+                (
+                    request,
+                    None,
+                    if goes_on {
+                        Answer::MayGoOn
+                    } else {
+                        Answer::Once
+                    },
+                    false,
+                )
+            }
+            Message::LegacyCommand { request, database } => {
+                (request, Some(*database), Answer::Once, true)
+            }
         };
         frame::begin_reply(output);
         if legacy {
@@ -390,12 +436,34 @@ impl Connection<'_> {
         *output = out.into_inner();
         let reply_id = REPLY_IDS.fetch_add(1, Ordering::Relaxed);
         if legacy {
-            *output = frame::legacy_reply(output, reply_id, header.request_id);
+            *output = frame::legacy_reply(output, reply_id, response_to);
         } else {
-            frame::finish(output, reply_id, header.request_id);
+            frame::finish(output, reply_id, response_to);
         }
-        Ok(!quiet)
+        Ok(answer)
     }
+}
+
+/// How a frame is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Not at all.
+    None,
+    /// With one frame.
+    Once,
+    /// With as many as the cursor has batches.
+    MayGoOn,
+}
+
+/// Whether an answer is that of a cursor with more to give.
+fn has_open_cursor(answer: &[u8]) -> bool {
+    let Some(document) = frame::reply_document(answer) else {
+        return false;
+    };
+    let id = document
+        .get_document("cursor")
+        .and_then(|cursor| cursor.get_i64("id"));
+    id.is_ok_and(|id| id != 0)
 }
 
 fn is_handshake(command: &str) -> bool {

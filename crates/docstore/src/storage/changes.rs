@@ -18,7 +18,7 @@ use super::{
     catalog::{Collection, decode},
     writer::WriteTxn,
 };
-use crate::error::Result;
+use crate::{bail, error::Result};
 
 /// One change of a document.
 pub enum Change<'a> {
@@ -48,6 +48,8 @@ pub struct ChangeLog {
     last: AtomicI64,
     /// The first number that has not been removed.
     first: AtomicI64,
+    /// Every change since then is in the log, in milliseconds since 1970.
+    since_ms: AtomicI64,
     /// When a stream last read, in milliseconds since 1970.
     last_read_ms: AtomicI64,
     /// Bumped at each commit that logged something; streams wait for it to move.
@@ -97,6 +99,13 @@ impl ChangeLog {
                 |row| row.get(0),
             )
             .unwrap_or(0_i64);
+        let since = connection
+            .query_row(
+                "SELECT value FROM meta WHERE name = 'changes_since'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap_or(i64::MAX);
         let last = number("SELECT max(seq) FROM changes")?
             .unwrap_or(0)
             .max(kept);
@@ -106,6 +115,7 @@ impl ChangeLog {
             given: AtomicI64::new(last),
             last: AtomicI64::new(last),
             first: AtomicI64::new(first),
+            since_ms: AtomicI64::new(since),
             last_read_ms: AtomicI64::new(now_ms()),
             generation: Mutex::new(0),
             moved: Condvar::new(),
@@ -133,6 +143,16 @@ impl ChangeLog {
             *self.generation.lock() += 1;
             self.moved.notify_all();
         }
+    }
+
+    /// The last number given out; only the writer asks.
+    pub(super) fn given(&self) -> i64 {
+        self.given.load(Ordering::Acquire)
+    }
+
+    /// Takes back the numbers after `given`: what they were for was undone.
+    pub(super) fn take_back(&self, given: i64) {
+        self.given.store(given, Ordering::Release);
     }
 
     /// What [`Self::wait`] compares with.
@@ -175,6 +195,7 @@ impl Store {
                  ON CONFLICT (name) DO UPDATE SET value = 1",
                 [],
             )?;
+            txn.set_complete_since(now_ms())?;
             txn.store.changes.active.store(true, Ordering::Release);
             Ok(txn.store.changes.last())
         })
@@ -200,8 +221,16 @@ impl Store {
         Ok(events)
     }
 
-    /// The number of the last event before a time.
+    /// The number of the last event before a time. Fails where changes since then are not, or no
+    /// longer, in the log.
     pub fn event_before(&self, time_ms: i64) -> Result<i64> {
+        // Clients give whole seconds.
+        if time_ms.saturating_add(999) < self.changes.since_ms.load(Ordering::Acquire) {
+            bail!(
+                ChangeStreamHistoryLost,
+                "Resume of change stream was not possible: changes since that time are not in the log."
+            );
+        }
         let reader = self.reader()?;
         let found: Option<i64> = reader.query_row(
             "SELECT max(seq) FROM changes WHERE time_ms < ?1",
@@ -244,10 +273,17 @@ impl Store {
                  ON CONFLICT (name) DO UPDATE SET value = ?1",
                 [txn.store.changes.last()],
             )?;
-            txn.execute(
+            let removed = txn.execute(
                 "DELETE FROM changes WHERE seq <= ?1 OR time_ms < ?2",
                 (keep_from, oldest),
             )?;
+            if removed > 0 {
+                let first: Option<i64> =
+                    txn.connection()
+                        .query_row("SELECT min(time_ms) FROM changes", [], |row| row.get(0))?;
+                // Events of the same millisecond may be among those that are gone.
+                txn.set_complete_since(first.unwrap_or_else(now_ms).saturating_add(1))?;
+            }
             if stop {
                 txn.execute("DELETE FROM changes", [])?;
                 txn.execute(
@@ -269,6 +305,19 @@ impl Store {
 }
 
 impl WriteTxn<'_> {
+    fn set_complete_since(&mut self, time_ms: i64) -> Result<()> {
+        self.execute(
+            "INSERT INTO meta (name, value) VALUES ('changes_since', ?1) \
+             ON CONFLICT (name) DO UPDATE SET value = ?1",
+            [time_ms],
+        )?;
+        self.store
+            .changes
+            .since_ms
+            .store(time_ms, Ordering::Release);
+        Ok(())
+    }
+
     /// Logs a change of a document, if anybody listens.
     pub(super) fn record(&mut self, collection: &Collection, change: &Change<'_>) -> Result<()> {
         if !self.store.changes.active.load(Ordering::Acquire) {
@@ -370,7 +419,7 @@ fn compare_values(
     truncated: &mut Vec<Bson>,
 ) {
     match (old, new) {
-        _ if old == new => {}
+        _ if crate::value::identical(old, new) => {}
         (Bson::Document(old), Bson::Document(new)) => {
             compare_documents(&format!("{path}."), old, new, updated, removed, truncated);
         }

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Store, writer::WriteTxn};
+use bson::doc;
+
+use super::{Durability, Store, writer::WriteTxn};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
@@ -70,16 +72,37 @@ impl Store {
         result
     }
 
-    /// Commits the transaction.
-    pub fn commit_transaction(&self, key: &TransactionKey) -> Result<()> {
+    /// Commits the transaction; once more where it was committed before, because a client that lost
+    /// the answer asks again. `flush` waits until the log is on the disk.
+    pub fn commit_transaction(&self, key: &TransactionKey, flush: bool) -> Result<()> {
         let mut state = self.writer.state.lock();
         if state.held.as_ref().is_none_or(|held| held.key != *key) {
-            return Err(no_such(key));
+            drop(state);
+            return self.was_committed(key);
         }
+        let kept = state.run_held(self, &mut |txn| txn.keep_result(key, &doc! { "ok": 1.0 }));
         state.held = None;
-        let committed = state.commit(self);
+        let flush = flush || self.writer.durability == Durability::Full;
+        let committed = match kept {
+            Ok(()) => {
+                state.flush |= flush;
+                state.commit(self)
+            }
+            Err(error) => {
+                state.roll_back();
+                Err(error)
+            }
+        };
         self.writer.released.notify_all();
-        committed
+        committed?.tell(flush, Ok(()))
+    }
+
+    fn was_committed(&self, key: &TransactionKey) -> Result<()> {
+        let reader = self.reader()?;
+        let known = reader
+            .prepare_cached("SELECT 1 FROM results WHERE session = ?1 AND number = ?2")?
+            .exists((&key.session, key.number))?;
+        if known { Ok(()) } else { Err(no_such(key)) }
     }
 
     /// Undoes the transaction.

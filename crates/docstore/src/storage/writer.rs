@@ -46,7 +46,7 @@ pub(super) struct Writer {
     waiting: AtomicUsize,
     /// Told when a multi-document transaction lets go of the writer.
     pub(super) released: Condvar,
-    durability: Durability,
+    pub(super) durability: Durability,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(super) struct WriterState {
     open: bool,
     /// Members of the open group so far, and whether one wants the log flushed.
     members: usize,
-    flush: bool,
+    pub(super) flush: bool,
     group: Arc<Group>,
     /// A multi-document transaction that has the writer to itself.
     pub(super) held: Option<Held>,
@@ -86,10 +86,26 @@ struct Group {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Committed,
+    /// Committed, but the log could not be flushed to the disk.
+    Unflushed,
     /// Rolled back through no fault of the member: run again, alone.
     Retry,
+}
+
+impl Outcome {
+    /// What a member is told whose write ended with `result` and that wanted the log flushed, or not.
+    /// A write that is committed must not run again, whatever became of the flush.
+    pub(super) fn tell<T>(self, flush: bool, result: Result<T>) -> Result<T> {
+        if self == Outcome::Unflushed && flush && result.is_ok() {
+            bail!(
+                WriteConcernFailed,
+                "the write is done, but the log could not be flushed to the disk"
+            );
+        }
+        result
+    }
 }
 
 impl Group {
@@ -218,15 +234,16 @@ impl Store {
                     if last {
                         let single = state.members == 1;
                         match state.commit(self) {
-                            Ok(()) => return result,
+                            Ok(outcome) => return outcome.tell(flush, result),
                             Err(error) if single => return Err(error),
                             Err(_) => {}
                         }
                     } else {
                         let group = Arc::clone(&state.group);
                         drop(state);
-                        if group.wait() == Outcome::Committed {
-                            return result;
+                        match group.wait() {
+                            Outcome::Retry => {}
+                            outcome => return outcome.tell(flush, result),
                         }
                     }
                 }
@@ -291,29 +308,27 @@ impl WriterState {
             Run::Broken(error) => Err(error),
             Run::Panicked(panic) => {
                 self.roll_back();
+                self.held = None;
+                store.writer.released.notify_all();
                 std::panic::resume_unwind(panic)
             }
         }
     }
 
     /// Commits the open group, tells its members and publishes what it changed.
-    pub(super) fn commit(&mut self, store: &Store) -> Result<()> {
+    pub(super) fn commit(&mut self, store: &Store) -> Result<Outcome> {
         if !self.open {
-            return Ok(());
+            return Ok(Outcome::Committed);
         }
         let done = self.write_counters().and_then(|()| {
             self.connection.prepare_cached("COMMIT")?.execute([])?;
-            if self.flush {
-                self.wal.sync_data().map_err(|error| {
-                    CommandError::new(Code::InternalError, format!("flushing the log: {error}"))
-                })?;
-            }
             Ok(())
         });
         if let Err(error) = done {
             self.fail_group();
             return Err(error);
         }
+        let outcome = self.flush_log();
         self.open = false;
         for (id, (docs, bytes)) in self.deltas.drain() {
             if let Some(collection) = self.catalog.iter().find(|collection| collection.id == id) {
@@ -329,9 +344,19 @@ impl WriterState {
             multikey.saved.store(true, Ordering::Release);
         }
         store.changes.committed(std::mem::take(&mut self.events));
-        self.end_group(Outcome::Committed);
+        self.end_group(outcome);
         self.shorten_log();
-        Ok(())
+        Ok(outcome)
+    }
+
+    fn flush_log(&self) -> Outcome {
+        match self.flush.then(|| self.wal.sync_data()) {
+            Some(Err(error)) => {
+                tracing::error!(error = %error, "the log could not be flushed");
+                Outcome::Unflushed
+            }
+            Some(Ok(())) | None => Outcome::Committed,
+        }
     }
 
     fn write_counters(&mut self) -> Result<()> {
@@ -425,6 +450,7 @@ impl WriteTxn<'_> {
         let deltas = self.state.deltas.clone();
         let events = self.state.events;
         let multikeys = self.state.multikeys.len();
+        let given = self.store.changes.given();
         self.batch("SAVEPOINT s")?;
         match statement(self) {
             Ok(value) => {
@@ -440,6 +466,8 @@ impl WriteTxn<'_> {
                 self.state.deltas = deltas;
                 self.state.events = events;
                 self.state.multikeys.truncate(multikeys);
+                // A number that is given out must not be the last one without an event.
+                self.store.changes.take_back(given);
                 Err(error)
             }
         }

@@ -19,6 +19,7 @@ const OP_MSG: i32 = 2013;
 
 const CHECKSUM_PRESENT: u32 = 1;
 const MORE_TO_COME: u32 = 1 << 1;
+const EXHAUST_ALLOWED: u32 = 1 << 16;
 /// The lower half of the flags must be understood; the upper may be ignored.
 const REQUIRED_FLAGS: u32 = 0xFFFF;
 
@@ -91,6 +92,8 @@ pub enum Message<'a> {
         request: Request<'a>,
         /// The client does not want an answer.
         more_to_come: bool,
+        /// The client takes further answers to a `getMore` without asking for them.
+        exhaust_allowed: bool,
     },
     /// OP_QUERY on a `$cmd` collection.
     LegacyCommand {
@@ -191,6 +194,7 @@ fn parse_message(frame: &[u8]) -> Result<Message<'_>> {
         Some(body) => Ok(Message::Command {
             request: Request { body, sequences },
             more_to_come: flags & MORE_TO_COME != 0,
+            exhaust_allowed: flags & EXHAUST_ALLOWED != 0,
         }),
         None => bail!(ProtocolError, "OP_MSG has no body"),
     }
@@ -227,6 +231,26 @@ pub fn begin_reply(buffer: &mut Vec<u8>) {
 /// Fills in the header of an OP_MSG begun by [`begin_reply`].
 pub fn finish(buffer: &mut [u8], reply_id: i32, response_to: i32) {
     write_header(buffer, reply_id, response_to, OP_MSG);
+}
+
+/// The number of a finished answer.
+pub fn reply_id(buffer: &[u8]) -> i32 {
+    match buffer.get(4..).and_then(<[u8]>::first_chunk::<4>) {
+        Some(bytes) => i32::from_le_bytes(*bytes),
+        None => 0,
+    }
+}
+
+/// Says in a finished OP_MSG that another answer follows by itself.
+pub fn announce_more(buffer: &mut [u8]) {
+    if let Some(flags) = buffer.get_mut(HEADER_BYTES..HEADER_BYTES + 4) {
+        flags.copy_from_slice(&MORE_TO_COME.to_le_bytes());
+    }
+}
+
+/// The document of an answer begun by [`begin_reply`].
+pub fn reply_document(buffer: &[u8]) -> Option<&RawDocument> {
+    RawDocument::from_bytes(buffer.get(HEADER_BYTES + 5..)?).ok()
 }
 
 /// An OP_REPLY around one document, the answer to an OP_QUERY.

@@ -143,3 +143,27 @@ impl NextBounded
         panic!("no event came");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_does_not_begin_before_its_log() {
+    let server = TestServer::start().await;
+    let coll = server.coll("c");
+    drop(coll.watch().await.unwrap());
+    coll.insert_one(doc! { "_id": 1 }).await.unwrap();
+    let db = server.db();
+    let from = |time: i64| {
+        let time = bson::Timestamp {
+            time: time as u32,
+            increment: 1,
+        };
+        db.run_command(doc! {
+            "aggregate": "c",
+            "pipeline": [{ "$changeStream": { "startAtOperationTime": time } }],
+            "cursor": {},
+        })
+    };
+    let now = bson::DateTime::now().timestamp_millis() / 1000;
+    // An hour ago nothing was logged: what happened then cannot be told.
+    assert_eq!(code_of(&from(now - 3600).await.unwrap_err()), 286);
+    from(now).await.unwrap();
+}

@@ -24,7 +24,7 @@ fn rounds() -> u32 {
         .unwrap_or(3)
 }
 
-fn start(data: &Path, socket: &Path) -> Child {
+pub(crate) fn start(data: &Path, socket: &Path) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_docstore"))
         .arg("--path")
         .arg(data)
@@ -42,7 +42,7 @@ fn start(data: &Path, socket: &Path) -> Child {
     child
 }
 
-async fn connect(socket: &Path) -> Client {
+pub(crate) async fn connect(socket: &Path) -> Client {
     let host = docstore::server::percent_encode(&socket.to_string_lossy());
     let uri = format!("mongodb://{host}/?directConnection=true&serverSelectionTimeoutMS=5000");
     Client::with_uri_str(uri).await.unwrap()

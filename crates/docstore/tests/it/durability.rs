@@ -78,10 +78,8 @@ async fn journaled_and_fully_durable_writes_work() {
 async fn write_concerns_of_more_servers_are_refused() {
     let server = TestServer::start().await;
     let concern = WriteConcern::builder().w(Acknowledgment::Nodes(3)).build();
-    let insert = server
-        .coll("c")
-        .insert_one(doc! { "_id": 1 })
-        .write_concern(concern);
+    let coll = server.coll("c");
+    let insert = coll.insert_one(doc! { "_id": 1 }).write_concern(concern);
     assert_eq!(code_of(&insert.await.unwrap_err()), 2);
 }
 

@@ -137,3 +137,26 @@ async fn the_driver_can_run_one() {
     session.commit_transaction().await.unwrap();
     assert_eq!(coll.count_documents(doc! {}).await.unwrap(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_may_be_asked_for_again() {
+    let server = TestServer::start().await;
+    let mut raw = RawClient::connect(&server);
+    raw.run(&within(
+        1,
+        1,
+        true,
+        doc! { "insert": "c", "documents": [{ "_id": 1 }] },
+    ));
+    for _ in 0..2 {
+        // A client that lost the first answer must not take the transaction for undone.
+        let reply = raw.run(&end(1, 1, "commitTransaction"));
+        assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
+    }
+    let server = server.restart().await;
+    let mut raw = RawClient::connect(&server);
+    let reply = raw.run(&end(1, 1, "commitTransaction"));
+    assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
+    let reply = raw.run(&end(1, 2, "commitTransaction"));
+    assert_eq!(reply.get_i32("code").unwrap(), 251, "{reply}");
+}

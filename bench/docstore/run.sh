@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Measures `docstore` and, where Go is installed, FerretDB with SQLite under the same load in one
+# run, both over TCP on the loopback. Arguments go on to the load (`--help` lists them).
+# FERRETDB names a binary that is there already; PROFILE the cargo profile (default: release).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+profile=${PROFILE:-release}
+target=${CARGO_TARGET_DIR:-target}
+version=v1.24.2
+cargo build --quiet --profile "$profile" -p docstore --bin docstore --example load
+
+# Not every module proxy lists the versions that `go install` wants to see; a build within a
+# module of our own does not ask.
+build_ferretdb() {
+    local folder=$PWD/.build/ferretdb
+    mkdir -p "$folder"
+    GOBIN=$folder go install "github.com/FerretDB/FerretDB/cmd/ferretdb@$version" 2>"$folder/log" && return
+    printf 'module bench\n\ngo 1.22\n\nrequire github.com/FerretDB/FerretDB %s\n' "$version" >"$folder/go.mod"
+    (cd "$folder" && go build -mod=mod -o ferretdb github.com/FerretDB/FerretDB/cmd/ferretdb)
+}
+
+data=$(mktemp -d)
+pids=()
+stop() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait
+    rm -rf "$data"
+}
+trap stop EXIT
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+port=$(free_port)
+"$target/$profile/docstore" --path "$data/docstore" --listen "127.0.0.1:$port" --log error >/dev/null &
+pids+=($!)
+servers=("docstore=mongodb://127.0.0.1:$port/?directConnection=true")
+
+ferretdb=${FERRETDB:-.build/ferretdb/ferretdb}
+if [ ! -x "$ferretdb" ] && command -v go >/dev/null; then
+    build_ferretdb || echo "FerretDB could not be built; see .build/ferretdb/log" >&2
+fi
+if [ -x "$ferretdb" ]; then
+    port=$(free_port)
+    mkdir -p "$data/ferretdb/state"
+    "$ferretdb" --handler=sqlite --sqlite-url="file:$data/ferretdb/" --telemetry=disable \
+        --listen-addr="127.0.0.1:$port" --debug-addr=- --state-dir="$data/ferretdb/state" \
+        --log-level=error >/dev/null 2>&1 &
+    pids+=($!)
+    servers+=("FerretDB=mongodb://127.0.0.1:$port/?directConnection=true")
+fi
+
+"$target/$profile/examples/load" "${servers[@]}" "$@"
