@@ -8,9 +8,10 @@ VENV_PYTHON := $(VENV)/bin/python
 export PYO3_PYTHON := $(VENV_PYTHON)
 export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance conformance-update chaos bench bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js deny conformance conformance-update chaos bench bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -27,17 +28,17 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	@sh scripts/check-python.sh $(PYTHON)
 	[ -x $(VENV_PYTHON) ] || $(PYTHON) -m venv $(VENV)
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r python-sdk/requirements-dev.txt
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -e python-sdk
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python conformance ## Everything that CI runs
+test: setup check test-rust test-python test-js conformance ## Everything that CI runs
 
 check: fmt lint doc
 
 fmt: setup
 	$(CARGO) fmt --all --check
-	$(VENV)/bin/ruff format --check python-sdk runtime tests bench
-	$(VENV)/bin/ruff check python-sdk runtime tests bench
+	$(VENV)/bin/ruff format --check python-sdk runtime bench scripts
+	$(VENV)/bin/ruff check python-sdk runtime bench scripts
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -49,13 +50,22 @@ doc: setup
 test-rust: setup
 	$(CARGO) test --workspace
 
-test-python: setup
+# The programs as the tests build them, so that nothing is compiled twice.
+binaries: setup
+	$(CARGO) test --workspace --no-run --quiet
+
+test-python: binaries
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
+
+test-js: binaries ## The JavaScript client, against the gateway itself and in a browser where there is one
+	sh scripts/ensure-browser.sh
+	cd clients/js && npm ci --no-audit --no-fund --loglevel=error
+	cd clients/js && MOZAIKS_BIN="$(TARGET)/debug/mozaiks" npm test
 
 deny: ## Licences, advisories and sources of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources
 
-conformance: setup ## PyMongo's own tests against the embedded store
+conformance: binaries ## PyMongo's own tests against the embedded store
 	bash scripts/conformance.sh
 
 chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million documents
@@ -67,7 +77,7 @@ bench: setup ## Load and micro benchmarks; see bench/README.md
 bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
 	bash bench/docstore/run.sh
 
-conformance-update: setup
+conformance-update: binaries
 	bash scripts/conformance.sh --update
 
 clean:

@@ -3,7 +3,10 @@
 //! [`App`] holds the joined parts, [`run`] makes them and sees them through their life: start, serve,
 //! drain, end.
 
+mod announcer;
+mod database;
 mod host;
+mod host_realtime;
 mod recorder;
 mod run;
 
@@ -15,14 +18,18 @@ use std::{
     time::Instant,
 };
 
-pub use host::Host;
-pub use run::run;
+pub use host::{Host, HostPart, host_error, to_host_error};
+pub use run::{run, run_with};
 
 use crate::{
     auth::TokenVerifier,
     config::ServerConfig,
-    http::origin::OriginAllowList,
+    events::EventBus,
+    http::{BodyRoom, origin::OriginAllowList},
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
+    realtime::Realtime,
+    settings::SettingsManager,
+    store::Store,
     telemetry::{
         access::AccessLog,
         metrics::{Gauges, Metrics},
@@ -45,6 +52,16 @@ pub struct App {
     pub runtime: Arc<dyn PluginRuntime>,
     /// Which origins of browsers are let in.
     pub origins: OriginAllowList,
+    /// Live connections.
+    pub realtime: Arc<Realtime>,
+    /// What happens, for whoever wants to hear of it.
+    pub events: Arc<EventBus>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// What users have set.
+    pub settings: Arc<SettingsManager>,
+    /// Room for large request bodies.
+    pub bodies: Arc<BodyRoom>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -84,16 +101,32 @@ impl App {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
+    /// Whether what needs the database works.
+    pub fn database_answers(&self) -> bool {
+        self.store.health().is_up()
+    }
+
     /// What is measured at the moment of asking.
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
         let tokens = self.verifier.cache_stats();
+        let realtime = self.realtime.hub.stats();
         Gauges {
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
+            sockets_open: realtime.connections as u64,
+            socket_queued_bytes: realtime.queued_bytes as u64,
+            socket_history_bytes: realtime.history_bytes as u64,
+            socket_messages_sent: realtime.messages_sent,
+            sockets_closed: realtime
+                .closed
+                .into_iter()
+                .map(|(code, count)| (code.number(), count))
+                .collect(),
+            body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -65,6 +65,10 @@ pub enum AuthError {
     /// 401 `TOKEN_TOO_LARGE`.
     #[error("the token is larger than 8 KiB")]
     TooLarge,
+    /// 503 `OVERLOADED`: whether the token is valid cannot be said, as the keys cannot be fetched at the
+    /// moment. The client may try again.
+    #[error("the keys to check tokens with cannot be fetched at the moment")]
+    KeysUnavailable,
     /// 403 `APP_MISMATCH`.
     #[error("the token belongs to another app")]
     AppMismatch,

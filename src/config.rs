@@ -3,10 +3,12 @@
 //! Flag > environment > `mozaiks.toml` > default. Loading, checking and printing live in the
 //! submodules; nothing here reads the environment by itself.
 
+mod events;
 mod keys;
 mod load;
 mod print;
 mod problem;
+mod realtime;
 mod redact;
 mod source;
 mod table;
@@ -17,10 +19,12 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use events::EventsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{Inputs, Loaded, load};
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
+pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
@@ -41,6 +45,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Live connections and their limits.
+    pub realtime: RealtimeConfig,
+    /// What is published.
+    pub events: EventsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -54,7 +62,7 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// The whole body of a request. `MOZAIKS_BODY_TIMEOUT_SECONDS`
     pub body_timeout: Duration,
-    /// An idle keep-alive connection. `MOZAIKS_IDLE_TIMEOUT_SECONDS`
+    /// An idle keep-alive connection, and an answer on HTTP/2 that is not taken. `MOZAIKS_IDLE_TIMEOUT_SECONDS`
     pub idle_timeout: Duration,
     /// How long running calls may take to finish at shutdown. `MOZAIKS_DRAIN_TIMEOUT_SECONDS`
     pub drain_timeout: Duration,
@@ -66,6 +74,14 @@ pub struct ServerConfig {
     pub max_uri_bytes: usize,
     /// Bytes of a request's body. `MOZAIKS_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
+    /// Bytes of large request bodies held at a time. `MOZAIKS_BODY_MEMORY_BYTES`
+    pub body_memory_bytes: usize,
+    /// Requests at the same time on one HTTP/2 connection. `MOZAIKS_HTTP2_MAX_STREAMS`
+    pub http2_max_streams: usize,
+    /// How often an HTTP/2 connection is asked whether it lives. `MOZAIKS_HTTP2_PING_SECONDS`
+    pub http2_ping_interval: Duration,
+    /// How long a closed connection may take to notice. `MOZAIKS_LINGER_SECONDS`
+    pub linger: Duration,
     /// Open connections; further ones wait in the kernel's backlog. `MOZAIKS_MAX_CONNECTIONS`
     pub max_connections: usize,
     /// Origins of browsers that are let in (CORS and WebSocket). `MOZAIKS_CORS_ORIGINS`
@@ -121,6 +137,15 @@ pub struct DatabaseConfig {
     pub uri: Option<String>,
     /// Database name where the URI names none. `MOZAIKS_DATABASE_NAME` (default `mozaiks`)
     pub name: String,
+    /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
+    pub pool_size: usize,
+    /// How long to look for a server that takes a command.
+    /// `MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS`
+    pub selection_timeout: Duration,
+    /// How long connecting may take. `MOZAIKS_DATABASE_CONNECT_TIMEOUT_SECONDS`
+    pub connect_timeout: Duration,
+    /// How long one command may take. `MOZAIKS_DATABASE_COMMAND_TIMEOUT_SECONDS`
+    pub command_timeout: Duration,
 }
 
 /// Plugins and their limits.
@@ -138,6 +163,8 @@ pub struct PluginsConfig {
     pub max_concurrency: usize,
     /// Threads for plain `def` functions. `MOZAIKS_PYTHON_THREADS`
     pub thread_pool_size: usize,
+    /// Requests of plugins to the gateway that wait for an answer. `MOZAIKS_PLUGIN_MAX_REQUESTS`
+    pub max_requests: usize,
     /// Bytes of a result. `MOZAIKS_MAX_OUTPUT_BYTES`
     pub max_output_bytes: usize,
     /// Nesting of bodies and results. `MOZAIKS_MAX_DEPTH`
@@ -197,6 +224,8 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            realtime: RealtimeConfig::default(),
+            events: EventsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -207,6 +236,10 @@ impl Default for DatabaseConfig {
         Self {
             uri: None,
             name: "mozaiks".into(),
+            pool_size: 64,
+            selection_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -223,11 +256,26 @@ impl Default for ServerConfig {
             max_head_bytes: 16 * 1024,
             max_uri_bytes: 4 * 1024,
             max_body_bytes: 1024 * 1024,
+            body_memory_bytes: 256 * 1024 * 1024,
+            http2_max_streams: 256,
+            http2_ping_interval: Duration::from_secs(25),
+            linger: Duration::from_secs(2),
             max_connections: 16 * 1024,
             cors_origins: Vec::new(),
             domain_errors_as_200: false,
             io_threads: 0,
         }
+    }
+}
+
+impl ServerConfig {
+    /// Threads that serve connections: as configured, else one per core but one; at least one.
+    pub fn io_thread_count(&self) -> usize {
+        if self.io_threads > 0 {
+            return self.io_threads;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        cores.saturating_sub(1).max(1)
     }
 }
 
@@ -254,6 +302,7 @@ impl Default for PluginsConfig {
             queue_size: 4096,
             max_concurrency: 1024,
             thread_pool_size: 32,
+            max_requests: 16 * 1024,
             max_output_bytes: 8 * 1024 * 1024,
             max_depth: 64,
             python: None,

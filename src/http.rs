@@ -6,36 +6,84 @@
 
 mod body;
 mod error;
+mod events_admin;
 mod exchange;
 mod execute;
 mod identify;
+mod json_body;
 mod openapi;
 mod operations;
 pub mod origin;
 mod plugins;
 mod request_id;
+mod settings;
+mod stream;
+mod ticket;
+mod ws;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{delete, get, post},
+};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
-pub use body::{GatewayBody, read_body};
-pub use error::{ApiError, refusal_answer};
+pub use body::{BodyLimits, BodyRoom, GatewayBody, read_body};
+pub use error::ApiError;
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
+pub use ws::SocketUpgrade;
 
-use crate::app::{App, AppState};
+use crate::{
+    app::{App, AppState},
+    telemetry::access::AccessRecord,
+};
 use exchange::Exchange;
+use request_id::RequestId;
 
 /// Every route but `POST /api/execute/{plugin}`.
 fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/plugins", get(plugins::list_plugins))
         .route("/api/plugins/{name}", get(plugins::get_plugin))
+        .route(
+            "/api/plugin-settings/{plugin}",
+            get(settings::get_settings)
+                .put(settings::save_settings)
+                .post(settings::save_settings),
+        )
+        .route("/api/stream", get(stream::get_stream))
+        .route("/api/ws/ticket", post(ticket::create_ticket))
+        .route("/ws", get(ws::get_socket))
+        .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
+        .route(
+            "/__mozaiks/admin/events/history",
+            get(events_admin::get_history),
+        )
+        .route(
+            "/__mozaiks/admin/events/stats",
+            get(events_admin::get_stats),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters",
+            get(events_admin::list_dead_letters),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}",
+            delete(events_admin::discard_dead_letter),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}/retry",
+            post(events_admin::retry_dead_letter),
+        )
         .route("/health", get(operations::get_health))
         .route("/ready", get(operations::get_ready))
         .route("/metrics", get(operations::get_metrics))
@@ -78,6 +126,27 @@ impl Gateway {
         let mut exchange = Exchange::begin(&self.app, &request);
         let result = survive(self.dispatch(&mut exchange, request)).await;
         exchange.finish(result)
+    }
+
+    /// The whole answer to a head that never became a request, counted and logged as one.
+    pub fn refuse(&self, error: &ApiError, waited: Duration) -> Vec<u8> {
+        let id = RequestId::generate();
+        let (status, code) = error.status_and_code();
+        self.app
+            .metrics
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
+        self.app.access.write(&AccessRecord {
+            request_id: &id.text,
+            // Whatever was sent there is not to be trusted.
+            method: "-",
+            path: "-",
+            status: status.as_u16(),
+            time: waited,
+            error_code: Some(code),
+            ..AccessRecord::default()
+        });
+        error::refusal_answer(error, &id.text)
     }
 
     async fn dispatch(

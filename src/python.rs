@@ -42,9 +42,6 @@ use outbox::{Outbox, ReplySlot};
 use pool::{Pool, PoolJob};
 use shared::{Job, Limits, Shared};
 
-/// Requests of plugins to the host that wait for an answer at most.
-const MAX_REQUESTS: usize = 16 * 1024;
-
 /// The embedded CPython with its one event loop thread; implements
 /// [`PluginRuntime`](crate::plugins::PluginRuntime).
 ///
@@ -80,7 +77,7 @@ impl PythonRuntime {
                     max_depth: config.max_depth,
                 },
                 max_depth: config.max_depth,
-                max_requests: MAX_REQUESTS,
+                max_requests: config.max_requests,
                 import_timeout: config.import_timeout,
                 stall_limit: config.call_timeout.max(Duration::from_secs(1)),
             },
@@ -113,9 +110,9 @@ impl PluginRuntime for PythonRuntime {
         loader::unload(&self.shared, generation);
     }
 
-    fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+    fn submit(&self, mut call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let shared = &self.shared;
-        let (reply, receiver) = ReplySlot::new(&shared.outbox);
+        let (reply, receiver) = ReplySlot::new(&shared.outbox, call.place.take());
         let Some(code) = shared.generations.read().get(&call.generation).cloned() else {
             reply.complete(Err(CallError::NotLoaded));
             shared.outbox.flush();
@@ -140,7 +137,7 @@ impl PluginRuntime for PythonRuntime {
 
     fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let shared = &self.shared;
-        let (reply, receiver) = ReplySlot::new(&shared.outbox);
+        let (reply, receiver) = ReplySlot::new(&shared.outbox, None);
         let Some(handler) = shared.handlers.read().get(&call.handler).cloned() else {
             reply.complete(Err(CallError::NotLoaded));
             shared.outbox.flush();

@@ -5,6 +5,7 @@
 
 mod clock;
 mod connection;
+mod descriptors;
 mod guarded_io;
 pub mod shutdown;
 
@@ -32,11 +33,7 @@ use crate::{config::ServerConfig, http::Gateway, telemetry::metrics::Metrics};
 
 /// The smallest buffer hyper works with.
 const LEAST_HEAD_BYTES: usize = 8 * 1024;
-/// Requests at the same time on one HTTP/2 connection.
-const HTTP2_STREAMS: u32 = 256;
-/// How often an HTTP/2 connection is asked whether it still lives.
-const HTTP2_PING: Duration = Duration::from_secs(25);
-/// How long it may take to answer that.
+/// How long an HTTP/2 connection may take to answer a ping.
 const HTTP2_PONG: Duration = Duration::from_secs(10);
 /// First and longest pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -61,10 +58,10 @@ impl Server {
     /// # Errors
     /// Those of the system: taken, not ours, not allowed.
     pub async fn bind(config: &ServerConfig) -> io::Result<Self> {
-        Ok(Self {
-            listener: TcpListener::bind(config.listen).await?,
-            config: config.clone(),
-        })
+        let listener = TcpListener::bind(config.listen).await?;
+        let mut config = config.clone();
+        config.max_connections = descriptors::connections_that_fit(config.max_connections);
+        Ok(Self { listener, config })
     }
 
     /// The address, with the port that was picked where 0 was asked for.
@@ -113,13 +110,14 @@ fn protocol(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
         .max_headers(config.max_headers)
         .max_buf_size(config.max_head_bytes.max(LEAST_HEAD_BYTES));
     let header_list_bytes = u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX);
+    let streams = u32::try_from(config.http2_max_streams).unwrap_or(u32::MAX);
     // hyper's own limits against floods of resets stay as they are.
     protocol
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(header_list_bytes)
-        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_interval(config.http2_ping_interval)
         .keep_alive_timeout(HTTP2_PONG);
     protocol
 }
@@ -155,9 +153,13 @@ async fn accept_forever(
         let open = OpenConnection::count(metrics);
         let serving = connection::serve(Arc::clone(&shared), stream, draining.clone());
         tokio::spawn(async move {
-            serving.await;
-            drop(open);
-            drop(slot);
+            if let Some(upgraded) = serving.await {
+                tokio::spawn(async move {
+                    upgraded.await;
+                    drop(open);
+                    drop(slot);
+                });
+            }
         });
     }
 }

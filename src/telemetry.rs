@@ -64,9 +64,14 @@ impl Telemetry {
 /// A panic is a log line like any other, with the place it came from.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let place = panic.location().map(ToString::to_string);
         tracing::error!(
-            panic.message = panic.payload_as_str().unwrap_or("no message"),
+            panic.message = message.unwrap_or("no message"),
             panic.place = place.as_deref(),
             thread = std::thread::current().name(),
             "the gateway panicked"

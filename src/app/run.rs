@@ -3,29 +3,48 @@
 use std::{
     io::Write as _,
     process::exit,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, OnceLock, atomic::AtomicU8},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
-use super::{App, Host, Phase, recorder::Recorder};
+use super::{
+    App, Host, Phase,
+    announcer::Announcer,
+    database,
+    host::{
+        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
+        SettingsPart,
+    },
+    host_realtime::{
+        MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
+    },
+    recorder::Recorder,
+};
 use crate::{
     auth::{TokenVerifier, signer::dev_curl_line},
-    config::Config,
-    http::{Gateway, origin::OriginAllowList},
+    config::{Config, PluginsConfig},
+    events::EventBus,
+    http::{BodyRoom, Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
         dispatch::{CallObserver, Dispatcher},
         registry::Registry,
     },
     python::PythonRuntime,
+    realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
+    settings::SettingsManager,
     telemetry::{Telemetry, metrics::Metrics},
 };
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
+/// How often users who cannot come back to anything are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How long subscribers may take for what was published before.
+const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -35,6 +54,20 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let python = |config: &PluginsConfig, host| -> Result<Arc<dyn PluginRuntime>, String> {
+        Ok(PythonRuntime::start(config, host)?)
+    };
+    run_with(config, python).await
+}
+
+/// As [`run`], with another runtime in the place of Python: everything else is the gateway's own.
+///
+/// # Errors
+/// As [`run`], and what `make_runtime` says.
+pub async fn run_with<F>(config: Config, make_runtime: F) -> anyhow::Result<()>
+where
+    F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
+{
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
@@ -52,19 +85,72 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .then(|| dev_curl_line(&config.auth, address).ok())
         .flatten();
 
-    let host: Arc<dyn HostServices> = Arc::new(Host::default());
-    let runtime: Arc<dyn PluginRuntime> =
-        PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let mut realtime_config = config.realtime;
+    realtime_config.query_tokens |= config.dev;
+    let realtime_config = Arc::new(realtime_config);
+    let events = EventBus::new(config.events);
+    let hub = Hub::new(
+        Arc::clone(&realtime_config),
+        Arc::new(PresenceEvents::new(Arc::clone(&events))),
+    );
+    let messages = Arc::new(MessageHandlers::default());
+    let pushes = RealtimeOperations::new(
+        Arc::clone(&hub),
+        &config.auth.app_id,
+        realtime_config.max_push_bytes,
+    );
+    let apps = Apps::new(&config.auth.app_id);
+    let runtime_slot = RuntimeSlot::default();
+    let registry_slot = Arc::new(OnceLock::new());
+    let mut parts: Vec<Box<dyn HostPart>> =
+        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let settings = SettingsManager::new(
+        Arc::clone(&store),
+        Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
+        Arc::clone(&events),
+    );
+    parts.push(Box::new(DatabasePart::new(
+        Arc::clone(&store),
+        apps.clone(),
+    )));
+    parts.push(Box::new(SettingsPart::new(
+        Arc::clone(&settings),
+        apps.clone(),
+    )));
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(
+        EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
+        parts,
+    ));
+    let runtime = make_runtime(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    // Both slots are filled here, once, before any plugin is loaded.
+    let _ = runtime_slot.set(Arc::downgrade(&runtime));
+    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    let _ = registry_slot.set(Arc::clone(&registry));
     let metrics = Arc::new(Metrics::default());
-    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
-        metrics: Arc::clone(&metrics),
-    })];
+    let observers: Vec<Arc<dyn CallObserver>> = vec![
+        Arc::new(Recorder {
+            metrics: Arc::clone(&metrics),
+        }),
+        Arc::new(Announcer::new(Arc::clone(&events))),
+    ];
+    let realtime = Realtime::new(
+        hub,
+        realtime_config,
+        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
+    );
     let app = Arc::new(App {
+        realtime,
         dev: config.dev,
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
+        bodies: BodyRoom::new(&config.server),
         server: config.server,
         verifier,
-        registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
+        events,
+        store,
+        settings,
+        registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
         metrics,
@@ -72,6 +158,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         started: Instant::now(),
         phase: AtomicU8::new(Phase::Starting as u8),
     });
+    let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins.
@@ -99,6 +186,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             EXIT_AT_ONCE
         }
     };
+    sweeping.abort();
+    if let Some(embedded) = embedded {
+        embedded.shutdown().await;
+    }
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
@@ -115,11 +206,16 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
 async fn drain(app: &App, serving: RunningServer) {
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
+    app.realtime.hub.shut_down();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.
         while app.dispatcher.in_flight() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let undelivered = app.events.drain(DRAIN_EVENTS).await;
+        if undelivered > 0 {
+            tracing::warn!(events = undelivered, "events were not delivered in time");
         }
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)
@@ -130,5 +226,14 @@ async fn drain(app: &App, serving: RunningServer) {
             calls = app.dispatcher.in_flight(),
             "the time for draining is up"
         );
+    }
+}
+
+/// Forgets users who have been away for long, for as long as the gateway runs.
+async fn sweep(realtime: Arc<Realtime>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        realtime.hub.sweep();
     }
 }

@@ -60,6 +60,8 @@ struct State {
     last_begin: Option<Instant>,
     /// When keys came last.
     last_success: Option<Instant>,
+    /// The last fetch that ended brought no keys.
+    last_failed: bool,
     /// The document they came from, to see whether a new one differs.
     document: Vec<u8>,
     /// Ends (its sender is dropped) when the running fetch is over.
@@ -120,6 +122,12 @@ impl JwksUrl {
         self.is_allowed(&self.state.lock())
     }
 
+    /// Whether the last fetch brought no keys, or none has ended yet.
+    pub(super) fn is_unreachable(&self) -> bool {
+        let state = self.state.lock();
+        state.last_failed || state.last_success.is_none()
+    }
+
     /// Begins a fetch or joins the one that runs, and waits for its end. Returns at once where the
     /// last one began too recently.
     pub(super) async fn fetch(self: &Arc<Self>) {
@@ -164,32 +172,42 @@ impl JwksUrl {
     }
 
     async fn fetch_once(&self) {
-        match self.download().await {
+        let came = match self.download().await {
             Ok(document) => self.take(document),
-            Err(error) => tracing::warn!(
-                error,
-                "the JWKS URL did not answer with keys; those of before are kept"
-            ),
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "the JWKS URL did not answer with keys; those of before are kept"
+                );
+                false
+            }
+        };
+        let mut state = self.state.lock();
+        state.last_failed = !came;
+        if came {
+            state.last_success = Some(Instant::now());
         }
     }
 
-    fn take(&self, document: Vec<u8>) {
+    /// Uses the document; `false` where it cannot be used.
+    fn take(&self, document: Vec<u8>) -> bool {
         if self.state.lock().document == document {
-            self.state.lock().last_success = Some(Instant::now());
-            return;
+            return true;
         }
         match KeySet::from_jwks(&document) {
             Ok(keys) => {
                 tracing::info!(jwks.keys = keys.len(), "fetched keys from the JWKS URL");
                 self.slot.replace(keys);
-                let mut state = self.state.lock();
-                state.document = document;
-                state.last_success = Some(Instant::now());
+                self.state.lock().document = document;
+                true
             }
-            Err(error) => tracing::warn!(
-                error,
-                "the document of the JWKS URL cannot be used; the keys of before are kept"
-            ),
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "the document of the JWKS URL cannot be used; the keys of before are kept"
+                );
+                false
+            }
         }
     }
 

@@ -124,6 +124,14 @@ impl KeyStore {
         }
     }
 
+    /// Whether the last try to fetch keys brought none.
+    pub(super) fn is_unreachable(&self) -> bool {
+        match &self.source {
+            Source::Fixed | Source::File(_) => false,
+            Source::Url(url) => url.is_unreachable(),
+        }
+    }
+
     /// Fetches keys, or waits for the fetch that runs already; returns at once where none is allowed.
     pub(super) async fn fetch(&self) {
         if let Source::Url(url) = &self.source {

@@ -1,7 +1,10 @@
 //! Puts the parts together: cache, shape, signature, claims.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +32,8 @@ pub struct TokenVerifier {
     keys: KeyStore,
     /// `None` where the cache is turned off.
     cache: Option<TokenCache>,
+    /// Tokens verified while the cache is turned off.
+    uncached: AtomicU64,
     clock: Clock,
 }
 
@@ -58,6 +63,7 @@ impl TokenVerifier {
             rules: ClaimRules::new(config),
             keys: KeyStore::from_config(config, timing)?,
             cache: (config.token_cache_size > 0).then(|| TokenCache::new(config.token_cache_size)),
+            uncached: AtomicU64::new(0),
             clock,
         })
     }
@@ -72,7 +78,7 @@ impl TokenVerifier {
         match self.verify_with(&keys, token) {
             Outcome::Settled(result) => Some(result),
             Outcome::UnknownKey if self.keys.may_fetch() => None,
-            Outcome::UnknownKey => Some(Err(unknown_key(&keys))),
+            Outcome::UnknownKey => Some(Err(self.unknown_key())),
         }
     }
 
@@ -88,7 +94,7 @@ impl TokenVerifier {
         let keys = self.keys.known();
         match self.verify_with(&keys, token) {
             Outcome::Settled(result) => result,
-            Outcome::UnknownKey => Err(unknown_key(&keys)),
+            Outcome::UnknownKey => Err(self.unknown_key()),
         }
     }
 
@@ -103,18 +109,21 @@ impl TokenVerifier {
         self.keys.known().keys.len()
     }
 
-    /// What the cache of verified tokens did so far; zeros where it is turned off.
+    /// What the cache of verified tokens did so far; where it is turned off, every token is a miss.
     pub fn cache_stats(&self) -> CacheStats {
-        let generation = self.keys.known().generation;
-        self.cache
-            .as_ref()
-            .map(|cache| cache.stats(generation))
-            .unwrap_or_default()
+        let Some(cache) = &self.cache else {
+            return CacheStats {
+                misses: self.uncached.load(Ordering::Relaxed),
+                ..CacheStats::default()
+            };
+        };
+        cache.stats(self.keys.known().generation)
     }
 
     fn verify_with(&self, current: &CurrentKeys, token: &str) -> Outcome {
         let now_unix = (self.clock)();
         let Some(cache) = &self.cache else {
+            self.uncached.fetch_add(1, Ordering::Relaxed);
             return self.verify_anew(current, token, now_unix);
         };
         let digest = sha256(token);
@@ -147,18 +156,19 @@ impl TokenVerifier {
         }
     }
 
+    /// A key may be unknown because it is nobody's, or because its source does not answer.
+    fn unknown_key(&self) -> AuthError {
+        if self.keys.is_unreachable() {
+            AuthError::KeysUnavailable
+        } else {
+            AuthError::Invalid("it was signed with a key that is not known")
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn reload_file_now(&self) {
         self.keys.reload_file_now();
     }
-}
-
-fn unknown_key(keys: &CurrentKeys) -> AuthError {
-    AuthError::Invalid(if keys.keys.len() == 0 {
-        "the keys to check it with are not available"
-    } else {
-        "it was signed with a key that is not known"
-    })
 }
 
 fn sha256(token: &str) -> Digest {

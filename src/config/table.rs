@@ -1,8 +1,11 @@
 //! The one table of configuration keys. Loading, checking, flags, `mozaiks config` and the table in
 //! the documentation are made from it; a new key is a new row here.
 
+mod realtime;
+
 use std::time::Duration;
 
+use self::realtime::REALTIME;
 use crate::config::{
     keys::{Field, Key, key},
     value,
@@ -23,7 +26,23 @@ const fn secs(seconds: u64) -> Duration {
 const MIN_SECRET_BYTES: usize = 32;
 
 /// Every key there is, in the order of the documentation.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &join::<{ GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
+
+const fn join<const ALL: usize>(first: &[Key], second: &[Key]) -> [Key; ALL] {
+    let mut all = [first[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+const GENERAL: &[Key] = &[
     key(
         "dev",
         "MOZAIKS_DEV",
@@ -74,6 +93,138 @@ pub static KEYS: &[Key] = &[
             at: |s| &mut s.config.database.name,
             check: value::is_database_name,
             allowed: "1 to 63 bytes without / \\ . \" $ or a space",
+        },
+    ),
+    key(
+        "database_pool_size",
+        "MOZAIKS_DATABASE_POOL_SIZE",
+        "database-pool-size",
+        "Connections to the database where the URI says nothing.",
+        Field::Count {
+            at: |s| &mut s.config.database.pool_size,
+            min: 1,
+            max: 10_000,
+        },
+    ),
+    key(
+        "database_selection_timeout_seconds",
+        "MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS",
+        "database-selection-timeout",
+        "How long to look for a server that takes a command.",
+        Field::Seconds {
+            at: |s| &mut s.config.database.selection_timeout,
+            min: ms(100),
+            max: secs(300),
+        },
+    ),
+    key(
+        "database_connect_timeout_seconds",
+        "MOZAIKS_DATABASE_CONNECT_TIMEOUT_SECONDS",
+        "database-connect-timeout",
+        "How long connecting to a server may take.",
+        Field::Seconds {
+            at: |s| &mut s.config.database.connect_timeout,
+            min: ms(100),
+            max: secs(300),
+        },
+    ),
+    key(
+        "database_command_timeout_seconds",
+        "MOZAIKS_DATABASE_COMMAND_TIMEOUT_SECONDS",
+        "database-command-timeout",
+        "How long one command may take all in all.",
+        Field::Seconds {
+            at: |s| &mut s.config.database.command_timeout,
+            min: ms(100),
+            max: secs(3600),
+        },
+    ),
+    key(
+        "event_max_bytes",
+        "MOZAIKS_EVENT_MAX_BYTES",
+        "event-max-bytes",
+        "Bytes of one event's data.",
+        Field::Bytes {
+            at: |s| &mut s.config.events.max_event_bytes,
+            min: KIB,
+            max: 16 * MIB,
+        },
+    ),
+    key(
+        "event_queue_size",
+        "MOZAIKS_EVENT_QUEUE_SIZE",
+        "event-queue-size",
+        "Events waiting for one subscription; the oldest goes when there are more.",
+        Field::Count {
+            at: |s| &mut s.config.events.queue_size,
+            min: 1,
+            max: 10_000_000,
+        },
+    ),
+    key(
+        "event_queue_bytes",
+        "MOZAIKS_EVENT_QUEUE_BYTES",
+        "event-queue-bytes",
+        "Bytes waiting for one subscription.",
+        Field::Bytes {
+            at: |s| &mut s.config.events.queue_bytes,
+            min: MIB,
+            max: 4096 * MIB,
+        },
+    ),
+    key(
+        "event_total_bytes",
+        "MOZAIKS_EVENT_TOTAL_BYTES",
+        "event-total-bytes",
+        "Bytes of events held at a time; queues with more than their share shrink beyond it.",
+        Field::Bytes {
+            at: |s| &mut s.config.events.total_bytes,
+            min: MIB,
+            max: 16 * 1024 * MIB,
+        },
+    ),
+    key(
+        "event_delivery_timeout_seconds",
+        "MOZAIKS_EVENT_DELIVERY_TIMEOUT_SECONDS",
+        "event-delivery-timeout",
+        "One attempt to deliver an event to a subscriber.",
+        Field::Seconds {
+            at: |s| &mut s.config.events.delivery_timeout,
+            min: ms(10),
+            max: secs(3600),
+        },
+    ),
+    key(
+        "event_history_size",
+        "MOZAIKS_EVENT_HISTORY_SIZE",
+        "event-history-size",
+        "Events kept of each name.",
+        Field::Count {
+            at: |s| &mut s.config.events.history_per_name,
+            min: 0,
+            max: 10_000,
+        },
+    ),
+    key(
+        "event_history_bytes",
+        "MOZAIKS_EVENT_HISTORY_BYTES",
+        "event-history-bytes",
+        "Bytes of events kept as history.",
+        Field::Bytes {
+            at: |s| &mut s.config.events.history_bytes,
+            min: KIB,
+            max: 4096 * MIB,
+        },
+    ),
+    key(
+        "event_dead_letters",
+        "MOZAIKS_EVENT_DEAD_LETTERS",
+        "event-dead-letters",
+        "Deliveries that failed for good, kept for admins.",
+        Field::Count {
+            at: |s| &mut s.config.events.max_dead_letters,
+            min: 0,
+            max: 1_000_000,
         },
     ),
     key(
@@ -246,7 +397,7 @@ pub static KEYS: &[Key] = &[
         "idle_timeout_seconds",
         "MOZAIKS_IDLE_TIMEOUT_SECONDS",
         "idle-timeout-seconds",
-        "Time an idle keep-alive connection stays open.",
+        "Time an idle keep-alive connection stays open, and an HTTP/2 client may leave an answer untaken.",
         Field::Seconds {
             at: |s| &mut s.config.server.idle_timeout,
             min: ms(100),
@@ -306,6 +457,50 @@ pub static KEYS: &[Key] = &[
             at: |s| &mut s.config.server.max_body_bytes,
             min: KIB,
             max: 256 * MIB,
+        },
+    ),
+    key(
+        "body_memory_bytes",
+        "MOZAIKS_BODY_MEMORY_BYTES",
+        "body-memory-bytes",
+        "Request bodies over 16KiB held at a time; further ones are answered OVERLOADED.",
+        Field::Bytes {
+            at: |s| &mut s.config.server.body_memory_bytes,
+            min: MIB,
+            max: 64 * 1024 * MIB,
+        },
+    ),
+    key(
+        "http2_max_streams",
+        "MOZAIKS_HTTP2_MAX_STREAMS",
+        "http2-max-streams",
+        "Requests at the same time on one HTTP/2 connection.",
+        Field::Count {
+            at: |s| &mut s.config.server.http2_max_streams,
+            min: 1,
+            max: 100_000,
+        },
+    ),
+    key(
+        "http2_ping_seconds",
+        "MOZAIKS_HTTP2_PING_SECONDS",
+        "http2-ping-seconds",
+        "How often an HTTP/2 connection is asked whether it still lives.",
+        Field::Seconds {
+            at: |s| &mut s.config.server.http2_ping_interval,
+            min: secs(1),
+            max: secs(3600),
+        },
+    ),
+    key(
+        "linger_seconds",
+        "MOZAIKS_LINGER_SECONDS",
+        "linger-seconds",
+        "How long a client may go on sending after its connection was closed on our side.",
+        Field::Seconds {
+            at: |s| &mut s.config.server.linger,
+            min: secs(0),
+            max: secs(60),
         },
     ),
     key(
@@ -379,6 +574,17 @@ pub static KEYS: &[Key] = &[
             at: |s| &mut s.config.plugins.thread_pool_size,
             min: 1,
             max: 1024,
+        },
+    ),
+    key(
+        "plugin_max_requests",
+        "MOZAIKS_PLUGIN_MAX_REQUESTS",
+        "plugin-max-requests",
+        "Requests of plugins to the gateway (database, push) that wait for an answer.",
+        Field::Count {
+            at: |s| &mut s.config.plugins.max_requests,
+            min: 1,
+            max: 1_000_000,
         },
     ),
     key(

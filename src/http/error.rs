@@ -10,10 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{
-    body::GatewayBody,
-    request_id::{RequestId, X_REQUEST_ID},
-};
+use super::{body::GatewayBody, request_id::X_REQUEST_ID};
 use crate::{
     auth::AuthError,
     plugins::{CallError, HostError, dispatch::DispatchError},
@@ -51,6 +48,8 @@ pub enum ApiError {
         /// Those, as `Allow` takes them.
         allow: HeaderValue,
     },
+    /// A WebSocket's address, and no WebSocket handshake as RFC 6455 wants it.
+    UpgradeRequired,
     /// Not JSON by its content type.
     UnsupportedMediaType,
     /// Compressed.
@@ -121,6 +120,9 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, "TOKEN_NOT_YET_VALID")
             }
             Self::Token(AuthError::TooLarge) => (StatusCode::UNAUTHORIZED, "TOKEN_TOO_LARGE"),
+            Self::Token(AuthError::KeysUnavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED")
+            }
             Self::Token(AuthError::AppMismatch) => (StatusCode::FORBIDDEN, "APP_MISMATCH"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::PluginNotFound => (StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND"),
@@ -130,6 +132,7 @@ impl ApiError {
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE")
             }
@@ -175,6 +178,7 @@ impl ApiError {
             Self::PluginUnavailable { .. } => "the plugin is not available".into(),
             Self::NotFound => "there is nothing at this path".into(),
             Self::MethodNotAllowed { .. } => "the path does not take this method".into(),
+            Self::UpgradeRequired => "this is the address of a WebSocket".into(),
             Self::UnsupportedMediaType => {
                 "the body must be JSON in UTF-8, with content type application/json".into()
             }
@@ -225,6 +229,7 @@ impl ApiError {
             | Self::PluginDisabled
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -273,6 +278,7 @@ impl ApiError {
             | Self::PluginDisabled
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -300,13 +306,14 @@ impl ApiError {
                 | AuthError::NotYetValid
                 | AuthError::TooLarge,
             ) => Some("Bearer realm=\"mozaiks\", error=\"invalid_token\""),
-            Self::Token(AuthError::AppMismatch)
+            Self::Token(AuthError::AppMismatch | AuthError::KeysUnavailable)
             | Self::Forbidden(_)
             | Self::PluginNotFound
             | Self::PluginDisabled
             | Self::PluginUnavailable { .. }
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::UpgradeRequired
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
             | Self::InvalidJson(_)
@@ -359,10 +366,17 @@ impl ApiError {
                 HeaderValue::from_static(challenge),
             );
         }
-        if let Self::Overloaded(_) = self {
+        if let Self::Overloaded(_) | Self::Token(AuthError::KeysUnavailable) = self {
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
+        }
+        if let Self::UpgradeRequired = self {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
             );
         }
         if let Self::MethodNotAllowed { allow } = self {
@@ -396,17 +410,16 @@ impl IntoResponse for ApiError {
 }
 
 /// The whole answer, head and body, to a request that never became one. The connection ends with it.
-pub fn refusal_answer(error: &ApiError) -> Vec<u8> {
-    let id = RequestId::generate();
+pub(super) fn refusal_answer(error: &ApiError, request_id: &str) -> Vec<u8> {
     let (status, _) = error.status_and_code();
-    let body = error.body(&id.text, false);
+    let body = error.body(request_id, false);
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          {}: {}\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\
          connection: close\r\n\r\n",
         body.len(),
         X_REQUEST_ID,
-        id.text,
+        request_id,
     );
     let mut answer = head.into_bytes();
     answer.extend_from_slice(&body);

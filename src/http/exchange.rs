@@ -120,7 +120,8 @@ impl<'a> Exchange<'a> {
             user_id: principal.map(|principal| &*principal.user_id),
             app_id: principal.map(|principal| &*principal.app_id),
             plugin: self.plugin.as_deref(),
-            action: self.action.as_deref(),
+            // The one word of a body that is logged, and only where it is one.
+            action: self.action.as_deref().filter(|action| is_name(action)),
             error_code: error
                 .map(|error| error.status_and_code().1)
                 .or(self.domain_code.as_deref()),
@@ -154,6 +155,14 @@ pub(super) fn open(
         return Err(ApiError::of_foreign_status(response.status()));
     }
     Ok(response.map(GatewayBody::Streaming))
+}
+
+/// Whether an `action` is a name as code has them: neither a sentence nor a secret.
+fn is_name(action: &str) -> bool {
+    const LONGEST: usize = 64;
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    (1..=LONGEST).contains(&action.len()) && action.bytes().all(allowed)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -13,15 +13,18 @@ use hyper::body::Incoming;
 
 use super::{
     EXECUTE,
-    body::{GatewayBody, read_body},
+    body::{BodyLimits, GatewayBody, read_body},
     error::{ApiError, domain_status},
     exchange::Exchange,
     identify::authenticate,
 };
 use crate::{
     app::{App, Phase},
+    auth::Principal,
     plugins::{CallError, CallReply, dispatch::DispatchError},
 };
+
+const SHUTTING_DOWN: &str = "the gateway is shutting down";
 
 /// Calls the plugin that the path names with the body.
 pub(super) async fn call_plugin(
@@ -34,7 +37,7 @@ pub(super) async fn call_plugin(
     match app.phase() {
         Phase::Ready => {}
         Phase::Starting => return Err(ApiError::Overloaded("the gateway is starting")),
-        Phase::Draining => return Err(ApiError::Overloaded("the gateway is shutting down")),
+        Phase::Draining => return Err(ApiError::Overloaded(SHUTTING_DOWN)),
     }
     // The name is looked up as it came: whatever is encoded in it, or has a slash, is no name.
     let name = request
@@ -44,13 +47,18 @@ pub(super) async fn call_plugin(
         .unwrap_or_default();
     let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
+    // Before the body: whether the plugin can be called does not depend on what is in it.
+    if let Err(error) = app.dispatcher.check(&plugin) {
+        return Err(refusal(app, &plugin.name, error, &principal));
+    }
 
     let (head, body) = request.into_parts();
     let typed = check_content(&head.headers)?;
     if !typed && body.size_hint().lower() > 0 {
         return Err(ApiError::UnsupportedMediaType);
     }
-    let body = read_body(body, app.server.max_body_bytes, app.server.body_timeout).await?;
+    let limits = BodyLimits::of(&app.server);
+    let body = read_body(body, limits, &app.bodies).await?;
     if !typed && !body.is_empty() {
         return Err(ApiError::UnsupportedMediaType);
     }
@@ -66,13 +74,24 @@ pub(super) async fn call_plugin(
             if let DispatchError::Call(CallError::Raised { action, .. }) = &error {
                 exchange.action.clone_from(action);
             }
-            let mut error = ApiError::from(error);
-            if let ApiError::PluginUnavailable { tell, .. } = &mut error {
-                *tell = principal.is_admin();
-            }
-            Err(error)
+            Err(refusal(app, &plugin.name, error, &principal))
         }
     }
+}
+
+/// Why a call gave no dict, as this client may know it.
+fn refusal(app: &App, plugin: &Arc<str>, error: DispatchError, principal: &Principal) -> ApiError {
+    if let DispatchError::Overloaded = error {
+        app.metrics.call_refused(plugin);
+        if app.phase() == Phase::Draining {
+            return ApiError::Overloaded(SHUTTING_DOWN);
+        }
+    }
+    let mut error = ApiError::from(error);
+    if let ApiError::PluginUnavailable { tell, .. } = &mut error {
+        *tell = principal.is_admin();
+    }
+    error
 }
 
 /// The dict as it is; a domain failure with its status.
@@ -105,7 +124,7 @@ fn json_response(status: StatusCode, body: Bytes) -> Response<GatewayBody> {
 }
 
 /// Whether the body is declared to be JSON; `false` where nothing is declared.
-fn check_content(headers: &HeaderMap) -> Result<bool, ApiError> {
+pub(super) fn check_content(headers: &HeaderMap) -> Result<bool, ApiError> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {

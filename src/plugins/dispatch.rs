@@ -20,8 +20,10 @@ use crate::{
     auth::Principal,
     plugins::{
         body::{self, BodyError},
-        registry::{Place, Plugin, PluginState},
-        runtime::{CallError, CallId, CallReply, CallResult, PluginCall, PluginRuntime},
+        registry::{Plugin, PluginState},
+        runtime::{
+            CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime,
+        },
     },
 };
 
@@ -110,20 +112,7 @@ impl Dispatcher {
         request_id: Arc<str>,
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
-        if self.draining.load(Ordering::Acquire) {
-            return Err(DispatchError::Overloaded);
-        }
-        let (state, timeout) = plugin.for_call();
-        let generation = match state {
-            PluginState::Active(generation) => generation,
-            PluginState::Disabled => return Err(DispatchError::Disabled),
-            PluginState::Loading => {
-                return Err(DispatchError::Unavailable(
-                    "it is still being loaded".into(),
-                ));
-            }
-            PluginState::Failed(reason) => return Err(DispatchError::Unavailable(reason)),
-        };
+        let (generation, timeout) = self.admit(plugin)?;
         let place = plugin.enter().ok_or(DispatchError::Overloaded)?;
         if body.len() >= CHECKED_BODY_BYTES {
             body::check_object(&body, self.runtime.max_body_depth()).map_err(|error| {
@@ -141,6 +130,7 @@ impl Dispatcher {
             principal: principal.clone(),
             request_id: request_id.clone(),
             body,
+            place: Some(place),
         };
         let started = Instant::now();
         let receiver = self
@@ -158,9 +148,32 @@ impl Dispatcher {
             timeout,
             receiver,
             deadline: Box::pin(sleep(timeout)),
-            _place: place,
         };
         Attended(Some(running)).await
+    }
+
+    /// Whether the plugin takes calls now, before anything is known of the call.
+    ///
+    /// # Errors
+    /// [`DispatchError::Disabled`], [`DispatchError::Unavailable`], or [`DispatchError::Overloaded`]
+    /// while draining.
+    pub fn check(&self, plugin: &Plugin) -> Result<(), DispatchError> {
+        self.admit(plugin).map(drop)
+    }
+
+    fn admit(&self, plugin: &Plugin) -> Result<(Generation, Duration), DispatchError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(DispatchError::Overloaded);
+        }
+        let (state, timeout) = plugin.for_call();
+        match state {
+            PluginState::Active(generation) => Ok((generation, timeout)),
+            PluginState::Disabled => Err(DispatchError::Disabled),
+            PluginState::Loading => Err(DispatchError::Unavailable(
+                "it is still being loaded".into(),
+            )),
+            PluginState::Failed(reason) => Err(DispatchError::Unavailable(reason)),
+        }
     }
 
     /// Calls started and not yet ended: what draining waits for.
@@ -185,7 +198,6 @@ struct RunningCall {
     timeout: Duration,
     receiver: oneshot::Receiver<CallResult>,
     deadline: Pin<Box<Sleep>>,
-    _place: Place,
 }
 
 impl RunningCall {
@@ -224,7 +236,7 @@ impl RunningCall {
 }
 
 /// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
-/// deadline, its place and its observers still hold.
+/// deadline and its observers still hold.
 struct Attended(Option<RunningCall>);
 
 impl Future for Attended {
@@ -254,3 +266,6 @@ impl Drop for Attended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ pub enum PluginState {
 }
 
 impl Plugin {
-    fn new(name: &str, dir: PathBuf, config: &PluginsConfig) -> Self {
+    pub(super) fn new(name: &str, dir: PathBuf, config: &PluginsConfig) -> Self {
         Self {
             name: name.into(),
             dir,
@@ -106,7 +106,7 @@ impl Plugin {
         (before < limit).then_some(place)
     }
 
-    fn set_state(&self, state: PluginState) {
+    pub(super) fn set_state(&self, state: PluginState) {
         self.current.write().state = state;
     }
 
@@ -122,9 +122,10 @@ impl Plugin {
     }
 }
 
-/// One of a plugin's places, given back when dropped.
+/// One of a plugin's places, given back when dropped. It goes with its call for as long as that runs:
+/// also past the deadline, so that code which does not end fills the plugin and not the memory.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Plugin>);
+pub struct Place(Arc<Plugin>);
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{auth::Principal, plugins::host::HandlerId};
+use crate::{
+    auth::Principal,
+    plugins::{host::HandlerId, registry::Place},
+};
 
 /// Runs plugin code. The embedded interpreter implements it; a worker process can.
 pub trait PluginRuntime: Send + Sync + 'static {
@@ -109,7 +112,7 @@ pub enum LoadError {
 }
 
 /// One call of `execute`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PluginCall {
     /// For cancelling.
     pub id: CallId,
@@ -121,6 +124,9 @@ pub struct PluginCall {
     pub request_id: Arc<str>,
     /// The request's body as it came: parsed on the Python thread, at most `max_body_bytes`.
     pub body: Bytes,
+    /// The call's place among those of its plugin. The runtime gives it back before the answer, once
+    /// nothing of the call runs or waits any more.
+    pub place: Option<Place>,
 }
 
 /// One call of a function that a plugin registered.

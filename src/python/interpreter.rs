@@ -106,9 +106,22 @@ fn probe(python: &Path) -> Result<PathBuf, String> {
     Ok(PathBuf::from(executable))
 }
 
+/// Attaches this thread to Python: the only way in. Never on a thread of the I/O runtime, which would
+/// hold every connection up while it waits for the interpreter.
+pub(super) fn attach<F, R>(work: F) -> R
+where
+    F: for<'py> FnOnce(Python<'py>) -> R,
+{
+    debug_assert!(
+        tokio::runtime::Handle::try_current().is_err(),
+        "a thread of the I/O runtime attached to Python"
+    );
+    Python::attach(work)
+}
+
 fn start(executable: &Path) -> Result<(), String> {
     initialize_from_config(executable)?;
-    let prepared = Python::attach(|py| prepare(py).map_err(|error| error.to_string()));
+    let prepared = attach(|py| prepare(py).map_err(|error| error.to_string()));
     prepared.map_err(|error| {
         format!(
             "preparing Python at {} failed: {error}",
@@ -170,7 +183,7 @@ fn prepare(py: Python<'_>) -> PyResult<()> {
     sys.call_method1("setswitchinterval", (SWITCH_INTERVAL_SECONDS,))?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
     for dir in sdk_dirs() {
-        path.append(dir)?;
+        path.append(dir.into_os_string())?;
     }
     super::native::install(py)
 }

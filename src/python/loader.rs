@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     call::CallInfo,
     error,
+    interpreter::attach,
     progress::Progress,
     runtime_types::Entered,
     shared::{Code, Shared},
@@ -69,7 +70,7 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
     let spawned = std::thread::Builder::new()
         .name("mozaiks-import".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || Python::attach(|py| run(py, &shared, &mine, &source)));
+        .spawn(move || attach(|py| run(py, &shared, &mine, &source)));
     if let Err(error) = spawned
         && let Some(answer) = import.answer.lock().take()
     {

@@ -1,6 +1,9 @@
 //! The one thread that owns an asyncio loop: takes jobs in batches and runs each call's first step
 //! at once, in a real Task with a context of its own.
 
+#[cfg(not(Py_3_12))]
+mod first_step;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering, mpsc},
@@ -13,14 +16,12 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-#[cfg(not(Py_3_12))]
-use pyo3::{
-    sync::PyOnceLock,
-    types::{PyCFunction, PyTuple, PyType},
-};
 
+#[cfg(not(Py_3_12))]
+use self::first_step::FirstStep;
 use super::{
     call::{Arguments, Call, Driver},
+    interpreter::attach,
     json_in,
     outbox::ReplySlot,
     runtime_types::{Entered, Kinds},
@@ -52,7 +53,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             // One attachment for the thread's life; the loop detaches while it waits.
-            Python::attach(|py| match prepare(py, &shared) {
+            attach(|py| match prepare(py, &shared) {
                 Ok(event_loop) => {
                     // The receiver waits for this very message.
                     ready.send(Ok(())).ok();
@@ -418,99 +419,4 @@ fn answer(future: &Bound<'_, PyAny>, result: Result<bytes::Bytes, HostError>) ->
         }
     }
     Ok(())
-}
-
-/// Whether this is what a Task schedules to take its next step.
-#[cfg(not(Py_3_12))]
-fn is_step(callback: &Bound<'_, PyAny>) -> bool {
-    static STEP_TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let py = callback.py();
-    let kind = callback.get_type();
-    if let Some(step) = STEP_TYPE.get(py) {
-        return kind.is(step);
-    }
-    let found = kind.name().is_ok_and(|name| name == "TaskStepMethWrapper");
-    if found {
-        // The type is one for the process, whichever thread finds it first.
-        STEP_TYPE.set(py, kind.unbind()).ok();
-    }
-    found
-}
-
-/// Keeps a new Task's first step from being scheduled.
-#[cfg(not(Py_3_12))]
-struct FirstStep {
-    /// The loop's attributes: `call_soon` is put there while a Task is made.
-    attributes: Py<PyDict>,
-    stand_in: Py<PyAny>,
-    caught: Arc<Mutex<Caught>>,
-}
-
-#[cfg(not(Py_3_12))]
-#[derive(Default)]
-struct Caught {
-    expecting: bool,
-    step: Option<(Py<PyAny>, Py<PyAny>)>,
-}
-
-#[cfg(not(Py_3_12))]
-impl FirstStep {
-    fn new(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let caught = Arc::new(Mutex::new(Caught::default()));
-        let real = event_loop.getattr("call_soon")?.unbind();
-        let catching = caught.clone();
-        let stand_in = PyCFunction::new_closure(
-            py,
-            None,
-            None,
-            move |arguments: &Bound<'_, PyTuple>,
-                  options: Option<&Bound<'_, PyDict>>|
-                  -> PyResult<Py<PyAny>> {
-                let py = arguments.py();
-                let context = match options {
-                    Some(options) => options.get_item(intern!(py, "context"))?,
-                    None => None,
-                };
-                // Only a Task's step comes alone, with a context and from native code; anything
-                // else is a collected object's doing and is scheduled as ever.
-                if let (1, Some(context)) = (arguments.len(), context) {
-                    let callback = arguments.get_item(0)?;
-                    let mut caught = catching.lock();
-                    if caught.expecting && is_step(&callback) {
-                        caught.expecting = false;
-                        caught.step = Some((callback.unbind(), context.unbind()));
-                        return Ok(py.None());
-                    }
-                }
-                real.call(py, arguments, options)
-            },
-        )?;
-        Ok(Self {
-            attributes: event_loop
-                .getattr("__dict__")?
-                .cast_into::<PyDict>()?
-                .unbind(),
-            stand_in: stand_in.into_any().unbind(),
-            caught,
-        })
-    }
-
-    fn capture<'py>(
-        &self,
-        py: Python<'py>,
-        make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let attributes = self.attributes.bind(py);
-        let name = intern!(py, "call_soon");
-        self.caught.lock().expecting = true;
-        attributes.set_item(name, &self.stand_in)?;
-        let made = make();
-        attributes.del_item(name)?;
-        self.caught.lock().expecting = false;
-        made
-    }
-
-    fn take(&self) -> Option<(Py<PyAny>, Py<PyAny>)> {
-        self.caught.lock().step.take()
-    }
 }

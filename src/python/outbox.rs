@@ -13,7 +13,7 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use crate::plugins::CallResult;
+use crate::plugins::{CallResult, registry::Place};
 
 /// Replies that wait for a notification at most.
 const BATCH: usize = 8;
@@ -22,6 +22,9 @@ const BATCH: usize = 8;
 pub(super) struct ReplySlot {
     sender: oneshot::Sender<CallResult>,
     outbox: Arc<Outbox>,
+    /// The call's place, given back before its caller hears: a client that calls again at once must
+    /// find it free.
+    place: Option<Place>,
     _running: Running,
 }
 
@@ -45,12 +48,16 @@ pub(super) struct Outbox {
 }
 
 impl ReplySlot {
-    pub(super) fn new(outbox: &Arc<Outbox>) -> (Self, oneshot::Receiver<CallResult>) {
+    pub(super) fn new(
+        outbox: &Arc<Outbox>,
+        place: Option<Place>,
+    ) -> (Self, oneshot::Receiver<CallResult>) {
         let (sender, receiver) = oneshot::channel();
         outbox.running.fetch_add(1, Ordering::Relaxed);
         let slot = Self {
             sender,
             outbox: outbox.clone(),
+            place,
             _running: Running(outbox.running.clone()),
         };
         (slot, receiver)
@@ -59,6 +66,7 @@ impl ReplySlot {
     /// Answers; the caller hears of it at the next [`Outbox::flush`] or with a full batch.
     pub(super) fn complete(self, result: CallResult) {
         let outbox = self.outbox;
+        drop(self.place);
         if !outbox.open.load(Ordering::Acquire) {
             // The caller is gone where this fails; there is nobody left to tell.
             self.sender.send(result).ok();

@@ -13,6 +13,7 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
 
 use super::{
     call::Call,
+    interpreter::attach,
     loop_thread::{prepare_call, prepare_invoke},
     outbox::ReplySlot,
     progress::{Progress, Step},
@@ -124,7 +125,7 @@ impl Pool {
         let spawned = std::thread::Builder::new()
             .name("mozaiks-plain".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || Python::attach(|py| work(py, &weak, &mine)));
+            .spawn(move || attach(|py| work(py, &weak, &mine)));
         match spawned {
             Ok(_) => state.threads.push(worker),
             Err(error) => tracing::error!(%error, "python.no_thread"),

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 use super::{
     error,
+    interpreter::attach,
     loader::Import,
     pool::Worker,
     progress::{Progress, Step},
@@ -125,7 +126,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
     spawn("mozaiks-watchdog", Box::new(move || keep_promises(&weak)))?;
     let weak = Arc::downgrade(shared);
     // One thread state for good: attached once, detached while it waits.
-    let interrupter = move || Python::attach(|py| py.detach(|| Rounds::default().run(&weak)));
+    let interrupter = move || attach(|py| py.detach(|| Rounds::default().run(&weak)));
     spawn("mozaiks-interrupter", Box::new(interrupter))
 }
 
@@ -337,7 +338,7 @@ impl Rounds {
             return;
         };
         tracing::error!(plugin.name = plugin, "plugin.holds_loop: interrupting it");
-        Python::attach(|py| {
+        attach(|py| {
             if shared.ping_sent.lock().is_some() {
                 shared
                     .loop_progress
@@ -382,7 +383,7 @@ fn end_retired(shared: &Arc<Shared>, now: Instant) {
             !idle
         });
     if !over.is_empty() {
-        Python::attach(|py| {
+        attach(|py| {
             for package in over {
                 super::loader::forget_package(py, &package);
             }
@@ -392,7 +393,7 @@ fn end_retired(shared: &Arc<Shared>, now: Instant) {
 
 /// Raises in a thread that is still in that step.
 fn interrupt(progress: &Progress, step: Step) -> bool {
-    Python::attach(|py| progress.interrupt(step, Kinds::get(py).interrupted.bind(py)))
+    attach(|py| progress.interrupt(step, Kinds::get(py).interrupted.bind(py)))
 }
 
 fn plugin_of(shared: &Shared, generation: Generation) -> Option<Arc<str>> {
@@ -408,7 +409,7 @@ fn holder(shared: &Shared) -> Option<String> {
     if shared.stopping.load(Ordering::Acquire) {
         return None;
     }
-    Python::attach(|py| {
+    attach(|py| {
         let names: Vec<String> = super::native::module(py)
             .and_then(|native| native.call_method1("frames_of", (shared.loop_progress.thread(),)))
             .and_then(|names| names.extract())

@@ -5,10 +5,15 @@
 //! time; [`super::guarded_io`] acts on it.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The moments of one connection, in milliseconds since it was accepted.
@@ -26,6 +31,10 @@ pub(super) struct ConnectionClock {
     multiplexed: AtomicBool,
     /// A WebSocket now, with time limits of its own.
     upgraded: AtomicBool,
+    /// HTTP/2: pieces of answers that the client has not taken yet, by the moment each was ready and a
+    /// number that tells equals apart. Held for one insertion, removal or look.
+    untaken: Mutex<BTreeSet<(u64, u64)>>,
+    next_piece: AtomicU64,
     /// The server is closing connections that have nothing to answer.
     draining: AtomicBool,
 }
@@ -37,6 +46,8 @@ pub(super) enum Waiting {
     Head,
     /// The next request.
     NextRequest,
+    /// That the client takes an answer: it may keep its flow-control window shut.
+    Taking,
 }
 
 impl ConnectionClock {
@@ -51,6 +62,8 @@ impl ConnectionClock {
             idle_since_ms: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            untaken: Mutex::default(),
+            next_piece: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         }
     }
@@ -84,6 +97,17 @@ impl ConnectionClock {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// A piece of an answer on HTTP/2 is ready; it counts as untaken until the guard is dropped.
+    pub(super) fn piece_ready(self: &Arc<Self>) -> Untaken {
+        let number = self.next_piece.fetch_add(1, Ordering::Relaxed);
+        let piece = (self.now_ms(), number);
+        self.untaken.lock().insert(piece);
+        Untaken {
+            clock: Arc::clone(self),
+            piece,
+        }
+    }
+
     /// The connection speaks WebSocket from now on.
     pub(super) fn upgraded(&self) {
         self.upgraded.store(true, Ordering::Release);
@@ -111,8 +135,28 @@ impl ConnectionClock {
             && self.head_since_ms.load(Ordering::Relaxed) != 0
     }
 
+    /// How long ago the head being read began.
+    pub(super) fn head_age(&self) -> Duration {
+        match self.head_since_ms.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.now_ms().saturating_sub(since - 1)),
+        }
+    }
+
     /// What is waited for and until when; `None` while an answer is due from us.
     pub(super) fn deadline(&self) -> Option<(Waiting, Instant)> {
+        let taking = self.untaken.lock().first().map(|(since_ms, _)| {
+            let ready = self.accepted + Duration::from_millis(*since_ms);
+            (Waiting::Taking, ready + self.idle_timeout)
+        });
+        match (taking, self.bytes_deadline()) {
+            (Some(taking), Some(bytes)) if bytes.1 < taking.1 => Some(bytes),
+            (None, bytes) => bytes,
+            (taking, _) => taking,
+        }
+    }
+
+    fn bytes_deadline(&self) -> Option<(Waiting, Instant)> {
         if self.is_busy() {
             return None;
         }
@@ -133,6 +177,18 @@ impl ConnectionClock {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}
+
+/// A piece of an answer that its client has not taken.
+pub(super) struct Untaken {
+    clock: Arc<ConnectionClock>,
+    piece: (u64, u64),
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        self.clock.untaken.lock().remove(&self.piece);
     }
 }
 
@@ -193,5 +249,28 @@ mod tests {
         assert_eq!(clock.deadline(), None);
         clock.start_draining();
         assert!(!clock.must_end());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_nobody_takes_are_due_however_busy_the_connection_is() {
+        let accepted = Instant::now();
+        let clock = Arc::new(ConnectionClock::new(HEAD, IDLE));
+        clock.request_started(true);
+        assert_eq!(clock.deadline(), None);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let first = clock.piece_ready();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let second = clock.piece_ready();
+        let due = |seconds| {
+            Some((
+                Waiting::Taking,
+                accepted + Duration::from_secs(seconds) + IDLE,
+            ))
+        };
+        assert_eq!(clock.deadline(), due(5));
+        drop(first);
+        assert_eq!(clock.deadline(), due(10));
+        drop(second);
+        assert_eq!(clock.deadline(), None);
     }
 }

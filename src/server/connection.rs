@@ -5,9 +5,11 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
@@ -15,15 +17,16 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    clock::ConnectionClock,
+    clock::{ConnectionClock, Untaken},
     guarded_io::{GuardedIo, Refusals},
 };
 use crate::{
     config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, refusal_answer},
+    http::{ApiError, Gateway, GatewayBody, SocketUpgrade},
     telemetry::metrics::Metrics,
 };
 
@@ -35,13 +38,17 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// Serves one connection until it ends. `drain` turns true when the server ends: the connection then
-/// finishes what it is answering and closes.
+/// A connection that speaks WebSocket now, to be served in a task of its own: what HTTP needed is
+/// given back first.
+pub(super) type Upgraded = BoxFuture<'static, ()>;
+
+/// Serves one connection until it ends or is upgraded. `drain` turns true when the server ends: the
+/// connection then finishes what it is answering and closes.
 pub(super) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     mut drain: watch::Receiver<bool>,
-) {
+) -> Option<Upgraded> {
     let config = &shared.config;
     let clock = Arc::new(ConnectionClock::new(
         config.header_timeout,
@@ -53,21 +60,27 @@ pub(super) async fn serve(
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
+        config.linger,
     );
+    let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
-        clock.request_started(request.version() == Version::HTTP_2);
+        let is_http2 = request.version() == Version::HTTP_2;
+        clock.request_started(is_http2);
         let answering = Answering {
             clock: Arc::clone(&clock),
         };
         let shared = Arc::clone(&shared);
+        let upgrade = Arc::clone(&upgrade);
         async move {
-            let response = shared.gateway.answer(request).await;
+            let mut response = shared.gateway.answer(request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 answering.clock.upgraded();
+                *upgrade.lock() = SocketUpgrade::take(&mut response);
             }
             Ok::<_, Infallible>(response.map(|body| CountedBody {
                 body,
-                _answering: answering,
+                answering,
+                is_http2,
             }))
         }
     });
@@ -86,20 +99,29 @@ pub(super) async fn serve(
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+    let upgrade = upgrade.lock().take()?;
+    Some(Box::pin(async move {
+        upgrade.serve(bare_socket).await;
+        // The server has not ended before its sockets have.
+        drop(drain);
+    }))
+}
+
+/// The socket under an upgraded connection, and what was read from it already.
+fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = auto::upgrade::downcast::<TokioIo<GuardedIo<TcpStream>>>(upgraded).ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 impl Refusals for Shared {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8> {
         let error = match status {
             408 => ApiError::RequestTimeout,
             414 => ApiError::UriTooLong,
             431 => ApiError::HeadTooLarge,
             _ => ApiError::MalformedRequest,
         };
-        self.metrics
-            .requests_refused
-            .fetch_add(1, Ordering::Relaxed);
-        refusal_answer(&error)
+        self.gateway.refuse(&error, waited)
     }
 
     fn timed_out(&self) {
@@ -120,10 +142,24 @@ impl Drop for Answering {
     }
 }
 
-/// An answer's body that keeps its connection from idling.
+/// An answer's body that keeps its connection from idling, and on HTTP/2, where a client decides for
+/// each answer when it takes it, knows how long that has not happened.
 struct CountedBody {
     body: GatewayBody,
-    _answering: Answering,
+    answering: Answering,
+    is_http2: bool,
+}
+
+/// A piece of an answer: dropped when all of it has been written to the socket.
+struct Piece {
+    bytes: Bytes,
+    _untaken: Untaken,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for CountedBody {
@@ -134,7 +170,19 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if !self.is_http2 {
+            return polled;
+        }
+        polled.map_ok(|frame| {
+            frame.map_data(|bytes| {
+                let untaken = self.answering.clock.piece_ready();
+                Bytes::from_owner(Piece {
+                    bytes,
+                    _untaken: untaken,
+                })
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {

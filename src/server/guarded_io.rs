@@ -19,16 +19,13 @@ use tokio::{
 
 use super::clock::{ConnectionClock, Waiting};
 
-/// How long a client may take to notice that we have closed, before its unread bytes make the
-/// kernel answer with a reset that would swallow our last words.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes read and thrown away meanwhile.
+/// Bytes read and thrown away while lingering.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is answered to a request that never became one, and who counts it.
 pub(super) trait Refusals: Send + Sync {
-    /// The whole answer to a head that was refused with `status`, ready to be written.
-    fn refuse(&self, status: u16) -> Vec<u8>;
+    /// The whole answer to a head that was refused with `status` after `waited`, ready to be written.
+    fn refuse(&self, status: u16, waited: Duration) -> Vec<u8>;
     /// The connection was cut.
     fn timed_out(&self);
 }
@@ -45,6 +42,9 @@ pub(super) struct GuardedIo<T> {
     /// How long the client may take nothing of what we write.
     write_timeout: Duration,
     write_stalled_since: Option<Instant>,
+    /// How long a client may take to notice that we have closed, before its unread bytes make the
+    /// kernel answer with a reset that would swallow our last words.
+    linger_time: Duration,
     /// Nothing that hyper has written waits for the socket.
     flushed: bool,
     /// The head being read has its first line.
@@ -80,6 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
         refusals: Arc<dyn Refusals>,
         shortest_wait: Duration,
         write_timeout: Duration,
+        linger_time: Duration,
     ) -> Self {
         let tick = shortest_wait.min(write_timeout);
         Self {
@@ -90,12 +91,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             tick,
             write_timeout,
             write_stalled_since: None,
+            linger_time,
             flushed: true,
             first_line_complete: false,
             head_has_bytes: false,
             refusal: None,
             linger: None,
         }
+    }
+
+    /// The bare socket, for a connection that speaks something else from now on.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
     }
 
     /// Looks at the time while the socket has nothing for us. Ready where a limit has passed.
@@ -109,6 +116,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             let waiting = self.clock.deadline().map(|(waiting, at)| match waiting {
                 Waiting::Head => (Limit::Head, at),
                 Waiting::NextRequest => (Limit::Idle, at),
+                Waiting::Taking => (Limit::Write, at),
             });
             let first = match (stalled, waiting) {
                 (Some(stalled), Some(waiting)) if waiting.1 < stalled.1 => Some(waiting),
@@ -131,7 +139,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             Limit::Idle => Ok(()),
             Limit::Head => {
                 if self.flushed && self.head_has_bytes {
-                    let answer = self.refusals.refuse(408);
+                    let answer = self.refusals.refuse(408, self.clock.head_age());
                     // A client this slow may be too slow for an answer as well.
                     let _ = Pin::new(&mut self.inner).poll_write(context, &answer);
                 }
@@ -164,7 +172,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
                 other => other,
             };
             self.refusal = Some(Refusal {
-                bytes: self.refusals.refuse(status),
+                bytes: self.refusals.refuse(status, self.clock.head_age()),
                 written: 0,
             });
         }
@@ -308,7 +316,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
             if this.clock.is_draining() {
                 return Poll::Ready(Ok(()));
             }
-            let until = Instant::now() + LINGER;
+            let until = Instant::now() + this.linger_time;
             this.timer.as_mut().reset(until);
             this.linger = Some(Linger {
                 until,

@@ -113,7 +113,7 @@ struct Histogram {
 }
 
 /// What is measured at the moment of asking rather than counted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gauges {
     /// Calls waiting for the runtime.
     pub calls_queued: u64,
@@ -125,6 +125,18 @@ pub struct Gauges {
     pub token_cache_hits: u64,
     /// Tokens verified anew, since the start.
     pub token_cache_misses: u64,
+    /// Live connections: sockets and event streams.
+    pub sockets_open: u64,
+    /// Bytes waiting for live connections that do not keep up.
+    pub socket_queued_bytes: u64,
+    /// Bytes kept for users who reconnect.
+    pub socket_history_bytes: u64,
+    /// Messages given to live connections, since the start.
+    pub socket_messages_sent: u64,
+    /// Live connections that the gateway ended, by close code, since the start.
+    pub sockets_closed: Vec<(u16, u64)>,
+    /// Bytes of large request bodies held now.
+    pub body_bytes_held: u64,
     /// Log lines that found no room, since the start.
     pub log_lines_dropped: u64,
     /// Whether the gateway is ready.
@@ -147,13 +159,21 @@ impl Metrics {
 
     /// A finished call of an existing plugin.
     pub fn call_finished(&self, plugin: &Arc<str>, outcome: CallOutcome, time: Duration) {
-        let known = self.plugins.read().get(plugin).cloned();
-        let metrics = match known {
-            Some(metrics) => metrics,
-            None => Arc::clone(self.plugins.write().entry(Arc::clone(plugin)).or_default()),
-        };
+        let metrics = self.plugin(plugin);
         metrics.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
         metrics.time.record(time);
+    }
+
+    /// A call of an existing plugin that found no room. It never started, so it has no duration.
+    pub fn call_refused(&self, plugin: &Arc<str>) {
+        self.plugin(plugin).calls[CallOutcome::Overloaded as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn plugin(&self, plugin: &Arc<str>) -> Arc<PluginMetrics> {
+        if let Some(known) = self.plugins.read().get(plugin) {
+            return Arc::clone(known);
+        }
+        Arc::clone(self.plugins.write().entry(Arc::clone(plugin)).or_default())
     }
 
     /// Everything in Prometheus' text format.
@@ -213,10 +233,18 @@ impl Metrics {
             "Age of the plugin loop's last turn.",
         );
         text.sample("", &[], gauges.loop_lag_ms as f64 / 1000.0);
+        text.family(
+            "mozaiks_sockets_closed_total",
+            "counter",
+            "Live connections that the gateway ended, by close code.",
+        );
+        for (code, count) in &gauges.sockets_closed {
+            text.sample("", &[("code", &code.to_string())], count);
+        }
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 12] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 17] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -232,6 +260,12 @@ impl Metrics {
                 gauges.calls_running,
             ),
             (
+                "mozaiks_body_bytes_held",
+                "gauge",
+                "Bytes of large request bodies held.",
+                gauges.body_bytes_held,
+            ),
+            (
                 "mozaiks_token_cache_hits_total",
                 "counter",
                 "Tokens found verified.",
@@ -242,6 +276,30 @@ impl Metrics {
                 "counter",
                 "Tokens verified anew.",
                 gauges.token_cache_misses,
+            ),
+            (
+                "mozaiks_sockets_open",
+                "gauge",
+                "Live connections: sockets and event streams.",
+                gauges.sockets_open,
+            ),
+            (
+                "mozaiks_socket_queued_bytes",
+                "gauge",
+                "Waiting for live connections that do not keep up.",
+                gauges.socket_queued_bytes,
+            ),
+            (
+                "mozaiks_socket_history_bytes",
+                "gauge",
+                "Kept for users who reconnect.",
+                gauges.socket_history_bytes,
+            ),
+            (
+                "mozaiks_socket_messages_sent_total",
+                "counter",
+                "Messages given to live connections.",
+                gauges.socket_messages_sent,
             ),
             (
                 "mozaiks_log_lines_dropped_total",

@@ -142,7 +142,7 @@ async fn bodies_too_large_are_refused_by_their_length_or_while_they_come() {
 
 #[tokio::test]
 async fn heads_too_large_are_refused() {
-    let app = TestApp::builder().start().await;
+    let mut app = TestApp::builder().start().await;
     let refused = async |head: String, status: u16, code: &str| {
         let mut connection = app.raw().await;
         connection.send(head).await;
@@ -175,6 +175,9 @@ async fn heads_too_large_are_refused() {
     }
     app.metric_reaches("mozaiks_requests_refused_total", |count| count >= 4.0)
         .await;
+    for code in ["HEADERS_TOO_LARGE", "URI_TOO_LONG"] {
+        app.log_line(&["\"target\":\"access\"", code]).await;
+    }
 }
 
 #[tokio::test]
@@ -223,4 +226,132 @@ async fn pipelined_requests_are_answered_in_order() {
             "{answer:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_until_one_ends() {
+    let app = TestApp::builder()
+        .env("MOZAIKS_MAX_CONNECTIONS", "2")
+        .start()
+        .await;
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = app.raw().await;
+    let mut second = app.raw().await;
+    for connection in [&mut first, &mut second] {
+        connection.send(request).await;
+        assert_eq!(connection.answer().await.status, 200);
+    }
+    let mut third = app.raw().await;
+    third.send(request).await;
+    for _ in 0..5 {
+        first.send(request).await;
+        let answer = first.answer().await;
+        for series in [
+            "mozaiks_connections_open 2\n",
+            "mozaiks_connections_accepted_total 2\n",
+        ] {
+            assert!(answer.body.contains(series), "{}", answer.body);
+        }
+    }
+    drop(second);
+    let answer = third.answer().await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .body
+            .contains("mozaiks_connections_accepted_total 3\n")
+    );
+}
+
+#[tokio::test]
+async fn connections_leave_plugins_the_files_they_open() {
+    let mut app = TestApp::builder()
+        .plugin(
+            "opens",
+            "def execute(data):\n    with open(__file__) as file:\n        return {'size': len(file.read())}\n",
+        )
+        .descriptors(200)
+        .start()
+        .await;
+    app.log_line(&["ulimit -n", "\"max_connections\":150"])
+        .await;
+    let mut working = app.raw().await;
+    let mut silent = Vec::new();
+    // Some of them wait in the kernel's backlog.
+    for _ in 0..220 {
+        silent.push(app.raw().await);
+    }
+    let call = format!(
+        "POST /api/execute/opens HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: 0\r\n\r\n",
+        Claims::user("a").sign()
+    );
+    let metrics = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    within(Duration::from_secs(20), async {
+        loop {
+            working.send(metrics).await;
+            let answer = working.answer().await;
+            if answer.body.contains("mozaiks_connections_open 150\n") {
+                break;
+            }
+        }
+    })
+    .await;
+    for _ in 0..20 {
+        working.send(&call).await;
+        assert_eq!(working.answer().await.status, 200);
+    }
+    working.send(metrics).await;
+    let answer = working.answer().await;
+    assert!(
+        answer.body.contains("mozaiks_accept_errors_total 0\n"),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_is_cut_however_busy_it_is() {
+    let app = TestApp::builder()
+        .plugin("echo", ECHO)
+        .env("MOZAIKS_IDLE_TIMEOUT_SECONDS", "1")
+        .start()
+        .await;
+    let stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, bytes::Bytes>(stream)
+        .await
+        .unwrap();
+    let cut = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let mut answers = Vec::new();
+    // Calls go on all the while, so that the connection never idles.
+    within(Duration::from_secs(20), async {
+        while !cut.is_finished() {
+            let request = http::Request::builder()
+                .method("POST")
+                .uri(format!("http://{}/api/execute/echo", app.address))
+                .header(
+                    "authorization",
+                    format!("Bearer {}", Claims::user("a").sign()),
+                )
+                .body(())
+                .unwrap();
+            match client.ready().await {
+                Ok(ready) => client = ready,
+                Err(_) => break,
+            }
+            match client.send_request(request, true) {
+                Ok((answer, _)) => answers.push(answer.await),
+                Err(_) => break,
+            }
+        }
+    })
+    .await;
+    assert!(!answers.is_empty());
+    app.metric_reaches("mozaiks_connections_timed_out_total", |cut| cut >= 1.0)
+        .await;
+    app.metric_reaches("mozaiks_connections_open", |open| open == 1.0)
+        .await;
 }

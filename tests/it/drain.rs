@@ -53,6 +53,31 @@ async fn running_calls_finish_and_nothing_new_begins() {
 }
 
 #[tokio::test]
+async fn a_call_that_comes_while_draining_is_told_to_come_again() {
+    let mut app = TestApp::builder().plugin("patient", PATIENT).start().await;
+    let mut late = app.raw().await;
+    let body = "{}";
+    let head = format!(
+        "POST /api/execute/patient HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        crate::support::Claims::user("a").sign(),
+        body.len()
+    );
+    late.send(head).await;
+    // Its head has been seen: the body is waited for.
+    assert_eq!(late.answer().await.status, 100);
+    app.signal("TERM");
+    app.log_line(&["draining"]).await;
+    late.send(body).await;
+    let answer = late.answer().await;
+    answer.expect_error(503, "OVERLOADED");
+    assert!(answer.head.contains("retry-after: 1\r\n"), "{answer:?}");
+    assert!(answer.body.contains("shutting down"), "{answer:?}");
+    late.closed().await;
+    assert_eq!(app.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_idle_gateway_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let mut app = TestApp::builder().start().await;

@@ -5,11 +5,19 @@
     reason = "helpers of tests fail the test with what went wrong"
 )]
 
+mod commands;
 mod connections;
+mod data;
 mod dependencies;
 mod drain;
+mod error_table;
 mod errors;
 mod execute;
+mod hostile;
+mod load;
+mod logs;
 mod operations;
 mod origins;
+mod realtime;
 mod support;
+mod tokens;

@@ -92,7 +92,7 @@ fn domain_failures_have_the_statuses_of_the_contract() {
 
 #[test]
 fn a_refusal_is_a_whole_answer() {
-    let answer = String::from_utf8(refusal_answer(&ApiError::HeadTooLarge)).unwrap();
+    let answer = String::from_utf8(refusal_answer(&ApiError::HeadTooLarge, "r-1")).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"));
     assert!(head.contains(&format!("content-length: {}\r\n", body.len())));

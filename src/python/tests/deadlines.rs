@@ -145,6 +145,8 @@ fn limits_of_the_manifest_hold() {
     on_shared(|gateway| async move {
         let call = |seconds: f64| gateway.call("timeout_setting", json!({"seconds": seconds}));
         assert!(matches!(call(5.0).await, Err(DispatchError::TimedOut(_))));
+        let plugin = gateway.plugin("timeout_setting");
+        eventually("its place is free", || plugin.in_flight() == 0).await;
         let (one, two, three) = tokio::join!(call(0.1), call(0.1), call(0.1));
         assert!(one.is_ok() && two.is_ok());
         assert!(matches!(three, Err(DispatchError::Overloaded)));

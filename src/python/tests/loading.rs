@@ -107,6 +107,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
                 principal: user(),
                 request_id: "r".into(),
                 body: Bytes::new(),
+                place: None,
             };
             gateway.python.submit(call).unwrap()
         };

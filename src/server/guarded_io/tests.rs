@@ -6,6 +6,7 @@ use super::*;
 const HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 const WRITE: Duration = Duration::from_secs(30);
+const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Seen {
@@ -14,7 +15,7 @@ struct Seen {
 }
 
 impl Refusals for Seen {
-    fn refuse(&self, status: u16) -> Vec<u8> {
+    fn refuse(&self, status: u16, _: Duration) -> Vec<u8> {
         self.refused.lock().push(status);
         format!("refused with {status}").into_bytes()
     }
@@ -39,6 +40,7 @@ fn guarded() -> (
         Arc::clone(&seen) as Arc<dyn Refusals>,
         HEAD,
         WRITE,
+        LINGER,
     );
     (io, theirs, clock, seen)
 }

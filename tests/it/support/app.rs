@@ -39,6 +39,9 @@ pub struct Builder {
     files: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     dev: bool,
+    secret: bool,
+    /// Most files that the process may open, where that is limited.
+    descriptors: Option<u32>,
     listen: SocketAddr,
 }
 
@@ -50,6 +53,8 @@ impl TestApp {
             files: Vec::new(),
             environment: Vec::new(),
             dev: false,
+            secret: true,
+            descriptors: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -105,6 +110,23 @@ impl TestApp {
     /// Waits until the gateway has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         within(LIMIT, self.child.wait()).await.unwrap()
+    }
+
+    /// Resident memory of the gateway, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let pid = self.child.id().expect("the gateway runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let kib: usize = status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
+            .expect("the process has memory");
+        kib * 1024
     }
 
     /// Waits for a log line that holds all the parts.
@@ -185,6 +207,12 @@ impl Builder {
         self
     }
 
+    /// Without the secret of the tests: the keys come from elsewhere.
+    pub fn without_secret(mut self) -> Self {
+        self.secret = false;
+        self
+    }
+
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -194,6 +222,12 @@ impl Builder {
     /// Development mode.
     pub fn dev(mut self) -> Self {
         self.dev = true;
+        self
+    }
+
+    /// Lets the process open so many files at most.
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -233,7 +267,16 @@ impl Builder {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+        const BINARY: &str = env!("CARGO_BIN_EXE_mozaiks");
+        let mut command = match self.descriptors {
+            None => Command::new(BINARY),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, BINARY]);
+                shell
+            }
+        };
         for (name, _) in std::env::vars() {
             if name.starts_with("MOZAIKS_")
                 || ["DATABASE_URI", "JWT_SECRET", "JWT_ALGORITHM"].contains(&name.as_str())
@@ -248,7 +291,9 @@ impl Builder {
             .arg("--data-dir")
             .arg(data_dir.path())
             .args(self.dev.then_some("--dev"))
-            .env("MOZAIKS_JWT_SECRET", SECRET)
+            .envs(self.secret.then_some(("MOZAIKS_JWT_SECRET", SECRET)))
+            .env("MOZAIKS_SDK_PATH", sdk())
+            .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
             .envs(self.environment)
             .current_dir(data_dir.path())
             .stdin(Stdio::null())
@@ -282,6 +327,18 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut act: impl FnMut(Strin
     while let Ok(Some(line)) = lines.next_line().await {
         act(line);
     }
+}
+
+/// An interpreter with the packages of the tests: the one named, else the repository's own.
+fn python() -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    std::env::var_os("MOZAIKS_TEST_PYTHON")
+        .map(PathBuf::from)
+        .or_else(|| own.exists().then_some(own))
+}
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python-sdk")
 }
 
 fn fixtures() -> PathBuf {

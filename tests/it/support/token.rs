@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -51,6 +53,25 @@ impl Claims {
         let key = EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&Header::default(), &self.0, &key).unwrap()
     }
+
+    /// Signed with the secret of the tests under a header that no library would write.
+    pub fn sign_with_header(&self, header: Value) -> String {
+        hs256(&header, &self.0, SECRET.as_bytes())
+    }
+
+    /// The claims themselves, for other ways to sign.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// A token with any header, signed with any bytes.
+pub fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 fn now_unix() -> u64 {

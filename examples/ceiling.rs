@@ -1,0 +1,114 @@
+//! The gateway with a Rust echo in the place of Python: what everything around the interpreter can do
+//! at most. Same configuration as the gateway, by environment.
+//!
+//! `MOZAIKS_JWT_SECRET=… cargo run --profile dist --example ceiling -- 127.0.0.1:8000`
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::Context as _;
+use mozaiks_gateway::{
+    app,
+    config::{Inputs, ProcessEnvironment, load},
+    plugins::{
+        CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
+        PluginSource, SubmitError,
+        body::{BodyError, check_object},
+        runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
+    },
+};
+use tokio::sync::oneshot;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Answers every call with its own body, once that has been checked.
+struct Echo {
+    max_depth: usize,
+    loaded: AtomicU64,
+}
+
+impl Echo {
+    fn answer(&self, call: PluginCall) -> CallResult {
+        check_object(&call.body, self.max_depth).map_err(|error| match error {
+            BodyError::Invalid(reason) => CallError::InvalidJson(reason),
+            BodyError::WrongType(found) => CallError::NotAnObject(found),
+            BodyError::Sink(reason) => CallError::Internal(reason),
+        })?;
+        Ok(CallReply {
+            body: call.body,
+            domain_failure: None,
+            action: None,
+        })
+    }
+}
+
+fn answered<T>(value: T) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    // The receiver is still here, so it takes the value.
+    let _ = sender.send(value);
+    receiver
+}
+
+impl PluginRuntime for Echo {
+    fn load(&self, _: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
+        let generation = Generation(self.loaded.fetch_add(1, Ordering::Relaxed));
+        answered(Ok(LoadedPlugin {
+            generation,
+            doc: None,
+        }))
+    }
+
+    fn unload(&self, _: Generation) {}
+
+    fn submit(&self, mut call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let place = call.place.take();
+        let result = self.answer(call);
+        drop(place);
+        Ok(answered(result))
+    }
+
+    fn cancel(&self, _: CallId) {}
+
+    fn invoke(&self, _: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        Ok(answered(Err(CallError::NotLoaded)))
+    }
+
+    fn max_body_depth(&self) -> usize {
+        self.max_depth
+    }
+
+    fn status(&self) -> RuntimeStatus {
+        RuntimeStatus::default()
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let address = std::env::args().nth(1).context("usage: ceiling ADDRESS")?;
+    let flags = BTreeMap::from([("listen", address)]);
+    let loaded = load(&Inputs {
+        flags: &flags,
+        environment: &ProcessEnvironment,
+        file: None,
+        working_dir: &std::env::current_dir()?,
+        auth_required: true,
+    });
+    let config = loaded
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?
+        .config;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.io_thread_count())
+        .enable_all()
+        .build()?
+        .block_on(app::run_with(config, |plugins, _| {
+            Ok(Arc::new(Echo {
+                max_depth: plugins.max_depth,
+                loaded: AtomicU64::new(1),
+            }))
+        }))
+}
