@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     config::PluginsConfig,
@@ -21,6 +21,9 @@ use crate::{
         runtime::{Generation, LoadError, PluginRuntime, PluginSource},
     },
 };
+
+/// Plugins imported at the same time.
+const LOADS_AT_A_TIME: usize = 8;
 
 /// A plugin as users see it. States change; the entry stays.
 #[derive(Debug)]
@@ -152,7 +155,8 @@ impl Registry {
     }
 
     /// Finds the plugins under the directory and imports each; a broken one is listed as failed.
-    /// Returns when every one is active or failed, at the latest after the import deadline.
+    /// Returns when every one is active or failed. Only so many are imported at a time: they share one
+    /// interpreter, and each import's deadline runs while it waits for it.
     pub async fn load_all(self: &Arc<Self>) {
         let root = self.config.dir.clone();
         let (found, skipped) = match discovery::discover(&root) {
@@ -165,14 +169,19 @@ impl Registry {
         for skipped in skipped {
             tracing::warn!(dir = %skipped.dir.display(), reason = skipped.reason, "plugin.skipped");
         }
+        let turns = Arc::new(Semaphore::new(LOADS_AT_A_TIME));
         let mut loads = JoinSet::new();
         for found in found {
             let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone(), &self.config));
             self.plugins
                 .write()
                 .insert(plugin.name.clone(), plugin.clone());
-            let registry = self.clone();
-            loads.spawn(async move { registry.load(&plugin, found).await });
+            let (registry, turns) = (self.clone(), turns.clone());
+            loads.spawn(async move {
+                // Never closed, so there is always a turn to come.
+                let _turn = turns.acquire().await;
+                registry.load(&plugin, found).await;
+            });
         }
         while let Some(ended) = loads.join_next().await {
             if let Err(error) = ended {
