@@ -9,9 +9,11 @@ export PYO3_PYTHON := $(VENV_PYTHON)
 export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# Where tests of plugins store documents.
+export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js deny conformance conformance-update chaos bench bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js test-ferretdb deny conformance conformance-update chaos bench bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,7 +33,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python test-js conformance ## Everything that CI runs
+test: setup check test-rust test-python test-js test-ferretdb conformance ## Everything that CI runs
 
 check: fmt lint doc
 
@@ -56,6 +58,10 @@ binaries: setup
 
 test-python: binaries
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
+	$(VENV_PYTHON) -m pytest -q -c python-sdk/pyproject.toml --rootdir . --import-mode importlib runtime/ai/plugins
+
+test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
+	bash scripts/ferretdb.sh $(CARGO) test --test it data::
 
 test-js: binaries ## The JavaScript client, against the gateway itself and in a browser where there is one
 	sh scripts/ensure-browser.sh

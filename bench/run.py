@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import json
 import os
 import platform
 import secrets
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,26 +113,51 @@ def measure(server: Running, load: Load, files: dict[str, str], seconds: int) ->
 
 def prepare_notes(server: Running, token: str, body: bytes) -> bytes:
     """Gives the notes load ten notes; the body of `get` names one of them."""
-    import json
-
     path = "/api/execute/notes"
-    made = [json.loads(post(server.port, path, token, b'{"action":"create","title":"n"}'))]
-    for _ in range(9):
-        post(server.port, path, token, b'{"action":"create","title":"n"}')
+    create = b'{"action":"create","title":"A note","text":"of some length","tags":["bench"]}'
+    made = [json.loads(post(server.port, path, token, create)) for _ in range(10)]
     if b'"get"' not in body:
         return body
-    identifier = made[0].get("id") or made[0]["note"]["id"]
-    return json.dumps({"action": "get", "note_id": identifier, "item_id": identifier}).encode()
+    return json.dumps({"action": "get", "note_id": made[0]["id"]}).encode()
+
+
+@contextlib.contextmanager
+def database(docstore: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """What tells a server where its documents go: to a fresh database on the loopback, or to the
+    server of `BENCH_DATABASE_URI`."""
+    name = f"bench_{secrets.token_hex(4)}"
+    given = os.environ.get("BENCH_DATABASE_URI")
+    if given:
+        yield {"MOZAIKS_DATABASE_URI": given, "MOZAIKS_DATABASE_NAME": name}
+        return
+    command = [str(docstore), "--listen", "127.0.0.1:0", "--log", "error", "--path"]
+    with subprocess.Popen([*command, str(folder / name)], stdout=subprocess.PIPE, text=True) as own:
+        try:
+            assert own.stdout is not None
+            address = own.stdout.readline().removeprefix("listening on ").strip()
+            uri = f"mongodb://{address}/?directConnection=true"
+            yield {"MOZAIKS_DATABASE_URI": uri, "MOZAIKS_DATABASE_NAME": name}
+        finally:
+            own.terminate()
 
 
 def run_once(
-    kind: Kind, load: Load, keys: Keys, tokens: list[str], folder: Path, seconds: int
+    kind: Kind,
+    load: Load,
+    keys: Keys,
+    tokens: list[str],
+    folder: Path,
+    seconds: int,
+    docstore: Path,
 ) -> dict[str, Any]:
     """Starts the server, warms it up, measures it, stops it."""
     paths = [f"/api/execute/{plugin}" for plugin in load.plugins]
     auth = keys.environment(load.algorithm)
     probe = b'{"action":"list"}' if load.plugins == ("notes",) else SMALL
-    with running(kind, auth, paths[0], tokens[0], probe, folder) as server:
+    with contextlib.ExitStack() as stack:
+        if load.plugins == ("notes",):
+            auth |= stack.enter_context(database(docstore, folder))
+        server = stack.enter_context(running(kind, auth, paths[0], tokens[0], probe, folder))
         body = load.body
         if load.plugins == ("notes",):
             body = prepare_notes(server, tokens[0], body)
@@ -158,12 +185,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", type=Path, default=ROOT / "target/dist/mozaiks")
     parser.add_argument("--ceiling", type=Path)
+    parser.add_argument("--docstore", type=Path, help="unset: beside the gateway")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--short", action="store_true", help="one short round of one load")
     parser.add_argument("--only", help="loads whose name contains this")
     parser.add_argument("--out", type=Path, default=ROOT / ".build/bench")
     arguments = parser.parse_args()
+    docstore = arguments.docstore or arguments.gateway.with_name("docstore")
     loads = SHORT if arguments.short else LOADS
     rounds, seconds = (1, 2) if arguments.short else (arguments.rounds, arguments.seconds)
     loads = [load for load in loads if not arguments.only or arguments.only in load.name]
@@ -172,13 +201,11 @@ def main() -> None:
         folder = Path(name)
         keys = Keys(folder)
         servers = kinds(arguments.gateway, arguments.ceiling, gather_plugins(folder))
-        if database := os.environ.get("BENCH_DATABASE_URI"):
-            os.environ["MOZAIKS_DATABASE_URI"] = database
         for number in range(rounds):
             for load in loads:
                 tokens = keys.tokens(load.algorithm, load.users)
                 for kind in (servers[name] for name in load.servers if name in servers):
-                    row = run_once(kind, load, keys, tokens, folder, seconds)
+                    row = run_once(kind, load, keys, tokens, folder, seconds, docstore)
                     measured.append(
                         {"round": number, "load": load.name, "server": kind.name, **row}
                     )

@@ -22,7 +22,7 @@ if [ -n "${MOZAIKS_BENCH_SHORT:-}" ]; then
   cargo build --quiet --bin mozaiks
   set -- --short --gateway "$target/debug/mozaiks" "$@"
 else
-  cargo build --profile dist --bin mozaiks --example ceiling
+  cargo build --profile dist --workspace --bin mozaiks --bin docstore --example ceiling
   set -- --gateway "$target/dist/mozaiks" --ceiling "$target/dist/examples/ceiling" "$@"
 fi
 export VIRTUAL_ENV="$PWD/.venv"

@@ -172,6 +172,9 @@ pub struct PluginsConfig {
     /// The interpreter whose packages plugins see. `MOZAIKS_PYTHON` (default: a venv beside the
     /// working directory or the binary, else the one the gateway was built with)
     pub python: Option<PathBuf>,
+    /// Where the Python SDK lies if it is not installed. `MOZAIKS_SDK_PATH` (default: `python-sdk`
+    /// beside the working directory or the binary)
+    pub sdk_path: Option<PathBuf>,
 }
 
 /// Log lines.
@@ -306,6 +309,7 @@ impl Default for PluginsConfig {
             max_output_bytes: 8 * 1024 * 1024,
             max_depth: 64,
             python: None,
+            sdk_path: None,
         }
     }
 }

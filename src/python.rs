@@ -62,7 +62,7 @@ impl PythonRuntime {
     pub fn start(config: &PluginsConfig, host: Arc<dyn HostServices>) -> Result<Arc<Self>, String> {
         let handle = Handle::try_current()
             .map_err(|_| "the Python runtime must be started inside a tokio runtime".to_owned())?;
-        interpreter::initialize(config.python.as_deref())?;
+        interpreter::initialize(config.python.as_deref(), config.sdk_path.as_deref())?;
         let inbox = inbox::Inbox::new(config.queue_size)
             .map_err(|error| format!("cannot make an eventfd for Python: {error}"))?;
         let shared = Arc::new(Shared {

@@ -27,7 +27,7 @@ use mongodb::{
     bson::Document,
     options::{Acknowledgment, ClientOptions, WriteConcern},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use commands::CommandCaller;
 pub use error::{StoreError, StoreErrorKind};
@@ -54,6 +54,8 @@ pub struct StoreConfig {
     pub command_timeout: Duration,
     /// Time between two looks at the server while it answers.
     pub ping_every: Duration,
+    /// How long one look may take; two in a row that take longer mean that the server is down.
+    pub ping_timeout: Duration,
     /// Time between two looks at the server while it does not.
     pub ping_every_while_down: Duration,
     /// Open cursors of one plugin. `MOZAIKS_DATABASE_MAX_CURSORS`
@@ -73,7 +75,8 @@ impl StoreConfig {
             server_selection_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(60),
-            ping_every: Duration::from_secs(5),
+            ping_every: Duration::from_secs(2),
+            ping_timeout: Duration::from_secs(2),
             ping_every_while_down: Duration::from_secs(1),
             max_cursors_per_plugin: 1000,
             cursor_idle_timeout: Duration::from_secs(600),
@@ -90,6 +93,8 @@ pub struct Store {
     write_concern: OnceLock<Option<WriteConcern>>,
     declared: Vec<CollectionSpec>,
     health: watch::Sender<Health>,
+    /// Told when a command failed: the watching task looks at once.
+    doubt: Arc<Notify>,
     cursors: cursors::Cursors,
     numbered: retry::NumberedSessions,
 }
@@ -111,6 +116,7 @@ impl Store {
             write_concern: OnceLock::new(),
             declared,
             health: watch::Sender::new(Health::Starting),
+            doubt: Arc::default(),
             cursors: cursors::Cursors::new(
                 config.max_cursors_per_plugin,
                 config.cursor_idle_timeout,
@@ -172,6 +178,15 @@ impl Store {
     /// Follows how the database is doing.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    /// Takes note of a command that failed: where the server may be gone, it is looked at right away.
+    pub fn failed(&self, error: impl Into<StoreError>) -> StoreError {
+        let error = error.into();
+        if error.kind == StoreErrorKind::Unavailable {
+            self.doubt.notify_one();
+        }
+        error
     }
 
     fn check_not_down(&self) -> Result<(), StoreError> {

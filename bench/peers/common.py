@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import os
 import sys
@@ -34,6 +35,15 @@ def load_plugins() -> dict[str, Any]:
                 continue
             plugins[name] = module.execute
     return plugins
+
+
+def plain(value: Any) -> str:
+    """The contract's form of what a plugin returns beside JSON's own types."""
+    if isinstance(value, dt.datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=dt.timezone.utc)).isoformat()
+    if type(value).__name__ == "ObjectId":
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def verify(token: str) -> dict[str, Any]:

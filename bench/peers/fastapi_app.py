@@ -5,19 +5,30 @@ from __future__ import annotations
 import inspect
 import json
 import uuid
+from typing import Any
 
-from common import inject, load_plugins, verify
+from common import inject, load_plugins, plain, verify
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from jwt import InvalidTokenError
+
+
+class Answer(JSONResponse):
+    """JSON, with the types that databases bring."""
+
+    def render(self, content: Any) -> bytes:
+        """Prints it as `JSONResponse` does."""
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=plain)
+        return text.encode()
+
 
 app = FastAPI()
 PLUGINS = load_plugins()
 
 
 @app.post("/api/execute/{plugin}")
-async def execute(plugin: str, request: Request) -> JSONResponse:
+async def execute(plugin: str, request: Request) -> Answer:
     """Verifies, injects, calls, answers."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
@@ -36,4 +47,4 @@ async def execute(plugin: str, request: Request) -> JSONResponse:
         result = await function(data)
     else:
         result = await run_in_threadpool(function, data)
-    return JSONResponse(result, headers={"x-request-id": request_id})
+    return Answer(result, headers={"x-request-id": request_id})

@@ -522,6 +522,13 @@ const GENERAL: &[Key] = &[
         Field::OptionalPath(|s| &mut s.config.plugins.python),
     ),
     key(
+        "sdk_path",
+        "MOZAIKS_SDK_PATH",
+        "sdk-path",
+        "Directory with the Python SDK where it is not installed for the interpreter; unset: `python-sdk` beside the working directory or the binary.",
+        Field::OptionalPath(|s| &mut s.config.plugins.sdk_path),
+    ),
+    key(
         "plugin_timeout_seconds",
         "MOZAIKS_PLUGIN_TIMEOUT_SECONDS",
         "plugin-timeout-seconds",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{body::GatewayBody, request_id::X_REQUEST_ID};
 use crate::{
     auth::AuthError,
-    plugins::{CallError, HostError, dispatch::DispatchError},
+    plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
 };
 
 /// When a client should come back after an overload.
@@ -482,7 +482,18 @@ impl From<CallError> for ApiError {
                 Self::InvalidRequest(format!("the body must be a JSON object, not {what}"))
             }
             CallError::Raised {
-                summary, traceback, ..
+                database: Some(DatabaseTrouble::Unavailable),
+                ..
+            } => Self::DatabaseUnavailable,
+            CallError::Raised {
+                database: Some(DatabaseTrouble::Full),
+                ..
+            } => Self::StorageFull,
+            CallError::Raised {
+                summary,
+                traceback,
+                database: None,
+                ..
             } => Self::PluginRaised { summary, traceback },
             CallError::BadResult(what) => Self::PluginBadResult(what),
             CallError::NotSerializable { path, reason } => {

@@ -176,6 +176,8 @@ pub enum CallError {
         traceback: String,
         /// `action` of the request.
         action: Option<Box<str>>,
+        /// Set where what was raised is trouble of the database, and not the plugin's own.
+        database: Option<DatabaseTrouble>,
     },
     /// `execute` returned something other than a dict.
     #[error("the plugin returned {0}, not a dict")]
@@ -203,6 +205,15 @@ pub enum CallError {
     /// A bug of the gateway, said in one sentence.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// Trouble of the database that a plugin let pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseTrouble {
+    /// It cannot be reached, or does not answer in time.
+    Unavailable,
+    /// It has no room left.
+    Full,
 }
 
 /// Why a call was not taken.

@@ -4,6 +4,7 @@ Loaded once into the module ``_mozaiks_native`` beside its native functions.
 """
 
 import asyncio
+import builtins
 import importlib
 import importlib.util
 import inspect
@@ -11,6 +12,13 @@ import logging
 import os
 import sys
 import types
+
+
+# MongoDB's code; the gateway and the SDK use it too.
+OUT_OF_DISK_SPACE = 14031
+
+# Python 3.11 and newer.
+GROUP = getattr(builtins, "BaseExceptionGroup", None)
 
 
 class HostError(Exception):
@@ -43,6 +51,40 @@ def is_async(function):
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)
     )
+
+
+def database_trouble(error, depth=0):
+    """Which trouble of the database an exception is, if any.
+
+    Only types are looked at, and what PyMongo's own classes keep in the exception, so that no code
+    of the plugin runs.
+
+    Args:
+        error: What was raised.
+        depth: How many groups it is in.
+
+    Returns:
+        ``DATABASE_UNAVAILABLE``, ``STORAGE_FULL`` or None.
+    """
+    kind = type(error)
+    errors = sys.modules.get("pymongo.errors")
+    if errors is not None:
+        if issubclass(kind, errors.ConnectionFailure):
+            return "DATABASE_UNAVAILABLE"
+        if issubclass(kind, errors.OperationFailure):
+            kept = object.__getattribute__(error, "__dict__")
+            code = kept.get("_OperationFailure__code")
+            return "STORAGE_FULL" if code == OUT_OF_DISK_SPACE else None
+    sdk = sys.modules.get("mozaiks.errors")
+    if issubclass(kind, HostError) or (sdk is not None and issubclass(kind, sdk.HostError)):
+        kept = object.__getattribute__(error, "__dict__")
+        code = kept.get("error_code", kept.get("code"))
+        return code if code in ("DATABASE_UNAVAILABLE", "STORAGE_FULL") else None
+    if GROUP is not None and issubclass(kind, GROUP) and depth < 8:
+        # A task group in which nothing else went wrong.
+        found = [database_trouble(each, depth + 1) for each in GROUP.exceptions.__get__(error)]
+        return found[0] if all(found) else None
+    return None
 
 
 def load_plugin(package, directory, entry):

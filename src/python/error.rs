@@ -4,7 +4,7 @@
 
 use pyo3::{prelude::*, types::PyString};
 
-use crate::plugins::CallError;
+use crate::plugins::{CallError, runtime::DatabaseTrouble};
 
 const MAX_SUMMARY_CHARS: usize = 500;
 const MAX_TRACEBACK_BYTES: usize = 64 * 1024;
@@ -59,5 +59,18 @@ pub(super) fn raised(py: Python<'_>, error: &PyErr, action: Option<Box<str>>) ->
         summary: summary(py, error),
         traceback: traceback(py, error),
         action,
+        database: database_trouble(py, error),
+    }
+}
+
+/// Whether an exception is trouble of the database, by its type alone: nothing of the plugin's runs.
+fn database_trouble(py: Python<'_>, error: &PyErr) -> Option<DatabaseTrouble> {
+    let code = super::native::module(py)
+        .and_then(|module| module.call_method1("database_trouble", (error.value(py),)))
+        .ok()?;
+    match code.cast::<PyString>().ok()?.to_str().ok()? {
+        "DATABASE_UNAVAILABLE" => Some(DatabaseTrouble::Unavailable),
+        "STORAGE_FULL" => Some(DatabaseTrouble::Full),
+        _ => None,
     }
 }

@@ -23,16 +23,17 @@ const SWITCH_INTERVAL_SECONDS: f64 = 0.0005;
 ///
 /// # Errors
 /// A sentence that says what is missing and what to do.
-pub(super) fn initialize(configured: Option<&Path>) -> Result<(), String> {
+pub(super) fn initialize(configured: Option<&Path>, sdk: Option<&Path>) -> Result<(), String> {
     static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
     STARTED
         .get_or_init(|| {
             let executable = find_executable(configured)?;
+            let sdk_dirs = sdk_dirs(sdk);
             // A thread of its own: whoever initialises becomes Python's main thread and keeps a
             // thread state for ever.
             std::thread::Builder::new()
                 .name("mozaiks-python-init".into())
-                .spawn(move || start(&executable))
+                .spawn(move || start(&executable, sdk_dirs))
                 .map_err(|error| format!("cannot start a thread for Python: {error}"))?
                 .join()
                 .map_err(|_| "starting Python panicked".to_owned())?
@@ -119,9 +120,9 @@ where
     Python::attach(work)
 }
 
-fn start(executable: &Path) -> Result<(), String> {
+fn start(executable: &Path, sdk_dirs: Vec<PathBuf>) -> Result<(), String> {
     initialize_from_config(executable)?;
-    let prepared = attach(|py| prepare(py).map_err(|error| error.to_string()));
+    let prepared = attach(|py| prepare(py, sdk_dirs).map_err(|error| error.to_string()));
     prepared.map_err(|error| {
         format!(
             "preparing Python at {} failed: {error}",
@@ -178,20 +179,20 @@ fn initialize_from_config(executable: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn prepare(py: Python<'_>) -> PyResult<()> {
+fn prepare(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
     let sys = py.import("sys")?;
     sys.call_method1("setswitchinterval", (SWITCH_INTERVAL_SECONDS,))?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
-    for dir in sdk_dirs() {
+    for dir in sdk_dirs {
         path.append(dir.into_os_string())?;
     }
     super::native::install(py)
 }
 
 /// Where the Python SDK may lie when it is not installed in the environment.
-fn sdk_dirs() -> Vec<PathBuf> {
-    if let Some(dir) = std::env::var_os("MOZAIKS_SDK_PATH") {
-        return vec![PathBuf::from(dir)];
+fn sdk_dirs(configured: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(dir) = configured {
+        return vec![dir.to_owned()];
     }
     let beside_cwd = std::env::current_dir()
         .ok()

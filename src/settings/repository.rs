@@ -69,10 +69,10 @@ impl Repository {
                 .update_one(filter(whose), update.clone())
                 .upsert(true)
         };
-        match once().await.map_err(StoreError::from) {
+        match once().await.map_err(|error| self.store.failed(error)) {
             // Two first saves of a user met; the document exists now.
             Err(error) if error.kind == StoreErrorKind::Conflict => {
-                once().await?;
+                once().await.map_err(|error| self.store.failed(error))?;
             }
             other => {
                 other?;
@@ -90,7 +90,8 @@ impl Repository {
             .collection()?
             .find_one(filter(whose))
             .projection(projection)
-            .await?;
+            .await
+            .map_err(|error| self.store.failed(error))?;
         let plugins = match found.and_then(|mut document| document.remove("plugins")) {
             Some(Bson::Document(plugins)) => plugins,
             _ => return Ok(Map::new()),

@@ -81,8 +81,8 @@ impl Store {
     ) -> Result<Bytes, StoreError> {
         let limit = self.config.command_timeout;
         match tokio::time::timeout(limit, self.run(caller, command)).await {
-            Ok(result) => result,
-            Err(_) => Err(health::no_answer(limit)),
+            Ok(result) => result.map_err(|error| self.failed(error)),
+            Err(_) => Err(self.failed(health::no_answer(limit))),
         }
     }
 

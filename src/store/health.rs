@@ -1,10 +1,17 @@
 //! Watches the server: what `/ready` follows, and what creates indexes once it answers.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use mongodb::bson::doc;
+use tokio::sync::Notify;
 
 use super::{Store, StoreError, indexes};
+
+/// Least time between two looks while commands fail.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the database is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +38,11 @@ pub(super) async fn watch(store: Weak<Store>) {
         let Some(strong) = store.upgrade() else {
             return;
         };
-        let outcome = look(&strong, &mut indexes_exist).await;
+        let mut outcome = look(&strong, &mut indexes_exist).await;
+        if matches!(outcome, Err(Look::TookTooLong)) && strong.health().is_up() {
+            // A busy moment is no outage.
+            outcome = look(&strong, &mut indexes_exist).await;
+        }
         strong.cursors.close_idle();
         let pause = match outcome {
             Ok(()) => {
@@ -41,16 +52,44 @@ pub(super) async fn watch(store: Weak<Store>) {
             Err(error) => {
                 // After an outage it may be another, empty server.
                 indexes_exist = false;
-                set(&strong, Health::Down(error.to_string()));
+                let reason = match error {
+                    Look::Failed(error) => error,
+                    Look::TookTooLong => no_answer(strong.config.ping_timeout),
+                };
+                set(&strong, Health::Down(reason.to_string()));
                 strong.config.ping_every_while_down
             }
         };
+        let doubt = Arc::clone(&strong.doubt);
+        let is_up = strong.health().is_up();
         drop(strong);
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // While it is known to be down, commands that fail say nothing new.
+            () = soon(&doubt), if is_up => {}
+        }
     }
 }
 
-async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), StoreError> {
+/// Waits until a command has failed; not more often than now and then.
+async fn soon(doubt: &Notify) {
+    tokio::time::sleep(LEAST_PAUSE).await;
+    doubt.notified().await;
+}
+
+/// How a look at the server went wrong.
+enum Look {
+    Failed(StoreError),
+    TookTooLong,
+}
+
+impl<E: Into<StoreError>> From<E> for Look {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), Look> {
     store.create_client().await?;
     // Not through `own_database`, which says no until this says yes.
     let database = store.client()?.database(&store.database);
@@ -67,15 +106,13 @@ async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), StoreError>
     Ok(())
 }
 
-/// A look never takes longer than finding a server and connecting to it may.
 async fn within<T>(
     store: &Store,
     action: impl IntoFuture<Output = mongodb::error::Result<T>>,
-) -> Result<T, StoreError> {
-    let limit = store.config.server_selection_timeout + store.config.connect_timeout;
-    match tokio::time::timeout(limit, action.into_future()).await {
+) -> Result<T, Look> {
+    match tokio::time::timeout(store.config.ping_timeout, action.into_future()).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(no_answer(limit)),
+        Err(_) => Err(Look::TookTooLong),
     }
 }
 

@@ -1,35 +1,103 @@
 //! Plugins and their data: the SDK inside the real gateway, on its embedded store.
 
-use std::path::Path;
+use std::{
+    process::{Command, id},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Builder, TestApp, TestClient, within};
+use crate::support::{Answer, Builder, TestApp, TestClient, python, within};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A gateway whose Python has PyMongo and this repository's SDK.
-fn with_sdk() -> Builder {
-    let python =
-        std::env::var("TEST_PYTHON").unwrap_or_else(|_| format!("{ROOT}/.venv/bin/python"));
-    assert!(
-        Path::new(&python).exists(),
-        "{python} is missing: make a venv with pymongo, or set TEST_PYTHON"
-    );
+/// A gateway whose Python has PyMongo; the SDK is this repository's.
+pub fn with_sdk() -> Builder {
+    static HAS_PYMONGO: OnceLock<Result<(), String>> = OnceLock::new();
+    let checked = HAS_PYMONGO.get_or_init(|| {
+        let python = python().ok_or("there is no .venv in the repository")?;
+        let found = Command::new(&python)
+            .args(["-c", "import pymongo"])
+            .output();
+        match found {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(_) => Err(format!("{} has no pymongo", python.display())),
+            Err(error) => Err(format!("{}: {error}", python.display())),
+        }
+    });
+    if let Err(what) = checked {
+        panic!(
+            "{what}: run `make setup`, or name a Python that has \
+             python-sdk/requirements-dev.txt with MOZAIKS_TEST_PYTHON"
+        );
+    }
     TestApp::builder()
-        .env("MOZAIKS_PYTHON", &python)
-        .env("MOZAIKS_SDK_PATH", &format!("{ROOT}/python-sdk"))
 }
 
-fn with_notes() -> Builder {
-    let logic =
-        std::fs::read_to_string(format!("{ROOT}/runtime/ai/plugins/notes/logic.py")).unwrap();
-    let manifest =
-        std::fs::read_to_string(format!("{ROOT}/runtime/ai/plugins/notes/plugin.json")).unwrap();
-    with_sdk()
-        .plugin("notes", &logic)
-        .file("notes/plugin.json", &manifest)
+/// Where a test keeps its documents.
+enum Database {
+    /// The gateway's own store.
+    Embedded,
+    /// A database of the test's own on the server of `TEST_MONGODB_URI`.
+    OnServer { uri: String, name: String },
+}
+
+impl Database {
+    /// Those that this suite runs on.
+    fn all() -> Vec<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let mut all = vec![Self::Embedded];
+        match std::env::var("TEST_MONGODB_URI") {
+            Ok(uri) if !uri.is_empty() => {
+                let number = COUNT.fetch_add(1, Ordering::Relaxed);
+                all.push(Self::OnServer {
+                    uri,
+                    name: format!("mozaiks_test_{}_{number}", id()),
+                });
+            }
+            _ => eprintln!("on the embedded store only: TEST_MONGODB_URI is not set"),
+        }
+        all
+    }
+
+    fn gateway(&self) -> Builder {
+        let builder = with_sdk();
+        match self {
+            Self::Embedded => builder,
+            Self::OnServer { uri, name } => builder
+                .env("MOZAIKS_DATABASE_URI", uri)
+                .env("MOZAIKS_DATABASE_NAME", name),
+        }
+    }
+
+    /// A gateway with the plugin `notes` as it is shipped.
+    fn gateway_with_notes(&self) -> Builder {
+        let file = |name: &str| {
+            std::fs::read_to_string(format!("{ROOT}/runtime/ai/plugins/notes/{name}")).unwrap()
+        };
+        self.gateway()
+            .plugin("notes", &file("logic.py"))
+            .file("notes/plugin.json", &file("plugin.json"))
+    }
+
+    async fn remove(&self) {
+        if let Self::OnServer { uri, name } = self {
+            let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+            client.database(name).drop().await.unwrap();
+        }
+    }
+}
+
+/// Runs a test on every database.
+async fn on_each(test: impl AsyncFn(&Database)) {
+    for database in Database::all() {
+        test(&database).await;
+        database.remove().await;
+    }
 }
 
 async fn notes(client: &TestClient, data: Value) -> Answer {
@@ -52,7 +120,11 @@ async fn until(client: &TestClient, path: &str, wanted: impl Fn(&Value) -> bool)
 
 #[tokio::test]
 async fn a_plugin_keeps_documents_of_its_users_apart() {
-    let app = with_notes().start().await;
+    on_each(keep_users_apart).await;
+}
+
+async fn keep_users_apart(database: &Database) {
+    let app = database.gateway_with_notes().start().await;
     let (ann, bob) = (app.user("ann"), app.user("bob"));
     let made = notes(
         &ann,
@@ -85,8 +157,85 @@ async fn a_plugin_keeps_documents_of_its_users_apart() {
 }
 
 #[tokio::test]
+async fn two_users_at_once_never_see_each_other() {
+    on_each(work_at_once).await;
+}
+
+async fn work_at_once(database: &Database) {
+    let app = database.gateway_with_notes().start().await;
+    let lives = ["ann", "bob"].map(|user| whole_life(app.user(user), user));
+    let [of_ann, of_bob] = lives;
+    let (ids_of_ann, ids_of_bob) = tokio::join!(of_ann, of_bob);
+    for (user, foreign) in [("ann", &ids_of_bob), ("bob", &ids_of_ann)] {
+        for id in foreign {
+            for action in ["get", "update", "delete"] {
+                let asked = json!({ "action": action, "note_id": id, "title": "mine now" });
+                notes(&app.user(user), asked)
+                    .await
+                    .expect_domain_failure(404, "NOT_FOUND");
+            }
+        }
+    }
+}
+
+/// Everything that `notes` can do, while somebody else does the same; gives the notes that are left.
+async fn whole_life(client: TestClient, user: &str) -> Vec<Value> {
+    let mut ids = Vec::new();
+    for n in 0..15 {
+        let create = json!({ "action": "create", "title": format!("{user} {n}"), "tags": [user] });
+        ids.push(notes(&client, create).await.expect_ok()["id"].clone());
+        let listed = notes(&client, json!({ "action": "list" }))
+            .await
+            .expect_ok();
+        assert_eq!(listed["total"], ids.len());
+        for note in listed["notes"].as_array().unwrap() {
+            assert_eq!(note["tags"], json!([user]));
+        }
+    }
+    let searched = json!({ "action": "search", "query": "1" });
+    let found = notes(&client, searched).await.expect_ok();
+    // 1 and 10 to 14.
+    assert_eq!(found["count"], 6);
+    for note in found["notes"].as_array().unwrap() {
+        assert!(note["title"].as_str().unwrap().starts_with(user));
+    }
+    let first = ids.remove(0);
+    let update = json!({ "action": "update", "note_id": ids[0], "title": format!("{user} new") });
+    notes(&client, update).await.expect_ok();
+    notes(&client, json!({ "action": "delete", "note_id": first }))
+        .await
+        .expect_ok();
+    notes(&client, json!({ "action": "delete", "note_id": first }))
+        .await
+        .expect_domain_failure(404, "NOT_FOUND");
+    let settings = json!({ "action": "save_settings", "settings": { "page_size": user.len() } });
+    notes(&client, settings).await.expect_ok();
+    let listed = notes(&client, json!({ "action": "list" }))
+        .await
+        .expect_ok();
+    assert_eq!(
+        (&listed["count"], &listed["total"]),
+        (&json!(user.len()), &json!(ids.len()))
+    );
+    assert_eq!(listed["notes"][0]["title"], format!("{user} new"));
+    for odd in ["nonsense", "", "65f000000000000000000000"] {
+        let answer = notes(&client, json!({ "action": "get", "note_id": odd })).await;
+        assert!(
+            [404, 422].contains(&answer.status.as_u16()),
+            "{}",
+            answer.text
+        );
+    }
+    ids
+}
+
+#[tokio::test]
 async fn settings_over_http_and_in_the_plugin_are_the_same() {
-    let app = with_notes().start().await;
+    on_each(save_settings).await;
+}
+
+async fn save_settings(database: &Database) {
+    let app = database.gateway_with_notes().start().await;
     let ann = app.user("ann");
     let path = "/api/plugin-settings/notes";
     assert_eq!(
@@ -160,7 +309,15 @@ async def execute(data):
 
 #[tokio::test]
 async fn events_reach_subscribers_and_failures_become_dead_letters() {
-    let app = with_notes().plugin("listener", LISTENER).start().await;
+    on_each(deliver_events).await;
+}
+
+async fn deliver_events(database: &Database) {
+    let app = database
+        .gateway_with_notes()
+        .plugin("listener", LISTENER)
+        .start()
+        .await;
     let (ann, admin) = (app.user("ann"), app.admin());
     let created = notes(&ann, json!({ "action": "create", "title": "Milk" }))
         .await
@@ -225,7 +382,8 @@ async fn events_reach_subscribers_and_failures_become_dead_letters() {
 
 #[tokio::test]
 async fn without_a_database_the_gateway_says_so_and_goes_on() {
-    let app = with_notes()
+    let app = Database::Embedded
+        .gateway_with_notes()
         .env(
             "MOZAIKS_DATABASE_URI",
             "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300",

@@ -8,6 +8,7 @@
 mod commands;
 mod connections;
 mod data;
+mod database;
 mod dependencies;
 mod drain;
 mod error_table;

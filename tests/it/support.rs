@@ -2,10 +2,12 @@
 
 mod app;
 mod client;
+mod docstore;
 mod raw;
 mod token;
 
-pub use app::{Builder, TestApp, within};
+pub use app::{Builder, TestApp, python, within};
 pub use client::{Answer, TestClient};
+pub use docstore::DocstoreProcess;
 pub use raw::RawConnection;
 pub use token::{Claims, hs256};

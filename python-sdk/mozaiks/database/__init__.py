@@ -11,8 +11,9 @@ called from a plain function; such a function runs on a thread without an event 
 """
 
 from mozaiks.database._collection import Collection
-from mozaiks.database._cursor import AggregateCursor, DeferredCursor, FindCursor
+from mozaiks.database._cursor import AggregateCursor, FindCursor
 from mozaiks.database._database import Database
+from mozaiks.database._deferred import DeferredCursor
 
 __all__ = [
     "AggregateCursor",

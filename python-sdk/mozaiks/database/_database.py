@@ -9,7 +9,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from mozaiks.database import _transport
 from mozaiks.database._collection import Collection
-from mozaiks.database._cursor import DeferredCursor
+from mozaiks.database._deferred import DeferredCursor
 
 
 class Database:

@@ -146,3 +146,31 @@ def given(**options: Any) -> dict[str, Any]:
         Those that are not `None`.
     """
     return {name: value for name, value in options.items() if value is not None}
+
+
+_CAMEL = {
+    "allow_disk_use": "allowDiskUse",
+    "bypass_document_validation": "bypassDocumentValidation",
+    "max_time_ms": "maxTimeMS",
+}
+
+
+def camel(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Further options as the server spells them.
+
+    Args:
+        options: As they were given.
+
+    Returns:
+        Those that are not `None`.
+    """
+    named: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name == "collation":
+            value = collation(value)
+        elif name == "hint":
+            value = hint(value)
+        named[_CAMEL.get(name, name)] = value
+    return named

@@ -17,6 +17,17 @@ fn raised() -> ApiError {
         summary: "ValueError: no".into(),
         traceback: "Traceback (most recent call last)".into(),
         action: None,
+        database: None,
+    }
+    .into()
+}
+
+fn raised_by_the_database(trouble: DatabaseTrouble) -> ApiError {
+    CallError::Raised {
+        summary: "DatabaseUnavailable: no".into(),
+        traceback: "Traceback (most recent call last)".into(),
+        action: None,
+        database: Some(trouble),
     }
     .into()
 }
@@ -149,8 +160,16 @@ fn every_failure_of_a_call_has_its_row() {
         (CallError::NotLoaded.into(), 503, "PLUGIN_UNAVAILABLE"),
         (CallError::Internal(text()).into(), 500, "INTERNAL_ERROR"),
         (raised(), 500, "PLUGIN_ERROR"),
-        (ApiError::DatabaseUnavailable, 503, "DATABASE_UNAVAILABLE"),
-        (ApiError::StorageFull, 507, "STORAGE_FULL"),
+        (
+            raised_by_the_database(DatabaseTrouble::Unavailable),
+            503,
+            "DATABASE_UNAVAILABLE",
+        ),
+        (
+            raised_by_the_database(DatabaseTrouble::Full),
+            507,
+            "STORAGE_FULL",
+        ),
         (ApiError::Forbidden("no"), 403, "FORBIDDEN"),
     ];
     for (error, status, code) in rows {

@@ -222,6 +222,7 @@ fn whatever_a_plugin_raises_is_contained() {
                     summary,
                     traceback,
                     action,
+                    database,
                 } = error
                 else {
                     panic!("{kind}: {error:?}");
@@ -233,6 +234,7 @@ fn whatever_a_plugin_raises_is_contained() {
                     "{kind}: {traceback}"
                 );
                 assert_eq!(action.as_deref(), Some("act"));
+                assert_eq!(database, None);
                 gateway.assert_alive().await;
             }
         }

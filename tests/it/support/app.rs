@@ -19,7 +19,7 @@ use tokio::{
 use super::{Claims, RawConnection, TestClient, token::SECRET};
 
 /// Longest that a gateway may take to start.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 /// Longest that a test waits for something it expects.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -330,7 +330,7 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut act: impl FnMut(Strin
 }
 
 /// An interpreter with the packages of the tests: the one named, else the repository's own.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     std::env::var_os("MOZAIKS_TEST_PYTHON")
         .map(PathBuf::from)

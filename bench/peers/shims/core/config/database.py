@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-_uri = os.environ["BENCH_DATABASE_URI"]
+_uri = os.environ["MOZAIKS_DATABASE_URI"]
 _client: Any
 if os.environ.get("BENCH_DRIVER") == "motor":
     from motor.motor_asyncio import AsyncIOMotorClient
@@ -13,4 +13,4 @@ else:
     from pymongo import AsyncMongoClient
 
     _client = AsyncMongoClient(_uri)
-db = _client["mozaiks"]
+db = _client[os.environ["MOZAIKS_DATABASE_NAME"]]
