@@ -1,0 +1,228 @@
+//! The connection to the database: one client for the process, its health, declared indexes, and
+//! the commands that plugins send through it.
+//!
+//! Only this module and the managers' `repository.rs` use the mongodb crate. The gateway starts
+//! without a reachable database: [`Store::open`] does no I/O that must succeed, a task watches the
+//! server, and what was declared is created as soon as it answers, and again after an outage.
+
+mod commands;
+mod cursors;
+mod error;
+mod health;
+mod indexes;
+mod names;
+mod query;
+mod retry;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use mongodb::{
+    Client, Database,
+    bson::Document,
+    options::{Acknowledgment, ClientOptions, WriteConcern},
+};
+use tokio::sync::watch;
+
+pub use commands::CommandCaller;
+pub use error::{StoreError, StoreErrorKind};
+pub use health::Health;
+pub use indexes::{CollectionSpec, IndexSpec};
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// MongoDB URI.
+    pub uri: String,
+    /// Database name where the URI names none.
+    pub database: String,
+    /// Whether each app has a database of its own (`MOZAIKS_APP_ID=*`).
+    pub database_per_app: bool,
+    /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
+    pub pool_size: u32,
+    /// How long to look for a server that can take a command.
+    /// `MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS`
+    pub server_selection_timeout: Duration,
+    /// How long connecting may take. `MOZAIKS_DATABASE_CONNECT_TIMEOUT_SECONDS`
+    pub connect_timeout: Duration,
+    /// How long one command may take all in all. `MOZAIKS_DATABASE_COMMAND_TIMEOUT_SECONDS`
+    pub command_timeout: Duration,
+    /// Time between two looks at the server while it answers.
+    pub ping_every: Duration,
+    /// Time between two looks at the server while it does not.
+    pub ping_every_while_down: Duration,
+    /// Open cursors of one plugin. `MOZAIKS_DATABASE_MAX_CURSORS`
+    pub max_cursors_per_plugin: usize,
+    /// How long a cursor may lie unused.
+    pub cursor_idle_timeout: Duration,
+}
+
+impl StoreConfig {
+    /// The defaults for a URI.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            database: "mozaiks".into(),
+            database_per_app: false,
+            pool_size: 64,
+            server_selection_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(60),
+            ping_every: Duration::from_secs(5),
+            ping_every_while_down: Duration::from_secs(1),
+            max_cursors_per_plugin: 1000,
+            cursor_idle_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The database. Shared by all managers; cheap to use from many tasks.
+pub struct Store {
+    config: StoreConfig,
+    database: String,
+    // Empty while a `mongodb+srv` name could not be resolved yet.
+    client: OnceLock<Client>,
+    write_concern: OnceLock<Option<WriteConcern>>,
+    declared: Vec<CollectionSpec>,
+    health: watch::Sender<Health>,
+    cursors: cursors::Cursors,
+    numbered: retry::NumberedSessions,
+}
+
+impl Store {
+    /// Checks the URI and starts watching the server. Must be called within a tokio runtime; the
+    /// watching ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] where the URI is none. A server that does not answer is no error.
+    pub async fn open(
+        config: StoreConfig,
+        declared: Vec<CollectionSpec>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let store = Arc::new(Self {
+            database: names::database_of_uri(&config.uri)
+                .unwrap_or_else(|| config.database.clone()),
+            client: OnceLock::new(),
+            write_concern: OnceLock::new(),
+            declared,
+            health: watch::Sender::new(Health::Starting),
+            cursors: cursors::Cursors::new(
+                config.max_cursors_per_plugin,
+                config.cursor_idle_timeout,
+            ),
+            numbered: retry::NumberedSessions::default(),
+            config,
+        });
+        names::check_database(&store.database)?;
+        match store.create_client().await {
+            Ok(()) => {}
+            Err(error) if error.kind == StoreErrorKind::Unavailable => {
+                tracing::warn!(error = %error, "the database's name cannot be resolved yet");
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::spawn(health::watch(Arc::downgrade(&store)));
+        Ok(store)
+    }
+
+    /// The database of the gateway's own collections.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] while the server's name cannot be resolved.
+    pub fn own_database(&self) -> Result<Database, StoreError> {
+        Ok(self.client()?.database(&self.database))
+    }
+
+    /// The database of an app's plugins; `None` is background work that belongs to no app.
+    ///
+    /// # Errors
+    /// As [`Self::own_database`].
+    pub fn database(&self, app_id: Option<&str>) -> Result<Database, StoreError> {
+        Ok(self.client()?.database(&self.database_name(app_id)))
+    }
+
+    /// The name of [`Self::database`].
+    pub fn database_name(&self, app_id: Option<&str>) -> String {
+        match app_id {
+            Some(app_id) if self.config.database_per_app => {
+                names::database_of_app(&self.database, app_id)
+            }
+            _ => self.database.clone(),
+        }
+    }
+
+    /// The URI, for drivers that connect by themselves. Holds the password.
+    pub fn uri(&self) -> &str {
+        &self.config.uri
+    }
+
+    /// How the database is doing now.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Follows how the database is doing.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    fn client(&self) -> Result<&Client, StoreError> {
+        self.client.get().ok_or_else(|| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                "the database's host name cannot be resolved",
+            )
+        })
+    }
+
+    async fn create_client(&self) -> Result<(), StoreError> {
+        if self.client.get().is_some() {
+            return Ok(());
+        }
+        let mut options = ClientOptions::parse(&self.config.uri).await?;
+        options
+            .app_name
+            .get_or_insert_with(|| "mozaiks-gateway".into());
+        options.max_pool_size.get_or_insert(self.config.pool_size);
+        (options.server_selection_timeout).get_or_insert(self.config.server_selection_timeout);
+        options
+            .connect_timeout
+            .get_or_insert(self.config.connect_timeout);
+        options.retry_reads.get_or_insert(true);
+        options.retry_writes.get_or_insert(true);
+        let write_concern = options.write_concern.get_or_insert_with(|| {
+            let mut majority = WriteConcern::default();
+            majority.w = Some(Acknowledgment::Majority);
+            majority
+        });
+        if write_concern.w.is_none() {
+            write_concern.w = Some(Acknowledgment::Majority);
+        }
+        let write_concern = write_concern.clone();
+        let client = Client::with_options(options)?;
+        // Losing a race leaves the other's client, which is the same.
+        let _ = self.client.set(client);
+        let _ = self.write_concern.set(Some(write_concern));
+        Ok(())
+    }
+
+    /// The write concern that commands get which bring none.
+    fn write_concern(&self) -> Option<Document> {
+        let concern = self.write_concern.get()?.as_ref()?;
+        mongodb::bson::serialize_to_document(concern).ok()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("database", &self.database)
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
