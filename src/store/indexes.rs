@@ -31,6 +31,8 @@ pub struct IndexSpec {
     pub unique: bool,
     /// Documents go this long after the time in the (only) field.
     pub expire_after: Option<Duration>,
+    /// Only documents that have this field are in the index.
+    pub only_where_present: Option<&'static str>,
 }
 
 /// Creates what is missing. An index that exists already is left as it is; one that the data does
@@ -72,6 +74,9 @@ fn model(index: &IndexSpec) -> IndexModel {
     options.name = Some(index.name.into());
     options.unique = index.unique.then_some(true);
     options.expire_after = index.expire_after;
+    options.partial_filter_expression = index
+        .only_where_present
+        .map(|field| doc! { field: { "$exists": true } });
     let mut model = IndexModel::default();
     model.keys = keys;
     model.options = Some(options);
