@@ -1,1 +1,116 @@
 //! Builds every part once and joins them.
+//!
+//! [`App`] holds the joined parts, [`run`] makes them and sees them through their life: start, serve,
+//! drain, end.
+
+mod host;
+mod host_realtime;
+mod recorder;
+mod run;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
+};
+
+pub use host::Host;
+pub use run::run;
+
+use crate::{
+    auth::TokenVerifier,
+    config::ServerConfig,
+    http::origin::OriginAllowList,
+    plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
+    realtime::Realtime,
+    telemetry::{
+        access::AccessLog,
+        metrics::{Gauges, Metrics},
+    },
+};
+
+/// The joined parts, shared by all requests.
+pub struct App {
+    /// Development mode: tracebacks go to the client.
+    pub dev: bool,
+    /// Limits of requests.
+    pub server: ServerConfig,
+    /// Verifies tokens.
+    pub verifier: Arc<TokenVerifier>,
+    /// The plugins there are.
+    pub registry: Arc<Registry>,
+    /// Calls them.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Runs them; asked here how it is doing.
+    pub runtime: Arc<dyn PluginRuntime>,
+    /// Which origins of browsers are let in.
+    pub origins: OriginAllowList,
+    /// Live connections.
+    pub realtime: Arc<Realtime>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// One line a request.
+    pub access: Arc<AccessLog>,
+    /// When the process began to serve.
+    pub started: Instant,
+    phase: AtomicU8,
+}
+
+/// The state of axum's handlers.
+#[derive(Clone)]
+pub struct AppState(pub Arc<App>);
+
+/// Where in its life the gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Plugins are being loaded.
+    Starting,
+    /// Calls are taken.
+    Ready,
+    /// Calls are finished, none is taken.
+    Draining,
+}
+
+impl App {
+    /// Where in its life the gateway is now.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Takes the next step of its life; there is no way back.
+    fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// What is measured at the moment of asking.
+    pub fn gauges(&self) -> Gauges {
+        let runtime = self.runtime.status();
+        let tokens = self.verifier.cache_stats();
+        let realtime = self.realtime.hub.stats();
+        Gauges {
+            calls_queued: runtime.queued as u64,
+            calls_running: runtime.running as u64,
+            loop_lag_ms: runtime.loop_lag_ms,
+            token_cache_hits: tokens.hits,
+            token_cache_misses: tokens.misses,
+            sockets_open: realtime.connections as u64,
+            socket_queued_bytes: realtime.queued_bytes as u64,
+            socket_history_bytes: realtime.history_bytes as u64,
+            socket_messages_sent: realtime.messages_sent,
+            sockets_closed: realtime
+                .closed
+                .into_iter()
+                .map(|(code, count)| (code.number(), count))
+                .collect(),
+            log_lines_dropped: self.access.dropped_lines(),
+            ready: self.phase() == Phase::Ready,
+            uptime_seconds: self.started.elapsed().as_secs(),
+        }
+    }
+}

@@ -3,9 +3,23 @@
 //! No HTTP here, and nothing else in the gateway reads a token. `jsonwebtoken` is used only below
 //! this module.
 
+mod cache;
+mod claims;
+pub mod dev_secret;
+mod jwks_url;
+mod key_store;
+mod keys;
+pub mod signer;
+mod token;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use crate::config::AuthConfig;
+pub use cache::CacheStats;
+pub use verifier::TokenVerifier;
 
 /// Who a verified token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,28 +68,4 @@ pub enum AuthError {
     /// 403 `APP_MISMATCH`.
     #[error("the token belongs to another app")]
     AppMismatch,
-}
-
-/// Verifies tokens against the configured keys. Shared by all requests.
-pub struct TokenVerifier {}
-
-impl TokenVerifier {
-    /// Reads the configured keys. A JWKS URL that is down is not an error: keys are fetched later.
-    ///
-    /// # Errors
-    /// A sentence that names the key of the configuration and what is wrong with it.
-    pub fn from_config(_config: &AuthConfig) -> Result<Arc<Self>, String> {
-        unimplemented!()
-    }
-
-    /// Verifies from what is known now, without waiting: the hot path. `None` where the keys must be
-    /// fetched first (unknown `kid` of a JWKS URL); then [`Self::verify`] is the way.
-    pub fn verify_now(&self, _token: &str) -> Option<Result<Arc<Principal>, AuthError>> {
-        unimplemented!()
-    }
-
-    /// Verifies, fetching keys where that is needed and allowed.
-    pub async fn verify(&self, _token: &str) -> Result<Arc<Principal>, AuthError> {
-        unimplemented!()
-    }
 }

@@ -1,6 +1,139 @@
-//! The command line: one file a command.
+//! The command line: one file a command. What a command has to say goes to stdout, everything else to
+//! stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod config;
+mod doctor;
+mod flags;
+mod plugin;
+mod serve;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    auth::dev_secret,
+    config::{Config, Problems},
+};
+use flags::ConfigFlags;
+
+/// Wrong usage, and a configuration that cannot be used.
+const EXIT_USAGE: u8 = 2;
+
+/// Runs Python plugins for apps: verified identity, events, push, notifications and a database.
+#[derive(Debug, Parser)]
+#[command(name = "mozaiks", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the gateway.
+    #[command(after_help = "Try it out: mozaiks serve --dev\n\nAll settings: mozaiks serve --help")]
+    Serve(ConfigFlags),
+    /// Print a token signed with the configured secret (with --dev: the generated one).
+    Token(token::TokenArgs),
+    /// Check Python, packages, plugins, database and auth: one line each.
+    Doctor(ConfigFlags),
+    /// Print the effective configuration and where each value came from.
+    Config(config::ConfigArgs),
+    /// List, create and check plugins.
+    Plugin(plugin::PluginArgs),
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// The configuration cannot be used.
+    Config(Problems),
+    /// A sentence about wrong usage that clap cannot know of.
+    Usage(String),
+    /// Anything else.
+    Failed(anyhow::Error),
+    /// Everything is said already.
+    Reported,
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Config(problems)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<dev_secret::DevSecretError> for Failure {
+    fn from(error: dev_secret::DevSecretError) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 /// Runs the command that the process was started with.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    // Usage errors and --help end the process here, with exit codes 2 and 0.
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Token(args) => token::run(&args),
+        Command::Doctor(flags) => doctor::run(&flags),
+        Command::Config(args) => config::run(&args),
+        Command::Plugin(args) => plugin::run(&args),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Config(problems) => {
+            eprintln!("error: {problems}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Usage(sentence) => {
+            eprintln!("error: {sentence}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Failed(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+        Failure::Reported => ExitCode::FAILURE,
+    }
+}
+
+/// In development mode without an auth configuration: the generated secret.
+fn add_dev_secret(config: &mut Config) -> Result<(), dev_secret::DevSecretError> {
+    if config.dev && config.auth.keys.is_none() {
+        config.auth.keys = Some(dev_secret::load_or_create(&config.data_dir)?);
+    }
+    Ok(())
+}
+
+/// Writes what the command has to say; a closed pipe is an error like any other.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }

@@ -3,10 +3,33 @@
 //! Flag > environment > `mozaiks.toml` > default. Loading, checking and printing live in the
 //! submodules; nothing here reads the environment by itself.
 
+mod keys;
+mod load;
+mod print;
+mod problem;
+mod realtime;
+mod redact;
+mod source;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use keys::{Key, Secrecy};
+pub use load::{Inputs, Loaded, load};
+pub use print::{effective, markdown_table};
+pub use problem::{Problem, Problems};
+pub use realtime::RealtimeConfig;
+pub use redact::redact_uri;
+pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
+pub use table::KEYS;
+pub use value::duration as parse_duration;
+
 /// The whole, checked configuration. Each part of the gateway is given its own section only.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Development mode: generated secret, tracebacks to the client, any localhost origin.
     pub dev: bool,
@@ -20,6 +43,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Live connections and their limits.
+    pub realtime: RealtimeConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -51,6 +76,9 @@ pub struct ServerConfig {
     pub cors_origins: Vec<String>,
     /// Answer 200 for domain failures too. `MOZAIKS_DOMAIN_ERRORS_AS_200`
     pub domain_errors_as_200: bool,
+    /// Threads that serve connections; 0 takes one per core but one, which is Python's.
+    /// `MOZAIKS_IO_THREADS`
+    pub io_threads: usize,
 }
 
 /// Who is let in.
@@ -91,7 +119,7 @@ pub enum KeySource {
 }
 
 /// Where documents live.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct DatabaseConfig {
     /// MongoDB URI; `None` starts the embedded store. `MOZAIKS_DATABASE_URI`, alias `DATABASE_URI`
     pub uri: Option<String>,
@@ -147,7 +175,40 @@ impl std::fmt::Debug for KeySource {
             Self::Secret { algorithm, .. } => write!(f, "Secret({algorithm}, redacted)"),
             Self::PemFile(path) => write!(f, "PemFile({})", path.display()),
             Self::JwksFile(path) => write!(f, "JwksFile({})", path.display()),
-            Self::JwksUrl(url) => write!(f, "JwksUrl({url})"),
+            Self::JwksUrl(url) => write!(f, "JwksUrl({})", redact_uri(url)),
+        }
+    }
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseConfig")
+            .field("uri", &self.uri.as_deref().map(redact_uri))
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dev: false,
+            data_dir: PathBuf::from(".mozaiks"),
+            server: ServerConfig::default(),
+            auth: AuthConfig::default(),
+            database: DatabaseConfig::default(),
+            plugins: PluginsConfig::default(),
+            realtime: RealtimeConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            name: "mozaiks".into(),
         }
     }
 }
@@ -167,6 +228,7 @@ impl Default for ServerConfig {
             max_connections: 16 * 1024,
             cors_origins: Vec::new(),
             domain_errors_as_200: false,
+            io_threads: 0,
         }
     }
 }

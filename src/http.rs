@@ -1,1 +1,146 @@
 //! Routes, layers and resources: the only axum beside the server.
+//!
+//! [`routes`] lists what there is, [`Gateway::answer`] the order of what happens to every request.
+//! `POST /api/execute/{plugin}` is recognised before the router: at its rate the router's boxed
+//! handlers and extractors are a good part of what a call costs.
+
+mod body;
+mod error;
+mod exchange;
+mod execute;
+mod identify;
+mod openapi;
+mod operations;
+pub mod origin;
+mod plugins;
+mod request_id;
+mod stream;
+mod ticket;
+mod ws;
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+pub use body::{GatewayBody, read_body};
+pub use error::{ApiError, refusal_answer};
+pub use exchange::RequestContext;
+pub use identify::{Admin, User};
+pub use ws::SocketUpgrade;
+
+use crate::app::{App, AppState};
+use exchange::Exchange;
+
+/// Every route but `POST /api/execute/{plugin}`.
+fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/plugins", get(plugins::list_plugins))
+        .route("/api/plugins/{name}", get(plugins::get_plugin))
+        .route("/api/stream", get(stream::get_stream))
+        .route("/api/ws/ticket", post(ticket::create_ticket))
+        .route("/ws", get(ws::get_socket))
+        .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
+        .route("/health", get(operations::get_health))
+        .route("/ready", get(operations::get_ready))
+        .route("/metrics", get(operations::get_metrics))
+        .route("/openapi.json", get(openapi::get_openapi))
+        .route("/docs", get(openapi::get_docs))
+}
+
+/// Where calls of plugins go; the rest of the path is the plugin's name.
+const EXECUTE: &str = "/api/execute/";
+
+/// Answers requests. Clones share everything.
+#[derive(Clone)]
+pub struct Gateway {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Gateway {
+    /// The gateway over its joined parts.
+    pub fn new(app: Arc<App>) -> Self {
+        let router = routes()
+            .fallback(async || ApiError::NotFound)
+            .method_not_allowed_fallback(async || ApiError::MethodNotAllowed {
+                // The router adds the methods it knows to the answer.
+                allow: HeaderValue::from_static(""),
+            })
+            .with_state(AppState(Arc::clone(&app)));
+        Self { app, router }
+    }
+
+    /// Answers one request. The layers, in their order:
+    ///
+    /// 1. the exchange: request id, clock; at its end the headers every answer has, the counters
+    ///    and the log line, also where the client goes away
+    /// 2. a panic below becomes `INTERNAL_ERROR`
+    /// 3. limits of the head that the protocol does not keep itself
+    /// 4. origins: a preflight is answered here
+    /// 5. execute, else the router
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<GatewayBody> {
+        let mut exchange = Exchange::begin(&self.app, &request);
+        let answered = AssertUnwindSafe(self.dispatch(&mut exchange, request))
+            .catch_unwind()
+            .await;
+        let result = answered.unwrap_or_else(|panic| Err(ApiError::Internal(panic_text(&*panic))));
+        exchange.finish(result)
+    }
+
+    async fn dispatch(
+        &self,
+        exchange: &mut Exchange<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Response<GatewayBody>, ApiError> {
+        self.check_head(&request)?;
+        if let Some(preflight) = self.app.origins.preflight(&request) {
+            return preflight;
+        }
+        if request.uri().path().starts_with(EXECUTE) {
+            if request.method() != Method::POST {
+                return Err(ApiError::MethodNotAllowed {
+                    allow: HeaderValue::from_static("POST"),
+                });
+            }
+            return execute::call_plugin(&self.app, exchange, request).await;
+        }
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(Arc::clone(exchange.context()));
+        let request = Request::from_parts(head, axum::body::Body::new(body));
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        exchange::open(response)
+    }
+
+    fn check_head(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
+        let uri = request.uri();
+        let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        if uri_bytes > self.app.server.max_uri_bytes {
+            return Err(ApiError::UriTooLong);
+        }
+        if request.headers().len() > self.app.server.max_headers {
+            return Err(ApiError::HeadTooLarge);
+        }
+        Ok(())
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "a handler panicked: {}",
+        text.unwrap_or("without a message")
+    )
+}

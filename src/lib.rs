@@ -11,6 +11,7 @@ pub mod http;
 pub mod notifications;
 pub mod plugins;
 pub mod python;
+pub mod realtime;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -3,8 +3,11 @@
 //! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
 //! may ask of the gateway.
 
+pub mod body;
+pub mod discovery;
 pub mod dispatch;
 pub mod host;
+pub mod manifest;
 pub mod registry;
 pub mod runtime;
 

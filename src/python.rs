@@ -1,23 +1,204 @@
 //! The embedded interpreter: the only pyo3. No Python type leaves this module.
+#![allow(
+    unsafe_code,
+    reason = "CPython's C interface; every block says what makes it sound"
+)]
 
-use std::sync::Arc;
+mod call;
+mod error;
+mod inbox;
+mod interpreter;
+mod json_in;
+mod json_out;
+mod loader;
+mod logging;
+mod loop_thread;
+mod native;
+mod outbox;
+mod pool;
+mod progress;
+mod runtime_types;
+mod shared;
+mod watchdog;
 
-use crate::{config::PluginsConfig, plugins::HostServices};
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{runtime::Handle, sync::oneshot};
+
+use crate::{
+    config::PluginsConfig,
+    plugins::{
+        CallError, CallResult, HostServices, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
+        PluginSource, SubmitError,
+        runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
+    },
+};
+use json_out::OutputLimits;
+use outbox::{Outbox, ReplySlot};
+use pool::{Pool, PoolJob};
+use shared::{Job, Limits, Shared};
+
+/// Requests of plugins to the host that wait for an answer at most.
+const MAX_REQUESTS: usize = 16 * 1024;
 
 /// The embedded CPython with its one event loop thread; implements
 /// [`PluginRuntime`](crate::plugins::PluginRuntime).
-pub struct PythonRuntime {}
+///
+/// CPython is started once in a process and never ended. Further runtimes in the same process
+/// (tests) share it and have a loop thread, a pool and plugins of their own; the interpreter and
+/// its packages are those of the first.
+pub struct PythonRuntime {
+    shared: Arc<Shared>,
+}
 
 impl PythonRuntime {
-    /// Initialises CPython (once in a process) and starts the loop thread.
+    /// Initialises CPython (once in a process) and starts the loop thread. Must be called inside a
+    /// tokio runtime: it carries the answers and the requests to the host.
     ///
     /// # Errors
     /// A sentence that says what is missing (interpreter home, standard library, package) and
     /// what to do.
-    pub fn start(
-        _config: &PluginsConfig,
-        _host: Arc<dyn HostServices>,
-    ) -> Result<Arc<Self>, String> {
-        unimplemented!()
+    pub fn start(config: &PluginsConfig, host: Arc<dyn HostServices>) -> Result<Arc<Self>, String> {
+        let handle = Handle::try_current()
+            .map_err(|_| "the Python runtime must be started inside a tokio runtime".to_owned())?;
+        interpreter::initialize(config.python.as_deref())?;
+        let inbox = inbox::Inbox::new(config.queue_size)
+            .map_err(|error| format!("cannot make an eventfd for Python: {error}"))?;
+        let shared = Arc::new(Shared {
+            host,
+            outbox: Outbox::start(&handle),
+            handle,
+            inbox,
+            pool: Pool::new(config.thread_pool_size, config.queue_size),
+            limits: Limits {
+                output: OutputLimits {
+                    max_bytes: config.max_output_bytes,
+                    max_depth: config.max_depth,
+                },
+                max_depth: config.max_depth,
+                max_requests: MAX_REQUESTS,
+                import_timeout: config.import_timeout,
+                stall_limit: config.call_timeout.max(Duration::from_secs(1)),
+            },
+            generations: RwLock::default(),
+            handlers: RwLock::default(),
+            tasks: Mutex::default(),
+            requests: Mutex::default(),
+            cancelled: shared::Cancelled::default(),
+            loop_progress: Arc::default(),
+            event_loop: OnceLock::new(),
+            stopping: false.into(),
+            in_batch: false.into(),
+            next_id: 1.into(),
+            pending_requests: 0.into(),
+            ping_sent: Mutex::default(),
+            watchdog: watchdog::Watchdog::default(),
+        });
+        loop_thread::start(&shared)?;
+        watchdog::start(&shared)?;
+        Ok(Arc::new(Self { shared }))
     }
 }
+
+impl PluginRuntime for PythonRuntime {
+    fn load(&self, source: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
+        loader::load(&self.shared, source)
+    }
+
+    fn unload(&self, generation: Generation) {
+        let shared = self.shared.clone();
+        let unloading = std::thread::Builder::new()
+            .name("mozaiks-unload".into())
+            .spawn(move || pyo3::Python::attach(|py| loader::unload(py, &shared, generation)));
+        if let Err(error) = unloading {
+            tracing::error!(%error, "plugin.not_unloaded");
+        }
+    }
+
+    fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let shared = &self.shared;
+        let (reply, receiver) = ReplySlot::new(&shared.outbox);
+        let Some(code) = shared.generations.read().get(&call.generation).cloned() else {
+            reply.complete(Err(CallError::NotLoaded));
+            shared.outbox.flush();
+            return Ok(receiver);
+        };
+        if code.is_async {
+            shared.push(Job::Call { call, code, reply })?;
+        } else {
+            shared
+                .pool
+                .submit(shared, PoolJob::Call { call, code, reply })?;
+        }
+        Ok(receiver)
+    }
+
+    fn cancel(&self, call: CallId) {
+        self.shared.cancelled.insert(call);
+        self.shared.watchdog.watch_call(call);
+        // Refused only by a loop that has ended, and its calls with it.
+        drop(self.shared.inbox.push_control(Job::Cancel(call)));
+    }
+
+    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let shared = &self.shared;
+        let (reply, receiver) = ReplySlot::new(&shared.outbox);
+        let Some(handler) = shared.handlers.read().get(&call.handler).cloned() else {
+            reply.complete(Err(CallError::NotLoaded));
+            shared.outbox.flush();
+            return Ok(receiver);
+        };
+        if handler.is_async {
+            shared.push(Job::Invoke {
+                call,
+                handler,
+                reply,
+            })?;
+        } else {
+            shared.pool.submit(
+                shared,
+                PoolJob::Invoke {
+                    call,
+                    handler,
+                    reply,
+                },
+            )?;
+        }
+        Ok(receiver)
+    }
+
+    fn max_body_depth(&self) -> usize {
+        self.shared.limits.max_depth
+    }
+
+    fn status(&self) -> RuntimeStatus {
+        let shared = &self.shared;
+        let lag = shared
+            .ping_sent
+            .lock()
+            .map_or(Duration::ZERO, |sent| sent.elapsed());
+        RuntimeStatus {
+            queued: shared.inbox.len() + shared.pool.queued(),
+            running: shared.outbox.running(),
+            loop_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Drop for PythonRuntime {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.stopping.store(true, Ordering::Release);
+        shared.pool.close();
+        shared.watchdog.stop();
+        // A loop that has ended by itself needs no telling.
+        drop(shared.inbox.push_control(Job::Stop));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,9 @@ pub trait PluginRuntime: Send + Sync + 'static {
     /// As [`Self::submit`].
     fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
 
+    /// How deep a body may be nested.
+    fn max_body_depth(&self) -> usize;
+
     /// How the runtime is doing now.
     fn status(&self) -> RuntimeStatus;
 }

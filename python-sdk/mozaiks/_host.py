@@ -1,0 +1,167 @@
+"""Which gateway the SDK's objects speak to.
+
+Inside the gateway that is the gateway itself, through the module that it builds into its
+interpreter. Outside it is whatever `mozaiks.testing` installs. The SDK's objects look it up at each
+use, so that importing a plugin needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from mozaiks import _json
+from mozaiks.errors import HostError
+
+Callback = Callable[..., Any]
+
+
+class Host(Protocol):
+    """What plugin code may ask of the gateway."""
+
+    @property
+    def serves_database(self) -> bool:
+        """Whether `db.command` works; else the database is reached directly, at `db.uri`."""
+
+    def request(self, operation: str, payload: bytes) -> Awaitable[bytes]:
+        """Does something that takes time."""
+
+    def query(self, operation: str, payload: bytes) -> bytes:
+        """Answers at once from memory."""
+
+    def publish(self, event: str, data: bytes) -> None:
+        """Publishes an event."""
+
+    def register_event(self, pattern: str, callback: Callback) -> int:
+        """Sends events to a function; gives the registration's id."""
+
+    def register_websocket_message(self, message_type: str, callback: Callback) -> int:
+        """Sends WebSocket messages of a type to a function; gives the registration's id."""
+
+    def unregister(self, registration: int) -> None:
+        """Ends a registration."""
+
+
+_installed: Host | None = None
+_native: Host | None = None
+_looked_for_native = False
+
+
+def install(host: Host | None) -> Host | None:
+    """Puts a host in place of the gateway, or takes it away again.
+
+    Args:
+        host: The host, or `None` for the gateway itself.
+
+    Returns:
+        The one that was installed before.
+    """
+    global _installed
+    before, _installed = _installed, host
+    return before
+
+
+def find() -> Host | None:
+    """The host, if there is one.
+
+    Returns:
+        What was installed, else the gateway, else `None`.
+    """
+    global _native, _looked_for_native
+    if _installed is not None:
+        return _installed
+    if not _looked_for_native:
+        try:
+            from mozaiks._native_host import NativeHost
+        except ModuleNotFoundError as error:
+            if error.name != "_mozaiks_native":
+                raise
+        else:
+            _native = NativeHost()
+        _looked_for_native = True
+    return _native
+
+
+def get() -> Host:
+    """The host.
+
+    Returns:
+        What was installed, else the gateway.
+
+    Raises:
+        RuntimeError: Outside of the gateway, where nothing is installed.
+    """
+    host = find()
+    if host is None:
+        raise RuntimeError(
+            "there is no gateway here: in tests, use mozaiks.testing (its pytest fixture "
+            "`gateway`, or `with TestGateway():`)"
+        )
+    return host
+
+
+async def request(operation: str, payload: Any = None) -> Any:
+    """Asks for something that takes time, JSON both ways.
+
+    Args:
+        operation: Its name.
+        payload: Its arguments; entries that are `None` are left out.
+
+    Returns:
+        The answer.
+
+    Raises:
+        HostError: If the gateway did not do it.
+    """
+    return await request_encoded(operation, _arguments(payload))
+
+
+async def request_encoded(operation: str, payload: bytes) -> Any:
+    """As `request`, with arguments that are JSON already.
+
+    Args:
+        operation: Its name.
+        payload: Its arguments.
+
+    Returns:
+        The answer.
+
+    Raises:
+        HostError: If the gateway did not do it.
+    """
+    try:
+        return _json.loads(await get().request(operation, payload))
+    except HostError as error:
+        raise _readable(error) from None
+
+
+def query(operation: str, payload: Any = None) -> Any:
+    """Asks for something that is known at once, JSON both ways.
+
+    Args:
+        operation: Its name.
+        payload: Its arguments; entries that are `None` are left out.
+
+    Returns:
+        The answer.
+
+    Raises:
+        HostError: If the gateway does not know.
+    """
+    try:
+        return _json.loads(get().query(operation, _arguments(payload)))
+    except HostError as error:
+        raise _readable(error) from None
+
+
+def _readable(error: HostError) -> HostError:
+    """Decodes the details of an operation that speaks JSON."""
+    if isinstance(error.details, (bytes, bytearray)):
+        error.details = _json.loads(bytes(error.details))
+    return error
+
+
+def _arguments(payload: Any) -> bytes:
+    if payload is None:
+        return b"{}"
+    return _json.dumps({key: value for key, value in payload.items() if value is not None})

@@ -1,0 +1,149 @@
+"""The event bus: say what happened, hear what happened elsewhere."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar, overload
+
+from mozaiks import _host, _json
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class HistoryEntry(TypedDict):
+    """An event of the past."""
+
+    timestamp: str
+    data: dict[str, Any]
+
+
+class EventBus:
+    """Carries events between plugins.
+
+    Events are named `{plugin}:{action_past_tense}`. A subscriber that fails is tried again after
+    0.5, 1 and 2 seconds; it never keeps the publisher or other subscribers waiting. Each subscriber
+    gets events one at a time, in the order of publishing.
+    """
+
+    def __init__(self) -> None:
+        # Weak, so that functions of a plugin that was unloaded do not stay.
+        self._registrations: dict[tuple[str, Any], list[int]] = {}
+
+    def publish(self, event: str, data: Any = None) -> None:
+        """Publishes an event and returns at once.
+
+        Args:
+            event: Its name.
+            data: A dict that JSON can carry.
+
+        Raises:
+            TypeError: If the data is no dict or holds what JSON cannot carry.
+            HostError: If the name is not one or the data is too large.
+        """
+        host = _host.get()
+        host.publish(
+            event, _json.dumps_object("the data of an event", {} if data is None else data)
+        )
+
+    @overload
+    def subscribe(self, event: str, callback: F) -> F: ...
+
+    @overload
+    def subscribe(self, event: str, callback: None = None) -> Callable[[F], F]: ...
+
+    def subscribe(self, event: str, callback: F | None = None) -> F | Callable[[F], F]:
+        """Calls a function with the data of each event of a name. Also a decorator.
+
+        Args:
+            event: A name, or a pattern such as `task_manager:*`.
+            callback: `async def` or `def`, called with the event's data.
+
+        Returns:
+            The function, or a decorator where none is given.
+
+        Raises:
+            TypeError: If the callback cannot be called.
+            HostError: If the pattern is not one or there are too many subscriptions.
+        """
+        if callback is None:
+
+            def decorate(function: F) -> F:
+                return self.subscribe(event, function)
+
+            return decorate
+        if not callable(callback):
+            raise TypeError("an event's callback must be a function")
+        registration = _host.get().register_event(event, callback)
+        key = (event, _weak(callback, lambda ref: self._registrations.pop((event, ref), None)))
+        self._registrations.setdefault(key, []).append(registration)
+        return callback
+
+    def unsubscribe(self, event: str, callback: Callable[..., Any]) -> bool:
+        """Ends a subscription.
+
+        Args:
+            event: The name or pattern that was subscribed to.
+            callback: The function.
+
+        Returns:
+            Whether there was one.
+        """
+        key = (event, _weak(callback))
+        registrations = self._registrations.get(key)
+        if not registrations:
+            return False
+        registration = registrations.pop()
+        if not registrations:
+            del self._registrations[key]
+        _host.get().unregister(registration)
+        return True
+
+    def get_history(self, event: str, limit: int = 10) -> list[HistoryEntry]:
+        """The latest events of a name in the caller's app, oldest first.
+
+        Args:
+            event: The name.
+            limit: How many at most.
+
+        Returns:
+            The events with `timestamp` (ISO 8601) and `data`.
+        """
+        entries: list[HistoryEntry] = _host.query(
+            "events.history", {"event": event, "limit": limit}
+        )
+        return entries
+
+    def get_stats(self) -> dict[str, Any]:
+        """The numbers of the caller's app.
+
+        Returns:
+            `events_published`, `events_delivered`, `delivery_failures`, `events_by_type`, ...
+        """
+        stats: dict[str, Any] = _host.query("events.stats")
+        return stats
+
+
+def _weak(callback: Callable[..., Any], when_gone: Callable[[Any], Any] | None = None) -> Any:
+    """A weak reference to a function or method; what allows none is taken as it is."""
+    try:
+        if hasattr(callback, "__self__"):
+            return weakref.WeakMethod(callback, when_gone)
+        return weakref.ref(callback, when_gone)
+    except TypeError:
+        return callback
+
+
+event_bus = EventBus()
+
+
+def on_event(event: str) -> Callable[[F], F]:
+    """Subscribes the decorated function to an event.
+
+    Args:
+        event: A name, or a pattern such as `task_manager:*`.
+
+    Returns:
+        The decorator.
+    """
+    return event_bus.subscribe(event)

@@ -1,0 +1,104 @@
+"""Pushes to the WebSocket connections of users of the caller's app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from mozaiks import _host
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class WebSocketManager:
+    """Sends messages to connected users and hears what they send."""
+
+    async def send_to_user(self, user_id: str, message: Any) -> int:
+        """Sends a message to every connection of a user.
+
+        Args:
+            user_id: A user of the caller's app.
+            message: A dict; it arrives as it is.
+
+        Returns:
+            How many connections were reached.
+
+        Raises:
+            TypeError: If the message holds what JSON cannot carry.
+            HostError: If it is no object or too large.
+        """
+        return int(await _host.request("ws.send_to_user", {"user_id": user_id, "message": message}))
+
+    async def broadcast(self, message: Any) -> int:
+        """Sends a message to every connection of the caller's app.
+
+        Args:
+            message: A dict; it arrives as it is.
+
+        Returns:
+            How many connections were reached.
+        """
+        return int(await _host.request("ws.broadcast", {"message": message}))
+
+    async def send_to_connection(self, connection_id: str, message: Any) -> bool:
+        """Sends a message to one connection of the caller's app.
+
+        Args:
+            connection_id: As handlers of `on_message` get it.
+            message: A dict; it arrives as it is.
+
+        Returns:
+            Whether the connection was there.
+        """
+        payload = {"connection_id": connection_id, "message": message}
+        return bool(await _host.request("ws.send_to_connection", payload))
+
+    def is_connected(self, user_id: str) -> bool:
+        """Whether a user of the caller's app has a connection.
+
+        Args:
+            user_id: The user.
+
+        Returns:
+            Whether a message would reach anybody.
+        """
+        return bool(_host.query("ws.is_connected", {"user_id": user_id}))
+
+    def connected_users(self) -> list[str]:
+        """The users of the caller's app that have a connection.
+
+        Returns:
+            Their ids, sorted.
+        """
+        users: list[str] = _host.query("ws.connected_users")
+        return users
+
+    @overload
+    def on_message(self, message_type: str, handler: F) -> F: ...
+
+    @overload
+    def on_message(self, message_type: str, handler: None = None) -> Callable[[F], F]: ...
+
+    def on_message(self, message_type: str, handler: F | None = None) -> F | Callable[[F], F]:
+        """Calls a function with the messages of a type that users send. Also a decorator.
+
+        Args:
+            message_type: What the message has under `type`.
+            handler: `async def` or `def`, called with `(data, connection_id)`.
+
+        Returns:
+            The function, or a decorator where none is given.
+        """
+        if handler is None:
+
+            def decorate(function: F) -> F:
+                return self.on_message(message_type, function)
+
+            return decorate
+        if not callable(handler):
+            raise TypeError("a message's handler must be a function")
+        _host.get().register_websocket_message(message_type, handler)
+        return handler
+
+
+websocket_manager = WebSocketManager()

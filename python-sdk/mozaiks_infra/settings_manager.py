@@ -1,0 +1,5 @@
+"""Settings of users for plugins."""
+
+from mozaiks.settings import SettingsManager, settings_manager
+
+__all__ = ["SettingsManager", "settings_manager"]

@@ -1,0 +1,95 @@
+//! Live connections, joined with the rest: what plugins may ask of them, how clients' messages reach
+//! plugins, how tokens on a socket are checked.
+
+mod handlers;
+mod operations;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+pub use handlers::{MessageHandlers, PluginMessages};
+pub use operations::RealtimeOperations;
+
+use crate::{
+    auth::{AuthError, Principal, TokenVerifier},
+    http::ApiError,
+    realtime::{AuthFailure, Authenticator, CloseCode, Identity, PresenceSink},
+};
+
+/// A token is looked at again after a year at the latest.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Nobody listens to who comes and goes.
+pub struct NoPresence;
+
+impl PresenceSink for NoPresence {
+    fn user_connected(&self, _app_id: &Arc<str>, _user_id: &Arc<str>) {}
+
+    fn user_disconnected(&self, _app_id: &Arc<str>, _user_id: &Arc<str>) {}
+}
+
+/// Checks the tokens of live connections.
+pub struct SocketTokens {
+    verifier: Arc<TokenVerifier>,
+    leeway: Duration,
+}
+
+impl SocketTokens {
+    /// With the verifier of all requests and the leeway it grants.
+    pub fn new(verifier: Arc<TokenVerifier>, leeway: Duration) -> Arc<Self> {
+        Arc::new(Self { verifier, leeway })
+    }
+}
+
+impl Authenticator for SocketTokens {
+    fn authenticate(
+        &self,
+        token: String,
+    ) -> BoxFuture<'static, Result<Arc<Principal>, AuthFailure>> {
+        let verifier = Arc::clone(&self.verifier);
+        Box::pin(async move {
+            let verified = match verifier.verify_now(&token) {
+                Some(verified) => verified,
+                None => verifier.verify(&token).await,
+            };
+            verified.map_err(failure)
+        })
+    }
+
+    fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
+        let now_unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let expires_at = Duration::from_secs(principal.expires_at_unix);
+        let left = expires_at.saturating_sub(now_unix);
+        // Only a token that is let in thanks to the leeway is given it.
+        let left = if left.is_zero() {
+            (expires_at + self.leeway).saturating_sub(now_unix)
+        } else {
+            left
+        };
+        Identity {
+            principal: Arc::clone(principal),
+            valid_until: Instant::now() + left.min(LONGEST),
+        }
+    }
+}
+
+fn failure(error: AuthError) -> AuthFailure {
+    let close = match &error {
+        AuthError::AppMismatch => CloseCode::Forbidden,
+        AuthError::Invalid(_)
+        | AuthError::Expired
+        | AuthError::NotYetValid
+        | AuthError::TooLarge => CloseCode::Unauthorized,
+    };
+    AuthFailure {
+        error_code: ApiError::from(error).status_and_code().1,
+        close,
+    }
+}

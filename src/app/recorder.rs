@@ -1,0 +1,55 @@
+//! Counts every finished call and logs what a plugin raised.
+
+use std::sync::Arc;
+
+use crate::{
+    plugins::{
+        CallError, CallReply,
+        dispatch::{CallObserver, DispatchError, FinishedCall},
+    },
+    telemetry::metrics::{CallOutcome, Metrics},
+};
+
+/// Hears of every call, also of those whose clients have gone.
+pub(super) struct Recorder {
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl CallObserver for Recorder {
+    fn call_finished(&self, call: &FinishedCall<'_>) {
+        self.metrics
+            .call_finished(call.plugin, outcome(call.outcome), call.elapsed);
+        if let Err(DispatchError::Call(CallError::Raised { traceback, .. })) = call.outcome {
+            tracing::event!(
+                target: "plugin",
+                tracing::Level::ERROR,
+                plugin.name = &**call.plugin,
+                request.id = &**call.request_id,
+                user.id = &*call.principal.user_id,
+                traceback = traceback.as_str(),
+                "the plugin raised"
+            );
+        }
+    }
+}
+
+fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
+    match result {
+        Ok(reply) if reply.domain_failure.is_some() => CallOutcome::DomainFailure,
+        Ok(_) => CallOutcome::Ok,
+        Err(DispatchError::TimedOut(_)) => CallOutcome::TimedOut,
+        Err(DispatchError::Overloaded) => CallOutcome::Overloaded,
+        Err(DispatchError::Disabled | DispatchError::Unavailable(_)) => CallOutcome::Rejected,
+        Err(DispatchError::Call(error)) => match error {
+            CallError::InvalidJson(_)
+            | CallError::NotAnObject(_)
+            | CallError::NotLoaded
+            | CallError::Internal(_) => CallOutcome::Rejected,
+            CallError::Raised { .. }
+            | CallError::BadResult(_)
+            | CallError::NotSerializable { .. }
+            | CallError::OutputTooLarge { .. }
+            | CallError::Cancelled => CallOutcome::PluginError,
+        },
+    }
+}

@@ -1,0 +1,158 @@
+//! The gateway's life: start, serve, drain, end.
+
+use std::{
+    io::Write as _,
+    process::exit,
+    sync::{Arc, atomic::AtomicU8},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::{
+    App, Host, Phase,
+    host_realtime::{MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens},
+    recorder::Recorder,
+};
+use crate::{
+    auth::TokenVerifier,
+    config::Config,
+    http::{Gateway, origin::OriginAllowList},
+    plugins::{
+        HostServices, PluginRuntime,
+        dispatch::{CallObserver, Dispatcher},
+        registry::Registry,
+    },
+    python::PythonRuntime,
+    realtime::{Hub, Realtime},
+    server::{RunningServer, Server, shutdown::Signals},
+    telemetry::{Telemetry, metrics::Metrics},
+};
+
+/// Exit code after a second signal, as a shell reports SIGINT.
+const EXIT_AT_ONCE: i32 = 130;
+/// How often users who cannot come back to anything are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is looked whether the last call has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Runs the gateway until a signal ends the process. CPython is never finalised: when everything is
+/// drained the log is flushed and the process exits with 0.
+///
+/// # Errors
+/// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
+    let server = Server::bind(&config.server)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+    let address = server.local_addr().context("the listener has no address")?;
+
+    let mut realtime_config = config.realtime;
+    realtime_config.query_tokens |= config.dev;
+    let realtime_config = Arc::new(realtime_config);
+    let hub = Hub::new(Arc::clone(&realtime_config), Arc::new(NoPresence));
+    let messages = Arc::new(MessageHandlers::default());
+    let pushes = RealtimeOperations::new(
+        Arc::clone(&hub),
+        &config.auth.app_id,
+        realtime_config.max_push_bytes,
+    );
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(pushes, Arc::clone(&messages)));
+    let runtime: Arc<dyn PluginRuntime> =
+        PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let metrics = Arc::new(Metrics::default());
+    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
+        metrics: Arc::clone(&metrics),
+    })];
+    let realtime = Realtime::new(
+        hub,
+        realtime_config,
+        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
+    );
+    let app = Arc::new(App {
+        realtime,
+        dev: config.dev,
+        origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
+        server: config.server,
+        verifier,
+        registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
+        dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
+        runtime,
+        metrics,
+        access: telemetry.access_log(),
+        started: Instant::now(),
+        phase: AtomicU8::new(Phase::Starting as u8),
+    });
+    let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
+    let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
+
+    // Health is answered from here on; readiness waits for the plugins.
+    let early_signal = tokio::select! {
+        () = app.registry.load_all() => None,
+        name = signals.next() => Some(name),
+    };
+    let signal = match early_signal {
+        Some(name) => name,
+        None => {
+            app.enter(Phase::Ready);
+            announce(address)?;
+            tracing::info!(address = %address, "ready");
+            signals.next().await
+        }
+    };
+    tracing::info!(signal, "draining");
+    let code = tokio::select! {
+        () = drain(&app, serving) => 0,
+        name = signals.next() => {
+            tracing::warn!(signal = name, "a second signal: not waiting for running calls");
+            EXIT_AT_ONCE
+        }
+    };
+    sweeping.abort();
+    tracing::info!("stopped");
+    telemetry.flush();
+    exit(code);
+}
+
+/// The one line on stdout, for whoever has started the process.
+#[expect(clippy::print_stdout, reason = "the contract's ready line")]
+fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    println!("listening on http://{address}");
+    std::io::stdout().flush().context("cannot write to stdout")
+}
+
+/// No new calls, no new connections; running calls and their answers finish, or their time is up.
+async fn drain(app: &App, serving: RunningServer) {
+    app.enter(Phase::Draining);
+    app.dispatcher.start_draining();
+    app.realtime.hub.shut_down();
+    let finished = async {
+        serving.drain().await;
+        // Calls whose clients have gone away.
+        while app.dispatcher.in_flight() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(app.server.drain_timeout, finished)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            calls = app.dispatcher.in_flight(),
+            "the time for draining is up"
+        );
+    }
+}
+
+/// Forgets users who have been away for long, for as long as the gateway runs.
+async fn sweep(realtime: Arc<Realtime>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        realtime.hub.sweep();
+    }
+}

@@ -1,0 +1,105 @@
+use http_body_util::BodyExt as _;
+
+use super::*;
+
+async fn body_of(error: &ApiError, dev: bool) -> (StatusCode, http::HeaderMap, Value) {
+    let (head, body) = error.to_response("r-1", dev).into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (
+        head.status,
+        head.headers,
+        serde_json::from_slice(&bytes).unwrap(),
+    )
+}
+
+fn raised() -> ApiError {
+    CallError::Raised {
+        summary: "ValueError: no".into(),
+        traceback: "Traceback (most recent call last)".into(),
+        action: None,
+    }
+    .into()
+}
+
+#[tokio::test]
+async fn tracebacks_are_for_developers_only() {
+    let (status, _, body) = body_of(&raised(), false).await;
+    assert_eq!(status, 500);
+    assert_eq!(body["error_code"], "PLUGIN_ERROR");
+    assert_eq!(body["request_id"], "r-1");
+    assert!(!body.to_string().contains("ValueError"), "{body}");
+    let (_, _, body) = body_of(&raised(), true).await;
+    assert!(
+        body["details"]["traceback"]
+            .as_str()
+            .unwrap()
+            .starts_with("Traceback")
+    );
+}
+
+#[tokio::test]
+async fn the_reason_of_a_failed_load_is_for_admins() {
+    let unavailable = |tell| ApiError::PluginUnavailable {
+        reason: "SyntaxError".into(),
+        tell,
+    };
+    let (status, _, body) = body_of(&unavailable(false), false).await;
+    assert_eq!((status.as_u16(), body.get("details")), (503, None));
+    let (_, _, body) = body_of(&unavailable(true), false).await;
+    assert_eq!(body["details"]["reason"], "SyntaxError");
+}
+
+#[tokio::test]
+async fn headers_that_belong_to_a_status_are_set() {
+    let (_, headers, _) = body_of(&ApiError::AuthRequired, false).await;
+    assert_eq!(headers["www-authenticate"], "Bearer realm=\"mozaiks\"");
+    let (_, headers, _) = body_of(&AuthError::Expired.into(), false).await;
+    assert_eq!(
+        headers["www-authenticate"],
+        "Bearer realm=\"mozaiks\", error=\"invalid_token\""
+    );
+    let (_, headers, _) = body_of(&AuthError::AppMismatch.into(), false).await;
+    assert!(!headers.contains_key("www-authenticate"));
+    let (status, headers, _) = body_of(&DispatchError::Overloaded.into(), false).await;
+    assert_eq!(status, 503);
+    assert_eq!(headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn bugs_are_said_to_the_log_only() {
+    let error = ApiError::Internal("the slot was empty".into());
+    assert_eq!(error.internal(), Some("the slot was empty"));
+    let (status, _, body) = body_of(&error, true).await;
+    assert_eq!(status, 500);
+    assert!(!body.to_string().contains("slot"), "{body}");
+}
+
+#[test]
+fn domain_failures_have_the_statuses_of_the_contract() {
+    for (code, status) in [
+        (Some("VALIDATION_ERROR"), 422),
+        (Some("NOT_FOUND"), 404),
+        (Some("FORBIDDEN"), 403),
+        (Some("FEATURE_GATED"), 403),
+        (Some("CONFLICT"), 409),
+        (Some("LIMIT_EXCEEDED"), 429),
+        (Some("SOMETHING_ELSE"), 400),
+        (None, 400),
+    ] {
+        assert_eq!(domain_status(code).as_u16(), status, "{code:?}");
+    }
+}
+
+#[test]
+fn a_refusal_is_a_whole_answer() {
+    let answer = String::from_utf8(refusal_answer(&ApiError::HeadTooLarge)).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"));
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["error_code"], "HEADERS_TOO_LARGE");
+    assert!(head.contains(&format!(
+        "x-request-id: {}",
+        body["request_id"].as_str().unwrap()
+    )));
+}

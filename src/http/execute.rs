@@ -1,0 +1,180 @@
+//! `POST /api/execute/{plugin}`: the hot path.
+//!
+//! Takes the request whole. What it must not do: wait for anything but the body and the plugin. What
+//! follows a call (events, counters, the traceback's log line) is the dispatcher's observers': they
+//! hear of it also when the client has gone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::{
+    EXECUTE,
+    body::{GatewayBody, read_body},
+    error::{ApiError, domain_status},
+    exchange::Exchange,
+    identify::authenticate,
+};
+use crate::{
+    app::{App, Phase},
+    plugins::{CallError, CallReply, dispatch::DispatchError},
+};
+
+/// Calls the plugin that the path names with the body.
+pub(super) async fn call_plugin(
+    app: &Arc<App>,
+    exchange: &mut Exchange<'_>,
+    request: Request<Incoming>,
+) -> Result<Response<GatewayBody>, ApiError> {
+    let principal = authenticate(app, request.headers()).await?;
+    let _ = exchange.context().principal.set(Arc::clone(&principal));
+    match app.phase() {
+        Phase::Ready => {}
+        Phase::Starting => return Err(ApiError::Overloaded("the gateway is starting")),
+        Phase::Draining => return Err(ApiError::Overloaded("the gateway is shutting down")),
+    }
+    // The name is looked up as it came: whatever is encoded in it, or has a slash, is no name.
+    let name = request
+        .uri()
+        .path()
+        .strip_prefix(EXECUTE)
+        .unwrap_or_default();
+    let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
+    exchange.plugin = Some(Arc::clone(&plugin.name));
+
+    let (head, body) = request.into_parts();
+    let typed = check_content(&head.headers)?;
+    if !typed && body.size_hint().lower() > 0 {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let body = read_body(body, app.server.max_body_bytes, app.server.body_timeout).await?;
+    if !typed && !body.is_empty() {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+
+    let request_id = Arc::clone(exchange.request_id());
+    let called = app
+        .dispatcher
+        .call(&plugin, Arc::clone(&principal), request_id, body)
+        .await;
+    match called {
+        Ok(reply) => Ok(reply_response(app, exchange, reply)),
+        Err(error) => {
+            if let DispatchError::Call(CallError::Raised { action, .. }) = &error {
+                exchange.action.clone_from(action);
+            }
+            let mut error = ApiError::from(error);
+            if let ApiError::PluginUnavailable { tell, .. } = &mut error {
+                *tell = principal.is_admin();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The dict as it is; a domain failure with its status.
+fn reply_response(
+    app: &App,
+    exchange: &mut Exchange<'_>,
+    reply: CallReply,
+) -> Response<GatewayBody> {
+    exchange.action = reply.action;
+    let Some(code) = reply.domain_failure else {
+        return json_response(StatusCode::OK, reply.body);
+    };
+    let status = if app.server.domain_errors_as_200 {
+        StatusCode::OK
+    } else {
+        domain_status(code.as_deref())
+    };
+    exchange.domain_code = code;
+    json_response(status, reply.body)
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response<GatewayBody> {
+    let mut response = Response::new(GatewayBody::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// Whether the body is declared to be JSON; `false` where nothing is declared.
+fn check_content(headers: &HeaderMap) -> Result<bool, ApiError> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(ApiError::UnsupportedEncoding);
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(declared) = types.next() else {
+        return Ok(false);
+    };
+    if types.next().is_some() {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    if declared.as_bytes() == b"application/json" || is_utf8_json(declared) {
+        Ok(true)
+    } else {
+        Err(ApiError::UnsupportedMediaType)
+    }
+}
+
+fn is_utf8_json(declared: &HeaderValue) -> bool {
+    let Ok(text) = declared.to_str() else {
+        return false;
+    };
+    let mut parts = text.split(';');
+    let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || essence
+            .strip_prefix("application/")
+            .is_some_and(|subtype| subtype.len() > 5 && subtype.ends_with("+json"));
+    is_json
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                let charset = value.trim().trim_matches('"');
+                charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+            }
+            Some(_) => true,
+            None => parameter.trim().is_empty(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_recognised_by_its_content_type() {
+        let is_json = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(text));
+            check_content(&headers).is_ok()
+        };
+        for taken in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/vnd.api+json",
+            "application/json;",
+        ] {
+            assert!(is_json(taken), "{taken}");
+        }
+        for refused in [
+            "text/json",
+            "application/jsonp",
+            "application/+json",
+            "application/json; charset=latin1",
+            "text/plain",
+            "",
+        ] {
+            assert!(!is_json(refused), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `POST /api/ws/ticket`: a credential for one connection, for clients that can only give a URL.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use serde_json::json;
+
+use super::{error::ApiError, identify::User};
+use crate::{app::AppState, plugins::HostError, realtime::TicketError};
+
+/// `POST /api/ws/ticket`: `{ticket, expires_in}`, `expires_in` in seconds.
+pub(super) async fn create_ticket(
+    State(AppState(app)): State<AppState>,
+    User(principal): User,
+) -> Result<Response, ApiError> {
+    let identity = app.realtime.identity_of(&Arc::clone(&principal));
+    let ticket = app
+        .realtime
+        .tickets
+        .issue(identity)
+        .map_err(|error| match error {
+            TicketError::TooManyOfUser => ApiError::Host(HostError {
+                code: "LIMIT_EXCEEDED",
+                message: error.to_string(),
+                details: None,
+            }),
+            TicketError::TooMany => ApiError::Overloaded("too many tickets are open"),
+        })?;
+    let body = json!({
+        "ticket": &*ticket,
+        "expires_in": app.realtime.tickets.ttl().as_secs(),
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response())
+}

@@ -1,0 +1,161 @@
+//! Finds plugins below the plugins directory. Reads no code.
+
+use std::path::{Path, PathBuf};
+
+/// Plugins in one directory at most; more is a misdirected path.
+const MAX_ENTRIES: usize = 4096;
+
+/// A directory that holds a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The directory's name, which follows the rule of [`is_plugin_name`].
+    pub name: String,
+    /// The directory.
+    pub dir: PathBuf,
+    /// `logic.py`, else `backend/logic.py`.
+    pub entry: PathBuf,
+}
+
+/// A directory that looks like a plugin and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// Whether a name may be a plugin's: `^[a-z][a-z0-9_-]{0,63}$`.
+pub fn is_plugin_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    matches!(bytes.first(), Some(b'a'..=b'z'))
+        && bytes.len() <= 64
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+/// The plugins below `root`, sorted by name, and what was left out.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn discover(root: &Path) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
+    let real_root = root.canonicalize()?;
+    let (mut found, mut skipped) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(&real_root)?.take(MAX_ENTRIES) {
+        let dir = entry?.path();
+        let name = dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let Some(name) = name.filter(|name| !name.starts_with('.') && name != "__pycache__") else {
+            continue;
+        };
+        if !dir.is_dir() {
+            continue;
+        }
+        match inspect(&real_root, &dir, &name) {
+            Ok(entry) => found.push(Found { name, dir, entry }),
+            Err(reason) => skipped.push(Skipped { dir, reason }),
+        }
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    skipped.sort_by(|one, other| one.dir.cmp(&other.dir));
+    Ok((found, skipped))
+}
+
+fn inspect(root: &Path, dir: &Path, name: &str) -> Result<PathBuf, String> {
+    if !is_plugin_name(name) {
+        return Err(
+            "a plugin's name has lower case letters, digits, '_' and '-', starts with a \
+                    letter and has at most 64 characters"
+                .into(),
+        );
+    }
+    let real = dir
+        .canonicalize()
+        .map_err(|error| format!("its path cannot be resolved: {error}"))?;
+    if !real.starts_with(root) {
+        return Err("it is a link to outside the plugins directory".into());
+    }
+    let entry = [dir.join("logic.py"), dir.join("backend/logic.py")]
+        .into_iter()
+        .find(|entry| entry.is_file())
+        .ok_or("it has neither logic.py nor backend/logic.py")?;
+    match entry.canonicalize() {
+        Ok(path) if path.starts_with(root) => Ok(entry),
+        Ok(_) => Err("its logic.py is a link to outside the plugins directory".into()),
+        Err(error) => Err(format!("its logic.py cannot be resolved: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_names() {
+        for name in ["a", "task_manager", "x-1", &"a".repeat(64)] {
+            assert!(is_plugin_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "A",
+            "1a",
+            "_a",
+            "-a",
+            "a.b",
+            "a/b",
+            "..",
+            "ä",
+            "a b",
+            &"a".repeat(65),
+        ] {
+            assert!(!is_plugin_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn finds_entries_and_says_what_it_skips() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let put = |path: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        put("both/logic.py");
+        put("both/backend/logic.py");
+        put("backend_only/backend/logic.py");
+        put("empty/other.py");
+        put("Upper/logic.py");
+        put(".hidden/logic.py");
+        put("__pycache__/logic.py");
+        put("file.py");
+        std::fs::write(outside.path().join("logic.py"), "").unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("linked")).unwrap();
+        std::fs::create_dir(root.path().join("half")).unwrap();
+        std::os::unix::fs::symlink(
+            outside.path().join("logic.py"),
+            root.path().join("half/logic.py"),
+        )
+        .unwrap();
+
+        let (found, skipped) = discover(root.path()).unwrap();
+
+        let names: Vec<_> = found.iter().map(|found| &*found.name).collect();
+        assert_eq!(names, ["backend_only", "both"]);
+        assert!(found[0].entry.ends_with("backend_only/backend/logic.py"));
+        assert!(found[1].entry.ends_with("both/logic.py"));
+        let left: Vec<_> = skipped
+            .iter()
+            .map(|skipped| skipped.dir.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(left, ["Upper", "empty", "half", "linked"]);
+    }
+
+    #[test]
+    fn says_when_the_directory_is_missing() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(discover(&root.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+"""What the gateway needs in Python: loading plugins, logging, small adapters.
+
+Loaded once into the module ``_mozaiks_native`` beside its native functions.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+import types
+
+
+class HostError(Exception):
+    """The gateway did not do what was asked.
+
+    Attributes:
+        code: A code such as ``VALIDATION_ERROR``.
+        message: What is wrong, in a sentence.
+        details: More, as bytes in the payload's format, or None.
+    """
+
+    def __init__(self, code, message, details=None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class PluginInterrupted(BaseException):
+    """Raised inside plugin code that holds a thread past its time limit."""
+
+
+async def await_any(awaitable):
+    """Awaits anything awaitable as a coroutine."""
+    return await awaitable
+
+
+def is_async(function):
+    """Whether calling ``function`` gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)
+    )
+
+
+def load_plugin(package, directory, entry):
+    """Imports a plugin as the package ``package``.
+
+    Args:
+        package: A name that no other load has.
+        directory: The plugin's directory.
+        entry: The file with ``execute``, below the directory.
+
+    Returns:
+        The function, whether it is async, and the module's docstring's first line.
+
+    Raises:
+        LookupError: There is no callable ``execute`` or ``run``.
+    """
+    init = os.path.join(directory, "__init__.py")
+    if os.path.isfile(init):
+        spec = importlib.util.spec_from_file_location(
+            package, init, submodule_search_locations=[directory]
+        )
+        root = importlib.util.module_from_spec(spec)
+        sys.modules[package] = root
+        spec.loader.exec_module(root)
+    else:
+        root = types.ModuleType(package)
+        root.__path__ = [directory]
+        root.__package__ = package
+        sys.modules[package] = root
+    relative = os.path.splitext(os.path.relpath(entry, directory))[0]
+    module = importlib.import_module(package + "." + relative.replace(os.sep, "."))
+    function = getattr(module, "execute", None)
+    if function is None:
+        function = getattr(module, "run", None)
+    file = os.path.relpath(entry, directory)
+    if function is None:
+        raise LookupError(f"{file} defines neither execute(data) nor run(data)")
+    if not callable(function):
+        raise LookupError(f"execute in {file} is not callable")
+    doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
+    return function, is_async(function), doc or None
+
+
+def forget_package(package):
+    """Drops a package and everything below it from ``sys.modules``."""
+    below = package + "."
+    for name in [name for name in sys.modules if name == package or name.startswith(below)]:
+        sys.modules.pop(name, None)
+
+
+def frames_of(thread):
+    """The modules whose code a thread runs, innermost first."""
+    frame = sys._current_frames().get(thread)
+    names = []
+    while frame is not None and len(names) < 200:
+        names.append(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+    return names
+
+
+class GatewayHandler(logging.Handler):
+    """Hands Python's log records to the gateway's own log."""
+
+    def emit(self, record):
+        try:
+            message = record.getMessage()
+            if record.exc_info:
+                message += "\n" + self._formatter.formatException(record.exc_info)
+            log_record(record.levelno, record.name, message)
+        except Exception as error:
+            log_record(logging.ERROR, "logging", f"a log record could not be formatted: {error!r}")
+
+    _formatter = logging.Formatter()
+
+
+class LineWriter:
+    """``sys.stdout`` and ``sys.stderr``: whole lines go to the gateway's log."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    newlines = None
+    closed = False
+
+    def __init__(self, name):
+        self.name = name
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        log_text(self.name, text)
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def flush(self):
+        log_flush(self.name)
+
+    def isatty(self):
+        return False
+
+    def readable(self):
+        return False
+
+    def writable(self):
+        return True
+
+    def seekable(self):
+        return False
+
+    def close(self):
+        self.flush()
+
+
+def install_logging():
+    """Makes the gateway's log the only place where Python code logs and prints."""
+    root = logging.getLogger()
+    root.handlers[:] = [GatewayHandler()]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    sys.stdout = LineWriter("stdout")
+    sys.stderr = LineWriter("stderr")
+
+
+def new_loop():
+    """The event loop of a loop thread."""
+    loop = asyncio.SelectorEventLoop()
+    asyncio.set_event_loop(loop)
+    return loop

@@ -1,0 +1,111 @@
+//! Python objects that every call needs, looked up once.
+
+use pyo3::{ffi, prelude::*, sync::PyOnceLock};
+
+/// Types, functions and the context variable.
+pub(super) struct Kinds {
+    /// `asyncio.CancelledError`.
+    pub cancelled_error: Py<PyAny>,
+    /// Raised inside code that holds a thread past its limit.
+    pub interrupted: Py<PyAny>,
+    /// The native module's `HostError`.
+    pub host_error: Py<PyAny>,
+    /// `asyncio.Task`.
+    pub task: Py<PyAny>,
+    /// An `async def` that awaits its argument.
+    pub await_any: Py<PyAny>,
+    /// The context variable with the running call's `Caller`.
+    pub caller: Py<PyAny>,
+}
+
+static KINDS: PyOnceLock<Kinds> = PyOnceLock::new();
+
+impl Kinds {
+    /// Looks everything up; called when the native module has been filled.
+    pub(super) fn prepare(py: Python<'_>, native: &Bound<'_, PyModule>) -> PyResult<()> {
+        let asyncio = py.import("asyncio")?;
+        // SAFETY: attached; a static name and no default. The result is a new reference.
+        let caller = unsafe {
+            let variable = ffi::PyContextVar_New(c"mozaiks_caller".as_ptr(), std::ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, variable)?
+        };
+        let kinds = Self {
+            cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
+            interrupted: native.getattr("PluginInterrupted")?.unbind(),
+            host_error: native.getattr("HostError")?.unbind(),
+            task: asyncio.getattr("Task")?.unbind(),
+            await_any: native.getattr("await_any")?.unbind(),
+            caller: caller.unbind(),
+        };
+        // A second preparation in the process would find equal objects.
+        KINDS.set(py, kinds).ok();
+        Ok(())
+    }
+
+    /// What [`Self::prepare`] found.
+    pub(super) fn get(py: Python<'_>) -> &Self {
+        KINDS
+            .get(py)
+            .expect("invariant: the interpreter is prepared before anything runs in it")
+    }
+}
+
+/// A context of its own in which `value` is the running call's `Caller`; entered until dropped.
+pub(super) struct Entered<'py> {
+    context: Bound<'py, PyAny>,
+}
+
+impl<'py> Entered<'py> {
+    /// A new, empty context.
+    ///
+    /// # Errors
+    /// Where memory ends.
+    pub(super) fn new(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = value.py();
+        // SAFETY: attached; each result is checked. The context is new, so entering it cannot fail
+        // for being entered already, and it is left exactly once, in `drop`.
+        unsafe {
+            let context = Bound::from_owned_ptr_or_err(py, ffi::PyContext_New())?;
+            if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+                return Err(PyErr::fetch(py));
+            }
+            let entered = Self { context };
+            let caller = Kinds::get(py).caller.as_ptr();
+            let token = ffi::PyContextVar_Set(caller, value.as_ptr());
+            drop(Bound::from_owned_ptr_or_err(py, token)?);
+            Ok(entered)
+        }
+    }
+
+    /// The context.
+    pub(super) fn context(&self) -> &Bound<'py, PyAny> {
+        &self.context
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: attached (the bound context shows it), and entered by `new`. It fails only where
+        // code in between left it already; then there is nothing to leave.
+        unsafe {
+            if ffi::PyContext_Exit(self.context.as_ptr()) != 0 {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+}
+
+/// The `Caller` of whatever runs now, if it runs for a plugin.
+pub(super) fn current_caller(py: Python<'_>) -> Option<Bound<'_, super::call::CallInfo>> {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: attached; a context variable of ours; `value` is a new reference or null.
+    let value = unsafe {
+        let caller = Kinds::get(py).caller.as_ptr();
+        if ffi::PyContextVar_Get(caller, std::ptr::null_mut(), &raw mut value) != 0 {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Bound::from_owned_ptr_or_opt(py, value)?
+    };
+    value.cast_into().ok()
+}

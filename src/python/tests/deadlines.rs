@@ -1,0 +1,202 @@
+//! Deadlines, cancellation and code that does not let go.
+
+use super::*;
+
+/// A gateway of its own with a short limit: these tests hold its loop.
+fn short() -> Gateway {
+    Gateway::start("plugins", |config| {
+        config.call_timeout = Duration::from_millis(300);
+        config.thread_pool_size = 2;
+    })
+}
+
+fn assert_timed_out(result: Result<Value, DispatchError>, started: Instant, what: &str) {
+    assert!(
+        matches!(result, Err(DispatchError::TimedOut(_))),
+        "{what}: {result:?}"
+    );
+    let elapsed = started.elapsed();
+    assert!(
+        elapsed < Duration::from_millis(300 + 300),
+        "{what}: {elapsed:?}"
+    );
+}
+
+#[test]
+fn waiting_code_is_cancelled() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        let started = Instant::now();
+        let result = gateway.call("survives_cancel", json!({"tag": "t"})).await;
+        assert_timed_out(result, started, "survives_cancel");
+        let seen = gateway
+            .call("survives_cancel", json!({"action": "seen"}))
+            .await
+            .unwrap();
+        assert_eq!(seen, json!({"seen": ["t"]}));
+        eventually("nothing runs", || gateway.python.status().running == 0).await;
+        assert_eq!(gateway.dispatcher.in_flight(), 0);
+    });
+}
+
+#[test]
+fn code_that_spins_is_interrupted() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        for data in [json!({}), json!({"later": true}), json!({"stubborn": true})] {
+            let started = Instant::now();
+            let result = gateway.call("spin", data.clone()).await;
+            assert_timed_out(result, started, &data.to_string());
+            // Others get through again once the watchdog has freed the loop.
+            let end = Instant::now() + Duration::from_secs(10);
+            while gateway.call("echo", json!({})).await.is_err() {
+                assert!(Instant::now() < end, "{data} still holds the loop");
+            }
+        }
+        eventually("nothing runs", || gateway.python.status().running == 0).await;
+    });
+}
+
+#[test]
+fn a_spinning_child_task_is_interrupted() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        let started = Instant::now();
+        let result = gateway.call("spin", json!({"in_task": true})).await;
+        assert_timed_out(result, started, "in_task");
+        let end = Instant::now() + Duration::from_secs(10);
+        while gateway.call("echo", json!({})).await.is_err() {
+            assert!(Instant::now() < end, "the child still holds the loop");
+        }
+    });
+}
+
+#[test]
+fn plain_functions_that_spin_are_interrupted() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        for _ in 0..4 {
+            let started = Instant::now();
+            let result = gateway.call("sync_spin", json!({})).await;
+            assert_timed_out(result, started, "sync_spin");
+        }
+        eventually("the threads are free", || {
+            gateway.python.status().running == 0
+        })
+        .await;
+        gateway.call("sync", json!({})).await.unwrap();
+    });
+}
+
+#[test]
+fn native_code_cannot_hold_the_callers() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        for (plugin, seconds) in [("regex_backtrack", 0.6), ("blocking_sleep", 0.6)] {
+            let started = Instant::now();
+            let result = gateway.call(plugin, json!({"seconds": seconds})).await;
+            assert_timed_out(result, started, plugin);
+            let end = Instant::now() + Duration::from_secs(10);
+            while gateway.call("echo", json!({})).await.is_err() {
+                assert!(Instant::now() < end, "{plugin} still holds the loop");
+            }
+        }
+    });
+}
+
+#[test]
+fn lost_pool_threads_are_replaced() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        let sleeping = (0..2).map(|_| gateway.call("sync_sleep", json!({"seconds": 6})));
+        for result in futures_util::future::join_all(sleeping).await {
+            assert!(
+                matches!(result, Err(DispatchError::TimedOut(_))),
+                "{result:?}"
+            );
+        }
+        let end = Instant::now() + Duration::from_secs(5);
+        while gateway.call("sync", json!({})).await.is_err() {
+            assert!(Instant::now() < end, "no thread takes their place");
+        }
+    });
+}
+
+#[test]
+fn a_queued_call_past_its_deadline_never_starts() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        let blocking = gateway.call("blocking_sleep", json!({"seconds": 0.8}));
+        let waiting = gateway.call("survives_cancel", json!({"tag": "never"}));
+        let (first, second) = tokio::join!(blocking, waiting);
+        assert!(matches!(first, Err(DispatchError::TimedOut(_))));
+        assert!(matches!(second, Err(DispatchError::TimedOut(_))));
+        eventually("nothing runs", || gateway.python.status().running == 0).await;
+        let seen = gateway
+            .call("survives_cancel", json!({"action": "seen"}))
+            .await
+            .unwrap();
+        assert_eq!(seen, json!({"seen": []}));
+    });
+}
+
+#[test]
+fn limits_of_the_manifest_hold() {
+    on_shared(|gateway| async move {
+        let call = |seconds: f64| gateway.call("timeout_setting", json!({"seconds": seconds}));
+        assert!(matches!(call(5.0).await, Err(DispatchError::TimedOut(_))));
+        let (one, two, three) = tokio::join!(call(0.1), call(0.1), call(0.1));
+        assert!(one.is_ok() && two.is_ok());
+        assert!(matches!(three, Err(DispatchError::Overloaded)));
+        assert!(call(0.0).await.is_ok());
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_does_not_cancel_its_call() {
+    let gateway = short();
+    tokio_runtime().block_on(async {
+        let plugin = gateway.plugin("slow");
+        {
+            let call = gateway.dispatcher.call(
+                &plugin,
+                user(),
+                "gone".into(),
+                Bytes::from_static(b"{\"seconds\": 0.05}"),
+            );
+            let mut call = std::pin::pin!(call);
+            assert!(futures_util::poll!(&mut call).is_pending());
+        }
+        assert_eq!(plugin.in_flight(), 1);
+        eventually("the call has ended", || plugin.in_flight() == 0).await;
+        assert_eq!(gateway.dispatcher.in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_full_queue_and_draining_are_answers() {
+    let gateway = Gateway::start("plugins", |config| {
+        config.call_timeout = Duration::from_secs(10);
+        config.queue_size = 4;
+    });
+    tokio_runtime().block_on(async {
+        let blocking = gateway.call("blocking_sleep", json!({"seconds": 0.3}));
+        let mut blocking = std::pin::pin!(blocking);
+        assert!(futures_util::poll!(&mut blocking).is_pending());
+        eventually("it has left the queue", || {
+            gateway.python.status().queued == 0
+        })
+        .await;
+        let calls = (0..8).map(|_| gateway.call("echo", json!({})));
+        let results = futures_util::future::join_all(calls).await;
+        let full = results
+            .iter()
+            .filter(|one| matches!(one, Err(DispatchError::Overloaded)));
+        // The watchdog's ping may take one of the four places.
+        assert!((4..=5).contains(&full.count()));
+        blocking.await.unwrap();
+        gateway.dispatcher.start_draining();
+        let refused = gateway.call("echo", json!({})).await;
+        assert!(matches!(refused, Err(DispatchError::Overloaded)));
+    });
+}

@@ -1,0 +1,168 @@
+//! One connection from its accept to its end.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, sync::watch};
+
+use super::{
+    clock::ConnectionClock,
+    guarded_io::{GuardedIo, Refusals},
+};
+use crate::{
+    config::ServerConfig,
+    http::{ApiError, Gateway, GatewayBody, SocketUpgrade, refusal_answer},
+    telemetry::metrics::Metrics,
+};
+
+/// What every connection shares.
+pub(super) struct Shared {
+    pub(super) gateway: Gateway,
+    pub(super) config: ServerConfig,
+    pub(super) protocol: auto::Builder<TokioExecutor>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A connection that speaks WebSocket now, to be served in a task of its own: what HTTP needed is
+/// given back first.
+pub(super) type Upgraded = BoxFuture<'static, ()>;
+
+/// Serves one connection until it ends or is upgraded. `drain` turns true when the server ends: the
+/// connection then finishes what it is answering and closes.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    mut drain: watch::Receiver<bool>,
+) -> Option<Upgraded> {
+    let config = &shared.config;
+    let clock = Arc::new(ConnectionClock::new(
+        config.header_timeout,
+        config.idle_timeout,
+    ));
+    let io = GuardedIo::new(
+        stream,
+        Arc::clone(&clock),
+        Arc::clone(&shared) as Arc<dyn Refusals>,
+        config.header_timeout.min(config.idle_timeout),
+        config.body_timeout,
+    );
+    let upgrade = Arc::new(Mutex::new(None));
+    let service = service_fn(|request: Request<Incoming>| {
+        clock.request_started(request.version() == Version::HTTP_2);
+        let answering = Answering {
+            clock: Arc::clone(&clock),
+        };
+        let shared = Arc::clone(&shared);
+        let upgrade = Arc::clone(&upgrade);
+        async move {
+            let mut response = shared.gateway.answer(request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                answering.clock.upgraded();
+                *upgrade.lock() = SocketUpgrade::take(&mut response);
+            }
+            Ok::<_, Infallible>(response.map(|body| CountedBody {
+                body,
+                _answering: answering,
+            }))
+        }
+    });
+    let connection = shared
+        .protocol
+        .serve_connection_with_upgrades(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    // A connection that fails has told its client what could be told; what it was about is in the
+    // counters.
+    let drained = tokio::select! {
+        _ = connection.as_mut() => false,
+        _ = drain.wait_for(|draining| *draining) => true,
+    };
+    if drained {
+        clock.start_draining();
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+    let upgrade = upgrade.lock().take()?;
+    Some(Box::pin(async move {
+        upgrade.serve(bare_socket).await;
+        // The server has not ended before its sockets have.
+        drop(drain);
+    }))
+}
+
+/// The socket under an upgraded connection, and what was read from it already.
+fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = auto::upgrade::downcast::<TokioIo<GuardedIo<TcpStream>>>(upgraded).ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
+impl Refusals for Shared {
+    fn refuse(&self, status: u16) -> Vec<u8> {
+        let error = match status {
+            408 => ApiError::RequestTimeout,
+            414 => ApiError::UriTooLong,
+            431 => ApiError::HeadTooLarge,
+            _ => ApiError::MalformedRequest,
+        };
+        self.metrics
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
+        refusal_answer(&error)
+    }
+
+    fn timed_out(&self) {
+        self.metrics
+            .connections_timed_out
+            .fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A request being answered; the connection is not idle while one lives.
+struct Answering {
+    clock: Arc<ConnectionClock>,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.clock.request_ended();
+    }
+}
+
+/// An answer's body that keeps its connection from idling.
+struct CountedBody {
+    body: GatewayBody,
+    _answering: Answering,
+}
+
+impl Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

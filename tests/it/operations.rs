@@ -1,0 +1,205 @@
+//! What operators and tools ask.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, TestApp};
+
+const ECHO: &str = "def execute(data):\n    return {'data': data}\n";
+
+#[tokio::test]
+async fn health_and_readiness() {
+    let app = TestApp::builder().start().await;
+    let health = app.anonymous().get("/health").await;
+    assert_eq!(health.expect_ok(), json!({ "status": "ok" }));
+    assert!(health.header("x-request-id").is_some());
+    assert_eq!(
+        app.anonymous().get("/ready").await.expect_ok()["status"],
+        "ready"
+    );
+}
+
+#[tokio::test]
+async fn readiness_waits_for_the_plugins() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let go = dir.path().join("go");
+    let logic = format!(
+        "import os, time\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)\n{ECHO}",
+        go.display().to_string()
+    );
+    // The port must be known before the ready line is printed.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let starting = tokio::spawn(
+        TestApp::builder()
+            .plugin("waits", &logic)
+            .listen(port)
+            .start(),
+    );
+    let client = crate::support::TestClient::new(&format!("http://{port}"), None);
+    crate::support::within(std::time::Duration::from_secs(20), async {
+        while tokio::net::TcpStream::connect(port).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    client.get("/health").await.expect_ok();
+    let ready = client.get("/ready").await;
+    assert_eq!(
+        (ready.status.as_u16(), ready.json()["status"].clone()),
+        (503, json!("starting"))
+    );
+    assert!(!starting.is_finished(), "the ready line came too early");
+    std::fs::write(&go, "").unwrap();
+    let app = starting.await.unwrap();
+    app.anonymous().get("/ready").await.expect_ok();
+    app.user("a").execute("waits", &json!({})).await.expect_ok();
+}
+
+#[tokio::test]
+async fn plugins_are_listed_with_their_state() {
+    let app = TestApp::builder()
+        .plugin("notes", ECHO)
+        .file(
+            "notes/plugin.json",
+            r#"{"name": "notes", "version": "1.2.3", "display_name": "My Notes", "description": "Keeps notes."}"#,
+        )
+        .plugin("plain_one", ECHO)
+        .plugin("broken", "import no_such_module_anywhere\n")
+        .start()
+        .await;
+    app.anonymous()
+        .get("/api/plugins")
+        .await
+        .expect_error(401, "AUTH_REQUIRED");
+    let list = app.user("a").get("/api/plugins").await.expect_ok();
+    let names: Vec<_> = list["plugins"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|plugin| plugin["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["broken", "notes", "plain_one"]);
+
+    let notes = app.user("a").get("/api/plugins/notes").await.expect_ok();
+    assert_eq!(
+        notes,
+        json!({
+            "name": "notes",
+            "display_name": "My Notes",
+            "version": "1.2.3",
+            "description": "Keeps notes.",
+            "enabled": true,
+            "status": "active",
+        })
+    );
+    let plain = app
+        .user("a")
+        .get("/api/plugins/plain_one")
+        .await
+        .expect_ok();
+    assert_eq!(plain["version"], "0.0.0");
+
+    let broken = app.user("a").get("/api/plugins/broken").await.expect_ok();
+    assert_eq!(
+        (&broken["status"], broken.get("error")),
+        (&json!("error"), None)
+    );
+    let broken = app.admin().get("/api/plugins/broken").await.expect_ok();
+    assert!(
+        broken["error"]
+            .as_str()
+            .unwrap()
+            .contains("no_such_module_anywhere"),
+        "{broken}"
+    );
+    for name in ["missing", "..%2Fnotes", "Notes"] {
+        app.user("a")
+            .get(&format!("/api/plugins/{name}"))
+            .await
+            .expect_error(404, "PLUGIN_NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let app = TestApp::builder().plugin("echo", ECHO).start().await;
+    for _ in 0..3 {
+        app.user("a").execute("echo", &json!({})).await.expect_ok();
+    }
+    app.anonymous().execute("echo", &json!({})).await;
+    for (series, count) in [
+        (
+            "mozaiks_plugin_calls_total{plugin=\"echo\",outcome=\"ok\"}",
+            3.0,
+        ),
+        (
+            "mozaiks_requests_total{route=\"execute\",status=\"2xx\"}",
+            3.0,
+        ),
+        (
+            "mozaiks_requests_total{route=\"execute\",status=\"4xx\"}",
+            1.0,
+        ),
+        ("mozaiks_ready", 1.0),
+        ("mozaiks_log_lines_dropped_total", 0.0),
+    ] {
+        assert_eq!(app.metric(series).await, count, "{series}");
+    }
+    let text = app.anonymous().get("/metrics").await;
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert!(text.text.contains("mozaiks_token_cache_hits_total"));
+}
+
+#[tokio::test]
+async fn openapi_describes_the_routes_there_are() {
+    let app = TestApp::builder().plugin("echo", ECHO).start().await;
+    let document = app.anonymous().get("/openapi.json").await.expect_ok();
+    let paths = document["paths"].as_object().unwrap();
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().unwrap() {
+            let real = path.replace("{plugin}", "echo").replace("{name}", "echo");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let answer = Answer::of(app.user("a").request(method.clone(), &real)).await;
+            let status = answer.status.as_u16().to_string();
+            assert!(
+                answer.status.is_success(),
+                "{method} {real}: {}",
+                answer.text
+            );
+            assert!(
+                operation["responses"].get(&status).is_some(),
+                "{method} {real}: {status}"
+            );
+            let secured = operation.get("security").is_some();
+            let anonymous = Answer::of(app.anonymous().request(method, &real)).await;
+            assert_eq!(anonymous.status == 401, secured, "{real}");
+        }
+    }
+    // And none is left out.
+    let routes = include_str!("../../src/http.rs");
+    let mut listed = 0;
+    for route in routes.split(".route(").skip(1) {
+        let path = route.split('"').nth(1).unwrap();
+        assert!(paths.contains_key(path), "{path} is not described");
+        listed += 1;
+    }
+    assert_eq!(listed + 1, paths.len(), "execute and the router's routes");
+    let docs = app.anonymous().get("/docs").await;
+    assert_eq!(
+        docs.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    for path in paths.keys() {
+        assert!(docs.text.contains(path.as_str()), "{path}");
+    }
+    assert!(
+        !docs.text.contains("src="),
+        "the page needs nothing from elsewhere"
+    );
+}
