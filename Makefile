@@ -27,7 +27,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	@sh scripts/check-python.sh $(PYTHON)
 	[ -x $(VENV_PYTHON) ] || $(PYTHON) -m venv $(VENV)
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -r python-sdk/requirements-dev.txt
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -e python-sdk
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
 test: setup check test-rust test-python conformance ## Everything that CI runs
@@ -36,8 +36,8 @@ check: fmt lint doc
 
 fmt: setup
 	$(CARGO) fmt --all --check
-	$(VENV)/bin/ruff format --check python-sdk runtime tests bench
-	$(VENV)/bin/ruff check python-sdk runtime tests bench
+	$(VENV)/bin/ruff format --check python-sdk runtime bench scripts
+	$(VENV)/bin/ruff check python-sdk runtime bench scripts
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

@@ -82,14 +82,16 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
     common = {"BENCH_PLUGINS": str(plugins), "PYTHONPATH": peers}
 
     def uvicorn(workers: int) -> list[str]:
-        return [python, "-m", "uvicorn", "fastapi_app:app", "--app-dir", peers, "--workers"] + [
-            str(workers), "--log-level", "warning", "--no-access-log", "--port", "{port}",
-        ]  # fmt: skip
+        command = f"{python} -m uvicorn fastapi_app:app --app-dir {peers} --workers {workers}"
+        return [
+            *command.split(),
+            *["--log-level", "warning", "--no-access-log", "--port", "{port}"],
+        ]
 
     def granian(workers: int) -> list[str]:
-        return [python, "-m", "granian", "--interface", "rsgi", "--workers", str(workers)] + [
-            "--working-dir", peers, "--log-level", "warning", "--port", "{port}", "rsgi_app:app",
-        ]  # fmt: skip
+        command = f"{python} -m granian --interface rsgi --workers {workers}"
+        options = f"--working-dir {peers} --log-level warning --port {{port}} rsgi_app:app"
+        return [*command.split(), *options.split()]
 
     shims = str(HERE / "peers/shims")
     serve = [str(gateway), "serve", "--listen", "127.0.0.1:{port}", "--data-dir", "{data}"]
@@ -101,7 +103,9 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
         Kind("rsgi 2 workers", granian(2), common),
         Kind("rsgi token cache", granian(1), {**common, "BENCH_TOKEN_CACHE": "1"}),
         Kind("fastapi pymongo", uvicorn(1), {**common, "BENCH_SHIMS": shims}),
-        Kind("fastapi motor", uvicorn(1), {**common, "BENCH_SHIMS": shims, "BENCH_DRIVER": "motor"}),
+        Kind(
+            "fastapi motor", uvicorn(1), {**common, "BENCH_SHIMS": shims, "BENCH_DRIVER": "motor"}
+        ),
     ]
     if ceiling is not None:
         found.append(Kind("ceiling", [str(ceiling), "127.0.0.1:{port}"]))

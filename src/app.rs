@@ -3,6 +3,8 @@
 //! [`App`] holds the joined parts, [`run`] makes them and sees them through their life: start, serve,
 //! drain, end.
 
+mod announcer;
+mod database;
 mod host;
 mod host_realtime;
 mod recorder;
@@ -16,15 +18,18 @@ use std::{
     time::Instant,
 };
 
-pub use host::Host;
+pub use host::{Host, HostPart, host_error, to_host_error};
 pub use run::run;
 
 use crate::{
     auth::TokenVerifier,
     config::ServerConfig,
+    events::EventBus,
     http::origin::OriginAllowList,
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     realtime::Realtime,
+    settings::SettingsManager,
+    store::Store,
     telemetry::{
         access::AccessLog,
         metrics::{Gauges, Metrics},
@@ -49,6 +54,12 @@ pub struct App {
     pub origins: OriginAllowList,
     /// Live connections.
     pub realtime: Arc<Realtime>,
+    /// What happens, for whoever wants to hear of it.
+    pub events: Arc<EventBus>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// What users have set.
+    pub settings: Arc<SettingsManager>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -86,6 +97,11 @@ impl App {
     /// Takes the next step of its life; there is no way back.
     fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// Whether what needs the database works.
+    pub fn database_answers(&self) -> bool {
+        self.store.health().is_up()
     }
 
     /// What is measured at the moment of asking.

@@ -3,6 +3,7 @@
 //! Flag > environment > `mozaiks.toml` > default. Loading, checking and printing live in the
 //! submodules; nothing here reads the environment by itself.
 
+mod events;
 mod keys;
 mod load;
 mod print;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use events::EventsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{Inputs, Loaded, load};
 pub use print::{effective, markdown_table};
@@ -45,6 +47,8 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// Live connections and their limits.
     pub realtime: RealtimeConfig,
+    /// What is published.
+    pub events: EventsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -125,6 +129,15 @@ pub struct DatabaseConfig {
     pub uri: Option<String>,
     /// Database name where the URI names none. `MOZAIKS_DATABASE_NAME` (default `mozaiks`)
     pub name: String,
+    /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
+    pub pool_size: usize,
+    /// How long to look for a server that takes a command.
+    /// `MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS`
+    pub selection_timeout: Duration,
+    /// How long connecting may take. `MOZAIKS_DATABASE_CONNECT_TIMEOUT_SECONDS`
+    pub connect_timeout: Duration,
+    /// How long one command may take. `MOZAIKS_DATABASE_COMMAND_TIMEOUT_SECONDS`
+    pub command_timeout: Duration,
 }
 
 /// Plugins and their limits.
@@ -158,6 +171,9 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// A tracing filter. `MOZAIKS_LOG`
     pub filter: String,
+    /// Bytes of lines that may wait for stderr before lines are dropped.
+    /// `MOZAIKS_LOG_QUEUE_BYTES`
+    pub queue_bytes: usize,
 }
 
 /// How a log line looks.
@@ -199,6 +215,7 @@ impl Default for Config {
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
             realtime: RealtimeConfig::default(),
+            events: EventsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -209,6 +226,10 @@ impl Default for DatabaseConfig {
         Self {
             uri: None,
             name: "mozaiks".into(),
+            pool_size: 64,
+            selection_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -268,6 +289,7 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Json,
             filter: "info".into(),
+            queue_bytes: 4 * 1024 * 1024,
         }
     }
 }

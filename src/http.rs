@@ -6,14 +6,17 @@
 
 mod body;
 mod error;
+mod events_admin;
 mod exchange;
 mod execute;
 mod identify;
+mod json_body;
 mod openapi;
 mod operations;
 pub mod origin;
 mod plugins;
 mod request_id;
+mod settings;
 mod stream;
 mod ticket;
 mod ws;
@@ -22,7 +25,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
@@ -43,10 +46,36 @@ fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/plugins", get(plugins::list_plugins))
         .route("/api/plugins/{name}", get(plugins::get_plugin))
+        .route(
+            "/api/plugin-settings/{plugin}",
+            get(settings::get_settings)
+                .put(settings::save_settings)
+                .post(settings::save_settings),
+        )
         .route("/api/stream", get(stream::get_stream))
         .route("/api/ws/ticket", post(ticket::create_ticket))
         .route("/ws", get(ws::get_socket))
         .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
+        .route(
+            "/__mozaiks/admin/events/history",
+            get(events_admin::get_history),
+        )
+        .route(
+            "/__mozaiks/admin/events/stats",
+            get(events_admin::get_stats),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters",
+            get(events_admin::list_dead_letters),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}",
+            delete(events_admin::discard_dead_letter),
+        )
+        .route(
+            "/__mozaiks/admin/events/dead-letters/{id}/retry",
+            post(events_admin::retry_dead_letter),
+        )
         .route("/health", get(operations::get_health))
         .route("/ready", get(operations::get_ready))
         .route("/metrics", get(operations::get_metrics))
@@ -87,10 +116,7 @@ impl Gateway {
     /// 5. execute, else the router
     pub async fn answer(&self, request: Request<Incoming>) -> Response<GatewayBody> {
         let mut exchange = Exchange::begin(&self.app, &request);
-        let answered = AssertUnwindSafe(self.dispatch(&mut exchange, request))
-            .catch_unwind()
-            .await;
-        let result = answered.unwrap_or_else(|panic| Err(ApiError::Internal(panic_text(&*panic))));
+        let result = survive(self.dispatch(&mut exchange, request)).await;
         exchange.finish(result)
     }
 
@@ -134,13 +160,34 @@ impl Gateway {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "a handler panicked: {}",
-        text.unwrap_or("without a message")
-    )
+/// A handler's panic ends its request, not the connection or the process.
+async fn survive<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
+    handled.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(ApiError::Internal(format!(
+            "a handler panicked: {}",
+            text.unwrap_or("without a message")
+        )))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_with_its_text_for_the_log() {
+        let handling = async { panic!("index {} out of range", 7) };
+        let error = survive::<()>(handling).await.unwrap_err();
+        assert_eq!(error.status_and_code().1, "INTERNAL_ERROR");
+        assert_eq!(
+            error.internal(),
+            Some("a handler panicked: index 7 out of range")
+        );
+        assert!(!error.message().contains("index"));
+    }
 }

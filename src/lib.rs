@@ -13,5 +13,6 @@ pub mod plugins;
 pub mod python;
 pub mod realtime;
 pub mod server;
+pub mod settings;
 pub mod store;
 pub mod telemetry;

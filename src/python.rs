@@ -110,13 +110,7 @@ impl PluginRuntime for PythonRuntime {
     }
 
     fn unload(&self, generation: Generation) {
-        let shared = self.shared.clone();
-        let unloading = std::thread::Builder::new()
-            .name("mozaiks-unload".into())
-            .spawn(move || pyo3::Python::attach(|py| loader::unload(py, &shared, generation)));
-        if let Err(error) = unloading {
-            tracing::error!(%error, "plugin.not_unloaded");
-        }
+        loader::unload(&self.shared, generation);
     }
 
     fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {

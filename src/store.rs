@@ -44,7 +44,7 @@ pub struct StoreConfig {
     /// Whether each app has a database of its own (`MOZAIKS_APP_ID=*`).
     pub database_per_app: bool,
     /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
-    pub pool_size: u32,
+    pub pool_size: usize,
     /// How long to look for a server that can take a command.
     /// `MOZAIKS_DATABASE_SELECTION_TIMEOUT_SECONDS`
     pub server_selection_timeout: Duration,
@@ -188,7 +188,8 @@ impl Store {
         options
             .app_name
             .get_or_insert_with(|| "mozaiks-gateway".into());
-        options.max_pool_size.get_or_insert(self.config.pool_size);
+        let pool_size = u32::try_from(self.config.pool_size).unwrap_or(u32::MAX);
+        options.max_pool_size.get_or_insert(pool_size);
         (options.server_selection_timeout).get_or_insert(self.config.server_selection_timeout);
         options
             .connect_timeout

@@ -16,9 +16,6 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 use crate::config::{LogConfig, LogFormat};
 use writer::LogWriter;
 
-/// Bytes of log lines that may wait for stderr before lines are dropped.
-const LOG_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-
 /// The running log: keep it to flush at the end.
 #[derive(Clone)]
 pub struct Telemetry {
@@ -37,7 +34,7 @@ impl Telemetry {
         let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
             format!("MOZAIKS_LOG: `{}` is no log filter: {error}", config.filter)
         })?;
-        let writer = LogWriter::start(LOG_QUEUE_BYTES, std::io::stderr())
+        let writer = LogWriter::start(config.queue_bytes, std::io::stderr())
             .map_err(|error| format!("cannot start the log writer: {error}"))?;
         let registry = tracing_subscriber::registry().with(filter);
         let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
@@ -46,6 +43,7 @@ impl Telemetry {
             LogFormat::Pretty => registry.with(lines).try_init(),
         }
         .map_err(|error| format!("logging has been started before: {error}"))?;
+        log_panics();
         Ok(Self {
             writer,
             format: config.format,
@@ -61,4 +59,17 @@ impl Telemetry {
     pub fn access_log(&self) -> Arc<access::AccessLog> {
         Arc::new(access::AccessLog::new(self.writer.clone(), self.format))
     }
+}
+
+/// A panic is a log line like any other, with the place it came from.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            panic.message = panic.payload_as_str().unwrap_or("no message"),
+            panic.place = place.as_deref(),
+            thread = std::thread::current().name(),
+            "the gateway panicked"
+        );
+    }));
 }

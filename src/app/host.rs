@@ -1,5 +1,10 @@
 //! What plugin code may ask of the gateway, joined from the parts that can answer.
 
+mod database;
+mod events;
+mod realtime;
+mod settings;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -8,69 +13,110 @@ use std::sync::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::host_realtime::{MessageHandlers, RealtimeOperations};
+pub use database::DatabasePart;
+pub use events::{EventsPart, RuntimeSlot};
+pub use realtime::RealtimePart;
+pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
+
 use crate::plugins::{
     Caller, HostError, HostServices,
     host::{HandlerId, Registration, RegistrationId},
     runtime::Generation,
 };
 
-/// Answers plugin code. An operation that no part offers is `NOT_FOUND`.
-pub struct Host {
-    next_registration: AtomicU64,
-    realtime: Arc<RealtimeOperations>,
-    messages: Arc<MessageHandlers>,
-}
+/// What a request of a plugin comes to.
+pub type HostFuture = BoxFuture<'static, Result<Bytes, HostError>>;
 
-impl Host {
-    /// Joins the parts that answer.
-    pub fn new(realtime: RealtimeOperations, messages: Arc<MessageHandlers>) -> Self {
-        Self {
-            next_registration: AtomicU64::new(0),
-            realtime: Arc::new(realtime),
-            messages,
-        }
+/// A part of the gateway that answers plugin code. Each answers the operations that start with its
+/// prefix, and the registrations that are its own.
+pub trait HostPart: Send + Sync + 'static {
+    /// `settings.`, `db.`…
+    fn prefix(&self) -> &'static str;
+
+    /// As [`HostServices::request`].
+    fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
+        let _ = (caller, payload);
+        let error = unknown(operation);
+        Box::pin(async move { Err(error) })
+    }
+
+    /// As [`HostServices::query`].
+    ///
+    /// # Errors
+    /// As [`HostServices::query`].
+    fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError> {
+        let _ = (caller, payload);
+        Err(unknown(operation))
+    }
+
+    /// Takes a registration under this id; `None` where it is not one of this part's.
+    ///
+    /// # Errors
+    /// As [`HostServices::register`].
+    fn register(
+        &self,
+        id: RegistrationId,
+        caller: &Caller,
+        registration: &Registration,
+        handler: HandlerId,
+    ) -> Option<Result<(), HostError>> {
+        let _ = (id, caller, registration, handler);
+        None
+    }
+
+    /// Ends a registration, where it is one of this part's.
+    fn unregister(&self, id: RegistrationId) {
+        let _ = id;
+    }
+
+    /// As [`HostServices::forget_generation`].
+    fn forget_generation(&self, generation: Generation) {
+        let _ = generation;
     }
 }
 
-fn unknown(operation: &str) -> HostError {
-    HostError {
-        code: "NOT_FOUND",
-        message: format!("the gateway offers no operation `{operation}`"),
-        details: None,
+/// Answers plugin code. An operation that no part offers is `NOT_FOUND`.
+pub struct Host {
+    parts: Vec<Box<dyn HostPart>>,
+    events: EventsPart,
+    next_registration: AtomicU64,
+}
+
+impl Host {
+    /// A host of these parts; events are needed by the trait itself.
+    pub fn new(events: EventsPart, parts: Vec<Box<dyn HostPart>>) -> Self {
+        Self {
+            parts,
+            events,
+            next_registration: AtomicU64::new(1),
+        }
+    }
+
+    fn part(&self, operation: &str) -> Result<&dyn HostPart, HostError> {
+        self.all_parts()
+            .find(|part| operation.starts_with(part.prefix()))
+            .ok_or_else(|| unknown(operation))
+    }
+
+    fn all_parts(&self) -> impl Iterator<Item = &dyn HostPart> {
+        std::iter::once::<&dyn HostPart>(&self.events).chain(self.parts.iter().map(|part| &**part))
     }
 }
 
 impl HostServices for Host {
-    fn request(
-        &self,
-        caller: Caller,
-        operation: &str,
-        payload: Bytes,
-    ) -> BoxFuture<'static, Result<Bytes, HostError>> {
-        let operation = operation.to_owned();
-        let realtime = Arc::clone(&self.realtime);
-        Box::pin(async move {
-            match realtime.request(&caller, &operation, &payload).await {
-                Some(answer) => answer,
-                None => Err(unknown(&operation)),
-            }
-        })
+    fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
+        match self.part(operation) {
+            Ok(part) => part.request(caller, operation, payload),
+            Err(error) => Box::pin(async move { Err(error) }),
+        }
     }
 
-    fn query(
-        &self,
-        caller: &Caller,
-        operation: &str,
-        payload: &[u8],
-    ) -> Result<Bytes, HostError> {
-        self.realtime
-            .query(caller, operation, payload)
-            .unwrap_or_else(|| Err(unknown(operation)))
+    fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError> {
+        self.part(operation)?.query(caller, operation, payload)
     }
 
-    fn publish(&self, _caller: &Caller, _event: &str, _data: Bytes) -> Result<(), HostError> {
-        Err(unknown("publish"))
+    fn publish(&self, caller: &Caller, event: &str, data: Bytes) -> Result<(), HostError> {
+        self.events.publish(caller, event, data)
     }
 
     fn register(
@@ -80,22 +126,100 @@ impl HostServices for Host {
         handler: HandlerId,
     ) -> Result<RegistrationId, HostError> {
         let id = RegistrationId(self.next_registration.fetch_add(1, Ordering::Relaxed));
-        match registration {
-            Registration::WebSocketMessage { message_type } => {
-                self.messages
-                    .register(id, caller, &message_type, handler)?;
-            }
-            // Nothing sends events yet, so a subscription is kept by its id alone.
-            Registration::Event { .. } => {}
-        }
+        self.all_parts()
+            .find_map(|part| part.register(id, caller, &registration, handler))
+            .unwrap_or_else(|| {
+                Err(host_error(
+                    "NOT_FOUND",
+                    "the gateway offers no such registration",
+                ))
+            })?;
         Ok(id)
     }
 
     fn unregister(&self, id: RegistrationId) {
-        self.messages.unregister(id);
+        for part in self.all_parts() {
+            part.unregister(id);
+        }
     }
 
     fn forget_generation(&self, generation: Generation) {
-        self.messages.forget_generation(generation);
+        for part in self.all_parts() {
+            part.forget_generation(generation);
+        }
     }
+}
+
+/// An error without details.
+pub fn host_error(code: &'static str, message: impl Into<String>) -> HostError {
+    HostError {
+        code,
+        message: message.into(),
+        details: None,
+    }
+}
+
+/// The error for an operation that nobody offers.
+pub fn unknown(operation: &str) -> HostError {
+    host_error(
+        "NOT_FOUND",
+        format!("the gateway offers no operation `{operation}`"),
+    )
+}
+
+/// Which app background work of plugins belongs to.
+#[derive(Debug, Clone)]
+pub struct Apps {
+    only: Option<Arc<str>>,
+}
+
+impl Apps {
+    /// From the configured app: `*` stands for many.
+    pub fn new(configured: &str) -> Self {
+        Self {
+            only: (configured != "*").then(|| Arc::from(configured)),
+        }
+    }
+
+    /// Whether the gateway serves more than one app.
+    pub fn are_many(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// The app that a caller works for; `None` for background work in a gateway of many apps.
+    pub fn of(&self, caller: &Caller) -> Option<Arc<str>> {
+        match &caller.principal {
+            Some(principal) => Some(principal.app_id.clone()),
+            None => self.only.clone(),
+        }
+    }
+
+    /// As [`Self::of`], where there must be one.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`.
+    pub fn require(&self, caller: &Caller) -> Result<Arc<str>, HostError> {
+        self.of(caller).ok_or_else(|| {
+            host_error(
+                "VALIDATION_ERROR",
+                "in a gateway of many apps this works only while a user's call or event is handled",
+            )
+        })
+    }
+}
+
+/// Reads a payload of JSON.
+///
+/// # Errors
+/// `VALIDATION_ERROR` with what is wrong.
+pub fn read_json<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {
+    serde_json::from_slice(payload)
+        .map_err(|error| host_error("VALIDATION_ERROR", error.to_string()))
+}
+
+/// Writes an answer of JSON.
+pub fn write_json<T: serde::Serialize>(answer: &T) -> Result<Bytes, HostError> {
+    serde_json::to_vec(answer)
+        .map(Bytes::from)
+        .map_err(|error| host_error("INTERNAL_ERROR", error.to_string()))
 }

@@ -3,7 +3,7 @@
 use std::{
     io::Write as _,
     process::exit,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, OnceLock, atomic::AtomicU8},
     time::{Duration, Instant},
 };
 
@@ -11,12 +11,21 @@ use anyhow::Context as _;
 
 use super::{
     App, Host, Phase,
-    host_realtime::{MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens},
+    announcer::Announcer,
+    database,
+    host::{
+        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
+        SettingsPart,
+    },
+    host_realtime::{
+        MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens,
+    },
     recorder::Recorder,
 };
 use crate::{
-    auth::TokenVerifier,
+    auth::{TokenVerifier, signer::dev_curl_line},
     config::Config,
+    events::EventBus,
     http::{Gateway, origin::OriginAllowList},
     plugins::{
         HostServices, PluginRuntime,
@@ -26,6 +35,7 @@ use crate::{
     python::PythonRuntime,
     realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
+    settings::SettingsManager,
     telemetry::{Telemetry, metrics::Metrics},
 };
 
@@ -33,6 +43,8 @@ use crate::{
 const EXIT_AT_ONCE: i32 = 130;
 /// How often users who cannot come back to anything are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How long subscribers may take for what was published before.
+const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -45,10 +57,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
+    // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
+    let fetching = Arc::clone(&verifier);
+    tokio::spawn(async move { fetching.prefetch().await });
     let server = Server::bind(&config.server)
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
+
+    // With public keys there is nothing to sign with, and nothing to show.
+    let dev_line = config
+        .dev
+        .then(|| dev_curl_line(&config.auth, address).ok())
+        .flatten();
 
     let mut realtime_config = config.realtime;
     realtime_config.query_tokens |= config.dev;
@@ -60,13 +81,43 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &config.auth.app_id,
         realtime_config.max_push_bytes,
     );
-    let host: Arc<dyn HostServices> = Arc::new(Host::new(pushes, Arc::clone(&messages)));
+    let apps = Apps::new(&config.auth.app_id);
+    let events = EventBus::new(config.events);
+    let runtime_slot = RuntimeSlot::default();
+    let registry_slot = Arc::new(OnceLock::new());
+    let mut parts: Vec<Box<dyn HostPart>> =
+        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let settings = SettingsManager::new(
+        Arc::clone(&store),
+        Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
+        Arc::clone(&events),
+    );
+    parts.push(Box::new(DatabasePart::new(
+        Arc::clone(&store),
+        apps.clone(),
+    )));
+    parts.push(Box::new(SettingsPart::new(
+        Arc::clone(&settings),
+        apps.clone(),
+    )));
+    let host: Arc<dyn HostServices> = Arc::new(Host::new(
+        EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
+        parts,
+    ));
     let runtime: Arc<dyn PluginRuntime> =
         PythonRuntime::start(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    // Both slots are filled here, once, before any plugin is loaded.
+    let _ = runtime_slot.set(Arc::downgrade(&runtime));
+    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    let _ = registry_slot.set(Arc::clone(&registry));
     let metrics = Arc::new(Metrics::default());
-    let observers: Vec<Arc<dyn CallObserver>> = vec![Arc::new(Recorder {
-        metrics: Arc::clone(&metrics),
-    })];
+    let observers: Vec<Arc<dyn CallObserver>> = vec![
+        Arc::new(Recorder {
+            metrics: Arc::clone(&metrics),
+        }),
+        Arc::new(Announcer::new(Arc::clone(&events))),
+    ];
     let realtime = Realtime::new(
         hub,
         realtime_config,
@@ -79,7 +130,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         origins: OriginAllowList::new(&config.server.cors_origins, config.dev),
         server: config.server,
         verifier,
-        registry: Registry::new(&config.plugins, Arc::clone(&runtime)),
+        events,
+        store,
+        settings,
+        registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
         metrics,
@@ -100,6 +154,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => {
             app.enter(Phase::Ready);
             announce(address)?;
+            if let Some(line) = dev_line {
+                eprintln!("try it: {line}");
+            }
             tracing::info!(address = %address, "ready");
             signals.next().await
         }
@@ -113,6 +170,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     };
     sweeping.abort();
+    if let Some(embedded) = embedded {
+        embedded.shutdown().await;
+    }
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
@@ -135,6 +195,10 @@ async fn drain(app: &App, serving: RunningServer) {
         // Calls whose clients have gone away.
         while app.dispatcher.in_flight() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let undelivered = app.events.drain(DRAIN_EVENTS).await;
+        if undelivered > 0 {
+            tracing::warn!(events = undelivered, "events were not delivered in time");
         }
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)

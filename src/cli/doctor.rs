@@ -3,12 +3,13 @@
 mod database;
 mod python;
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};
 use crate::{
     auth::{TokenVerifier, dev_secret},
     config::{AuthConfig, Config, KeySource, redact_uri},
+    plugins::discovery,
 };
 
 /// How a check went.
@@ -101,8 +102,8 @@ fn examine(config: &Config) -> Vec<Finding> {
 
 fn check_plugins(dir: &Path) -> Finding {
     let shown = dir.display();
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
+    let (found, skipped) = match discovery::discover(dir) {
+        Ok(listed) => listed,
         Err(error) => {
             return Finding::fail(
                 "plugins",
@@ -110,10 +111,19 @@ fn check_plugins(dir: &Path) -> Finding {
             );
         }
     };
-    let count = entries
-        .flatten()
-        .filter(|entry| super::plugin::has_entry_file(&entry.path()))
-        .count();
+    if let Some(first) = skipped.first() {
+        let name = first.dir.file_name().unwrap_or_default().to_string_lossy();
+        return Finding::warn(
+            "plugins",
+            format!(
+                "{} in {shown}; passed over: {} (the first is {name}: {})",
+                found.len(),
+                skipped.len(),
+                first.reason
+            ),
+        );
+    }
+    let count = found.len();
     if count == 0 {
         return Finding::warn(
             "plugins",
@@ -127,7 +137,11 @@ fn check_plugins(dir: &Path) -> Finding {
 fn check_data_dir(dir: &Path) -> Finding {
     let shown = dir.display();
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
-    let written = fs::create_dir_all(dir)
+    // As the gateway makes it: for its owner alone.
+    let written = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
         .and_then(|()| fs::write(&probe, b"doctor"))
         .and_then(|()| fs::remove_file(&probe));
     match written {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
-pub(super) use inspect::has_entry_file;
-use inspect::{Inspection, inspect};
+use crate::plugins::{discovery, manifest};
+use inspect::{Inspection, inspect, inspect_manifest};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PluginArgs {
@@ -28,6 +28,8 @@ enum PluginCommand {
         #[command(flatten)]
         flags: ConfigFlags,
     },
+    /// Print the JSON Schema of plugin.json, for editors.
+    Schema,
     /// Check a plugin's name, files and manifest without running it.
     Validate {
         /// The plugin's directory.
@@ -45,43 +47,44 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
                 dir.display()
             ))?)
         }
+        PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir } => validate(dir),
     }
 }
 
 fn list(dir: &Path) -> Result<(), Failure> {
-    let entries = std::fs::read_dir(dir).map_err(|error| {
-        Failure::Failed(anyhow::anyhow!(
-            "the plugins directory {}: {error}",
+    let (found, skipped) = discovery::discover(dir).map_err(|error| {
+        anyhow::anyhow!(
+            "the plugins directory {} cannot be read: {error}",
             dir.display()
-        ))
+        )
     })?;
-    let mut dirs: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir() && !is_hidden(path))
-        .collect();
-    dirs.sort();
-    let mut lines = String::new();
-    for dir in &dirs {
-        let found = inspect(dir);
-        let state = match found.errors.first() {
-            None => format!("{} {}", found.version, dir.display()),
-            Some(error) => format!("broken: {error} ({})", dir.display()),
-        };
-        lines.push_str(&format!("{}  {state}\n", found.name));
-    }
-    if dirs.is_empty() {
+    if found.is_empty() {
         eprintln!("no plugins in {}", dir.display());
+    }
+    for skipped in skipped {
+        eprintln!("passed over {}: {}", skipped.dir.display(), skipped.reason);
+    }
+    let mut lines = String::new();
+    for plugin in &found {
+        let inspection = inspect_manifest(plugin);
+        let state = match inspection.errors.first() {
+            None => inspection.version,
+            Some(error) => format!("broken: {error}"),
+        };
+        lines.push_str(&format!(
+            "{}  {state}  {}\n",
+            plugin.name,
+            plugin.dir.display()
+        ));
     }
     Ok(print(&lines)?)
 }
 
-/// What is beside the plugins and is none: `.git`, `__pycache__`.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_none_or(|name| name.starts_with(['.', '_']))
+/// What keeps the plugin in the directory from being loaded.
+#[cfg(test)]
+pub(super) fn check(dir: &Path) -> Vec<String> {
+    inspect(dir).errors
 }
 
 fn validate(dir: &Path) -> Result<(), Failure> {

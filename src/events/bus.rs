@@ -12,9 +12,11 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::{runtime::Handle, time::Instant};
 
+use crate::config::EventsConfig;
+
 use super::{
-    DeadLetter, Event, EventDraft, EventError, EventStats, EventsConfig, HeldBytes, Owner, Pattern,
-    Subscriber, SubscriptionId, SubscriptionStats, dead_letters::DeadLetters, history::History,
+    DeadLetter, Event, EventDraft, EventError, EventStats, HeldBytes, Owner, Pattern, Subscriber,
+    SubscriptionId, SubscriptionStats, dead_letters::DeadLetters, history::History,
     pattern::check_name, queue::Queue, stats::Stats, worker,
 };
 

@@ -1,8 +1,9 @@
-use std::sync::atomic::AtomicUsize;
+use std::{sync::atomic::AtomicUsize, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::*;
+use crate::config::EventsConfig;
 
 /// Remembers what it was given and fails as it is told.
 #[derive(Default)]

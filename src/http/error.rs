@@ -215,7 +215,8 @@ impl ApiError {
     /// What the log should know beside the code, where that is more than the client is told.
     pub fn internal(&self) -> Option<&str> {
         match self {
-            Self::PluginUnavailable { reason, .. } => Some(reason),
+            // The rest of it, a traceback, was logged when loading failed.
+            Self::PluginUnavailable { reason, .. } => reason.lines().next(),
             Self::PluginRaised { summary, .. } => Some(summary),
             Self::PluginBadResult(what) => Some(what),
             Self::OutputNotSerializable { reason, .. } => Some(reason),

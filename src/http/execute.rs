@@ -105,7 +105,7 @@ fn json_response(status: StatusCode, body: Bytes) -> Response<GatewayBody> {
 }
 
 /// Whether the body is declared to be JSON; `false` where nothing is declared.
-fn check_content(headers: &HeaderMap) -> Result<bool, ApiError> {
+pub(super) fn check_content(headers: &HeaderMap) -> Result<bool, ApiError> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {

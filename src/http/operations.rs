@@ -11,9 +11,10 @@ pub(super) async fn get_health() -> impl IntoResponse {
     json_answer(StatusCode::OK, json!({ "status": "ok" }))
 }
 
-/// `GET /ready`: 200 while calls are taken, 503 while starting or draining.
+/// `GET /ready`: 200 while calls are taken, 503 while starting, draining or without database.
 pub(super) async fn get_ready(State(AppState(app)): State<AppState>) -> impl IntoResponse {
     let (status, word) = match app.phase() {
+        Phase::Ready if !app.database_answers() => (StatusCode::SERVICE_UNAVAILABLE, "no database"),
         Phase::Ready => (StatusCode::OK, "ready"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),

@@ -83,7 +83,13 @@ async fn open_socket(
         resume: query.get("since").map(|since| Resume::parse(&since)),
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    Ok(switch_protocols(&app, upgrade, &accept, offers_bearer, socket))
+    Ok(switch_protocols(
+        &app,
+        upgrade,
+        &accept,
+        offers_bearer,
+        socket,
+    ))
 }
 
 fn switch_protocols(

@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -75,7 +75,6 @@ pub trait CallObserver: Send + Sync + 'static {
 pub struct Dispatcher {
     runtime: Arc<dyn PluginRuntime>,
     observers: Vec<Arc<dyn CallObserver>>,
-    next_call: AtomicU64,
     in_flight: AtomicUsize,
     draining: AtomicBool,
 }
@@ -94,7 +93,6 @@ impl Dispatcher {
         Arc::new(Self {
             runtime,
             observers,
-            next_call: AtomicU64::new(1),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
         })
@@ -136,7 +134,7 @@ impl Dispatcher {
                 })
             })?;
         }
-        let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
+        let id = CallId::next();
         let call = PluginCall {
             id,
             generation,

@@ -2,7 +2,13 @@
 //!
 //! Plain Rust data crosses it in both directions; no Python type does.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -48,6 +54,14 @@ pub struct Generation(pub u64);
 /// Names one call for [`PluginRuntime::cancel`]. Unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId(pub u64);
+
+impl CallId {
+    /// A number that no other call in this process has.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// Where a plugin's code is.
 #[derive(Debug, Clone)]

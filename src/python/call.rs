@@ -10,7 +10,12 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
-use super::{error, json_out, outbox::ReplySlot, runtime_types::Kinds, shared::Shared};
+use super::{
+    error, json_out,
+    outbox::ReplySlot,
+    runtime_types::Kinds,
+    shared::{Code, Shared},
+};
 use crate::{
     auth::Principal,
     plugins::{
@@ -107,6 +112,8 @@ pub(super) struct Call {
     pub request_id: Arc<str>,
     pub action: Option<Box<str>>,
     pub reply: ReplySlot,
+    /// Keeps the generation's modules until the call has ended.
+    pub _code: Option<Arc<Code>>,
     /// `execute` must give a dict; a handler may give anything, and what has no JSON form is null.
     pub wants_dict: bool,
 }

@@ -6,12 +6,14 @@
 use pyo3::{
     ffi, intern,
     prelude::*,
-    sync::PyOnceLock,
     types::{
         PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
     },
 };
 
+mod types;
+
+use self::types::{Bson, Types};
 use crate::plugins::{CallError, CallReply};
 
 /// Limits of a result.
@@ -169,12 +171,8 @@ impl Writer {
         if is(&types.uuid) || is(&types.decimal) {
             return self.text_of(value, "__str__");
         }
-        if let Some(bson) = Bson::loaded(py) {
-            if value.is_instance(bson.object_id.bind(py)).unwrap_or(false)
-                || value.is_instance(bson.decimal128.bind(py)).unwrap_or(false)
-            {
-                return self.text_of(value, "__str__");
-            }
+        if Bson::loaded(py).is_some_and(|bson| is(&bson.object_id) || is(&bson.decimal128)) {
+            return self.text_of(value, "__str__");
         }
         self.object(value)
     }
@@ -554,60 +552,4 @@ fn raised(py: Python<'_>, error: &PyErr) -> Fault {
         "converting it raised {}",
         super::error::summary(py, error)
     ))
-}
-
-/// Types that results may hold besides JSON's own.
-struct Types {
-    enumeration: Py<PyAny>,
-    datetime: Py<PyAny>,
-    date: Py<PyAny>,
-    time: Py<PyAny>,
-    uuid: Py<PyAny>,
-    decimal: Py<PyAny>,
-    dataclass_fields: Py<PyAny>,
-}
-
-impl Types {
-    fn get(py: Python<'_>) -> PyResult<&Self> {
-        static TYPES: PyOnceLock<Types> = PyOnceLock::new();
-        TYPES.get_or_try_init(py, || {
-            let get = |module: &str, name: &str| -> PyResult<Py<PyAny>> {
-                Ok(py.import(module)?.getattr(name)?.unbind())
-            };
-            Ok(Self {
-                enumeration: get("enum", "Enum")?,
-                datetime: get("datetime", "datetime")?,
-                date: get("datetime", "date")?,
-                time: get("datetime", "time")?,
-                uuid: get("uuid", "UUID")?,
-                decimal: get("decimal", "Decimal")?,
-                dataclass_fields: get("dataclasses", "fields")?,
-            })
-        })
-    }
-}
-
-/// pymongo's own types. Looked up only once a plugin has imported them: no value of theirs exists
-/// before.
-struct Bson {
-    object_id: Py<PyAny>,
-    decimal128: Py<PyAny>,
-}
-
-impl Bson {
-    fn loaded(py: Python<'_>) -> Option<&Self> {
-        static BSON: PyOnceLock<Bson> = PyOnceLock::new();
-        if let Some(bson) = BSON.get(py) {
-            return Some(bson);
-        }
-        let modules = py.import("sys").ok()?.getattr("modules").ok()?;
-        let get = |module: &str, name: &str| -> Option<Py<PyAny>> {
-            Some(modules.get_item(module).ok()?.getattr(name).ok()?.unbind())
-        };
-        let bson = Self {
-            object_id: get("bson.objectid", "ObjectId")?,
-            decimal128: get("bson.decimal128", "Decimal128")?,
-        };
-        Some(BSON.get_or_init(py, || bson))
-    }
 }

@@ -70,15 +70,15 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
         .name("mozaiks-import".into())
         .stack_size(STACK_BYTES)
         .spawn(move || Python::attach(|py| run(py, &shared, &mine, &source)));
-    if let Err(error) = spawned {
-        if let Some(answer) = import.answer.lock().take() {
-            let summary = format!("no thread to import it on: {error}");
-            let failed = LoadError::Raised {
-                traceback: summary.clone(),
-                summary,
-            };
-            answer.send(Err(failed)).ok();
-        }
+    if let Err(error) = spawned
+        && let Some(answer) = import.answer.lock().take()
+    {
+        let summary = format!("no thread to import it on: {error}");
+        let failed = LoadError::Raised {
+            traceback: summary.clone(),
+            summary,
+        };
+        answer.send(Err(failed)).ok();
     }
     receiver
 }
@@ -92,11 +92,14 @@ fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSou
     let package = package_name(source, generation);
     let Some(answer) = import.answer.lock().take() else {
         // Too late: nobody will call it.
-        forget(py, shared, generation, &package);
+        match imported {
+            Ok(_) => unload(shared, generation),
+            Err(_) => discard(py, shared, generation, &package),
+        }
         return;
     };
     let result = imported.map_err(|error| {
-        forget(py, shared, generation, &package);
+        discard(py, shared, generation, &package);
         if error.is_instance_of::<PyLookupError>(py) && is_ours(py, &error) {
             return LoadError::NoEntryPoint(error.value(py).to_string());
         }
@@ -106,7 +109,7 @@ fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSou
         }
     });
     if let Err(Ok(loaded)) = answer.send(result) {
-        unload(py, shared, loaded.generation);
+        unload(shared, loaded.generation);
     }
 }
 
@@ -161,17 +164,35 @@ fn import_plugin(
     Ok(LoadedPlugin { generation, doc })
 }
 
-/// Drops a generation's modules and registrations. Running calls keep their function alive.
-pub(super) fn unload(py: Python<'_>, shared: &Arc<Shared>, generation: Generation) {
+/// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its
+/// running calls have ended. Needs no interpreter.
+pub(super) fn unload(shared: &Shared, generation: Generation) {
     let code = shared.generations.write().remove(&generation);
+    end_registrations(shared, generation);
     if let Some(code) = code {
-        forget(py, shared, generation, &code.package);
+        shared.watchdog.retire(code);
     }
 }
 
-fn forget(py: Python<'_>, shared: &Arc<Shared>, generation: Generation, package: &str) {
+/// Drops a package from `sys.modules`.
+pub(super) fn forget_package(py: Python<'_>, package: &str) {
+    let forgotten = super::native::module(py)
+        .and_then(|native| native.call_method1("forget_package", (package,)));
+    if let Err(error) = forgotten {
+        let reason = error::summary(py, &error);
+        tracing::warn!(package, reason, "plugin.not_forgotten");
+    }
+}
+
+/// Undoes an import that failed half-way.
+fn discard(py: Python<'_>, shared: &Shared, generation: Generation, package: &str) {
+    end_registrations(shared, generation);
+    forget_package(py, package);
+}
+
+fn end_registrations(shared: &Shared, generation: Generation) {
     shared.host.forget_generation(generation);
-    let handlers: Vec<_> = {
+    let ended: Vec<_> = {
         let mut handlers = shared.handlers.write();
         let ids: Vec<_> = handlers
             .iter()
@@ -180,14 +201,6 @@ fn forget(py: Python<'_>, shared: &Arc<Shared>, generation: Generation, package:
             .collect();
         ids.iter().filter_map(|id| handlers.remove(id)).collect()
     };
-    drop(handlers);
-    let forgotten = super::native::module(py)
-        .and_then(|native| native.call_method1("forget_package", (package,)));
-    if let Err(error) = forgotten {
-        tracing::warn!(
-            package,
-            reason = error::summary(py, &error),
-            "plugin.not_forgotten"
-        );
-    }
+    // Dropped after the lock: it may run the plugin's code.
+    drop(ended);
 }

@@ -1,6 +1,9 @@
 //! The one thread that owns an asyncio loop: takes jobs in batches and runs each call's first step
 //! at once, in a real Task with a context of its own.
 
+#[cfg(not(Py_3_12))]
+mod first_step;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering, mpsc},
@@ -8,14 +11,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-#[cfg(not(Py_3_12))]
-use pyo3::types::{PyCFunction, PyTuple};
 use pyo3::{
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
 
+#[cfg(not(Py_3_12))]
+use self::first_step::FirstStep;
 use super::{
     call::{Arguments, Call, Driver},
     json_in,
@@ -186,7 +189,8 @@ impl Reader {
                             tracing::warn!(reason, "python.cancel_failed");
                         }
                     }
-                    // It came in before this job, so it has ended by now.
+                    // It came in before this job: unless the pool has it, it has ended by now.
+                    None if self.shared.pool.has(id) => {}
                     None => {
                         self.shared.cancelled.take(id);
                     }
@@ -195,11 +199,11 @@ impl Reader {
             Job::Answer { request, result } => {
                 let future = self.shared.requests.lock().remove(&request);
                 self.shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
-                if let Some(future) = future {
-                    if let Err(error) = answer(future.bind(py), result) {
-                        let reason = super::error::summary(py, &error);
-                        tracing::warn!(reason, "python.answer_failed");
-                    }
+                if let Some(future) = future
+                    && let Err(error) = answer(future.bind(py), result)
+                {
+                    let reason = super::error::summary(py, &error);
+                    tracing::warn!(reason, "python.answer_failed");
                 }
             }
             Job::Ping => self.shared.turned(),
@@ -213,7 +217,7 @@ impl Reader {
         }
     }
 
-    fn call(&self, py: Python<'_>, call: PluginCall, code: &Code, reply: ReplySlot) {
+    fn call(&self, py: Python<'_>, call: PluginCall, code: &Arc<Code>, reply: ReplySlot) {
         if self.shared.cancelled.take(call.id) {
             return reply.complete(Err(CallError::Cancelled));
         }
@@ -334,7 +338,7 @@ pub(super) fn prepare_call<'py>(
     py: Python<'py>,
     shared: &Arc<Shared>,
     call: PluginCall,
-    code: &Code,
+    code: &Arc<Code>,
     reply: ReplySlot,
 ) -> Result<(Call, Bound<'py, PyDict>), (ReplySlot, CallError)> {
     let data = json_in::parse_call(
@@ -357,6 +361,7 @@ pub(super) fn prepare_call<'py>(
         request_id: call.request_id,
         action: action_of(py, &data),
         reply,
+        _code: Some(code.clone()),
         wants_dict: true,
     };
     Ok((call, data))
@@ -383,6 +388,7 @@ pub(super) fn prepare_invoke<'py>(
         request_id: call.request_id,
         action: None,
         reply,
+        _code: None,
         wants_dict: false,
     };
     Ok((call, arguments))
@@ -412,83 +418,4 @@ fn answer(future: &Bound<'_, PyAny>, result: Result<bytes::Bytes, HostError>) ->
         }
     }
     Ok(())
-}
-
-/// Keeps a new Task's first step from being scheduled.
-#[cfg(not(Py_3_12))]
-struct FirstStep {
-    /// The loop's attributes: `call_soon` is put there while a Task is made.
-    attributes: Py<PyDict>,
-    stand_in: Py<PyAny>,
-    caught: Arc<Mutex<Caught>>,
-}
-
-#[cfg(not(Py_3_12))]
-#[derive(Default)]
-struct Caught {
-    expecting: bool,
-    step: Option<(Py<PyAny>, Py<PyAny>)>,
-}
-
-#[cfg(not(Py_3_12))]
-impl FirstStep {
-    fn new(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let caught = Arc::new(Mutex::new(Caught::default()));
-        let real = event_loop.getattr("call_soon")?.unbind();
-        let catching = caught.clone();
-        let stand_in = PyCFunction::new_closure(
-            py,
-            None,
-            None,
-            move |arguments: &Bound<'_, PyTuple>,
-                  options: Option<&Bound<'_, PyDict>>|
-                  -> PyResult<Py<PyAny>> {
-                let py = arguments.py();
-                let context = match options {
-                    Some(options) => options.get_item(intern!(py, "context"))?,
-                    None => None,
-                };
-                // Only a Task's step comes alone, with a context and from native code; anything
-                // else is a collected object's doing and is scheduled as ever.
-                if let (1, Some(context)) = (arguments.len(), context) {
-                    let callback = arguments.get_item(0)?;
-                    let is_step = callback.get_type().name()? == "TaskStepMethWrapper";
-                    let mut caught = catching.lock();
-                    if is_step && caught.expecting {
-                        caught.expecting = false;
-                        caught.step = Some((callback.unbind(), context.unbind()));
-                        return Ok(py.None());
-                    }
-                }
-                real.call(py, arguments, options)
-            },
-        )?;
-        Ok(Self {
-            attributes: event_loop
-                .getattr("__dict__")?
-                .cast_into::<PyDict>()?
-                .unbind(),
-            stand_in: stand_in.into_any().unbind(),
-            caught,
-        })
-    }
-
-    fn capture<'py>(
-        &self,
-        py: Python<'py>,
-        make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let attributes = self.attributes.bind(py);
-        let name = intern!(py, "call_soon");
-        self.caught.lock().expecting = true;
-        attributes.set_item(name, &self.stand_in)?;
-        let made = make();
-        attributes.del_item(name)?;
-        self.caught.lock().expecting = false;
-        made
-    }
-
-    fn take(&self) -> Option<(Py<PyAny>, Py<PyAny>)> {
-        self.caught.lock().step.take()
-    }
 }

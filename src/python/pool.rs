@@ -144,12 +144,13 @@ impl Pool {
     }
 
     /// A thread that does not come back: another may take its place.
-    pub(super) fn write_off(&self, shared: &Arc<Shared>, worker: &Arc<Worker>) {
+    /// `false` where that was known.
+    pub(super) fn write_off(&self, shared: &Arc<Shared>, worker: &Arc<Worker>) -> bool {
         let mut state = self.state.lock();
         let before = state.threads.len();
         state.threads.retain(|other| !Arc::ptr_eq(other, worker));
         if state.threads.len() == before {
-            return;
+            return false;
         }
         worker
             .lost
@@ -157,6 +158,19 @@ impl Pool {
         if !state.jobs.is_empty() {
             self.add_thread(shared, &mut state);
         }
+        true
+    }
+
+    /// Whether a call waits or runs here.
+    pub(super) fn has(&self, call: CallId) -> bool {
+        let state = self.state.lock();
+        state.jobs.iter().any(|job| job.id() == call)
+            || state.threads.iter().any(|worker| {
+                worker
+                    .progress
+                    .current()
+                    .is_some_and(|step| step.call == call)
+            })
     }
 
     /// Jobs waiting.

@@ -26,6 +26,7 @@ mod calls;
 mod deadlines;
 mod host;
 mod loading;
+mod logs;
 mod output;
 
 use host::TestHost;

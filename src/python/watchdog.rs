@@ -19,7 +19,7 @@ use super::{
     pool::Worker,
     progress::{Progress, Step},
     runtime_types::Kinds,
-    shared::{Job, Shared},
+    shared::{Code, Job, Shared},
 };
 use crate::plugins::runtime::{CallId, Generation};
 
@@ -38,16 +38,21 @@ const REPEAT: Duration = Duration::from_millis(200);
 /// A thread still held this long after the first interruption is in native code.
 const WRITE_OFF: Duration = Duration::from_secs(1);
 
+/// A cancelled call that nothing runs any more is watched for this long.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// A call that has ended is forgotten here after this long at the latest.
 const FORGET: Duration = Duration::from_secs(600);
 
 /// What the watchdog has been asked to look after.
 #[derive(Default)]
 pub(super) struct Watchdog {
-    /// Held for moments only; the thread works on a copy.
+    /// Held for moments only; the threads work on copies.
     state: Mutex<State>,
-    /// Signalled when there is something new.
-    news: Condvar,
+    /// Wakes the thread that keeps promises.
+    promises: Condvar,
+    /// Wakes the thread that interrupts.
+    interruptions: Condvar,
 }
 
 #[derive(Default)]
@@ -55,44 +60,102 @@ struct State {
     /// Calls asked to stop, and since when.
     cancelled: HashMap<CallId, Instant>,
     imports: Vec<Arc<Import>>,
+    /// Unloaded generations whose calls may still run, and since when.
+    retired: Vec<(Arc<Code>, Instant)>,
     stopped: bool,
 }
 
 impl Watchdog {
     /// A call's deadline has passed.
     pub(super) fn watch_call(&self, call: CallId) {
-        self.state.lock().cancelled.insert(call, Instant::now());
-        self.news.notify_one();
+        self.tell(|state| {
+            state.cancelled.insert(call, Instant::now());
+        });
     }
 
     /// An import has begun.
     pub(super) fn watch_import(&self, import: Arc<Import>) {
-        self.state.lock().imports.push(import);
-        self.news.notify_one();
+        self.tell(|state| state.imports.push(import));
     }
 
-    /// Ends the thread.
+    /// A generation has been unloaded.
+    pub(super) fn retire(&self, code: Arc<Code>) {
+        self.tell(|state| state.retired.push((code, Instant::now())));
+    }
+
+    /// Ends the threads.
     pub(super) fn stop(&self) {
-        self.state.lock().stopped = true;
-        self.news.notify_one();
+        self.tell(|state| state.stopped = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.promises.notify_one();
+        self.interruptions.notify_one();
+    }
+
+    /// Waits for the next look; `false` when it is over.
+    fn wait(&self, shared: &Shared, news: &Condvar) -> bool {
+        let mut state = self.state.lock();
+        let busy = !state.imports.is_empty()
+            || !state.cancelled.is_empty()
+            || !state.retired.is_empty()
+            || shared.outbox.running() > 0;
+        if !state.stopped {
+            news.wait_for(&mut state, if busy { BUSY_TICK } else { IDLE_TICK });
+        }
+        !state.stopped
     }
 }
 
-/// Starts the thread.
+/// Starts the threads: one that never needs the interpreter and so is never late, and one that
+/// interrupts.
 ///
 /// # Errors
 /// Where the system gives none.
 pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
+    let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(body)
+            .map(drop)
+            .map_err(|error| format!("cannot start the thread {name}: {error}"))
+    };
     let weak = Arc::downgrade(shared);
-    std::thread::Builder::new()
-        .name("mozaiks-watchdog".into())
-        // One thread state for good: attached once, detached while it waits.
-        .spawn(move || Python::attach(|py| py.detach(|| Rounds::default().run(&weak))))
-        .map(drop)
-        .map_err(|error| format!("cannot start the watchdog thread: {error}"))
+    spawn("mozaiks-watchdog", Box::new(move || keep_promises(&weak)))?;
+    let weak = Arc::downgrade(shared);
+    // One thread state for good: attached once, detached while it waits.
+    let interrupter = move || Python::attach(|py| py.detach(|| Rounds::default().run(&weak)));
+    spawn("mozaiks-interrupter", Box::new(interrupter))
 }
 
-/// What the watchdog remembers between two looks.
+/// What callers have been promised, whoever holds the interpreter: replies that are ready leave,
+/// imports are answered at their deadline.
+fn keep_promises(shared: &Weak<Shared>) {
+    loop {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        if !shared.watchdog.wait(&shared, &shared.watchdog.promises) {
+            return;
+        }
+        shared.outbox.flush();
+        let now = Instant::now();
+        let seconds = shared.limits.import_timeout.as_secs();
+        let imports = shared.watchdog.state.lock().imports.clone();
+        for import in imports {
+            if import.deadline <= now && import.time_out(seconds) {
+                tracing::warn!(
+                    plugin.name = &*import.plugin,
+                    limit_seconds = seconds,
+                    "plugin.import_timed_out"
+                );
+            }
+        }
+    }
+}
+
+/// What the interrupter remembers between two looks.
 #[derive(Default)]
 struct Rounds {
     held: HashMap<CallId, Held>,
@@ -108,7 +171,7 @@ struct Held {
     named: bool,
 }
 
-/// A loop that does not turn, held by code of no cancelled call.
+/// A loop that does not turn.
 struct Stall {
     since: Instant,
     named: bool,
@@ -121,61 +184,17 @@ impl Rounds {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            if !self.wait(&shared) {
+            if !shared
+                .watchdog
+                .wait(&shared, &shared.watchdog.interruptions)
+            {
                 return;
             }
-            shared.outbox.flush();
             let now = Instant::now();
-            self.look_after_imports(&shared, now);
             self.look_after_calls(&shared, now);
             self.look_after_loop(&shared, now);
-        }
-    }
-
-    /// Waits for the next look; `false` when it is over.
-    fn wait(&self, shared: &Arc<Shared>) -> bool {
-        let watchdog = &shared.watchdog;
-        let mut state = watchdog.state.lock();
-        if state.stopped {
-            return false;
-        }
-        let busy = !state.imports.is_empty()
-            || !self.held.is_empty()
-            || shared.outbox.running() > 0
-            || !state.cancelled.is_empty();
-        watchdog
-            .news
-            .wait_for(&mut state, if busy { BUSY_TICK } else { IDLE_TICK });
-        !state.stopped
-    }
-
-    fn look_after_imports(&self, shared: &Arc<Shared>, now: Instant) {
-        let imports = shared.watchdog.state.lock().imports.clone();
-        let seconds = shared.limits.import_timeout.as_secs();
-        let mut over = Vec::new();
-        for import in imports {
-            if import.deadline <= now && import.time_out(seconds) {
-                tracing::warn!(
-                    plugin.name = &*import.plugin,
-                    limit_seconds = seconds,
-                    "plugin.import_timed_out"
-                );
-            }
-            if import.is_answered() {
-                // Interrupted once; a module that blocks in native code keeps its thread.
-                if let Some(step) = import.progress.current() {
-                    if import.deadline <= now {
-                        interrupt(&import.progress, step);
-                    }
-                }
-                over.push(import);
-            }
-        }
-        if !over.is_empty() {
-            let mut state = shared.watchdog.state.lock();
-            state
-                .imports
-                .retain(|import| !over.iter().any(|other| Arc::ptr_eq(other, import)));
+            end_imports(&shared, now);
+            end_retired(&shared, now);
         }
     }
 
@@ -191,67 +210,78 @@ impl Rounds {
             .into_iter()
             .map(|(worker, step)| (Some(worker), step))
             .collect();
-        if let Some(step) = shared.loop_progress.current() {
-            if cancelled.contains_key(&step.call) {
-                busy.push((None, step));
-            }
+        if let Some(step) = shared.loop_progress.current()
+            && cancelled.contains_key(&step.call)
+        {
+            busy.push((None, step));
         }
         self.held.retain(|call, held| {
             busy.iter()
                 .any(|(_, step)| step.call == *call && *step == held.step)
         });
         for (worker, step) in busy {
-            let held = self.held.entry(step.call).or_insert(Held {
-                step,
-                since: now,
-                interrupted: None,
-                first_interrupted: None,
-                named: false,
-            });
-            if now.duration_since(held.since) < GRACE {
-                continue;
-            }
-            let progress = worker
-                .as_ref()
-                .map_or(&*shared.loop_progress, |held| &held.progress);
-            if !held.named {
-                held.named = true;
-                tracing::warn!(
-                    plugin.name = plugin_of(shared, step.generation).as_deref(),
-                    call = step.call.0,
-                    "plugin.holds_thread: past its deadline, interrupting it"
-                );
-            }
-            let due = held
-                .interrupted
-                .is_none_or(|last| now.duration_since(last) >= REPEAT);
-            if due && interrupt(progress, step) {
-                held.interrupted = Some(now);
-                held.first_interrupted.get_or_insert(now);
-            }
-            let lost = held
-                .first_interrupted
-                .is_some_and(|first| now.duration_since(first) >= WRITE_OFF);
-            if let (true, Some(worker)) = (lost, &worker) {
-                tracing::error!(
-                    plugin.name = plugin_of(shared, step.generation).as_deref(),
-                    "plugin.thread_lost: it blocks in native code; another thread takes its place"
-                );
-                shared.pool.write_off(shared, worker);
-            }
+            self.free_thread(shared, now, worker.as_ref(), step);
         }
         // What no thread runs and the loop does not keep has ended.
         let tasks = shared.tasks.lock();
         let mut state = shared.watchdog.state.lock();
         state.cancelled.retain(|call, since| {
-            let age = now.duration_since(*since);
-            self.held.contains_key(call) || tasks.contains_key(call) || age < Duration::from_secs(2)
+            self.held.contains_key(call)
+                || tasks.contains_key(call)
+                || now.duration_since(*since) < SETTLED
         });
         drop((tasks, state));
         for (call, since) in cancelled {
             if now.duration_since(since) >= FORGET {
                 shared.cancelled.take(call);
             }
+        }
+    }
+
+    /// A thread runs a call whose deadline has passed.
+    fn free_thread(
+        &mut self,
+        shared: &Arc<Shared>,
+        now: Instant,
+        worker: Option<&Arc<Worker>>,
+        step: Step,
+    ) {
+        let held = self.held.entry(step.call).or_insert(Held {
+            step,
+            since: now,
+            interrupted: None,
+            first_interrupted: None,
+            named: false,
+        });
+        if now.duration_since(held.since) < GRACE {
+            return;
+        }
+        if !held.named {
+            held.named = true;
+            tracing::warn!(
+                plugin.name = plugin_of(shared, step.generation).as_deref(),
+                call = step.call.0,
+                "plugin.holds_thread: past its deadline, interrupting it"
+            );
+        }
+        let progress = worker.map_or(&*shared.loop_progress, |worker| &worker.progress);
+        let due = held
+            .interrupted
+            .is_none_or(|last| now.duration_since(last) >= REPEAT);
+        if due && interrupt(progress, step) {
+            held.interrupted = Some(now);
+            held.first_interrupted.get_or_insert(now);
+        }
+        let lost = held
+            .first_interrupted
+            .is_some_and(|first| now.duration_since(first) >= WRITE_OFF);
+        if let (true, Some(worker)) = (lost, worker)
+            && shared.pool.write_off(shared, worker)
+        {
+            tracing::error!(
+                plugin.name = plugin_of(shared, step.generation).as_deref(),
+                "plugin.thread_lost: it blocks in native code; another thread takes its place"
+            );
         }
     }
 
@@ -295,24 +325,68 @@ impl Rounds {
                 "python.loop_held"
             );
         }
-        // A call's own deadline ends its code; this is for what runs outside any call.
+        // Deadlines free the loop from `execute`; this is for tasks and handlers that outlive it.
         let due = stall
             .interrupted
             .is_none_or(|last| now.duration_since(last) >= REPEAT);
-        if known.is_none() && due && now.duration_since(stall.since) >= shared.limits.stall_limit {
-            if let Some(plugin) = holder(shared) {
-                tracing::error!(plugin.name = plugin, "plugin.holds_loop: interrupting it");
-                Python::attach(|py| {
-                    if shared.loop_progress.current().is_none() && shared.ping_sent.lock().is_some()
-                    {
-                        shared
-                            .loop_progress
-                            .interrupt_any(Kinds::get(py).interrupted.bind(py));
-                    }
-                });
-            }
-            stall.interrupted = Some(now);
+        if !due || now.duration_since(stall.since) < shared.limits.stall_limit + GRACE {
+            return;
         }
+        stall.interrupted = Some(now);
+        let Some(plugin) = holder(shared) else {
+            return;
+        };
+        tracing::error!(plugin.name = plugin, "plugin.holds_loop: interrupting it");
+        Python::attach(|py| {
+            if shared.ping_sent.lock().is_some() {
+                shared
+                    .loop_progress
+                    .interrupt_any(Kinds::get(py).interrupted.bind(py));
+            }
+        });
+    }
+}
+
+/// Imports that have been answered are no longer watched; code that still runs for one is
+/// interrupted. A module that blocks in native code keeps its thread.
+fn end_imports(shared: &Arc<Shared>, now: Instant) {
+    let imports = shared.watchdog.state.lock().imports.clone();
+    for import in imports.iter().filter(|import| import.is_answered()) {
+        let step = import.progress.current();
+        let over = now >= import.deadline + FORGET;
+        match step {
+            Some(step) if !over => {
+                interrupt(&import.progress, step);
+            }
+            _ => {
+                let mut state = shared.watchdog.state.lock();
+                state.imports.retain(|other| !Arc::ptr_eq(other, import));
+            }
+        }
+    }
+}
+
+/// Modules of old generations go when nothing runs in them.
+fn end_retired(shared: &Arc<Shared>, now: Instant) {
+    let mut over = Vec::new();
+    shared
+        .watchdog
+        .state
+        .lock()
+        .retired
+        .retain(|(code, since)| {
+            let idle = Arc::strong_count(code) == 1 || now.duration_since(*since) >= FORGET;
+            if idle {
+                over.push(code.package.clone());
+            }
+            !idle
+        });
+    if !over.is_empty() {
+        Python::attach(|py| {
+            for package in over {
+                super::loader::forget_package(py, &package);
+            }
+        });
     }
 }
 

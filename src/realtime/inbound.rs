@@ -88,8 +88,7 @@ pub(super) fn error_message(
     if let Some(message_type) = message_type {
         value["message_type"] = message_type.into();
     }
-    Message::from_value(&value, usize::MAX)
-        .expect("invariant: an object of strings is a message")
+    Message::from_value(&value, usize::MAX).expect("invariant: an object of strings is a message")
 }
 
 #[cfg(test)]
@@ -101,11 +100,15 @@ mod tests {
         assert_eq!(parse(r#"{"type":"ping","t":1}"#), Ok(ClientMessage::Ping));
         assert_eq!(
             parse(r#"{"token":"a.b\u002ec","type":"auth"}"#),
-            Ok(ClientMessage::Auth { token: "a.b.c".into() })
+            Ok(ClientMessage::Auth {
+                token: "a.b.c".into()
+            })
         );
         assert_eq!(
             parse(r#"{"type":"chat","token":{"x":[1]},"data":null}"#),
-            Ok(ClientMessage::Other { message_type: "chat".into() })
+            Ok(ClientMessage::Other {
+                message_type: "chat".into()
+            })
         );
     }
 
@@ -121,7 +124,10 @@ mod tests {
             ("1", "INVALID_REQUEST"),
             ("{}", "INVALID_REQUEST"),
             (r#"{"type":1}"#, "INVALID_REQUEST"),
-            (r#"{"type":"a","type":"auth","token":"x"}"#, "INVALID_REQUEST"),
+            (
+                r#"{"type":"a","type":"auth","token":"x"}"#,
+                "INVALID_REQUEST",
+            ),
             (r#"{"type":""}"#, "INVALID_REQUEST"),
             (r#"{"type":"auth"}"#, "INVALID_REQUEST"),
             (r#"{"type":"auth","token":7}"#, "INVALID_REQUEST"),

@@ -153,7 +153,10 @@ mod tests {
         assert_eq!(message("null").unwrap_err(), MessageError::NotAnObject);
         assert!(matches!(
             message(&format!("{{\"a\":\"{}\"}}", "x".repeat(64))).unwrap_err(),
-            MessageError::TooLarge { limit_bytes: 64, .. }
+            MessageError::TooLarge {
+                limit_bytes: 64,
+                ..
+            }
         ));
         assert_eq!(message(" {\"a\":1} ").unwrap().payload(), b"{\"a\":1}");
     }

@@ -268,7 +268,6 @@ impl Outbound {
         }
     }
 
-
     /// The connection is over: what waits is given up.
     pub(super) fn mark_gone(&self) {
         self.abandon(&mut self.state.lock());

@@ -91,7 +91,9 @@ pub struct Realtime {
 
 /// A place for a socket that has not said who it is.
 #[derive(Debug)]
-pub struct UnauthenticatedSlot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct UnauthenticatedSlot(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+);
 
 impl Realtime {
     /// Joins the parts.

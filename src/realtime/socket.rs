@@ -333,12 +333,7 @@ impl Session {
     }
 
     /// A message of an open socket other than `auth`.
-    fn answer(
-        &self,
-        open: &Open,
-        said: Result<ClientMessage<'_>, inbound::Rejected>,
-        text: &str,
-    ) {
+    fn answer(&self, open: &Open, said: Result<ClientMessage<'_>, inbound::Rejected>, text: &str) {
         match said {
             Ok(ClientMessage::Auth { .. }) => {}
             Ok(ClientMessage::Ping) => {
@@ -347,14 +342,22 @@ impl Session {
             }
             Ok(ClientMessage::Other { message_type }) => self.route(open, &message_type, text),
             Err(rejected) => {
-                self.say(&inbound::error_message(rejected.error_code, rejected.error, None));
+                self.say(&inbound::error_message(
+                    rejected.error_code,
+                    rejected.error,
+                    None,
+                ));
             }
         }
     }
 
     fn route(&self, open: &Open, message_type: &str, text: &str) {
         let refuse = |error_code: &str, error: &str| {
-            self.say(&inbound::error_message(error_code, error, Some(message_type)));
+            self.say(&inbound::error_message(
+                error_code,
+                error,
+                Some(message_type),
+            ));
         };
         if self.running_handlers.load(Ordering::Acquire)
             >= self.realtime.config.max_running_handlers

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     AuthFailure, Authenticator, CloseCode, Hub, Identity, MessageRouter, PresenceSink, Realtime,
-    Routed, RouteFailure, Sender,
+    RouteFailure, Routed, Sender,
 };
 use crate::{auth::Principal, config::RealtimeConfig};
 

@@ -128,13 +128,14 @@ impl Store {
         let id = command
             .get_i64("getMore")
             .map_err(|_| invalid("`getMore` must be a 64-bit cursor id"))?;
-        // Lost on an error or when the call is abandoned: the driver closes it then.
+        let cursor = self.cursors.take(owner, id)?;
+        // On an error, or when the call is abandoned, the cursor is dropped, which closes it on the
+        // server, and its place goes with it.
         let place = PlaceKept {
             store: self,
             owner,
             id,
         };
-        let cursor = self.cursors.take(owner, id)?;
         let (reply, more) = query::next_batch(cursor).await?;
         if let Some(cursor) = more {
             self.cursors.put_back(owner, id, cursor);

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use mongodb::{
     Database,
     bson::{Bson, Document, RawBsonRef, RawDocument},
-    options::{AggregateOptions, Collation, FindOptions, Hint, ReadConcern},
+    options::{AggregateOptions, Collation, FindOptions, Hint, ReadConcern, WriteConcern},
     raw_batch_cursor::{RawBatch, RawBatchCursor},
 };
 
@@ -109,6 +109,7 @@ pub(super) async fn aggregate(
             "collation" => options.collation = Some(collation(value)?),
             "let" => options.let_vars = Some(document(value)?),
             "readConcern" => options.read_concern = Some(read_concern(value)?),
+            "writeConcern" => options.write_concern = Some(write_concern(value)?),
             other => return Err(unknown(other)),
         }
     }
@@ -191,6 +192,10 @@ fn collation(value: RawBsonRef<'_>) -> Result<Collation, StoreError> {
 }
 
 fn read_concern(value: RawBsonRef<'_>) -> Result<ReadConcern, StoreError> {
+    mongodb::bson::deserialize_from_document(document(value)?).map_err(malformed)
+}
+
+fn write_concern(value: RawBsonRef<'_>) -> Result<WriteConcern, StoreError> {
     mongodb::bson::deserialize_from_document(document(value)?).map_err(malformed)
 }
 

@@ -74,7 +74,13 @@ impl AccessLog {
 
     /// Writes one line, unless the filter says no.
     pub fn write(&self, record: &AccessRecord<'_>) {
-        if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+        // What went wrong on our side must stand out, also under a filter that hides the rest.
+        let enabled = if record.status >= 500 {
+            tracing::enabled!(target: "access", tracing::Level::ERROR)
+        } else {
+            tracing::enabled!(target: "access", tracing::Level::INFO)
+        };
+        if !enabled {
             return;
         }
         let now = SystemTime::now()
@@ -103,14 +109,18 @@ impl AccessLog {
     }
 }
 
+fn level_of(status: u16) -> &'static str {
+    if status >= 500 { "ERROR" } else { "INFO" }
+}
+
 fn json_line(line: &mut Vec<u8>, second: &[u8; 19], micros: u32, record: &AccessRecord<'_>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
     line.extend_from_slice(second);
     line.push(b'.');
     push_padded(line, micros, 6);
-    line.extend_from_slice(
-        b"Z\",\"level\":\"INFO\",\"target\":\"access\",\"message\":\"request\",\"request.id\":",
-    );
+    line.extend_from_slice(b"Z\",\"level\":\"");
+    line.extend_from_slice(level_of(record.status).as_bytes());
+    line.extend_from_slice(b"\",\"target\":\"access\",\"message\":\"request\",\"request.id\":");
     push_json_string(line, record.request_id);
     line.extend_from_slice(b",\"http.method\":");
     push_json_string(line, record.method);
@@ -135,7 +145,9 @@ fn pretty_line(line: &mut Vec<u8>, second: &[u8; 19], micros: u32, record: &Acce
     line.extend_from_slice(second);
     line.push(b'.');
     push_padded(line, micros, 6);
-    line.extend_from_slice(b"Z  INFO access: ");
+    line.extend_from_slice(b"Z ");
+    line.extend_from_slice(level_of(record.status).as_bytes());
+    line.extend_from_slice(b" access: ");
     line.extend_from_slice(record.method.as_bytes());
     line.push(b' ');
     push_json_string(line, record.path);

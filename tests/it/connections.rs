@@ -42,7 +42,7 @@ async fn many_drips_do_not_keep_others_waiting() {
             connection.closed().await;
         });
     }
-    app.metric_reaches("mozaiks_connections_open", |open| open >= 500.0)
+    app.metric_reaches("mozaiks_connections_accepted_total", |count| count >= 500.0)
         .await;
     let user = app.user("a");
     for _ in 0..50 {

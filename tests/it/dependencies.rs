@@ -13,7 +13,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pyo3", &["python.rs", "python/"]),
     ("jsonwebtoken", &["auth.rs", "auth/"]),
     ("mongodb", &["store.rs", "store/", "*/repository.rs"]),
-    ("docstore", &["store.rs", "store/", "app.rs", "app/"]),
+    (
+        "docstore",
+        &["store.rs", "store/", "app.rs", "app/", "*/tests.rs"],
+    ),
     ("clap", &["cli.rs", "cli/", "config.rs", "config/"]),
     ("anyhow", &["main.rs", "cli.rs", "cli/", "app.rs", "app/"]),
 ];

@@ -423,3 +423,32 @@ async fn routes_and_methods() {
     let head = Answer::of(app.anonymous().request(Method::HEAD, "/health")).await;
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
 }
+
+#[tokio::test]
+async fn broken_plugins_leave_the_others_untouched() {
+    let app = TestApp::with_plugins(&[
+        "echo",
+        "sync",
+        "raises_broken_str",
+        "sys_exit",
+        "bad_import",
+        "bad_manifest",
+        "no_entry",
+    ])
+    .await;
+    let user = app.user("a");
+    for (name, status, code) in [
+        ("raises_broken_str", 500, "PLUGIN_ERROR"),
+        ("sys_exit", 500, "PLUGIN_ERROR"),
+        ("bad_import", 503, "PLUGIN_UNAVAILABLE"),
+        ("bad_manifest", 503, "PLUGIN_UNAVAILABLE"),
+        ("no_entry", 503, "PLUGIN_UNAVAILABLE"),
+    ] {
+        let answer = user.execute(name, &json!({})).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.text);
+        answer.expect_error(status, code);
+        for fine in ["echo", "sync"] {
+            user.execute(fine, &json!({ "n": 1 })).await.expect_ok();
+        }
+    }
+}

@@ -6,6 +6,7 @@
 )]
 
 mod connections;
+mod data;
 mod dependencies;
 mod drain;
 mod errors;

@@ -5,7 +5,7 @@ mod client;
 mod raw;
 mod token;
 
-pub use app::{TestApp, within};
+pub use app::{Builder, TestApp, within};
 pub use client::{Answer, TestClient};
 pub use raw::RawConnection;
 pub use token::Claims;

@@ -69,6 +69,11 @@ codes! {
     InvalidIndexSpecificationOption = 197,
     ExceededMemoryLimit = 146,
     InvalidUUID = 207,
+    CannotIndexParallelArrays = 171,
+    QueryPlanKilled = 175,
+    ExceededTimeLimit = 262,
+    IDLUnknownField = 40415,
+    IDLFailedToParse = 40414,
     NoSuchTransaction = 251,
     OperationNotSupportedInTransaction = 263,
     ChangeStreamHistoryLost = 286,
@@ -87,6 +92,9 @@ codes! {
     Interrupted = 11601,
     InterruptedDueToReplStateChange = 11602,
     DuplicateKey = 11000,
+    InvalidPipelineOperator = 168,
+    ConversionFailure = 241,
+    QueryExceededMemoryLimitNoDiskUseAllowed = 292,
 }
 
 /// A failed command or write: MongoDB's code, a sentence, and extra fields of the answer.

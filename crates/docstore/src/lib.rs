@@ -15,6 +15,7 @@
 
 pub mod commands;
 pub mod error;
+pub mod export;
 pub mod expr;
 pub mod pipeline;
 pub mod planner;

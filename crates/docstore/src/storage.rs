@@ -1,1 +1,283 @@
-//! (being written)
+//! The SQLite file: its catalogue, documents, index entries, one writer and many snapshot readers.
+//!
+//! Knows nothing of commands and frames. Documents are BSON bytes; a row number (`rid`) in order of
+//! insertion ties a document to its index entries, the `_id` index among them.
+
+pub mod catalog;
+pub mod changes;
+pub mod definitions;
+pub mod documents;
+pub mod keys;
+pub mod readers;
+pub mod scan;
+pub mod sql;
+pub mod transactions;
+pub mod ttl;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    bail,
+    error::{Code, CommandError, Result},
+};
+use catalog::Catalog;
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After it is in the write-ahead log: survives the death of the process. Writes that ask for
+    /// `j: true` are flushed to the disk first.
+    #[default]
+    Process,
+    /// After the log is flushed to the disk: survives the loss of power.
+    Full,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory; made (mode 0700) if it does not exist.
+    pub path: PathBuf,
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// Upper limit of the data file in bytes; a write beyond it is answered as a full disk is.
+    pub max_file_bytes: Option<u64>,
+    /// Most snapshot reads at a time; more wait.
+    pub max_readers: usize,
+    /// Page cache of the writer and of each reader, in bytes.
+    pub cache_bytes: u64,
+    /// How long a multi-document transaction may hold the writer, in milliseconds.
+    pub transaction_lifetime_ms: u64,
+    /// How long change events are kept, in seconds.
+    pub change_retention_seconds: u64,
+    /// How many change events are kept.
+    pub change_retention_events: u64,
+}
+
+impl StoreOptions {
+    /// The defaults for a directory.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::default(),
+            max_file_bytes: None,
+            max_readers: 16,
+            cache_bytes: 16 << 20,
+            transaction_lifetime_ms: 60_000,
+            change_retention_seconds: 24 * 3600,
+            change_retention_events: 1_000_000,
+        }
+    }
+}
+
+/// The name of the data file in the directory.
+const DATA_FILE: &str = "data.sqlite";
+/// Written into the file's header, so that another program's file is not taken for ours.
+const APPLICATION_ID: i64 = 0x6d6f_7a64;
+/// The layout of the tables; a newer one is refused.
+const LAYOUT_VERSION: i64 = 1;
+/// Bytes of a page of the data file.
+const PAGE_BYTES: u64 = 4096;
+
+/// An open data directory.
+#[derive(Debug)]
+pub struct Store {
+    /// As given to [`Store::open`].
+    pub options: StoreOptions,
+    /// Held locked for as long as the store is open; a second process finds it taken.
+    lock: Mutex<Option<File>>,
+    /// The last committed catalogue. Replaced whole by the writer at each commit that changed it.
+    catalog: RwLock<Arc<Catalog>>,
+    readers: readers::Readers,
+    writer: writer::Writer,
+    changes: changes::ChangeLog,
+}
+
+impl Store {
+    /// Opens (or makes) the data directory. Fails where another process has it open.
+    pub fn open(options: StoreOptions) -> Result<Arc<Self>> {
+        let dir = options.path.clone();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|error| io_error(&dir, &error))?;
+        let lock = lock_directory(&dir)?;
+        let file = dir.join(DATA_FILE);
+        let connection = open_connection(&file, &options, true)?;
+        prepare_file(&connection, &file)?;
+        let (catalog, next_id) = catalog::load(&connection)?;
+        let catalog = Arc::new(catalog);
+        let changes = changes::ChangeLog::load(&connection, &options)?;
+        let wal = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(wal_path(&file))
+            .map_err(|error| io_error(&file, &error))?;
+        let writer =
+            writer::Writer::new(connection, wal, Arc::clone(&catalog), next_id, options.durability);
+        let readers = readers::Readers::new(file, options.clone());
+        Ok(Arc::new(Self {
+            lock: Mutex::new(Some(lock)),
+            catalog: RwLock::new(catalog),
+            readers,
+            writer,
+            changes,
+            options,
+        }))
+    }
+
+    /// The last committed catalogue.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// A connection for a snapshot read; waits while all are in use.
+    pub fn reader(&self) -> Result<readers::Reader<'_>> {
+        self.readers.get()
+    }
+
+    /// The change log.
+    pub fn changes(&self) -> &changes::ChangeLog {
+        &self.changes
+    }
+
+    /// Bytes of the data file and of its log.
+    pub fn file_bytes(&self) -> (u64, u64) {
+        let file = self.options.path.join(DATA_FILE);
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+        (size(&file), size(&wal_path(&file)))
+    }
+
+    /// Moves the log into the data file without blocking anyone; called now and then, so that the
+    /// log stays short.
+    pub fn checkpoint(&self) -> Result<()> {
+        let reader = self.readers.get()?;
+        reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Ends the open group of writes, refuses further ones, empties the log and lets go of the
+    /// directory. Idempotent.
+    pub fn close(&self) {
+        self.writer.close(self);
+        self.readers.close();
+        self.lock.lock().take();
+    }
+
+    fn publish(&self, catalog: &Arc<Catalog>) {
+        *self.catalog.write() = Arc::clone(catalog);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn wal_path(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::new(Code::InternalError, format!("{}: {error}", path.display()))
+}
+
+fn lock_directory(dir: &Path) -> Result<File> {
+    let path = dir.join("docstore.lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io_error(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                IllegalOperation,
+                "the data directory {} is in use by another process",
+                dir.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(io_error(&path, &error)),
+    }
+}
+
+/// Opens the file with this store's settings.
+fn open_connection(file: &Path, options: &StoreOptions, writer: bool) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.set_prepared_statement_cache_capacity(1024);
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.execute_batch(&format!(
+        "PRAGMA page_size={PAGE_BYTES}; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; \
+         PRAGMA mmap_size={};",
+        options.cache_bytes / 1024,
+        1_u64 << 31,
+    ))?;
+    if writer {
+        connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
+        connection.execute_batch(
+            "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; \
+             PRAGMA journal_size_limit=67108864;",
+        )?;
+        if let Some(bytes) = options.max_file_bytes {
+            connection.execute_batch(&format!("PRAGMA max_page_count={}", bytes / PAGE_BYTES))?;
+        }
+    }
+    Ok(connection)
+}
+
+/// Makes the fixed tables in a new file; refuses files of another program or of a newer layout.
+fn prepare_file(connection: &Connection, file: &Path) -> Result<()> {
+    let pragma = |name: &str| -> Result<i64> {
+        Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))?)
+    };
+    let (application, layout) = (pragma("application_id")?, pragma("user_version")?);
+    if application == 0 && pragma("schema_version")? == 0 {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} PRAGMA application_id={APPLICATION_ID}; \
+             PRAGMA user_version={LAYOUT_VERSION}; COMMIT;",
+            sql::FIXED_TABLES,
+        ))?;
+    } else if application != APPLICATION_ID {
+        bail!(IllegalOperation, "{} is not a docstore file", file.display());
+    } else if layout > LAYOUT_VERSION {
+        bail!(
+            IllegalOperation,
+            "{} was written by a newer docstore (layout {layout})",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+impl From<rusqlite::Error> for CommandError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Code::OutOfDiskSpace,
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Code::MaxTimeMSExpired,
+            _ => Code::InternalError,
+        };
+        CommandError::new(code, format!("storage: {error}"))
+    }
+}

@@ -1,24 +1,22 @@
 //! What a BSON value is to the store: MongoDB's comparison order, order-preserving index keys,
-//! and dotted paths through documents and arrays.
+//! exact numbers and dotted paths. It knows no operators and does no I/O.
 
-use std::cmp::Ordering;
+mod compare;
+mod decimal;
+mod key;
+mod number;
+mod path;
+mod types;
 
-use bson::{Bson, Document};
+#[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod tests;
 
-/// MongoDB's canonical order over all types, MinKey to MaxKey; numbers of different types by value
-/// (NaN is the least number, -0.0 equals 0.0, i64 and Decimal128 compare exactly).
-pub fn compare(_a: &Bson, _b: &Bson) -> Ordering {
-    todo!()
-}
-
-/// Appends a key whose `memcmp` order is [`compare`]'s; equal values give equal bytes whatever their
-/// numeric type. Self-delimiting, so that keys of compound indexes concatenate; `descending` inverts.
-pub fn encode_key(_value: &Bson, _descending: bool, _out: &mut Vec<u8>) {
-    todo!()
-}
-
-/// All values that `path` reaches in `doc` as a query sees them: arrays along the way are fanned
-/// out, numeric parts also index into arrays. `visit` gets `None` once where nothing is reached.
-pub fn walk_path(_doc: &Document, _path: &str, _visit: &mut dyn FnMut(Option<&Bson>)) {
-    todo!()
-}
+pub use compare::{compare, compare_documents, identical, identical_documents};
+pub use decimal::Decimal;
+pub use key::encode_key;
+pub use number::{Number, compare_numbers, exact_i64, is_integral};
+pub(crate) use path::{Reached, walk_parts};
+pub use path::{array_index, get_path, set_path, split_path, walk_path};
+pub use types::{TypeSet, canonical_rank, same_bracket, type_name, type_number};

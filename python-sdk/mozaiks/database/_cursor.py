@@ -191,8 +191,8 @@ class BatchCursor:
         command = {"killCursors": source, "cursors": [Int64(cursor_id)]}
         try:
             await transport.command(command, DEFAULT_CODEC_OPTIONS)
-        except PyMongoError:
-            # The server closes idle cursors by itself.
+        except (PyMongoError, RuntimeError):
+            # The server closes idle cursors by itself, the gateway those of plugins that are gone.
             return
 
 

@@ -30,7 +30,7 @@ class Docstore:
         self._socket = os.path.join(self._directory, "docstore.sock")
         data = os.path.join(self._directory, "data")
         self._process = subprocess.Popen(
-            [program, "--data-dir", data, "--socket", self._socket],
+            [program, "--path", data, "--socket", self._socket, "--log", "warn"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

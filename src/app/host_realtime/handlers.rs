@@ -74,10 +74,7 @@ impl MessageHandlers {
             return refuse("VALIDATION_ERROR", "a message type has 1 to 128 bytes");
         }
         if RESERVED.contains(&message_type) {
-            return refuse(
-                "VALIDATION_ERROR",
-                "this message type is the gateway's own",
-            );
+            return refuse("VALIDATION_ERROR", "this message type is the gateway's own");
         }
         let mut by_type = self.by_type.write();
         if by_type.values().map(Vec::len).sum::<usize>() >= MAX_HANDLERS {

@@ -9,10 +9,10 @@ use std::{
 use super::Finding;
 use crate::config::PluginsConfig;
 
-/// The interpreter the gateway was built with.
-const BUILD_PYTHON: Option<&str> = option_env!("MOZAIKS_BUILD_PYTHON");
+/// The interpreter the gateway was built with; empty where the build did not know it.
+const BUILD_PYTHON: &str = env!("MOZAIKS_BUILD_PYTHON");
 /// Its version, `major.minor`.
-const BUILD_VERSION: Option<&str> = option_env!("MOZAIKS_BUILD_PYTHON_VERSION");
+const BUILD_VERSION: &str = env!("MOZAIKS_BUILD_PYTHON_VERSION");
 
 /// Prints a line for each thing that is asked: name, tab, answer. Imports may fail in any way.
 const QUESTIONS: &str = r#"
@@ -84,13 +84,13 @@ pub(super) fn check(config: &PluginsConfig) -> Vec<Finding> {
 
 fn check_version(version: &str, python: &Path) -> Finding {
     let shown = python.display();
-    match BUILD_VERSION {
-        Some(built) if !version.starts_with(&format!("{built}.")) => Finding::fail(
-            "python",
-            format!("{shown} is {version}, but the gateway was built for {built}"),
-        ),
-        _ => Finding::ok("python", format!("{version} ({shown})")),
+    if version.starts_with(&format!("{BUILD_VERSION}.")) {
+        return Finding::ok("python", format!("{version} ({shown})"));
     }
+    Finding::fail(
+        "python",
+        format!("{shown} is {version}, but the gateway was built for {BUILD_VERSION}"),
+    )
 }
 
 /// The configured interpreter, else that of a venv, else the one of the build.
@@ -106,11 +106,7 @@ fn interpreter(config: &PluginsConfig) -> PathBuf {
         .into_iter()
         .flatten()
         .map(|venv| venv.join("bin/python"))
+        .chain(std::iter::once(PathBuf::from(BUILD_PYTHON)))
         .find(|python| python.exists())
-        .or_else(|| {
-            BUILD_PYTHON
-                .map(PathBuf::from)
-                .filter(|python| python.exists())
-        })
-        .unwrap_or_else(|| PathBuf::from("python3"))
+        .unwrap_or_else(|| PathBuf::from(format!("python{BUILD_VERSION}")))
 }

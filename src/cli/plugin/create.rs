@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{super::Failure, inspect::is_plugin_name};
+use super::super::Failure;
+use crate::plugins::discovery::is_plugin_name;
 
 const LOGIC: &str = r#""""What the plugin does, in one sentence."""
 

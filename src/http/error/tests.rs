@@ -103,3 +103,77 @@ fn a_refusal_is_a_whole_answer() {
         body["request_id"].as_str().unwrap()
     )));
 }
+
+#[test]
+fn every_failure_of_a_call_has_its_row() {
+    let text = || "what".to_owned();
+    let rows: Vec<(ApiError, u16, &str)> = vec![
+        (DispatchError::Disabled.into(), 404, "PLUGIN_DISABLED"),
+        (
+            DispatchError::Unavailable("why".into()).into(),
+            503,
+            "PLUGIN_UNAVAILABLE",
+        ),
+        (DispatchError::Overloaded.into(), 503, "OVERLOADED"),
+        (
+            DispatchError::TimedOut(Duration::from_secs(30)).into(),
+            504,
+            "PLUGIN_TIMEOUT",
+        ),
+        (CallError::InvalidJson(text()).into(), 400, "INVALID_JSON"),
+        (
+            CallError::NotAnObject("a list").into(),
+            400,
+            "INVALID_REQUEST",
+        ),
+        (
+            CallError::BadResult(text()).into(),
+            500,
+            "PLUGIN_BAD_RESULT",
+        ),
+        (
+            CallError::NotSerializable {
+                path: text(),
+                reason: text(),
+            }
+            .into(),
+            500,
+            "OUTPUT_NOT_SERIALIZABLE",
+        ),
+        (
+            CallError::OutputTooLarge { limit_bytes: 1 }.into(),
+            500,
+            "OUTPUT_TOO_LARGE",
+        ),
+        (CallError::Cancelled.into(), 500, "PLUGIN_ERROR"),
+        (CallError::NotLoaded.into(), 503, "PLUGIN_UNAVAILABLE"),
+        (CallError::Internal(text()).into(), 500, "INTERNAL_ERROR"),
+        (raised(), 500, "PLUGIN_ERROR"),
+        (ApiError::DatabaseUnavailable, 503, "DATABASE_UNAVAILABLE"),
+        (ApiError::StorageFull, 507, "STORAGE_FULL"),
+        (ApiError::Forbidden("no"), 403, "FORBIDDEN"),
+    ];
+    for (error, status, code) in rows {
+        let (have, have_code) = error.status_and_code();
+        assert_eq!((have.as_u16(), have_code), (status, code), "{error:?}");
+        assert!(!error.message().is_empty());
+    }
+}
+
+#[test]
+fn what_a_part_refuses_has_the_status_of_its_code() {
+    for (code, status) in [
+        ("DATABASE_UNAVAILABLE", 503),
+        ("STORAGE_FULL", 507),
+        ("INTERNAL_ERROR", 500),
+        ("VALIDATION_ERROR", 422),
+        ("NOT_FOUND", 404),
+    ] {
+        let error = ApiError::from(HostError {
+            code,
+            message: "no".into(),
+            details: None,
+        });
+        assert_eq!(error.status_and_code().0.as_u16(), status, "{code}");
+    }
+}

@@ -46,7 +46,8 @@ impl<'a> Presented<'a> {
         if let Some(ticket) = query.get("ticket") {
             return Ok(Self::Ticket(ticket));
         }
-        if query_tokens && let Some(token) = query.get("token").or_else(|| query.get("access_token"))
+        if query_tokens
+            && let Some(token) = query.get("token").or_else(|| query.get("access_token"))
         {
             return Ok(Self::Token(token));
         }

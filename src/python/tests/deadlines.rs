@@ -29,12 +29,12 @@ fn waiting_code_is_cancelled() {
         let started = Instant::now();
         let result = gateway.call("survives_cancel", json!({"tag": "t"})).await;
         assert_timed_out(result, started, "survives_cancel");
+        eventually("nothing runs", || gateway.python.status().running == 0).await;
         let seen = gateway
             .call("survives_cancel", json!({"action": "seen"}))
             .await
             .unwrap();
         assert_eq!(seen, json!({"seen": ["t"]}));
-        eventually("nothing runs", || gateway.python.status().running == 0).await;
         assert_eq!(gateway.dispatcher.in_flight(), 0);
     });
 }

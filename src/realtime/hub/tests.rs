@@ -81,7 +81,10 @@ impl Client {
         while !rest.is_empty() {
             let (start, length) = match rest[1] {
                 126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
-                127 => (10, u64::from_be_bytes(rest[2..10].try_into().unwrap()) as usize),
+                127 => (
+                    10,
+                    u64::from_be_bytes(rest[2..10].try_into().unwrap()) as usize,
+                ),
                 length => (2, usize::from(length)),
             };
             messages.push(serde_json::from_slice(&rest[start..start + length]).unwrap());
@@ -114,7 +117,10 @@ async fn nothing_crosses_a_user_or_an_app() {
         .map(|index| {
             let (app, user) = places[index % 4];
             let form = [Form::Plain, Form::Tracked, Form::Events][index / 4];
-            (index % 4, Client::try_join(&hub, app, user, form, None).unwrap())
+            (
+                index % 4,
+                Client::try_join(&hub, app, user, form, None).unwrap(),
+            )
         })
         .collect();
     for (sent_to, (app, user)) in places.iter().enumerate() {
@@ -297,7 +303,11 @@ async fn a_client_that_reads_nothing_is_closed_and_nobody_else_notices() {
     assert_eq!(reached[199], 1);
     assert_eq!(slow.connection.outbound.closing(), Some(CloseCode::TooSlow));
     assert_eq!(reader.connection.outbound.closing(), None);
-    assert_eq!(hub.stats().queued_bytes, 0, "what the slow one held is gone");
+    assert_eq!(
+        hub.stats().queued_bytes,
+        0,
+        "what the slow one held is gone"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,7 +128,10 @@ fn what_breaks_the_protocol_is_refused() {
         ("long ping", frame(0x89, &[0; 126])),
         ("nothing to continue", frame(0x80, b"hi")),
         ("new message inside another", interrupted),
-        ("16-bit length not minimal", vec![0x81, 0xFE, 0, 5, 1, 2, 3, 4]),
+        (
+            "16-bit length not minimal",
+            vec![0x81, 0xFE, 0, 5, 1, 2, 3, 4],
+        ),
         (
             "64-bit length not minimal",
             vec![0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0, 5, 1, 2, 3, 4],
@@ -168,20 +171,28 @@ fn close_codes_that_may_be_sent_are_taken() {
             [Incoming::Close(Some(code))]
         );
     }
-    assert_eq!(read_all(&frame(0x88, b""), 64).unwrap(), [Incoming::Close(None)]);
+    assert_eq!(
+        read_all(&frame(0x88, b""), 64).unwrap(),
+        [Incoming::Close(None)]
+    );
 }
 
 #[test]
 fn size_is_refused_from_the_head_alone() {
     let limit = 64 * 1024;
     let fits = "a".repeat(limit);
-    assert_eq!(read_all(&frame(0x81, fits.as_bytes()), 4096).unwrap(), [text(&fits)]);
+    assert_eq!(
+        read_all(&frame(0x81, fits.as_bytes()), 4096).unwrap(),
+        [text(&fits)]
+    );
     let large = frame(0x81, &vec![b'a'; limit + 1]);
     assert_eq!(read_all(&large[..14], 64), Err(ReadError::TooLarge(limit)));
     let mut fragments = frame(0x01, &vec![b'a'; limit]);
     fragments.extend(frame(0x80, b"b"));
     assert_eq!(read_all(&fragments, 4096), Err(ReadError::TooLarge(limit)));
-    let huge = [0x81, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4];
+    let huge = [
+        0x81, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4,
+    ];
     assert_eq!(read_all(&huge, 64), Err(ReadError::TooLarge(limit)));
 }
 

@@ -113,7 +113,11 @@ mod tests {
         assert_eq!(clocks.next(None), after(35));
         assert_eq!(clocks.due(after(35)), Some(Due::Pong));
         clocks.pinged(after(26));
-        assert_eq!(clocks.next(None), after(35), "a second ping excuses nothing");
+        assert_eq!(
+            clocks.next(None),
+            after(35),
+            "a second ping excuses nothing"
+        );
         clocks.pinged(after(25));
         clocks.pong();
         assert_eq!(clocks.next(None), after(50));

@@ -84,8 +84,14 @@ impl Peer {
     fn parse(&mut self) -> Option<Frame> {
         let have = &self.received;
         let (start, length) = match *have.get(1)? {
-            126 => (4, usize::from(u16::from_be_bytes([*have.get(2)?, *have.get(3)?]))),
-            127 => (10, u64::from_be_bytes(have.get(2..10)?.try_into().unwrap()) as usize),
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes([*have.get(2)?, *have.get(3)?])),
+            ),
+            127 => (
+                10,
+                u64::from_be_bytes(have.get(2..10)?.try_into().unwrap()) as usize,
+            ),
             length => (2, usize::from(length)),
         };
         let payload = have.get(start..start + length)?.to_vec();
@@ -189,7 +195,12 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 fn closed(realtime: &Realtime, code: CloseCode) -> u64 {
     let stats = realtime.hub.stats();
-    stats.closed.iter().find(|(known, _)| *known == code).unwrap().1
+    stats
+        .closed
+        .iter()
+        .find(|(known, _)| *known == code)
+        .unwrap()
+        .1
 }
 
 #[tokio::test]
@@ -260,7 +271,9 @@ async fn without_a_good_token_it_is_4401() {
     other.say(json!({"type": "ping"})).await;
     assert_eq!(other.expect_close(4401).await, "AUTH_REQUIRED");
     let mut wrong = Peer::connect(&realtime, awaited(&realtime)).await;
-    wrong.say(json!({"type": "auth", "token": "nonsense"})).await;
+    wrong
+        .say(json!({"type": "auth", "token": "nonsense"}))
+        .await;
     assert_eq!(wrong.expect_close(4401).await, "TOKEN_INVALID");
     for peer in [silent, other, wrong] {
         peer.ended().await;

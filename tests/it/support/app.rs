@@ -150,12 +150,15 @@ impl TestApp {
 
     /// Waits until a number of `/metrics` is as wanted.
     pub async fn metric_reaches(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        within(LIMIT, async {
-            while !wanted(self.metric(series).await) {
-                tokio::task::yield_now().await;
+        let mut last = f64::NAN;
+        let reached = async {
+            while !wanted(last) {
+                last = self.metric(series).await;
             }
-        })
-        .await;
+        };
+        if tokio::time::timeout(LIMIT, reached).await.is_err() {
+            panic!("{series} stays {last}");
+        }
     }
 }
 

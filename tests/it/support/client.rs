@@ -108,6 +108,19 @@ impl Answer {
         body
     }
 
+    /// Checks that the plugin itself refused: its dict as it is, the status by its code.
+    #[track_caller]
+    pub fn expect_domain_failure(&self, status: u16, code: &str) -> Value {
+        let body = self.json();
+        assert_eq!(
+            (self.status.as_u16(), body["error_code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
+        body
+    }
+
     /// Checks that the call succeeded; gives the dict.
     #[track_caller]
     pub fn expect_ok(&self) -> Value {

@@ -1,1 +1,174 @@
-fn main() {}
+//! The document store as a program of its own.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use docstore::{
+    server::{Config, Listen, Server},
+    storage::Durability,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A small document store that speaks MongoDB's wire protocol.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Writes a collection to the standard output, one document of Extended JSON a line, as
+    /// `mongoimport` reads it.
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+struct Export {
+    /// The data directory; it must not be in use.
+    #[arg(long)]
+    path: PathBuf,
+    /// The database.
+    #[arg(long)]
+    db: String,
+    /// The collection.
+    #[arg(long)]
+    collection: String,
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sync {
+    /// When it survives the death of the process.
+    Normal,
+    /// When it survives the loss of power.
+    Full,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The data directory.
+    #[arg(long, default_value = "docstore-data")]
+    path: PathBuf,
+    /// A TCP address to listen on; anything but loopback needs a user and a password.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Vec<SocketAddr>,
+    /// A unix socket to listen on; the name must end in `.sock`.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// What is logged to the standard error: error, warn, info, debug, trace.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// The only user; with it every client must authenticate.
+    #[arg(long)]
+    user: Option<String>,
+    /// The user's password.
+    #[arg(long, env = "DOCSTORE_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// A file with the user's password.
+    #[arg(long, conflicts_with = "password")]
+    password_file: Option<PathBuf>,
+    /// When a write is acknowledged.
+    #[arg(long, value_enum, default_value = "normal")]
+    sync: Sync,
+    /// Let drivers see the primary of a replica set with this name.
+    #[arg(long, value_name = "NAME")]
+    replica_set: Option<String>,
+    /// Upper limit of the data file in bytes.
+    #[arg(long)]
+    max_file_bytes: Option<u64>,
+    /// Most connections at a time.
+    #[arg(long, default_value_t = 1000)]
+    max_connections: usize,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Export(export)) => run_export(&export),
+        None => run_server(cli.serve),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("docstore: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_export(export: &Export) -> Result<(), String> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    docstore::export::export(&export.path, &export.db, &export.collection, &mut out)
+        .map_err(|error| error.to_string())
+}
+
+fn run_server(serve: Serve) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&serve.log)
+        .map_err(|error| format!("--log {}: {error}", serve.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = config(serve)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+        let server = Server::start(config).await.map_err(|error| error.to_string())?;
+        say(&format!("listening on {}", server.addresses().join(" ")))?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        server.shutdown().await;
+        Ok(())
+    })
+}
+
+/// The one line on the standard output that tells a parent that clients can connect.
+fn say(line: &str) -> Result<(), String> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+}
+
+fn config(serve: Serve) -> Result<Config, String> {
+    let mut listen: Vec<Listen> = serve.listen.into_iter().map(Listen::Tcp).collect();
+    listen.extend(serve.socket.map(Listen::Unix));
+    if listen.is_empty() {
+        listen.push(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 27017))));
+    }
+    let first = listen[0].clone();
+    let mut config = Config::new(serve.path, first);
+    config.listen = listen;
+    config.max_connections = serve.max_connections;
+    config.replica_set = serve.replica_set;
+    config.store.max_file_bytes = serve.max_file_bytes;
+    config.store.durability = match serve.sync {
+        Sync::Normal => Durability::Process,
+        Sync::Full => Durability::Full,
+    };
+    let password = match serve.password_file {
+        Some(path) => Some(
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+        ),
+        None => serve.password,
+    };
+    config.user = match (serve.user, password) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (Some(_), None) => {
+            return Err("--user needs DOCSTORE_PASSWORD or --password-file".to_owned());
+        }
+        // The variable may be set for another purpose; without a user it means nothing.
+        (None, _) => None,
+    };
+    Ok(config)
+}

@@ -1,0 +1,262 @@
+//! `aggregate`.
+
+use bson::{Bson, Document};
+
+use super::{
+    args::Args,
+    call::Call,
+    change_stream::ChangeStream,
+    collections::as_count,
+    cursors::{Batch, CursorKind},
+    explain, find, insert, merge, names,
+    read::{ReadQuery, ReadSpec},
+    source::StoreSource,
+    spool::Spool,
+};
+use crate::{
+    bail,
+    error::Result,
+    expr::Vars,
+    pipeline::Pipeline,
+    storage::scan::Flow,
+    wire::{BsonWriter, writer::encode},
+};
+
+/// The fields of `aggregate`.
+pub const FIELDS: &[&str] = &[
+    "aggregate", "pipeline", "explain", "allowDiskUse", "cursor", "hint", "collation", "let",
+    "bypassDocumentValidation", "needsMerge", "fromMongos", "exchange", "isMapReduceCommand",
+];
+
+/// What an aggregation reads.
+struct Target {
+    /// `database.collection`, or `database.$cmd.aggregate` where there is no collection.
+    ns: String,
+    /// `aggregate: 1`: the pipeline begins with a stage that brings its own documents.
+    whole_database: bool,
+}
+
+/// `aggregate`.
+pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
+    let Some(stages) = call.args.array("pipeline")? else {
+        bail!(IDLFailedToParse, "BSON field 'aggregate.pipeline' is missing but a required field")
+    };
+    find::refuse_collation(call.args.document("collation")?)?;
+    let target = target(call)?;
+    let vars = Vars {
+        user: find::variables(call.args.document("let")?)?,
+        now: Some(bson::DateTime::now()),
+        ..Vars::default()
+    };
+    let mut pipeline = Pipeline::parse(&stages, &vars)?;
+    if call.args.flag("explain")? {
+        let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
+        return insert::finish(explain::explain_read(call, &spec, false)?, out);
+    }
+    let batch_size = batch_size(call)?;
+    if let Some(options) = pipeline.change_stream() {
+        let options = options.clone();
+        let stream = ChangeStream::open(call, &options, pipeline, &target.ns, target.whole_database)?;
+        return reply_with_stream(call, stream, &target.ns, batch_size, out);
+    }
+    let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
+    if let Some(sink) = pipeline.sink().cloned() {
+        let results = collect(call, &spec, &pipeline, &target, &vars)?;
+        merge::write(call, &sink, results, &vars)?;
+        Batch::first(out, 0);
+        Batch::finish(out, 0, &target.ns);
+        return Ok(());
+    }
+    if pipeline.is_empty() && !target.whole_database {
+        return reply_with_query(call, &spec, batch_size, out);
+    }
+    let start = out.len();
+    let rest = call.read(|connection, catalog| {
+        out.truncate(start);
+        let check = || call.check_time();
+        let source = StoreSource {
+            connection,
+            catalog,
+            check: &check,
+            max_sort_bytes: spec.max_sort_bytes,
+        };
+        let mut batch = Batch::first(out, batch_size);
+        let mut rest = Spool::default();
+        let mut full = batch_size == 0;
+        run(call, &source, &spec, &pipeline, &target, &vars, &mut |document| {
+            let bytes = encode(&document)?;
+            full = full || batch.push(&bytes)? == Flow::StopBefore;
+            if full {
+                rest.push(&call.service.store.options.path, bytes)?;
+            } else {
+                full = batch.count() >= batch_size;
+            }
+            Ok(())
+        })?;
+        Ok(rest)
+    })?;
+    let id = if rest.is_empty() {
+        0
+    } else {
+        call.service.cursors.open(call, &target.ns, CursorKind::Spool(rest), false)?
+    };
+    Batch::finish(out, id, &target.ns);
+    Ok(())
+}
+
+fn target(call: &Call<'_>) -> Result<Target> {
+    match call.args.value("aggregate")? {
+        Some(Bson::String(collection)) => Ok(Target {
+            ns: names::namespace(call.database, &collection)?,
+            whole_database: false,
+        }),
+        Some(Bson::Int32(1) | Bson::Int64(1)) => Ok(Target {
+            ns: format!("{}.$cmd.aggregate", call.database),
+            whole_database: true,
+        }),
+        Some(Bson::Double(n)) if n == 1.0 => Ok(Target {
+            ns: format!("{}.$cmd.aggregate", call.database),
+            whole_database: true,
+        }),
+        _ => bail!(FailedToParse, "Invalid command format: the 'aggregate' field must specify a collection name or 1"),
+    }
+}
+
+fn batch_size(call: &Call<'_>) -> Result<u64> {
+    let Some(cursor) = call.args.document("cursor")? else {
+        bail!(
+            FailedToParse,
+            "The 'cursor' option is required, except for aggregate with the explain argument"
+        )
+    };
+    match cursor.get("batchSize") {
+        None => Ok(find::DEFAULT_FIRST_BATCH),
+        Some(size) => match as_count(size) {
+            Some(size) => Ok(size),
+            None => bail!(BadValue, "cursor.batchSize must not be negative"),
+        },
+    }
+}
+
+fn pushed_down_spec(
+    call: &Call<'_>,
+    ns: &str,
+    pipeline: &mut Pipeline,
+    vars: &Vars,
+) -> Result<ReadSpec> {
+    let (filter, sort, skip, limit) = pipeline.take_pushdown();
+    Ok(ReadSpec {
+        ns: ns.to_owned(),
+        filter,
+        sort: sort.unwrap_or_default(),
+        skip,
+        limit,
+        hint: find::hint(call)?,
+        variables: vars.user.clone(),
+        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        ..ReadSpec::default()
+    })
+}
+
+/// What `explain` tells of an aggregation: the read at its start.
+pub fn pushed_down(
+    call: &Call<'_>,
+    args: &Args<'_>,
+    spec: ReadSpec,
+    stages: &[Bson],
+) -> Result<ReadSpec> {
+    let vars = Vars { user: find::variables(args.document("let")?)?, ..Vars::default() };
+    let mut pipeline = Pipeline::parse(stages, &vars)?;
+    let pushed = pushed_down_spec(call, &spec.ns, &mut pipeline, &vars)?;
+    Ok(ReadSpec { hint: spec.hint, ..pushed })
+}
+
+/// An aggregation that is nothing but a query.
+fn reply_with_query(
+    call: &Call<'_>,
+    spec: &ReadSpec,
+    batch_size: u64,
+    out: &mut BsonWriter,
+) -> Result<()> {
+    let start = out.len();
+    let query = call.read(|connection, catalog| {
+        out.truncate(start);
+        let mut query = ReadQuery::new(connection, catalog, spec)?;
+        let mut batch = Batch::first(out, batch_size);
+        if batch_size > 0 {
+            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| batch.push(bytes))?;
+        }
+        Ok(query)
+    })?;
+    let id = if query.is_done() {
+        0
+    } else {
+        call.service.cursors.open(call, &spec.ns, CursorKind::Query(Box::new(query)), false)?
+    };
+    Batch::finish(out, id, &spec.ns);
+    Ok(())
+}
+
+fn run(
+    call: &Call<'_>,
+    source: &StoreSource<'_>,
+    spec: &ReadSpec,
+    pipeline: &Pipeline,
+    target: &Target,
+    vars: &Vars,
+    emit: &mut dyn FnMut(Document) -> Result<()>,
+) -> Result<()> {
+    let input: Box<dyn Iterator<Item = Result<Document>>> = if target.whole_database {
+        Box::new(std::iter::empty())
+    } else {
+        Box::new(source.documents(spec)?)
+    };
+    let memory = call.service.config.max_stage_memory_bytes;
+    for document in pipeline.run(input, call.database, source, vars, memory) {
+        emit(document?)?;
+    }
+    Ok(())
+}
+
+/// All results, for `$out` and `$merge`.
+fn collect(
+    call: &Call<'_>,
+    spec: &ReadSpec,
+    pipeline: &Pipeline,
+    target: &Target,
+    vars: &Vars,
+) -> Result<Spool> {
+    call.read(|connection, catalog| {
+        let check = || call.check_time();
+        let source = StoreSource {
+            connection,
+            catalog,
+            check: &check,
+            max_sort_bytes: spec.max_sort_bytes,
+        };
+        let mut results = Spool::default();
+        run(call, &source, spec, pipeline, target, vars, &mut |document| {
+            results.push(&call.service.store.options.path, encode(&document)?)
+        })?;
+        Ok(results)
+    })
+}
+
+fn reply_with_stream(
+    call: &Call<'_>,
+    mut stream: ChangeStream,
+    ns: &str,
+    batch_size: u64,
+    out: &mut BsonWriter,
+) -> Result<()> {
+    let mut batch = Batch::first(out, batch_size);
+    let done = batch_size > 0
+        && stream.fill(call, std::time::Duration::ZERO, &|| true, &mut batch)?;
+    let token = stream.token();
+    let id = if done {
+        0
+    } else {
+        call.service.cursors.open(call, ns, CursorKind::Changes(Box::new(stream)), true)?
+    };
+    Batch::finish_stream(out, id, ns, token)
+}

@@ -1,0 +1,95 @@
+//! How aggregation reaches collections: through the planner, a piece at a time.
+
+use std::collections::VecDeque;
+
+use bson::Document;
+use rusqlite::Connection;
+
+use super::read::{ReadQuery, ReadSpec};
+use crate::{
+    error::Result,
+    expr::Vars,
+    pipeline::Source,
+    storage::{
+        catalog::{Catalog, decode},
+        scan::Flow,
+    },
+};
+
+/// Documents that are read ahead.
+const CHUNK_DOCUMENTS: usize = 256;
+
+/// The collections as one snapshot has them.
+pub struct StoreSource<'a> {
+    /// Where to read.
+    pub connection: &'a Connection,
+    /// What there is.
+    pub catalog: &'a Catalog,
+    /// Fails when the time is over.
+    pub check: &'a dyn Fn() -> Result<()>,
+    /// Memory that a sort may take.
+    pub max_sort_bytes: usize,
+}
+
+impl<'a> StoreSource<'a> {
+    /// The documents of a read, lazily.
+    pub fn documents(&self, spec: &ReadSpec) -> Result<Documents<'a>> {
+        Ok(Documents {
+            query: ReadQuery::new(self.connection, self.catalog, spec)?,
+            connection: self.connection,
+            catalog: self.catalog,
+            check: self.check,
+            ahead: VecDeque::new(),
+            // The first look takes little: often it is enough.
+            chunk: 16,
+        })
+    }
+}
+
+impl Source for StoreSource<'_> {
+    fn find(
+        &self,
+        database: &str,
+        collection: &str,
+        filter: &Document,
+        vars: &Vars,
+    ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
+        let spec = ReadSpec {
+            ns: format!("{database}.{collection}"),
+            filter: filter.clone(),
+            variables: vars.user.clone(),
+            max_sort_bytes: self.max_sort_bytes,
+            ..ReadSpec::default()
+        };
+        Ok(Box::new(self.documents(&spec)?))
+    }
+}
+
+/// An iterator over a read.
+pub struct Documents<'a> {
+    query: ReadQuery,
+    connection: &'a Connection,
+    catalog: &'a Catalog,
+    check: &'a dyn Fn() -> Result<()>,
+    ahead: VecDeque<Document>,
+    chunk: usize,
+}
+
+impl Iterator for Documents<'_> {
+    type Item = Result<Document>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ahead.is_empty() && !self.query.is_done() {
+            let Self { query, ahead, chunk, .. } = self;
+            let filled = query.fill(self.connection, self.catalog, self.check, &mut |bytes| {
+                ahead.push_back(decode(bytes)?);
+                Ok(if ahead.len() >= *chunk { Flow::Stop } else { Flow::Continue })
+            });
+            self.chunk = CHUNK_DOCUMENTS;
+            if let Err(error) = filled {
+                return Some(Err(error));
+            }
+        }
+        self.ahead.pop_front().map(Ok)
+    }
+}

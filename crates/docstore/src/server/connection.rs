@@ -1,0 +1,388 @@
+//! One connection: frames in, commands, frames out; and the set of all connections.
+//!
+//! A frame that cannot be understood ends its connection only. A client that disappears while its
+//! command runs is noticed when the answer is written; the command runs to its end.
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicI32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    commands::{self, call::ConnectionState, service::Service},
+    error::CommandError,
+    wire::{
+        BsonWriter,
+        frame::{self, HEADER_BYTES, Header, Message},
+    },
+};
+
+/// The stack of a connection's thread; BSON and expressions are nested to a bounded depth.
+const STACK_BYTES: usize = 4 << 20;
+/// A frame that has begun must be there in whole after this time.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// Buffers beyond this are given back after a large frame.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+/// Read at once; most frames are smaller.
+const READ_BYTES: usize = 16 << 10;
+
+static REPLY_IDS: AtomicI32 = AtomicI32::new(1);
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Unix.
+    Unix(UnixStream),
+    /// TCP.
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+        }
+    }
+
+    fn close(&self) {
+        // Fails where the client has closed it already.
+        let _ = match self {
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    fn addresses(&self) -> (String, String) {
+        match self {
+            Stream::Unix(stream) => {
+                let path = stream
+                    .local_addr()
+                    .ok()
+                    .and_then(|address| address.as_pathname().map(|path| path.display().to_string()));
+                (path.unwrap_or_default(), "anonymous unix socket".to_owned())
+            }
+            Stream::Tcp(stream) => {
+                let show = |address: io::Result<std::net::SocketAddr>| {
+                    address.map(|address| address.to_string()).unwrap_or_default()
+                };
+                (show(stream.local_addr()), show(stream.peer_addr()))
+            }
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tcp(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.write_all(bytes),
+            Stream::Tcp(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub struct Connections {
+    /// By number: a handle to close the socket with, and whether a command runs.
+    open: Mutex<HashMap<i64, Handle>>,
+    /// Told when the last one ended.
+    none_left: Condvar,
+    next: AtomicI64,
+    max: usize,
+    /// No new commands: the server ends.
+    closing: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Handle {
+    stream: Stream,
+    busy: Arc<AtomicBool>,
+}
+
+impl Connections {
+    /// At most `max` at a time.
+    pub fn new(max: usize) -> Self {
+        Self {
+            open: Mutex::default(),
+            none_left: Condvar::new(),
+            next: AtomicI64::new(1),
+            max,
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Closes those that run no command; the others close after their answer.
+    pub fn close_idle(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        for handle in self.open.lock().values() {
+            if !handle.busy.load(Ordering::SeqCst) {
+                handle.stream.close();
+            }
+        }
+    }
+
+    /// Closes all.
+    pub fn close_all(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        for handle in self.open.lock().values() {
+            handle.stream.close();
+        }
+    }
+
+    /// Waits until none is left; false where some were left at `until`.
+    pub fn wait_until_none(&self, until: Instant) -> bool {
+        let mut open = self.open.lock();
+        while !open.is_empty() {
+            if self.none_left.wait_until(&mut open, until).timed_out() {
+                return open.is_empty();
+            }
+        }
+        true
+    }
+
+    fn add(&self, stream: &Stream) -> Option<(i64, Arc<AtomicBool>)> {
+        let clone = stream.try_clone().ok()?;
+        let busy = Arc::new(AtomicBool::new(false));
+        let mut open = self.open.lock();
+        if open.len() >= self.max || self.closing.load(Ordering::SeqCst) {
+            return None;
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        open.insert(id, Handle { stream: clone, busy: Arc::clone(&busy) });
+        Some((id, busy))
+    }
+
+    fn remove(&self, id: i64) {
+        let mut open = self.open.lock();
+        open.remove(&id);
+        if open.is_empty() {
+            self.none_left.notify_all();
+        }
+    }
+}
+
+/// Starts a connection's thread. Beyond the limit the connection is closed.
+pub fn start(stream: Stream, service: &Arc<Service>, connections: &Arc<Connections>) {
+    let Some((id, busy)) = connections.add(&stream) else {
+        tracing::warn!("too many connections: one is refused");
+        return;
+    };
+    let (service, connections_of_thread) = (Arc::clone(service), Arc::clone(connections));
+    let started = std::thread::Builder::new()
+        .name(format!("docstore-{id}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let _ended = Ended { connections: &connections_of_thread, service: &service, id };
+            service.counters.connections.fetch_add(1, Ordering::Relaxed);
+            service.counters.connections_total.fetch_add(1, Ordering::Relaxed);
+            let (local_address, peer_address) = stream.addresses();
+            let state = ConnectionState {
+                id,
+                local_address,
+                peer_address,
+                authenticated: false,
+                scram: None,
+            };
+            let closing = &connections_of_thread.closing;
+            Connection { stream, state, service: &service, busy: &busy, closing }.run();
+        });
+    if let Err(error) = started {
+        tracing::error!(error = %error, "a connection got no thread");
+        connections.remove(id);
+    }
+}
+
+/// Takes the connection off the list, however its thread ends.
+struct Ended<'a> {
+    connections: &'a Connections,
+    service: &'a Service,
+    id: i64,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.service.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.connections.remove(self.id);
+    }
+}
+
+struct Connection<'a> {
+    stream: Stream,
+    state: ConnectionState,
+    service: &'a Service,
+    busy: &'a AtomicBool,
+    closing: &'a AtomicBool,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client closed it.
+    Closed,
+    /// The socket failed.
+    Io(io::Error),
+    /// What came is not the protocol.
+    Protocol(CommandError),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        End::Io(error)
+    }
+}
+
+impl Connection<'_> {
+    fn run(mut self) {
+        let mut input = Vec::with_capacity(READ_BYTES);
+        let mut output = Vec::with_capacity(READ_BYTES);
+        let end = loop {
+            if let Err(end) = self.serve_one(&mut input, &mut output) {
+                break end;
+            }
+            if self.closing.load(Ordering::SeqCst) {
+                break End::Closed;
+            }
+        };
+        match end {
+            End::Closed => {}
+            End::Io(error) => {
+                tracing::debug!(connection = self.state.id, error = %error, "connection ended");
+            }
+            End::Protocol(error) => {
+                tracing::warn!(connection = self.state.id, error = %error, "connection closed: not the protocol");
+            }
+        }
+        self.stream.close();
+    }
+
+    fn serve_one(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), End> {
+        let header = self.read_frame(input)?;
+        self.busy.store(true, Ordering::SeqCst);
+        let answered = self.answer(&header, &input[..header.length], output);
+        input.drain(..header.length);
+        if input.capacity() > KEPT_BUFFER_BYTES && input.is_empty() {
+            *input = Vec::with_capacity(READ_BYTES);
+        }
+        let result = match answered {
+            Ok(true) => self.stream.write_all(output).map_err(End::Io),
+            Ok(false) => Ok(()),
+            Err(error) => Err(End::Protocol(error)),
+        };
+        if output.capacity() > KEPT_BUFFER_BYTES {
+            *output = Vec::with_capacity(READ_BYTES);
+        }
+        self.busy.store(false, Ordering::SeqCst);
+        result
+    }
+
+    /// Reads until `input` begins with a whole frame.
+    fn read_frame(&mut self, input: &mut Vec<u8>) -> Result<Header, End> {
+        let mut header: Option<Header> = None;
+        let mut deadline: Option<Instant> = None;
+        loop {
+            if header.is_none()
+                && let Some(bytes) = input.first_chunk::<HEADER_BYTES>()
+            {
+                header = Some(Header::parse(bytes).map_err(End::Protocol)?);
+            }
+            if let Some(header) = header
+                && input.len() >= header.length
+            {
+                if deadline.is_some() {
+                    self.stream.set_read_timeout(None)?;
+                }
+                return Ok(header);
+            }
+            if !input.is_empty() {
+                let until = *deadline.get_or_insert_with(|| Instant::now() + FRAME_TIMEOUT);
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(End::Io(io::ErrorKind::TimedOut.into()));
+                }
+                self.stream.set_read_timeout(Some(left))?;
+            }
+            let wanted = header.map_or(READ_BYTES, |header| header.length - input.len());
+            // Grows as bytes arrive, not as a header promises.
+            let piece = wanted.clamp(READ_BYTES, KEPT_BUFFER_BYTES);
+            let start = input.len();
+            input.resize(start + piece, 0);
+            let read = self.stream.read(&mut input[start..]);
+            input.truncate(start + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(End::Io(error)),
+            }
+        }
+    }
+
+    /// Runs the command of a frame; false where no answer is wanted.
+    fn answer(
+        &mut self,
+        header: &Header,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<bool, CommandError> {
+        let message = frame::parse(header, bytes)?;
+        let (request, database, quiet, legacy) = match &message {
+            Message::Command { request, more_to_come } => (request, None, *more_to_come, false),
+            Message::LegacyCommand { request, database } => (request, Some(*database), false, true),
+        };
+        frame::begin_reply(output);
+        if legacy {
+            output.clear();
+        }
+        let mut out = BsonWriter::new(std::mem::take(output));
+        if legacy && !request.command().is_ok_and(is_handshake) {
+            refuse_legacy(request.command().unwrap_or_default(), &mut out);
+        } else {
+            commands::run(self.service, &mut self.state, request, database, &mut out);
+        }
+        *output = out.into_inner();
+        let reply_id = REPLY_IDS.fetch_add(1, Ordering::Relaxed);
+        if legacy {
+            *output = frame::legacy_reply(output, reply_id, header.request_id);
+        } else {
+            frame::finish(output, reply_id, header.request_id);
+        }
+        Ok(!quiet)
+    }
+}
+
+fn is_handshake(command: &str) -> bool {
+    matches!(command, "hello" | "isMaster" | "ismaster")
+}
+
+fn refuse_legacy(command: &str, out: &mut BsonWriter) {
+    out.begin();
+    out.double("ok", 0.0);
+    out.string(
+        "errmsg",
+        &format!("Unsupported OP_QUERY command: {command}. The client driver may require an upgrade."),
+    );
+    out.int32("code", 352);
+    out.string("codeName", "UnsupportedOpQueryCommand");
+    out.end();
+}

@@ -1,0 +1,53 @@
+//! Work that comes round now and then: expired documents and cursors, the log, overlong
+//! transactions.
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    commands::service::Service,
+    error::{Code, CommandError, Result},
+};
+
+/// How often the short tasks run.
+const TICK: Duration = Duration::from_millis(500);
+/// A log larger than this is moved into the data file.
+const CHECKPOINT_LOG_BYTES: u64 = 4 << 20;
+
+/// Starts the thread; it ends when the service stops.
+pub fn start(service: Arc<Service>, sweep_interval: Duration) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("docstore-maintenance".to_owned())
+        .spawn(move || run(&service, sweep_interval))
+        .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
+}
+
+fn run(service: &Service, sweep_interval: Duration) {
+    let mut swept = Instant::now();
+    while !service.is_stopping() {
+        std::thread::park_timeout(TICK.min(sweep_interval));
+        if service.is_stopping() {
+            return;
+        }
+        service.store.expire_transaction();
+        service.cursors.expire();
+        let (_, log_bytes) = service.store.file_bytes();
+        if log_bytes > CHECKPOINT_LOG_BYTES {
+            log_failure("checkpoint", service.store.checkpoint());
+        }
+        if swept.elapsed() >= sweep_interval {
+            swept = Instant::now();
+            log_failure("expiry of documents", service.store.expire_documents().map(|_| ()));
+            log_failure("trimming of the change log", service.store.trim_changes());
+        }
+    }
+}
+
+fn log_failure(what: &str, result: Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(task = what, error = %error, "maintenance failed");
+    }
+}

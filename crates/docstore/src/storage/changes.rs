@@ -1,0 +1,361 @@
+//! The change log behind change streams.
+//!
+//! Writes are logged from the first time that a stream is opened on (and this is kept over
+//! restarts) until no stream was open for the retention time; a store without streams pays nothing.
+//! Streams wait for commits here.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bson::{Bson, Document, RawDocument, doc};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+
+use super::{
+    Store, StoreOptions,
+    catalog::{Collection, decode},
+    writer::WriteTxn,
+};
+use crate::error::Result;
+
+/// One change of a document.
+pub enum Change<'a> {
+    /// Inserted.
+    Insert(&'a RawDocument),
+    /// Replaced as a whole.
+    Replace(&'a RawDocument),
+    /// Changed in place.
+    Update {
+        /// As it was.
+        before: &'a RawDocument,
+        /// As it is now.
+        after: &'a RawDocument,
+    },
+    /// Deleted.
+    Delete(&'a RawDocument),
+}
+
+/// State shared by the writer and the streams.
+#[derive(Debug)]
+pub struct ChangeLog {
+    /// Whether writes are logged.
+    active: AtomicBool,
+    /// The last sequence number given out, perhaps not committed yet (only the writer adds).
+    given: AtomicI64,
+    /// The last committed one.
+    last: AtomicI64,
+    /// The first number that has not been removed.
+    first: AtomicI64,
+    /// When a stream last read, in milliseconds since 1970.
+    last_read_ms: AtomicI64,
+    /// Bumped at each commit that logged something; streams wait for it to move.
+    generation: Mutex<u64>,
+    moved: Condvar,
+    retention_ms: i64,
+    retention_events: u64,
+}
+
+/// Now, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A logged event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its number; resume tokens carry it.
+    pub seq: i64,
+    /// When it was written.
+    pub time_ms: i64,
+    /// `database.collection`.
+    pub ns: String,
+    /// `operationType`, `documentKey`, `fullDocument`, `updateDescription` and so on.
+    pub event: Document,
+}
+
+impl ChangeLog {
+    pub(super) fn load(connection: &Connection, options: &StoreOptions) -> Result<Self> {
+        let number = |sql: &str| -> Result<Option<i64>> {
+            Ok(connection.query_row(sql, [], |row| row.get(0))?)
+        };
+        let active = connection
+            .query_row("SELECT value FROM meta WHERE name = 'changes_active'", [], |row| {
+                row.get::<_, bool>(0)
+            })
+            .unwrap_or(false);
+        let kept = connection
+            .query_row("SELECT value FROM meta WHERE name = 'changes_last'", [], |row| row.get(0))
+            .unwrap_or(0_i64);
+        let last = number("SELECT max(seq) FROM changes")?.unwrap_or(0).max(kept);
+        let first = number("SELECT min(seq) FROM changes")?.unwrap_or(last + 1);
+        Ok(Self {
+            active: AtomicBool::new(active),
+            given: AtomicI64::new(last),
+            last: AtomicI64::new(last),
+            first: AtomicI64::new(first),
+            last_read_ms: AtomicI64::new(now_ms()),
+            generation: Mutex::new(0),
+            moved: Condvar::new(),
+            retention_ms: i64::try_from(options.change_retention_seconds.saturating_mul(1000))
+                .unwrap_or(i64::MAX),
+            retention_events: options.change_retention_events,
+        })
+    }
+
+    /// The number of the last event.
+    pub fn last(&self) -> i64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    /// The number of the first event that is still kept.
+    pub fn first(&self) -> i64 {
+        self.first.load(Ordering::Acquire)
+    }
+
+    /// Called by the writer after a commit that logged `events` events.
+    pub(super) fn committed(&self, events: u64) {
+        if events > 0 {
+            self.last.store(self.given.load(Ordering::Acquire), Ordering::Release);
+            *self.generation.lock() += 1;
+            self.moved.notify_all();
+        }
+    }
+
+    /// What [`Self::wait`] compares with.
+    pub fn generation(&self) -> u64 {
+        *self.generation.lock()
+    }
+
+    /// Waits until something was logged after `seen`, at most until `until`.
+    pub fn wait(&self, seen: u64, until: Instant) {
+        let mut generation = self.generation.lock();
+        while *generation == seen {
+            if self.moved.wait_until(&mut generation, until).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Wakes every stream, so that it sees that the server ends.
+    pub fn wake_all(&self) {
+        *self.generation.lock() += 1;
+        self.moved.notify_all();
+    }
+
+    /// Notes that a stream reads.
+    pub fn touch(&self) {
+        self.last_read_ms.store(now_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Store {
+    /// Starts logging, if it is not on; gives the number of the last event before.
+    pub fn start_changes(&self) -> Result<i64> {
+        self.changes.touch();
+        if self.changes.active.load(Ordering::Acquire) {
+            return Ok(self.changes.last());
+        }
+        self.write(false, |txn| {
+            txn.execute(
+                "INSERT INTO meta (name, value) VALUES ('changes_active', 1) \
+                 ON CONFLICT (name) DO UPDATE SET value = 1",
+                [],
+            )?;
+            txn.store.changes.active.store(true, Ordering::Release);
+            Ok(txn.store.changes.last())
+        })
+    }
+
+    /// Up to `limit` events after `seq`.
+    pub fn events_after(&self, seq: i64, limit: usize) -> Result<Vec<Event>> {
+        let reader = self.reader()?;
+        let mut statement = reader.prepare_cached(
+            "SELECT seq, time_ms, ns, event FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let mut rows = statement.query((seq, i64::try_from(limit).unwrap_or(i64::MAX)))?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            let bytes = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+            events.push(Event {
+                seq: row.get(0)?,
+                time_ms: row.get(1)?,
+                ns: row.get(2)?,
+                event: decode(bytes)?,
+            });
+        }
+        Ok(events)
+    }
+
+    /// The number of the last event before a time.
+    pub fn event_before(&self, time_ms: i64) -> Result<i64> {
+        let reader = self.reader()?;
+        let found: Option<i64> = reader.query_row(
+            "SELECT max(seq) FROM changes WHERE time_ms < ?1",
+            [time_ms],
+            |row| row.get(0),
+        )?;
+        Ok(found.unwrap_or_else(|| self.changes.first() - 1))
+    }
+
+    /// Removes events over their time, and stops logging when no stream has read for as long.
+    pub fn trim_changes(&self) -> Result<()> {
+        let changes = &self.changes;
+        if !changes.active.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let oldest = now_ms().saturating_sub(changes.retention_ms);
+        let keep_from = changes.last() - i64::try_from(changes.retention_events).unwrap_or(i64::MAX);
+        let stop = changes.last_read_ms.load(Ordering::Relaxed) < oldest;
+        self.write(false, |txn| {
+            txn.execute(
+                "INSERT INTO meta (name, value) VALUES ('changes_last', ?1) \
+                 ON CONFLICT (name) DO UPDATE SET value = ?1",
+                [txn.store.changes.last()],
+            )?;
+            txn.execute("DELETE FROM changes WHERE seq <= ?1 OR time_ms < ?2", (keep_from, oldest))?;
+            if stop {
+                txn.execute("DELETE FROM changes", [])?;
+                txn.execute("UPDATE meta SET value = 0 WHERE name = 'changes_active'", [])?;
+                txn.store.changes.active.store(false, Ordering::Release);
+            }
+            let first: Option<i64> =
+                txn.connection().query_row("SELECT min(seq) FROM changes", [], |row| row.get(0))?;
+            let changes = &txn.store.changes;
+            changes.first.store(first.unwrap_or(changes.last() + 1), Ordering::Release);
+            Ok(())
+        })
+    }
+}
+
+impl WriteTxn<'_> {
+    /// Logs a change of a document, if anybody listens.
+    pub(super) fn record(&mut self, collection: &Collection, change: &Change<'_>) -> Result<()> {
+        if !self.store.changes.active.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let event = match change {
+            Change::Insert(raw) => {
+                let document = decode(raw.as_bytes())?;
+                doc! { "operationType": "insert", "fullDocument": document.clone(), "documentKey": key(&document) }
+            }
+            Change::Replace(raw) => {
+                let document = decode(raw.as_bytes())?;
+                doc! { "operationType": "replace", "fullDocument": document.clone(), "documentKey": key(&document) }
+            }
+            Change::Update { before, after } => {
+                let (before, after) = (decode(before.as_bytes())?, decode(after.as_bytes())?);
+                doc! {
+                    "operationType": "update",
+                    "documentKey": key(&after),
+                    "updateDescription": describe_update(&before, &after),
+                }
+            }
+            Change::Delete(raw) => {
+                doc! { "operationType": "delete", "documentKey": key(&decode(raw.as_bytes())?) }
+            }
+        };
+        self.record_event(&collection.ns, &event)
+    }
+
+    /// Logs any other event (`drop`, `rename`, `dropDatabase`, …), if anybody listens.
+    pub(super) fn record_event(&mut self, ns: &str, event: &Document) -> Result<()> {
+        if !self.store.changes.active.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let bytes = event.to_vec().map_err(|error| {
+            crate::error::CommandError::new(crate::error::Code::InternalError, error.to_string())
+        })?;
+        // Numbers of a rolled-back transaction stay unused: only their order matters.
+        let seq = self.store.changes.given.fetch_add(1, Ordering::AcqRel) + 1;
+        self.execute(
+            "INSERT INTO changes (seq, time_ms, ns, event) VALUES (?1, ?2, ?3, ?4)",
+            (seq, now_ms(), ns, bytes),
+        )?;
+        self.count_event();
+        Ok(())
+    }
+}
+
+fn key(document: &Document) -> Document {
+    doc! { "_id": document.get("_id").cloned().unwrap_or(Bson::Null) }
+}
+
+/// `updatedFields`, `removedFields` and `truncatedArrays` that turn one document into the other.
+fn describe_update(before: &Document, after: &Document) -> Document {
+    let mut updated = Document::new();
+    let mut removed: Vec<Bson> = Vec::new();
+    let mut truncated: Vec<Bson> = Vec::new();
+    compare_documents("", before, after, &mut updated, &mut removed, &mut truncated);
+    doc! { "updatedFields": updated, "removedFields": removed, "truncatedArrays": truncated }
+}
+
+fn compare_documents(
+    prefix: &str,
+    before: &Document,
+    after: &Document,
+    updated: &mut Document,
+    removed: &mut Vec<Bson>,
+    truncated: &mut Vec<Bson>,
+) {
+    for (name, new) in after {
+        let path = format!("{prefix}{name}");
+        match before.get(name) {
+            Some(old) => compare_values(&path, old, new, updated, removed, truncated),
+            None => {
+                updated.insert(path, new.clone());
+            }
+        }
+    }
+    for name in before.keys() {
+        if !after.contains_key(name) {
+            removed.push(Bson::String(format!("{prefix}{name}")));
+        }
+    }
+}
+
+fn compare_values(
+    path: &str,
+    old: &Bson,
+    new: &Bson,
+    updated: &mut Document,
+    removed: &mut Vec<Bson>,
+    truncated: &mut Vec<Bson>,
+) {
+    match (old, new) {
+        _ if old == new => {}
+        (Bson::Document(old), Bson::Document(new)) => {
+            compare_documents(&format!("{path}."), old, new, updated, removed, truncated);
+        }
+        (Bson::Array(old), Bson::Array(new)) if new.len() <= old.len() && !new.is_empty() => {
+            if new.len() < old.len() {
+                truncated.push(Bson::Document(doc! {
+                    "field": path,
+                    "newSize": i32::try_from(new.len()).unwrap_or(i32::MAX),
+                }));
+            }
+            for (position, (old, new)) in old.iter().zip(new).enumerate() {
+                compare_values(&format!("{path}.{position}"), old, new, updated, removed, truncated);
+            }
+        }
+        (Bson::Array(old), Bson::Array(new)) if !old.is_empty() && new.len() > old.len() => {
+            for (position, new) in new.iter().enumerate() {
+                let path = format!("{path}.{position}");
+                match old.get(position) {
+                    Some(old) => compare_values(&path, old, new, updated, removed, truncated),
+                    None => {
+                        updated.insert(path, new.clone());
+                    }
+                }
+            }
+        }
+        _ => {
+            updated.insert(path, new.clone());
+        }
+    }
+}
+
+/// How long a stream waits for an event when the client does not say.
+pub const DEFAULT_AWAIT: Duration = Duration::from_secs(1);

@@ -1,0 +1,471 @@
+//! The one writer. Whoever holds its lock writes; writes that are waiting at the time join one
+//! transaction (a group), and the last of them commits for all.
+//!
+//! A write that finds nobody waiting commits at once, on its own thread: no hand-over. A failed
+//! statement is undone alone, through a savepoint. If the group itself fails (a full disk), it is
+//! rolled back and every member runs again on its own, so that only the culprits fail.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rusqlite::Connection;
+
+use super::{Durability, Store, catalog::Catalog, transactions::Held};
+use crate::{
+    bail,
+    error::{Code, CommandError, Result},
+};
+
+/// Most writes that share one commit.
+const MAX_GROUP_MEMBERS: usize = 256;
+/// Log pages (of 4 KiB) after which the log is moved into the data file by the writer itself,
+/// because readers kept the background from doing so.
+const MAX_LOG_PAGES: u64 = 32_768;
+
+/// The writer and those who wait for it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// Everything that a write needs. Held for one write (and its commit, if it is the last).
+    pub(super) state: Mutex<WriterState>,
+    /// Writes that want the lock. A holder that sees none commits.
+    waiting: AtomicUsize,
+    /// Told when a multi-document transaction lets go of the writer.
+    pub(super) released: Condvar,
+    durability: Durability,
+}
+
+#[derive(Debug)]
+pub(super) struct WriterState {
+    pub(super) connection: Connection,
+    /// The log file, flushed when a write asks for it.
+    wal: File,
+    /// The catalogue as the open transaction sees it.
+    pub(super) catalog: Arc<Catalog>,
+    /// As last committed; what a rollback returns to.
+    committed: Arc<Catalog>,
+    /// The next free number of a collection or index.
+    pub(super) next_id: i64,
+    /// What the open transaction does to the counters: documents and bytes by collection number.
+    deltas: HashMap<i64, (i64, i64)>,
+    /// How many change events the open transaction wrote.
+    events: u64,
+    /// Whether a transaction is open.
+    open: bool,
+    /// Members of the open group so far, and whether one wants the log flushed.
+    members: usize,
+    flush: bool,
+    group: Arc<Group>,
+    /// A multi-document transaction that has the writer to itself.
+    pub(super) held: Option<Held>,
+    closed: bool,
+    commits_since_check: u32,
+}
+
+/// How a group ended, for those of its members who wait for that.
+#[derive(Debug, Default)]
+struct Group {
+    outcome: Mutex<Option<Outcome>>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Committed,
+    /// Rolled back through no fault of the member: run again, alone.
+    Retry,
+}
+
+impl Group {
+    fn end(&self, outcome: Outcome) {
+        *self.outcome.lock() = Some(outcome);
+        self.ended.notify_all();
+    }
+
+    fn wait(&self) -> Outcome {
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = *outcome {
+                return outcome;
+            }
+            self.ended.wait(&mut outcome);
+        }
+    }
+}
+
+/// How one run of a write ended.
+enum Run<T> {
+    /// It ran to its end, well or badly; what it did is in the open transaction.
+    Done(Result<T>),
+    /// The transaction cannot go on (disk full, I/O error).
+    Broken(CommandError),
+    /// It panicked.
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        wal: File,
+        catalog: Arc<Catalog>,
+        next_id: i64,
+        durability: Durability,
+    ) -> Self {
+        Self {
+            state: Mutex::new(WriterState {
+                connection,
+                wal,
+                committed: Arc::clone(&catalog),
+                catalog,
+                next_id,
+                deltas: HashMap::new(),
+                events: 0,
+                open: false,
+                members: 0,
+                flush: false,
+                group: Arc::default(),
+                held: None,
+                closed: false,
+                commits_since_check: 0,
+            }),
+            waiting: AtomicUsize::new(0),
+            released: Condvar::new(),
+            durability,
+        }
+    }
+
+    /// Takes the lock when no multi-document transaction has the writer.
+    pub(super) fn lock_free(&self) -> Result<MutexGuard<'_, WriterState>> {
+        let mut state = self.state.lock();
+        while state.held.is_some() && !state.closed {
+            self.released.wait(&mut state);
+        }
+        if state.closed {
+            bail!(InterruptedAtShutdown, "the store is closed");
+        }
+        Ok(state)
+    }
+
+    pub(super) fn close(&self, store: &Store) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.closed = true;
+        self.released.notify_all();
+        if state.held.take().is_some() {
+            state.roll_back();
+        }
+        if let Err(error) = state.commit(store) {
+            tracing::error!(error = %error, "the last writes could not be committed");
+        }
+        let emptied = state
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::warn!(error = %error, "the log could not be emptied; it is read at the next start");
+        }
+    }
+}
+
+impl Store {
+    /// Runs `job` on the writer and returns once what it did is committed.
+    ///
+    /// `job` may run a second time, after a rollback, when its group failed. An `Err` of the job
+    /// leaves what it did before committed: statements that must be undone use
+    /// [`WriteTxn::atomically`]. `flush` waits until the log is on the disk.
+    pub fn write<T>(
+        &self,
+        flush: bool,
+        mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let flush = flush || self.writer.durability == Durability::Full;
+        let mut alone = false;
+        loop {
+            self.writer.waiting.fetch_add(1, Ordering::SeqCst);
+            let locked = self.writer.lock_free();
+            self.writer.waiting.fetch_sub(1, Ordering::SeqCst);
+            let mut state = locked?;
+            if alone {
+                // Whoever is in the open group has nothing to do with this one's trouble.
+                state.commit(self)?;
+            }
+            state.begin()?;
+            match state.run(self, &mut job) {
+                Run::Done(result) => {
+                    state.members += 1;
+                    state.flush |= flush;
+                    let last = alone
+                        || self.writer.waiting.load(Ordering::SeqCst) == 0
+                        || state.members >= MAX_GROUP_MEMBERS;
+                    if last {
+                        let single = state.members == 1;
+                        match state.commit(self) {
+                            Ok(()) => return result,
+                            Err(error) if single => return Err(error),
+                            Err(_) => {}
+                        }
+                    } else {
+                        let group = Arc::clone(&state.group);
+                        drop(state);
+                        if group.wait() == Outcome::Committed {
+                            return result;
+                        }
+                    }
+                }
+                Run::Broken(error) => {
+                    let single = state.members == 0;
+                    state.fail_group();
+                    if single {
+                        return Err(error);
+                    }
+                }
+                Run::Panicked(panic) => {
+                    state.fail_group();
+                    drop(state);
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            alone = true;
+        }
+    }
+}
+
+impl WriterState {
+    pub(super) fn begin(&mut self) -> Result<()> {
+        if !self.open {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    fn run<T>(
+        &mut self,
+        store: &Store,
+        job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
+    ) -> Run<T> {
+        let mut txn = WriteTxn { state: self, store, broken: None };
+        let result = catch_unwind(AssertUnwindSafe(|| job(&mut txn)));
+        let broken = txn.broken.take();
+        match (result, broken) {
+            (Err(panic), _) => Run::Panicked(panic),
+            (Ok(_), Some(error)) => Run::Broken(error),
+            // SQLite itself rolls back in some failures.
+            (Ok(Err(error)), None) if self.connection.is_autocommit() => Run::Broken(error),
+            (Ok(result), None) => Run::Done(result),
+        }
+    }
+
+    /// As [`Self::run`] for a member of a multi-document transaction: the transaction stays open.
+    pub(super) fn run_held<T>(
+        &mut self,
+        store: &Store,
+        job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match self.run(store, job) {
+            Run::Done(result) => result,
+            Run::Broken(error) => Err(error),
+            Run::Panicked(panic) => {
+                self.roll_back();
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Commits the open group, tells its members and publishes what it changed.
+    pub(super) fn commit(&mut self, store: &Store) -> Result<()> {
+        if !self.open {
+            return Ok(());
+        }
+        let done = self.write_counters().and_then(|()| {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            if self.flush {
+                self.wal.sync_data().map_err(|error| {
+                    CommandError::new(Code::InternalError, format!("flushing the log: {error}"))
+                })?;
+            }
+            Ok(())
+        });
+        if let Err(error) = done {
+            self.fail_group();
+            return Err(error);
+        }
+        self.open = false;
+        for (id, (docs, bytes)) in self.deltas.drain() {
+            if let Some(collection) = self.catalog.iter().find(|collection| collection.id == id) {
+                collection.stats.docs.fetch_add(docs, Ordering::Relaxed);
+                collection.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+        if !Arc::ptr_eq(&self.catalog, &self.committed) {
+            self.committed = Arc::clone(&self.catalog);
+            store.publish(&self.committed);
+        }
+        store.changes.committed(std::mem::take(&mut self.events));
+        self.end_group(Outcome::Committed);
+        self.shorten_log();
+        Ok(())
+    }
+
+    fn write_counters(&mut self) -> Result<()> {
+        for (id, (docs, bytes)) in &self.deltas {
+            if *docs == 0 && *bytes == 0 {
+                continue;
+            }
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO stats (collection, docs, bytes) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (collection) DO UPDATE SET docs = docs + ?2, bytes = bytes + ?3",
+                )?
+                .execute((id, docs, bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Rolls the open group back and has its members run again, each alone.
+    fn fail_group(&mut self) {
+        self.roll_back();
+        self.end_group(Outcome::Retry);
+    }
+
+    fn end_group(&mut self, outcome: Outcome) {
+        if self.members > 0 {
+            std::mem::take(&mut self.group).end(outcome);
+        }
+        self.members = 0;
+        self.flush = false;
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = %error, "rollback failed");
+        }
+        self.open = false;
+        self.deltas.clear();
+        self.events = 0;
+        self.catalog = Arc::clone(&self.committed);
+    }
+
+    /// Moves the log into the data file when readers have kept the background from doing so.
+    fn shorten_log(&mut self) {
+        self.commits_since_check += 1;
+        if self.commits_since_check < 1000 {
+            return;
+        }
+        self.commits_since_check = 0;
+        let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
+        if pages > MAX_LOG_PAGES {
+            let moved =
+                self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if let Err(error) = moved {
+                tracing::warn!(error = %error, "checkpoint failed");
+            }
+        }
+    }
+}
+
+/// What a write works on: the open transaction.
+pub struct WriteTxn<'a> {
+    pub(super) state: &'a mut WriterState,
+    pub(super) store: &'a Store,
+    /// Why the transaction cannot go on.
+    broken: Option<CommandError>,
+}
+
+impl WriteTxn<'_> {
+    /// The connection; sees what the transaction did.
+    pub fn connection(&self) -> &Connection {
+        &self.state.connection
+    }
+
+    /// The store that is written to.
+    pub fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// The catalogue as the transaction sees it.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.state.catalog)
+    }
+
+    /// Runs `statement`; if it fails, everything that it did is undone.
+    pub fn atomically<T>(&mut self, statement: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let catalog = Arc::clone(&self.state.catalog);
+        let deltas = self.state.deltas.clone();
+        let events = self.state.events;
+        self.batch("SAVEPOINT s")?;
+        match statement(self) {
+            Ok(value) => {
+                self.batch("RELEASE s")?;
+                Ok(value)
+            }
+            Err(error) => {
+                if self.broken.is_none() && !self.connection().is_autocommit() {
+                    self.batch("ROLLBACK TO s")?;
+                    self.batch("RELEASE s")?;
+                }
+                self.state.catalog = catalog;
+                self.state.deltas = deltas;
+                self.state.events = events;
+                Err(error)
+            }
+        }
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        let done = self.connection().prepare_cached(sql).and_then(|mut s| s.execute([]));
+        self.check(done).map(|_| ())
+    }
+
+    /// Passes a result on; notes failures after which the transaction cannot go on.
+    pub(super) fn check<T>(&mut self, result: rusqlite::Result<T>) -> Result<T> {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, OutOfMemory, SystemIoFailure};
+        result.map_err(|error| {
+            let fatal = matches!(
+                error.sqlite_error_code(),
+                Some(DiskFull | SystemIoFailure | OutOfMemory | DatabaseCorrupt)
+            );
+            let error = CommandError::from(error);
+            if fatal {
+                self.broken = Some(error.clone());
+            }
+            error
+        })
+    }
+
+    /// Counts documents and bytes of a collection.
+    pub(super) fn count(&mut self, collection: i64, docs: i64, bytes: i64) {
+        let entry = self.state.deltas.entry(collection).or_default();
+        entry.0 += docs;
+        entry.1 += bytes;
+    }
+
+    pub(super) fn forget_counts(&mut self, collection: i64) {
+        self.state.deltas.remove(&collection);
+    }
+
+    pub(super) fn set_catalog(&mut self, catalog: Catalog) {
+        self.state.catalog = Arc::new(catalog);
+    }
+
+    pub(super) fn next_id(&mut self) -> i64 {
+        let id = self.state.next_id;
+        self.state.next_id += 1;
+        id
+    }
+
+    pub(super) fn count_event(&mut self) {
+        self.state.events += 1;
+    }
+}

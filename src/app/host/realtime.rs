@@ -1,0 +1,77 @@
+//! `ws.*`: live connections of the caller's app.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{HostFuture, HostPart, unknown};
+use crate::{
+    app::host_realtime::{MessageHandlers, RealtimeOperations},
+    plugins::{
+        Caller, HostError,
+        host::{HandlerId, Registration, RegistrationId},
+        runtime::Generation,
+    },
+};
+
+/// Joins plugins and the hub.
+pub struct RealtimePart {
+    operations: Arc<RealtimeOperations>,
+    messages: Arc<MessageHandlers>,
+}
+
+impl RealtimePart {
+    /// Over the operations on the hub and the table of plugins' handlers.
+    pub fn new(operations: RealtimeOperations, messages: Arc<MessageHandlers>) -> Self {
+        Self {
+            operations: Arc::new(operations),
+            messages,
+        }
+    }
+}
+
+impl HostPart for RealtimePart {
+    fn prefix(&self) -> &'static str {
+        "ws."
+    }
+
+    fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
+        let operation = operation.to_owned();
+        let operations = Arc::clone(&self.operations);
+        Box::pin(async move {
+            match operations.request(&caller, &operation, &payload).await {
+                Some(answer) => answer,
+                None => Err(unknown(&operation)),
+            }
+        })
+    }
+
+    fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError> {
+        self.operations
+            .query(caller, operation, payload)
+            .unwrap_or_else(|| Err(unknown(operation)))
+    }
+
+    fn register(
+        &self,
+        id: RegistrationId,
+        caller: &Caller,
+        registration: &Registration,
+        handler: HandlerId,
+    ) -> Option<Result<(), HostError>> {
+        match registration {
+            Registration::WebSocketMessage { message_type } => {
+                Some(self.messages.register(id, caller, message_type, handler))
+            }
+            Registration::Event { .. } => None,
+        }
+    }
+
+    fn unregister(&self, id: RegistrationId) {
+        self.messages.unregister(id);
+    }
+
+    fn forget_generation(&self, generation: Generation) {
+        self.messages.forget_generation(generation);
+    }
+}

@@ -1,0 +1,92 @@
+//! `/api/plugin-settings/{plugin}`: what the user has set for a plugin.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::header;
+use serde_json::{Map, Value, json};
+
+use super::{error::ApiError, exchange::RequestContext, identify::User, json_body::JsonObject};
+use crate::{
+    app::{App, AppState, to_host_error},
+    settings::Whose,
+};
+
+/// `GET`: `{plugin, settings}`, the settings empty where there are none.
+pub(super) async fn get_settings(
+    State(AppState(app)): State<AppState>,
+    User(principal): User,
+    plugin: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let plugin = known_plugin(&app, plugin)?;
+    let whose = Whose {
+        app_id: &principal.app_id,
+        user_id: &principal.user_id,
+    };
+    let settings = (app.settings.get(whose, &plugin).await).map_err(to_host_error)?;
+    Ok(answer(&plugin, settings))
+}
+
+/// `PUT`, `POST`: replaces them. The body is `{"settings": {…}}`, or the settings themselves.
+pub(super) async fn save_settings(
+    State(AppState(app)): State<AppState>,
+    User(principal): User,
+    plugin: Result<Path<String>, PathRejection>,
+    Extension(context): Extension<Arc<RequestContext>>,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let plugin = known_plugin(&app, plugin)?;
+    let settings = settings_of(body)?;
+    let whose = Whose {
+        app_id: &principal.app_id,
+        user_id: &principal.user_id,
+    };
+    app.settings
+        .save(
+            whose,
+            &plugin,
+            &settings,
+            Some(Arc::clone(&principal)),
+            Some(Arc::clone(&context.request_id)),
+        )
+        .await
+        .map_err(to_host_error)?;
+    Ok(answer(&plugin, settings))
+}
+
+fn known_plugin(
+    app: &App,
+    plugin: Result<Path<String>, PathRejection>,
+) -> Result<String, ApiError> {
+    let Ok(Path(plugin)) = plugin else {
+        return Err(ApiError::PluginNotFound);
+    };
+    match app.registry.find(&plugin) {
+        Some(_) => Ok(plugin),
+        None => Err(ApiError::PluginNotFound),
+    }
+}
+
+fn settings_of(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    match body.remove("settings") {
+        Some(Value::Object(settings)) => Ok(settings),
+        Some(_) => Err(ApiError::InvalidRequest(
+            "`settings` must be a JSON object".into(),
+        )),
+        None => Ok(body),
+    }
+}
+
+fn answer(plugin: &str, settings: Map<String, Value>) -> Response {
+    let body = json!({ "plugin": plugin, "settings": settings }).to_string();
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        Bytes::from(body),
+    )
+        .into_response()
+}
