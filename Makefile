@@ -10,7 +10,7 @@ export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust test-python deny conformance conformance-update bench clean help
+.PHONY: run build test setup check fmt lint doc test-rust test-python test-js deny conformance conformance-update bench clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,7 +30,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python conformance ## Everything that CI runs
+test: setup check test-rust test-python test-js conformance ## Everything that CI runs
 
 check: fmt lint doc
 
@@ -51,6 +51,11 @@ test-rust: setup
 
 test-python: setup
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
+
+test-js: setup ## The JavaScript client, against the gateway itself and in a browser where there is one
+	$(CARGO) build --bin mozaiks
+	cd clients/js && npm ci --no-audit --no-fund --loglevel=error
+	cd clients/js && MOZAIKS_BIN="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/mozaiks" npm test
 
 deny: ## Licences, advisories and sources of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

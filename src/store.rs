@@ -133,8 +133,10 @@ impl Store {
     /// The database of the gateway's own collections.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Unavailable`] while the server's name cannot be resolved.
+    /// [`StoreErrorKind::Unavailable`] at once while the server is known not to answer: callers do
+    /// not wait for what was just tried in vain.
     pub fn own_database(&self) -> Result<Database, StoreError> {
+        self.check_not_down()?;
         Ok(self.client()?.database(&self.database))
     }
 
@@ -143,6 +145,7 @@ impl Store {
     /// # Errors
     /// As [`Self::own_database`].
     pub fn database(&self, app_id: Option<&str>) -> Result<Database, StoreError> {
+        self.check_not_down()?;
         Ok(self.client()?.database(&self.database_name(app_id)))
     }
 
@@ -169,6 +172,16 @@ impl Store {
     /// Follows how the database is doing.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    fn check_not_down(&self) -> Result<(), StoreError> {
+        match &*self.health.borrow() {
+            Health::Down(reason) => Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("the database does not answer: {reason}"),
+            )),
+            Health::Starting | Health::Up => Ok(()),
+        }
     }
 
     fn client(&self) -> Result<&Client, StoreError> {

@@ -3,6 +3,7 @@
 
 mod handlers;
 mod operations;
+mod presence;
 
 use std::{
     sync::Arc,
@@ -14,24 +15,16 @@ use tokio::time::Instant;
 
 pub use handlers::{MessageHandlers, PluginMessages};
 pub use operations::RealtimeOperations;
+pub use presence::PresenceEvents;
 
 use crate::{
     auth::{AuthError, Principal, TokenVerifier},
     http::ApiError,
-    realtime::{AuthFailure, Authenticator, CloseCode, Identity, PresenceSink},
+    realtime::{AuthFailure, Authenticator, CloseCode, Identity},
 };
 
 /// A token is looked at again after a year at the latest.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Nobody listens to who comes and goes.
-pub struct NoPresence;
-
-impl PresenceSink for NoPresence {
-    fn user_connected(&self, _app_id: &Arc<str>, _user_id: &Arc<str>) {}
-
-    fn user_disconnected(&self, _app_id: &Arc<str>, _user_id: &Arc<str>) {}
-}
 
 /// Checks the tokens of live connections.
 pub struct SocketTokens {

@@ -18,7 +18,7 @@ use super::{
         SettingsPart,
     },
     host_realtime::{
-        MessageHandlers, NoPresence, PluginMessages, RealtimeOperations, SocketTokens,
+        MessageHandlers, PresenceEvents, PluginMessages, RealtimeOperations, SocketTokens,
     },
     recorder::Recorder,
 };
@@ -74,7 +74,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut realtime_config = config.realtime;
     realtime_config.query_tokens |= config.dev;
     let realtime_config = Arc::new(realtime_config);
-    let hub = Hub::new(Arc::clone(&realtime_config), Arc::new(NoPresence));
+    let events = EventBus::new(config.events);
+    let hub = Hub::new(
+        Arc::clone(&realtime_config),
+        Arc::new(PresenceEvents::new(Arc::clone(&events))),
+    );
     let messages = Arc::new(MessageHandlers::default());
     let pushes = RealtimeOperations::new(
         Arc::clone(&hub),
@@ -82,7 +86,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         realtime_config.max_push_bytes,
     );
     let apps = Apps::new(&config.auth.app_id);
-    let events = EventBus::new(config.events);
     let runtime_slot = RuntimeSlot::default();
     let registry_slot = Arc::new(OnceLock::new());
     let mut parts: Vec<Box<dyn HostPart>> =

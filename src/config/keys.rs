@@ -53,6 +53,7 @@ impl Default for Settings {
 }
 
 /// One key in its three spellings.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// In `mozaiks.toml`, at the top level.
     pub name: &'static str,

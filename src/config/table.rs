@@ -1,8 +1,11 @@
 //! The one table of configuration keys. Loading, checking, flags, `mozaiks config` and the table in
 //! the documentation are made from it; a new key is a new row here.
 
+mod realtime;
+
 use std::time::Duration;
 
+use self::realtime::REALTIME;
 use crate::config::{
     keys::{Field, Key, key},
     value,
@@ -23,7 +26,23 @@ const fn secs(seconds: u64) -> Duration {
 const MIN_SECRET_BYTES: usize = 32;
 
 /// Every key there is, in the order of the documentation.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &join::<{ GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
+
+const fn join<const ALL: usize>(first: &[Key], second: &[Key]) -> [Key; ALL] {
+    let mut all = [first[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+const GENERAL: &[Key] = &[
     key(
         "dev",
         "MOZAIKS_DEV",

@@ -27,6 +27,18 @@ struct Operation {
     answers: &'static [(&'static str, &'static str)],
 }
 
+/// What a handshake can come to.
+const SOCKET_ANSWERS: &[(&str, &str)] = &[
+    ("101", "A WebSocket."),
+    ("401", "The credentials presented were not accepted."),
+    (
+        "403",
+        "FORBIDDEN: another user's socket, or an origin that is not admitted; APP_MISMATCH.",
+    ),
+    ("426", "UPGRADE_REQUIRED: no WebSocket handshake."),
+    ("503", "OVERLOADED: too many sockets wait for credentials."),
+];
+
 const OPERATIONS: &[Operation] = &[
     Operation {
         method: "post",
@@ -82,6 +94,42 @@ const OPERATIONS: &[Operation] = &[
             ("200", "The plugin."),
             ("401", "Not authenticated."),
             ("404", "PLUGIN_NOT_FOUND."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/ws",
+        who: Who::User,
+        summary: "Opens a WebSocket of the token's user.",
+        answers: SOCKET_ANSWERS,
+    },
+    Operation {
+        method: "get",
+        path: "/ws/notifications/{user_id}",
+        who: Who::User,
+        summary: "Opens a WebSocket of the user named, who is the token's unless a superadmin asks.",
+        answers: SOCKET_ANSWERS,
+    },
+    Operation {
+        method: "get",
+        path: "/api/stream",
+        who: Who::User,
+        summary: "The user's messages as server-sent events; `Last-Event-ID` resumes.",
+        answers: &[
+            ("200", "A stream of events that does not end by itself."),
+            ("401", "Not authenticated."),
+            ("429", "LIMIT_EXCEEDED: the user has too many connections."),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/ws/ticket",
+        who: Who::User,
+        summary: "A credential for one connection: `{ticket, expires_in}`, for `?ticket=`.",
+        answers: &[
+            ("200", "The ticket."),
+            ("401", "Not authenticated."),
+            ("429", "LIMIT_EXCEEDED: too many tickets are open."),
         ],
     },
     Operation {
@@ -185,12 +233,11 @@ fn describe(operation: &Operation) -> Value {
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            json!({
-                "name": name,
-                "in": "path",
-                "required": true,
-                "schema": { "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" },
-            })
+            let schema = match name {
+                "user_id" => json!({ "type": "string" }),
+                _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
+            };
+            json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
     let mut described = json!({
@@ -214,7 +261,7 @@ fn describe(operation: &Operation) -> Value {
 
 fn content_of(operation: &Operation, status: &str) -> Option<Value> {
     let schema = match (operation.path, status) {
-        ("/metrics" | "/docs", _) => return None,
+        ("/metrics" | "/docs", _) | (_, "101") | ("/api/stream", "200") => return None,
         ("/api/plugins/{name}", "200") => json!({ "$ref": "#/components/schemas/Plugin" }),
         ("/api/plugins", "200") => json!({
             "type": "object",

@@ -170,7 +170,7 @@ fn prepare(py: Python<'_>) -> PyResult<()> {
     sys.call_method1("setswitchinterval", (SWITCH_INTERVAL_SECONDS,))?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
     for dir in sdk_dirs() {
-        path.append(dir)?;
+        path.append(dir.into_os_string())?;
     }
     super::native::install(py)
 }

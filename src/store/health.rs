@@ -52,7 +52,8 @@ pub(super) async fn watch(store: Weak<Store>) {
 
 async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), StoreError> {
     store.create_client().await?;
-    let database = store.own_database()?;
+    // Not through `own_database`, which says no until this says yes.
+    let database = store.client()?.database(&store.database);
     let hello = within(store, database.run_command(doc! { "hello": 1 })).await?;
     let numbers_writes =
         hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");

@@ -240,3 +240,41 @@ async fn without_a_database_the_gateway_says_so_and_goes_on() {
         .await
         .expect_error(503, "DATABASE_UNAVAILABLE");
 }
+
+const STUB_CHECKER: &str = r#"
+import ast
+import inspect
+import _mozaiks_native as native
+
+async def execute(data):
+    problems = []
+    for node in ast.parse(data["stub"]).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        real = getattr(native, node.name, None)
+        if real is None:
+            problems.append(f"{node.name} does not exist")
+        elif isinstance(node, ast.ClassDef):
+            said = [item.name for item in node.body if isinstance(item, ast.FunctionDef)]
+            problems += [f"{node.name}.{name} is missing" for name in said if not hasattr(real, name)]
+        else:
+            said = [argument.arg for argument in node.args.args]
+            found = list(inspect.signature(real).parameters)
+            if said != found:
+                problems.append(f"{node.name} takes {found}, not {said}")
+    return {"problems": problems, "checked": len(ast.parse(data["stub"]).body)}
+"#;
+
+#[tokio::test]
+async fn the_stub_of_the_native_module_tells_the_truth() {
+    let path = format!("{ROOT}/python-sdk/_mozaiks_native-stubs/__init__.pyi");
+    let stub = std::fs::read_to_string(path).unwrap();
+    let app = with_sdk().plugin("checker", STUB_CHECKER).start().await;
+    let checked = app
+        .user("ann")
+        .execute("checker", &json!({ "stub": stub }))
+        .await
+        .expect_ok();
+    assert_eq!(checked["problems"], json!([]));
+    assert!(checked["checked"].as_u64() > Some(10));
+}

@@ -13,4 +13,5 @@ mod errors;
 mod execute;
 mod operations;
 mod origins;
+mod realtime;
 mod support;

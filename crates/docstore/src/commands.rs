@@ -52,19 +52,33 @@ struct Entry {
 }
 
 const fn entry(name: &'static str, run: Handler, fields: &'static [&'static str]) -> Entry {
-    Entry { name, run, fields, open: false, transaction: false }
+    Entry {
+        name,
+        run,
+        fields,
+        open: false,
+        transaction: false,
+    }
 }
 
 const fn open(name: &'static str, run: Handler) -> Entry {
-    Entry { name, run, fields: &[], open: true, transaction: false }
+    Entry {
+        name,
+        run,
+        fields: &[],
+        open: true,
+        transaction: false,
+    }
 }
 
-const fn transactional(
-    name: &'static str,
-    run: Handler,
-    fields: &'static [&'static str],
-) -> Entry {
-    Entry { name, run, fields, open: false, transaction: true }
+const fn transactional(name: &'static str, run: Handler, fields: &'static [&'static str]) -> Entry {
+    Entry {
+        name,
+        run,
+        fields,
+        open: false,
+        transaction: true,
+    }
 }
 
 /// Every command.
@@ -74,8 +88,16 @@ static COMMANDS: &[Entry] = &[
     transactional("insert", insert::insert, insert::FIELDS),
     transactional("update", update::update, update::FIELDS),
     transactional("delete", delete::delete, delete::FIELDS),
-    transactional("findAndModify", find_and_modify::find_and_modify, find_and_modify::FIELDS),
-    transactional("findandmodify", find_and_modify::find_and_modify, find_and_modify::FIELDS),
+    transactional(
+        "findAndModify",
+        find_and_modify::find_and_modify,
+        find_and_modify::FIELDS,
+    ),
+    transactional(
+        "findandmodify",
+        find_and_modify::find_and_modify,
+        find_and_modify::FIELDS,
+    ),
     transactional("aggregate", aggregate::aggregate, aggregate::FIELDS),
     transactional("count", count::count, count::COUNT_FIELDS),
     transactional("distinct", count::distinct, count::DISTINCT_FIELDS),
@@ -85,20 +107,72 @@ static COMMANDS: &[Entry] = &[
     // Collections and indexes.
     transactional("create", collections::create, collections::CREATE_FIELDS),
     entry("drop", collections::drop, &["drop"]),
-    entry("dropDatabase", collections::drop_database, &["dropDatabase"]),
-    entry("renameCollection", collections::rename, collections::RENAME_FIELDS),
-    entry("collMod", collections::coll_mod, collections::COLL_MOD_FIELDS),
-    entry("listCollections", collections::list_collections, collections::LIST_FIELDS),
-    entry("listDatabases", collections::list_databases, collections::LIST_DATABASES_FIELDS),
-    entry("collStats", collections::coll_stats, &["collStats", "scale"]),
-    entry("collstats", collections::coll_stats, &["collstats", "scale"]),
-    entry("dbStats", collections::db_stats, &["dbStats", "scale", "freeStorage"]),
-    entry("dbstats", collections::db_stats, &["dbstats", "scale", "freeStorage"]),
+    entry(
+        "dropDatabase",
+        collections::drop_database,
+        &["dropDatabase"],
+    ),
+    entry(
+        "renameCollection",
+        collections::rename,
+        collections::RENAME_FIELDS,
+    ),
+    entry(
+        "collMod",
+        collections::coll_mod,
+        collections::COLL_MOD_FIELDS,
+    ),
+    entry(
+        "listCollections",
+        collections::list_collections,
+        collections::LIST_FIELDS,
+    ),
+    entry(
+        "listDatabases",
+        collections::list_databases,
+        collections::LIST_DATABASES_FIELDS,
+    ),
+    entry(
+        "collStats",
+        collections::coll_stats,
+        &["collStats", "scale"],
+    ),
+    entry(
+        "collstats",
+        collections::coll_stats,
+        &["collstats", "scale"],
+    ),
+    entry(
+        "dbStats",
+        collections::db_stats,
+        &["dbStats", "scale", "freeStorage"],
+    ),
+    entry(
+        "dbstats",
+        collections::db_stats,
+        &["dbstats", "scale", "freeStorage"],
+    ),
     entry("validate", collections::validate, &[]),
-    transactional("createIndexes", indexes::create_indexes, indexes::CREATE_FIELDS),
-    entry("listIndexes", indexes::list_indexes, &["listIndexes", "cursor"]),
-    entry("dropIndexes", indexes::drop_indexes, &["dropIndexes", "index"]),
-    entry("deleteIndexes", indexes::drop_indexes, &["deleteIndexes", "index"]),
+    transactional(
+        "createIndexes",
+        indexes::create_indexes,
+        indexes::CREATE_FIELDS,
+    ),
+    entry(
+        "listIndexes",
+        indexes::list_indexes,
+        &["listIndexes", "cursor"],
+    ),
+    entry(
+        "dropIndexes",
+        indexes::drop_indexes,
+        &["dropIndexes", "index"],
+    ),
+    entry(
+        "deleteIndexes",
+        indexes::drop_indexes,
+        &["deleteIndexes", "index"],
+    ),
     // Connections and sessions.
     open("hello", handshake::hello),
     open("isMaster", handshake::hello),
@@ -152,9 +226,18 @@ pub fn run(
     out: &mut BsonWriter,
 ) {
     let start = out.len();
-    service.counters.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    service
+        .counters
+        .commands
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if let Err(error) = dispatch(service, connection, request, database, out) {
         out.truncate(start);
+        let in_transaction = matches!(request.body.get("autocommit"), Ok(Some(_)));
+        let error = if in_transaction {
+            sessions::label_transient(error)
+        } else {
+            error
+        };
         log_failure(request, &error);
         write_error(&error, out);
     }

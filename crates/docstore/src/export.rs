@@ -18,12 +18,19 @@ use crate::{
 /// `mongoimport` reads back without loss of types.
 pub fn export(path: &Path, database: &str, collection: &str, out: &mut dyn Write) -> Result<()> {
     if !path.is_dir() {
-        bail!(NamespaceNotFound, "there is no data directory {}", path.display());
+        bail!(
+            NamespaceNotFound,
+            "there is no data directory {}",
+            path.display()
+        );
     }
     let store = Store::open(StoreOptions::new(path))?;
     let catalog = store.catalog();
     let Some(collection) = catalog.get(&format!("{database}.{collection}")) else {
-        bail!(NamespaceNotFound, "there is no collection {database}.{collection}")
+        bail!(
+            NamespaceNotFound,
+            "there is no collection {database}.{collection}"
+        )
     };
     let reader = store.reader()?;
     let mut line = String::new();

@@ -55,6 +55,17 @@ pub struct Vars {
     pub now: Option<bson::DateTime>,
 }
 
+impl Vars {
+    /// The variables as a filter's `$expr` takes them: the user's, and `$$NOW` beside them.
+    pub fn for_filters(&self) -> Document {
+        let mut variables = self.user.clone();
+        if let Some(now) = self.now {
+            variables.insert("NOW", now);
+        }
+        variables
+    }
+}
+
 impl Expr {
     /// Parses an expression; unknown operators are MongoDB's 168 InvalidPipelineOperator.
     pub fn parse(value: &Bson) -> Result<Self> {

@@ -156,9 +156,9 @@ impl Pipeline {
         matches!(self.stages.first(), Some(Stage::Documents(_)))
     }
 
-    /// Whether no stage is left: documents pass as they are.
+    /// Whether nothing is left to run: the input's documents pass as they are.
     pub fn is_empty(&self) -> bool {
-        self.stages.is_empty()
+        self.stages.is_empty() && self.special.is_none() && self.change_stream.is_none()
     }
 
     /// Runs the stages over `input`, lazily where a stage allows it. Blocking stages ($group,

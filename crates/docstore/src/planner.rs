@@ -117,9 +117,14 @@ pub fn plan(
         .iter()
         .filter(|index| !index.hidden && eligible::is_complete(index, filter, document))
         .map(|index| candidate(index, filter, document, sort))
-        .filter(|candidate| candidate.bounds.bound_fields > 0 || candidate.sorted && !sort.is_empty())
+        .filter(|candidate| {
+            candidate.bounds.bound_fields > 0 || candidate.sorted && !sort.is_empty()
+        })
         .collect();
-    if candidates.iter().any(|candidate| candidate.bounds.bound_fields > 0) {
+    if candidates
+        .iter()
+        .any(|candidate| candidate.bounds.bound_fields > 0)
+    {
         let sorted_too = !sort.is_empty();
         candidates.retain(|candidate| {
             candidate.bounds.bound_fields > 0 || (sorted_too && candidate.sorted)
@@ -251,10 +256,17 @@ fn finish(candidate: Candidate, document: &Document) -> Plan {
             reverse: candidate.reverse,
         }
     };
-    Plan { access, exact, sorted: candidate.sorted }
+    Plan {
+        access,
+        exact,
+        sorted: candidate.sorted,
+    }
 }
 
 /// The whole of an index.
 pub(crate) fn whole() -> Vec<KeyRange> {
-    vec![KeyRange { from: Vec::new(), to: scan::end_of_keys() }]
+    vec![KeyRange {
+        from: Vec::new(),
+        to: scan::end_of_keys(),
+    }]
 }

@@ -15,7 +15,7 @@ use bson::{Bson, Document, RawDocument};
 
 pub(crate) use self::pattern::Pattern;
 use self::{node::Node, parse::Place, raw::Needs};
-use crate::error::Result;
+use crate::{error::Result, expr::Vars};
 
 /// A parsed filter document.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub enum Bound {
 
 impl Filter {
     /// Parses a filter. Errors are MongoDB's (2 BadValue, 9 FailedToParse…) and name the operator.
-    /// `vars` are `let` variables visible to `$expr`.
+    /// `vars` are `let` variables visible to `$expr`, and `NOW` beside them.
     pub fn parse(filter: &Document, vars: &Document) -> Result<Self> {
         Ok(Self::from_node(parse::parse_document(
             filter,
@@ -102,4 +102,18 @@ impl Filter {
 /// Whether a document consists of operators on a field rather than being a value.
 pub(crate) fn holds_operators(doc: &Document) -> bool {
     parse::holds_operators(doc)
+}
+
+/// What expressions read, of the variables that come with a filter, projection or update: `NOW`
+/// among them is `$$NOW`, which is the present where it is not given.
+pub(crate) fn expression_vars(vars: &Document) -> Vars {
+    let mut user = vars.clone();
+    let now = match user.remove("NOW") {
+        Some(Bson::DateTime(now)) => now,
+        _ => bson::DateTime::now(),
+    };
+    Vars {
+        user,
+        now: Some(now),
+    }
 }

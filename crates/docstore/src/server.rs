@@ -49,7 +49,10 @@ impl Server {
     /// Opens the data directory and listens. Returns when clients can connect.
     pub async fn start(config: Config) -> Result<Self> {
         config.check()?;
-        let options = StoreOptions { path: config.path.clone(), ..config.store.clone() };
+        let options = StoreOptions {
+            path: config.path.clone(),
+            ..config.store.clone()
+        };
         let store = tokio::task::spawn_blocking(move || Store::open(options))
             .await
             .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))??;
@@ -143,8 +146,11 @@ impl Server {
                 tracing::warn!(error = %error, "an accept loop ended badly");
             }
         }
-        let (service, connections, drain) =
-            (Arc::clone(&self.service), Arc::clone(&self.connections), self.drain);
+        let (service, connections, drain) = (
+            Arc::clone(&self.service),
+            Arc::clone(&self.connections),
+            self.drain,
+        );
         let maintenance = self.maintenance.take();
         let ended = tokio::task::spawn_blocking(move || {
             end(&service, &connections, maintenance, drain);

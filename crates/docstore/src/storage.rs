@@ -116,6 +116,13 @@ impl Store {
             .map_err(|error| io_error(&dir, &error))?;
         let lock = lock_directory(&dir)?;
         let file = dir.join(DATA_FILE);
+        // SQLite gives its other files the mode of this one.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(|error| io_error(&file, &error))?;
         let connection = open_connection(&file, &options, true)?;
         prepare_file(&connection, &file)?;
         let (catalog, next_id) = catalog::load(&connection)?;
@@ -126,8 +133,13 @@ impl Store {
             .write(true)
             .open(wal_path(&file))
             .map_err(|error| io_error(&file, &error))?;
-        let writer =
-            writer::Writer::new(connection, wal, Arc::clone(&catalog), next_id, options.durability);
+        let writer = writer::Writer::new(
+            connection,
+            wal,
+            Arc::clone(&catalog),
+            next_id,
+            options.durability,
+        );
         let readers = readers::Readers::new(file, options.clone());
         Ok(Arc::new(Self {
             lock: Mutex::new(Some(lock)),
@@ -260,7 +272,11 @@ fn prepare_file(connection: &Connection, file: &Path) -> Result<()> {
             sql::FIXED_TABLES,
         ))?;
     } else if application != APPLICATION_ID {
-        bail!(IllegalOperation, "{} is not a docstore file", file.display());
+        bail!(
+            IllegalOperation,
+            "{} is not a docstore file",
+            file.display()
+        );
     } else if layout > LAYOUT_VERSION {
         bail!(
             IllegalOperation,

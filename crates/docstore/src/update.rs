@@ -18,7 +18,7 @@ use crate::{
     bail,
     error::{Code, CommandError, Result},
     query::Filter,
-    value::{compare, identical, identical_documents},
+    value::{check_depth, compare, identical, identical_documents},
 };
 
 /// A parsed update.
@@ -105,6 +105,7 @@ impl Update {
                     return Ok(false);
                 }
                 check_id_kept(doc, &updated, ctx)?;
+                check_depth(&updated)?;
                 let changed = !identical_documents(doc, &updated);
                 *doc = updated;
                 Ok(changed)
@@ -158,6 +159,7 @@ fn replace(doc: &mut Document, mut new: Document) -> Result<bool> {
         result.insert("_id", id);
     }
     result.extend(new);
+    check_depth(&result)?;
     let changed = !identical_documents(doc, &result);
     *doc = result;
     Ok(changed)

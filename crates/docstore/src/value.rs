@@ -3,6 +3,7 @@
 
 mod compare;
 mod decimal;
+mod depth;
 mod key;
 mod number;
 mod path;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use compare::{compare, compare_documents, identical, identical_documents};
 pub use decimal::Decimal;
+pub use depth::{MAX_STORED_DEPTH, check_depth};
 pub use key::encode_key;
 pub use number::{Number, compare_numbers, exact_i64, is_integral};
 pub(crate) use path::{Reached, walk_parts};

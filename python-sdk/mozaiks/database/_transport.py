@@ -97,11 +97,11 @@ class DirectTransport:
             own = session = self._start_session()
         elif name == "getMore":
             session = session or self._cursor_sessions.get(int(command["getMore"]))
-        # Encoded here, so that errors name the field.
-        body = bson.raw_bson.RawBSONDocument(encode(command, codec_options))
+        # Here too, so that errors name the field.
+        encode(command, codec_options)
         try:
             reply: dict[str, Any] = await self._database.command(
-                body,
+                dict(command),
                 codec_options=codec_options,
                 session=session,
                 read_preference=self._read_preference,
@@ -181,9 +181,21 @@ def client() -> AsyncMongoClient[Any]:
         of_loop = _clients.setdefault(loop, {})
         found = of_loop.get(uri)
         if found is None:
-            found = AsyncMongoClient(uri, appname="mozaiks-plugin", maxPoolSize=20)
+            found = AsyncMongoClient(uri, **_client_options(uri))
             of_loop[uri] = found
         return found
+
+
+def _client_options(uri: str) -> dict[str, Any]:
+    """What a client gets where the URI does not say it; PyMongo would wait for half a minute."""
+    options = {
+        "appname": "mozaiks-plugin",
+        "maxPoolSize": 20,
+        "serverSelectionTimeoutMS": 5000,
+        "connectTimeoutMS": 5000,
+    }
+    said = uri.lower()
+    return {name: value for name, value in options.items() if f"{name.lower()}=" not in said}
 
 
 async def close_clients() -> None:

@@ -10,6 +10,7 @@ use super::{Apps, HostFuture, HostPart, read_json, unknown, write_json};
 use crate::{
     plugins::{Caller, HostError, registry::Registry},
     settings::{SettingsError, SettingsManager, SettingsSchemas, Whose},
+    store::StoreErrorKind,
 };
 
 /// Joins plugins and the settings manager.
@@ -112,11 +113,30 @@ pub fn to_host_error(error: SettingsError) -> HostError {
             "VALIDATION_ERROR",
             serde_json::to_vec(&serde_json::json!({ "limit_bytes": limit_bytes })).ok(),
         ),
-        SettingsError::Store(store) => (store.error_code(), None),
+        SettingsError::Store(store) => match store.kind {
+            StoreErrorKind::Unavailable | StoreErrorKind::Full => (store.error_code(), None),
+            StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
+                ("INTERNAL_ERROR", None)
+            }
+        },
+    };
+    let message = match &error {
+        // What the driver says names hosts; clients are not to know them.
+        SettingsError::Store(store) => {
+            tracing::warn!(error = %store, "settings were not read or written");
+            match store.kind {
+                StoreErrorKind::Unavailable => "the database does not answer".into(),
+                StoreErrorKind::Full => "the database has no room left".into(),
+                StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
+                    "the database refused".into()
+                }
+            }
+        }
+        other => other.to_string(),
     };
     HostError {
         code,
-        message: error.to_string(),
+        message,
         details: details.map(Bytes::from),
     }
 }

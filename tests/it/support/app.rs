@@ -249,6 +249,8 @@ impl Builder {
             .arg(data_dir.path())
             .args(self.dev.then_some("--dev"))
             .env("MOZAIKS_JWT_SECRET", SECRET)
+            .env("MOZAIKS_SDK_PATH", sdk())
+            .envs(std::env::var_os("MOZAIKS_TEST_PYTHON").map(|path| ("MOZAIKS_PYTHON", path)))
             .envs(self.environment)
             .current_dir(data_dir.path())
             .stdin(Stdio::null())
@@ -282,6 +284,10 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut act: impl FnMut(Strin
     while let Ok(Some(line)) = lines.next_line().await {
         act(line);
     }
+}
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python-sdk")
 }
 
 fn fixtures() -> PathBuf {

@@ -109,7 +109,10 @@ fn run_export(export: &Export) -> Result<(), String> {
 fn run_server(serve: Serve) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(&serve.log)
         .map_err(|error| format!("--log {}: {error}", serve.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let config = config(serve)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -119,7 +122,9 @@ fn run_server(serve: Serve) -> Result<(), String> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-        let server = Server::start(config).await.map_err(|error| error.to_string())?;
+        let server = Server::start(config)
+            .await
+            .map_err(|error| error.to_string())?;
         say(&format!("listening on {}", server.addresses().join(" ")))?;
         tokio::select! {
             _ = terminate.recv() => {}
@@ -134,7 +139,9 @@ fn run_server(serve: Serve) -> Result<(), String> {
 fn say(line: &str) -> Result<(), String> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(|error| error.to_string())
 }
 
 fn config(serve: Serve) -> Result<Config, String> {

@@ -5,11 +5,7 @@ use std::sync::atomic::Ordering;
 use bson::{Bson, DateTime, Document, RawBsonRef, doc};
 
 use super::{call::Call, insert};
-use crate::{
-    bail,
-    error::Result,
-    wire::BsonWriter,
-};
+use crate::{bail, error::Result, wire::BsonWriter};
 
 /// The MongoDB version whose behaviour is kept.
 pub const VERSION: &str = "7.0.14";
@@ -103,10 +99,21 @@ pub fn get_parameter(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         "requireApiVersion": false,
         "authenticationMechanisms": ["SCRAM-SHA-256"],
     };
-    let all = matches!(call.args.get("getParameter")?, Some(RawBsonRef::String("*")));
+    let all = matches!(
+        call.args.get("getParameter")?,
+        Some(RawBsonRef::String("*"))
+    );
     let mut reply = Document::new();
     for (name, value) in &known {
-        if all || call.request.body.get(name.as_str()).ok().flatten().is_some() {
+        if all
+            || call
+                .request
+                .body
+                .get(name.as_str())
+                .ok()
+                .flatten()
+                .is_some()
+        {
             reply.insert(name.clone(), value.clone());
         }
     }
@@ -148,10 +155,15 @@ pub fn host_info(_: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 pub fn get_log(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     match call.args.string("getLog")? {
         Some("*") => insert::finish(doc! { "names": ["global", "startupWarnings"] }, out),
-        Some("global" | "startupWarnings") => {
-            insert::finish(doc! { "totalLinesWritten": 0, "log": Vec::<Bson>::new() }, out)
-        }
-        other => bail!(OperationFailed, "No log named '{}'", other.unwrap_or_default()),
+        Some("global" | "startupWarnings") => insert::finish(
+            doc! { "totalLinesWritten": 0, "log": Vec::<Bson>::new() },
+            out,
+        ),
+        other => bail!(
+            OperationFailed,
+            "No log named '{}'",
+            other.unwrap_or_default()
+        ),
     }
 }
 
@@ -180,7 +192,10 @@ pub fn repl_set_get_status(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<
         "stateStr": "PRIMARY",
         "self": true,
     };
-    insert::finish(doc! { "set": name, "date": DateTime::now(), "myState": 1, "members": [me] }, out)
+    insert::finish(
+        doc! { "set": name, "date": DateTime::now(), "myState": 1, "members": [me] },
+        out,
+    )
 }
 
 /// `fsync`: flushes the log to the disk.

@@ -24,8 +24,19 @@ use crate::{
 
 /// The fields of `aggregate`.
 pub const FIELDS: &[&str] = &[
-    "aggregate", "pipeline", "explain", "allowDiskUse", "cursor", "hint", "collation", "let",
-    "bypassDocumentValidation", "needsMerge", "fromMongos", "exchange", "isMapReduceCommand",
+    "aggregate",
+    "pipeline",
+    "explain",
+    "allowDiskUse",
+    "cursor",
+    "hint",
+    "collation",
+    "let",
+    "bypassDocumentValidation",
+    "needsMerge",
+    "fromMongos",
+    "exchange",
+    "isMapReduceCommand",
 ];
 
 /// What an aggregation reads.
@@ -39,14 +50,16 @@ struct Target {
 /// `aggregate`.
 pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(stages) = call.args.array("pipeline")? else {
-        bail!(IDLFailedToParse, "BSON field 'aggregate.pipeline' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'aggregate.pipeline' is missing but a required field"
+        )
     };
     find::refuse_collation(call.args.document("collation")?)?;
     let target = target(call)?;
     let vars = Vars {
         user: find::variables(call.args.document("let")?)?,
         now: Some(bson::DateTime::now()),
-        ..Vars::default()
     };
     let mut pipeline = Pipeline::parse(&stages, &vars)?;
     if call.args.flag("explain")? {
@@ -56,7 +69,8 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let batch_size = batch_size(call)?;
     if let Some(options) = pipeline.change_stream() {
         let options = options.clone();
-        let stream = ChangeStream::open(call, &options, pipeline, &target.ns, target.whole_database)?;
+        let stream =
+            ChangeStream::open(call, &options, pipeline, &target.ns, target.whole_database)?;
         return reply_with_stream(call, stream, &target.ns, batch_size, out);
     }
     let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
@@ -83,22 +97,32 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         let mut batch = Batch::first(out, batch_size);
         let mut rest = Spool::default();
         let mut full = batch_size == 0;
-        run(call, &source, &spec, &pipeline, &target, &vars, &mut |document| {
-            let bytes = encode(&document)?;
-            full = full || batch.push(&bytes)? == Flow::StopBefore;
-            if full {
-                rest.push(&call.service.store.options.path, bytes)?;
-            } else {
-                full = batch.count() >= batch_size;
-            }
-            Ok(())
-        })?;
+        run(
+            call,
+            &source,
+            &spec,
+            &pipeline,
+            &target,
+            &vars,
+            &mut |document| {
+                let bytes = encode(&document)?;
+                full = full || batch.push(&bytes)? == Flow::StopBefore;
+                if full {
+                    rest.push(&call.service.store.options.path, bytes)?;
+                } else {
+                    full = batch.count() >= batch_size;
+                }
+                Ok(())
+            },
+        )?;
         Ok(rest)
     })?;
     let id = if rest.is_empty() {
         0
     } else {
-        call.service.cursors.open(call, &target.ns, CursorKind::Spool(rest), false)?
+        call.service
+            .cursors
+            .open(call, &target.ns, CursorKind::Spool(rest), false)?
     };
     Batch::finish(out, id, &target.ns);
     Ok(())
@@ -114,11 +138,14 @@ fn target(call: &Call<'_>) -> Result<Target> {
             ns: format!("{}.$cmd.aggregate", call.database),
             whole_database: true,
         }),
-        Some(Bson::Double(n)) if n == 1.0 => Ok(Target {
+        Some(Bson::Double(1.0)) => Ok(Target {
             ns: format!("{}.$cmd.aggregate", call.database),
             whole_database: true,
         }),
-        _ => bail!(FailedToParse, "Invalid command format: the 'aggregate' field must specify a collection name or 1"),
+        _ => bail!(
+            FailedToParse,
+            "Invalid command format: the 'aggregate' field must specify a collection name or 1"
+        ),
     }
 }
 
@@ -165,10 +192,16 @@ pub fn pushed_down(
     spec: ReadSpec,
     stages: &[Bson],
 ) -> Result<ReadSpec> {
-    let vars = Vars { user: find::variables(args.document("let")?)?, ..Vars::default() };
+    let vars = Vars {
+        user: find::variables(args.document("let")?)?,
+        ..Vars::default()
+    };
     let mut pipeline = Pipeline::parse(stages, &vars)?;
     let pushed = pushed_down_spec(call, &spec.ns, &mut pipeline, &vars)?;
-    Ok(ReadSpec { hint: spec.hint, ..pushed })
+    Ok(ReadSpec {
+        hint: spec.hint,
+        ..pushed
+    })
 }
 
 /// An aggregation that is nothing but a query.
@@ -184,14 +217,18 @@ fn reply_with_query(
         let mut query = ReadQuery::new(connection, catalog, spec)?;
         let mut batch = Batch::first(out, batch_size);
         if batch_size > 0 {
-            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| batch.push(bytes))?;
+            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| {
+                batch.push(bytes)
+            })?;
         }
         Ok(query)
     })?;
     let id = if query.is_done() {
         0
     } else {
-        call.service.cursors.open(call, &spec.ns, CursorKind::Query(Box::new(query)), false)?
+        call.service
+            .cursors
+            .open(call, &spec.ns, CursorKind::Query(Box::new(query)), false)?
     };
     Batch::finish(out, id, &spec.ns);
     Ok(())
@@ -235,9 +272,15 @@ fn collect(
             max_sort_bytes: spec.max_sort_bytes,
         };
         let mut results = Spool::default();
-        run(call, &source, spec, pipeline, target, vars, &mut |document| {
-            results.push(&call.service.store.options.path, encode(&document)?)
-        })?;
+        run(
+            call,
+            &source,
+            spec,
+            pipeline,
+            target,
+            vars,
+            &mut |document| results.push(&call.service.store.options.path, encode(&document)?),
+        )?;
         Ok(results)
     })
 }
@@ -250,13 +293,15 @@ fn reply_with_stream(
     out: &mut BsonWriter,
 ) -> Result<()> {
     let mut batch = Batch::first(out, batch_size);
-    let done = batch_size > 0
-        && stream.fill(call, std::time::Duration::ZERO, &|| true, &mut batch)?;
+    let done =
+        batch_size > 0 && stream.fill(call, std::time::Duration::ZERO, &|| true, &mut batch)?;
     let token = stream.token();
     let id = if done {
         0
     } else {
-        call.service.cursors.open(call, ns, CursorKind::Changes(Box::new(stream)), true)?
+        call.service
+            .cursors
+            .open(call, ns, CursorKind::Changes(Box::new(stream)), true)?
     };
     Batch::finish_stream(out, id, ns, token)
 }

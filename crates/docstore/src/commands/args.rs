@@ -90,7 +90,9 @@ impl<'a> Args<'a> {
 
     /// A field's value, decoded.
     pub fn value(&self, name: &str) -> Result<Option<Bson>> {
-        self.get(name)?.map(|value| Bson::try_from(value).map_err(malformed)).transpose()
+        self.get(name)?
+            .map(|value| Bson::try_from(value).map_err(malformed))
+            .transpose()
     }
 
     /// A string.
@@ -151,7 +153,9 @@ impl<'a> Args<'a> {
 
     /// An array of documents.
     pub fn documents(&self, name: &str) -> Result<Option<Vec<Document>>> {
-        let Some(items) = self.array(name)? else { return Ok(None) };
+        let Some(items) = self.array(name)? else {
+            return Ok(None);
+        };
         items
             .into_iter()
             .enumerate()
@@ -186,11 +190,16 @@ impl<'a> Args<'a> {
 
     /// A whole number of any number type.
     pub fn integer(&self, name: &str) -> Result<Option<i64>> {
-        let Some(value) = self.get(name)? else { return Ok(None) };
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
         match value {
             RawBsonRef::Int32(n) => Ok(Some(i64::from(n))),
             RawBsonRef::Int64(n) => Ok(Some(n)),
-            #[allow(clippy::cast_possible_truncation, reason = "saturates; fractions are cut off")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "saturates; fractions are cut off"
+            )]
             RawBsonRef::Double(n) => Ok(Some(n as i64)),
             RawBsonRef::Decimal128(n) => {
                 let value = n.to_string().parse::<f64>().unwrap_or_default();
@@ -209,9 +218,7 @@ impl<'a> Args<'a> {
                 Ok(value) => Ok(Some(value)),
                 Err(_) => Err(CommandError::location(
                     51024,
-                    format!(
-                        "BSON field '{name}' value must be >= 0, actual value '{value}'"
-                    ),
+                    format!("BSON field '{name}' value must be >= 0, actual value '{value}'"),
                 )),
             },
         }

@@ -27,7 +27,9 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +100,10 @@ pub fn speculate(call: &mut Call<'_>, start_document: &RawDocument) -> Option<Do
 
 fn start(call: &mut Call<'_>, args: &Args<'_>) -> Result<Document> {
     let Some(credentials) = &call.service.config.user else {
-        bail!(AuthenticationFailed, "Authentication failed: no user is defined")
+        bail!(
+            AuthenticationFailed,
+            "Authentication failed: no user is defined"
+        )
     };
     match args.string("mechanism")? {
         Some("SCRAM-SHA-256") => {}
@@ -111,7 +116,10 @@ fn start(call: &mut Call<'_>, args: &Args<'_>) -> Result<Document> {
                 )
             });
         }
-        None => bail!(IDLFailedToParse, "BSON field 'saslStart.mechanism' is missing but a required field"),
+        None => bail!(
+            IDLFailedToParse,
+            "BSON field 'saslStart.mechanism' is missing but a required field"
+        ),
     }
     let skip_empty = args
         .raw_document("options")?
@@ -119,14 +127,19 @@ fn start(call: &mut Call<'_>, args: &Args<'_>) -> Result<Document> {
         .unwrap_or(false);
     let payload = payload(args)?;
     // gs2 header without channel binding, then n=user,r=nonce.
-    let Some(bare) = payload.strip_prefix("n,,") else { return Err(failed()) };
+    let Some(bare) = payload.strip_prefix("n,,") else {
+        return Err(failed());
+    };
     let user = attribute(bare, "n=").ok_or_else(failed)?;
     let client_nonce = attribute(bare, "r=").ok_or_else(failed)?;
     let user = user.replace("=2C", ",").replace("=3D", "=");
     let mut random = [0; 24];
     rand::fill(&mut random).map_err(|_| failed())?;
     let nonce = format!("{client_nonce}{}", BASE64.encode(random));
-    let first = format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(credentials.salt));
+    let first = format!(
+        "r={nonce},s={},i={ITERATIONS}",
+        BASE64.encode(credentials.salt)
+    );
     let known = user == credentials.name;
     call.connection.scram = known.then(|| Exchange {
         id: 1,
@@ -140,8 +153,12 @@ fn start(call: &mut Call<'_>, args: &Args<'_>) -> Result<Document> {
 
 /// `saslContinue`.
 pub fn sasl_continue(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
-    let Some(mut exchange) = call.connection.scram.take() else { return Err(failed()) };
-    let Some(credentials) = &call.service.config.user else { return Err(failed()) };
+    let Some(mut exchange) = call.connection.scram.take() else {
+        return Err(failed());
+    };
+    let Some(credentials) = &call.service.config.user else {
+        return Err(failed());
+    };
     if call.args.integer("conversationId")? != Some(i64::from(exchange.id)) {
         bail!(ProtocolError, "sasl: Mismatched conversation id");
     }
@@ -167,8 +184,12 @@ pub fn sasl_continue(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let hashed = digest::digest(&digest::SHA256, &client_key);
     constant_time::verify_slices_are_equal(hashed.as_ref(), &credentials.stored_key)
         .map_err(|_| failed())?;
-    let server = format!("v={}", BASE64.encode(sign(&credentials.server_key, signed.as_bytes())));
-    let reply = doc! { "conversationId": exchange.id, "done": skip_empty, "payload": binary(&server) };
+    let server = format!(
+        "v={}",
+        BASE64.encode(sign(&credentials.server_key, signed.as_bytes()))
+    );
+    let reply =
+        doc! { "conversationId": exchange.id, "done": skip_empty, "payload": binary(&server) };
     if skip_empty {
         call.connection.authenticated = true;
     } else {
@@ -190,7 +211,13 @@ pub fn logout(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 pub fn connection_status(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let mut users: Vec<Bson> = Vec::new();
     let mut roles: Vec<Bson> = Vec::new();
-    if let Some(user) = call.service.config.user.as_ref().filter(|_| call.connection.authenticated) {
+    if let Some(user) = call
+        .service
+        .config
+        .user
+        .as_ref()
+        .filter(|_| call.connection.authenticated)
+    {
         users.push(Bson::Document(doc! { "user": &user.name, "db": "admin" }));
         roles.push(Bson::Document(doc! { "role": "root", "db": "admin" }));
     }
@@ -202,7 +229,10 @@ fn payload(args: &Args<'_>) -> Result<String> {
     let bytes = match args.get("payload")? {
         Some(RawBsonRef::Binary(binary)) => binary.bytes.to_vec(),
         Some(RawBsonRef::String(text)) => BASE64.decode(text).map_err(|_| failed())?,
-        _ => bail!(IDLFailedToParse, "BSON field 'payload' is missing but a required field"),
+        _ => bail!(
+            IDLFailedToParse,
+            "BSON field 'payload' is missing but a required field"
+        ),
     };
     String::from_utf8(bytes).map_err(|_| failed())
 }
@@ -212,7 +242,10 @@ fn attribute<'a>(message: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn binary(text: &str) -> Bson {
-    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: text.as_bytes().to_vec() })
+    Bson::Binary(Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: text.as_bytes().to_vec(),
+    })
 }
 
 fn failed() -> CommandError {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{RawBsonRef, RawDocument};
+use bson::{Document, RawBsonRef, RawDocument};
 use rusqlite::Connection;
 
 use super::{args::Args, names, service::Service};
@@ -56,6 +56,8 @@ pub struct Call<'a> {
     pub session: Option<Vec<u8>>,
     /// The transaction it belongs to.
     pub transaction: Option<TransactionKey>,
+    /// The number by which a repeated write is known (replica sets only).
+    pub retry: Option<TransactionKey>,
     /// From `writeConcern`.
     pub write_concern: WriteConcern,
 }
@@ -76,7 +78,7 @@ impl<'a> Call<'a> {
             _ => None,
         };
         let session = session_of(&args)?;
-        let transaction = transaction_of(service, &args, session.as_ref())?;
+        let (transaction, retry) = transaction_of(service, &args, session.as_ref())?;
         let write_concern = match args.raw_document("writeConcern")? {
             Some(concern) => parse_write_concern(concern, service.config.replica_set.is_some())?,
             None => WriteConcern::default(),
@@ -90,6 +92,7 @@ impl<'a> Call<'a> {
             deadline,
             session,
             transaction,
+            retry,
             write_concern,
         })
     }
@@ -141,10 +144,7 @@ impl<'a> Call<'a> {
 
     /// Reads from one snapshot (or from the transaction). Runs again where the catalogue was
     /// changed between looking at it and reading.
-    pub fn read<T>(
-        &self,
-        mut read: impl FnMut(&Connection, &Catalog) -> Result<T>,
-    ) -> Result<T> {
+    pub fn read<T>(&self, mut read: impl FnMut(&Connection, &Catalog) -> Result<T>) -> Result<T> {
         let store = &self.service.store;
         if let Some(key) = &self.transaction {
             return store.in_transaction(key, |txn| {
@@ -176,6 +176,25 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Writes and gives the answer (without `ok`). A retryable write that was done before is not
+    /// done again: its answer then is given again.
+    pub fn write_once(
+        &self,
+        mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<Document>,
+    ) -> Result<Document> {
+        let Some(key) = &self.retry else {
+            return self.write(job);
+        };
+        self.write(|txn| {
+            if let Some(reply) = txn.earlier_result(key)? {
+                return Ok(reply);
+            }
+            let reply = job(txn)?;
+            txn.keep_result(key, &reply)?;
+            Ok(reply)
+        })
+    }
+
     /// Fails when the time of the call is over.
     pub fn check_time(&self) -> Result<()> {
         self.service.check_time(self.deadline)
@@ -190,11 +209,16 @@ impl<'a> Call<'a> {
 }
 
 fn session_of(args: &Args<'_>) -> Result<Option<Vec<u8>>> {
-    let Some(lsid) = args.raw_document("lsid")? else { return Ok(None) };
+    let Some(lsid) = args.raw_document("lsid")? else {
+        return Ok(None);
+    };
     match lsid.get("id") {
         Ok(Some(RawBsonRef::Binary(id))) if id.bytes.len() == 16 => Ok(Some(id.bytes.to_vec())),
         Ok(Some(RawBsonRef::Binary(_))) => bail!(InvalidUUID, "lsid.id must be a UUID of 16 bytes"),
-        _ => bail!(IDLFailedToParse, "BSON field 'lsid.id' is missing but a required field"),
+        _ => bail!(
+            IDLFailedToParse,
+            "BSON field 'lsid.id' is missing but a required field"
+        ),
     }
 }
 
@@ -202,20 +226,33 @@ fn transaction_of(
     service: &Service,
     args: &Args<'_>,
     session: Option<&Vec<u8>>,
-) -> Result<Option<TransactionKey>> {
+) -> Result<(Option<TransactionKey>, Option<TransactionKey>)> {
     let Some(number) = args.integer("txnNumber")? else {
         if args.has("startTransaction")? || args.has("autocommit")? {
-            bail!(InvalidOptions, "'autocommit' and 'startTransaction' require a 'txnNumber'");
+            bail!(
+                InvalidOptions,
+                "'autocommit' and 'startTransaction' require a 'txnNumber'"
+            );
         }
-        return Ok(None);
+        return Ok((None, None));
     };
     let Some(session) = session else {
-        bail!(InvalidOptions, "Transaction number requires a session ID to be specified")
+        bail!(
+            InvalidOptions,
+            "Transaction number requires a session ID to be specified"
+        )
+    };
+    let key = TransactionKey {
+        session: session.clone(),
+        number,
     };
     match args.optional_flag("autocommit")? {
-        Some(false) => Ok(Some(TransactionKey { session: session.clone(), number })),
-        Some(true) => bail!(InvalidOptions, "Field 'autocommit' must be false if it is given"),
-        None if service.config.replica_set.is_some() => Ok(None),
+        Some(false) => Ok((Some(key), None)),
+        Some(true) => bail!(
+            InvalidOptions,
+            "Field 'autocommit' must be false if it is given"
+        ),
+        None if service.config.replica_set.is_some() => Ok((None, Some(key))),
         None => bail!(
             IllegalOperation,
             "Transaction numbers are only allowed on a replica set member or mongos"
@@ -234,13 +271,19 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
                 return Err(unknown_mode(mode));
             }
             ("w", RawBsonRef::String(_)) => {
-                bail!(BadValue, "cannot use non-majority 'w' mode when a host is not a member of a replica set")
+                bail!(
+                    BadValue,
+                    "cannot use non-majority 'w' mode when a host is not a member of a replica set"
+                )
             }
             ("w", value) => match number(value) {
                 Some(0) => parsed.unacknowledged = true,
                 Some(1) => {}
                 Some(n) if n > 50 || n < 0 => {
-                    bail!(FailedToParse, "w has to be a non-negative number and not greater than 50; found: {n}")
+                    bail!(
+                        FailedToParse,
+                        "w has to be a non-negative number and not greater than 50; found: {n}"
+                    )
                 }
                 Some(_) if replica_set => {
                     return Err(CommandError {
@@ -256,10 +299,7 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
             ("j" | "fsync", RawBsonRef::Boolean(flag)) => parsed.journal |= flag,
             ("j" | "fsync", value) => parsed.journal |= number(value).is_some_and(|n| n != 0),
             ("wtimeout" | "provenance" | "wtimeoutMS", _) => {}
-            (other, _) => bail!(
-                FailedToParse,
-                "unrecognized write concern field: {other}"
-            ),
+            (other, _) => bail!(FailedToParse, "unrecognized write concern field: {other}"),
         }
     }
     Ok(parsed)
@@ -268,7 +308,10 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
 fn unknown_mode(mode: &str) -> CommandError {
     CommandError {
         code_name: "UnknownReplWriteConcern".to_owned(),
-        ..CommandError::location(79, format!("No write concern mode named '{mode}' found in replica set configuration"))
+        ..CommandError::location(
+            79,
+            format!("No write concern mode named '{mode}' found in replica set configuration"),
+        )
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use bson::{Binary, Bson, DateTime, Document, Timestamp, doc, spec::BinarySubtype};
 
-use super::{call::Call, cursors::Batch, read::{ReadQuery, ReadSpec}};
+use super::{
+    call::Call,
+    cursors::Batch,
+    read::{ReadQuery, ReadSpec},
+};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
@@ -67,7 +71,10 @@ impl ChangeStream {
                 "showRawUpdateDescription",
             ];
             if !known.contains(&name.as_str()) {
-                bail!(IDLUnknownField, "BSON field '$changeStream.{name}' is an unknown field.");
+                bail!(
+                    IDLUnknownField,
+                    "BSON field '$changeStream.{name}' is an unknown field."
+                );
             }
         }
         if all && !(whole_database && call.database == "admin") {
@@ -117,7 +124,14 @@ impl ChangeStream {
         } else {
             Scope::Collection(ns.to_owned())
         };
-        Ok(Self { scope, lookup, expanded: flag("showExpandedEvents"), pipeline, seq, ended: false })
+        Ok(Self {
+            scope,
+            lookup,
+            expanded: flag("showExpandedEvents"),
+            pipeline,
+            seq,
+            ended: false,
+        })
     }
 
     /// Adds events to the batch; waits up to `wait` for the first. True: the stream is at its end.
@@ -153,7 +167,10 @@ impl ChangeStream {
                 return Ok(());
             }
             if events[0].seq > self.seq + 1 && self.seq + 1 < call.service.store.changes().first() {
-                bail!(ChangeStreamHistoryLost, "the change stream fell behind the log");
+                bail!(
+                    ChangeStreamHistoryLost,
+                    "the change stream fell behind the log"
+                );
             }
             for event in events {
                 if self.concerns(&event) {
@@ -182,9 +199,15 @@ impl ChangeStream {
 
     /// Runs the rest of the pipeline on an event and adds what comes out.
     fn push(&self, event: Document, batch: &mut Batch<'_>) -> Result<Flow> {
-        let vars = Vars { now: Some(DateTime::now()), ..Vars::default() };
+        let vars = Vars {
+            now: Some(DateTime::now()),
+            ..Vars::default()
+        };
         let input = Box::new(std::iter::once(Ok(event)));
-        for result in self.pipeline.run(input, "", &NoCollections, &vars, 16 << 20) {
+        for result in self
+            .pipeline
+            .run(input, "", &NoCollections, &vars, 16 << 20)
+        {
             let document = result?;
             if !document.contains_key("_id") {
                 return Err(CommandError {
@@ -255,10 +278,15 @@ impl ChangeStream {
 
     /// The document as it is now.
     fn look_up(&self, call: &Call<'_>, event: &Event) -> Result<Bson> {
-        let Ok(key) = event.event.get_document("documentKey") else { return Ok(Bson::Null) };
+        let Ok(key) = event.event.get_document("documentKey") else {
+            return Ok(Bson::Null);
+        };
         let spec = ReadSpec {
             ns: event.ns.clone(),
-            filter: key.iter().map(|(name, value)| (name.clone(), Bson::Document(doc! { "$eq": value.clone() }))).collect(),
+            filter: key
+                .iter()
+                .map(|(name, value)| (name.clone(), Bson::Document(doc! { "$eq": value.clone() })))
+                .collect(),
             limit: Some(1),
             ..ReadSpec::default()
         };
@@ -294,13 +322,20 @@ impl Source for NoCollections {
         _: &Document,
         _: &Vars,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
-        bail!(IllegalOperation, "this stage is not permitted in a $changeStream pipeline")
+        bail!(
+            IllegalOperation,
+            "this stage is not permitted in a $changeStream pipeline"
+        )
     }
 }
 
 fn renamed_to(event: &Document) -> Option<String> {
     let to = event.get_document("to").ok()?;
-    Some(format!("{}.{}", to.get_str("db").ok()?, to.get_str("coll").ok()?))
+    Some(format!(
+        "{}.{}",
+        to.get_str("db").ok()?,
+        to.get_str("coll").ok()?
+    ))
 }
 
 fn cluster_time(event: &Event) -> Timestamp {
@@ -330,7 +365,10 @@ fn start_of(options: &Document) -> Result<Start> {
         [] => Ok(Start::Now),
         ["startAtOperationTime"] => match options.get("startAtOperationTime") {
             Some(Bson::Timestamp(time)) => Ok(Start::Time(i64::from(time.time) * 1000)),
-            _ => bail!(TypeMismatch, "BSON field '$changeStream.startAtOperationTime' is the wrong type, expected type 'timestamp'"),
+            _ => bail!(
+                TypeMismatch,
+                "BSON field '$changeStream.startAtOperationTime' is the wrong type, expected type 'timestamp'"
+            ),
         },
         [name] => {
             let (seq, invalidation) = parse_token(options.get(name))?;
@@ -352,13 +390,17 @@ fn start_of(options: &Document) -> Result<Start> {
 fn parse_token(token: Option<&Bson>) -> Result<(i64, bool)> {
     let refused = || CommandError::new(Code::InvalidResumeToken, "The resume token is not valid");
     let Some(Bson::Document(token)) = token else {
-        bail!(TypeMismatch, "BSON field '$changeStream.resumeAfter' is the wrong type, expected type 'object'")
+        bail!(
+            TypeMismatch,
+            "BSON field '$changeStream.resumeAfter' is the wrong type, expected type 'object'"
+        )
     };
     let data = match token.get("_data") {
         Some(Bson::String(data)) => data.clone(),
-        Some(Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })) => {
-            String::from_utf8(bytes.clone()).map_err(|_| refused())?
-        }
+        Some(Bson::Binary(Binary {
+            subtype: BinarySubtype::Generic,
+            bytes,
+        })) => String::from_utf8(bytes.clone()).map_err(|_| refused())?,
         _ => return Err(refused()),
     };
     if data.len() != 20 || !data.is_ascii() || !data.starts_with("01") {

@@ -21,21 +21,52 @@ use crate::{
 
 /// The fields of `create`.
 pub const CREATE_FIELDS: &[&str] = &[
-    "create", "capped", "autoIndexId", "idIndex", "size", "max", "storageEngine", "validator",
-    "validationLevel", "validationAction", "indexOptionDefaults", "viewOn", "pipeline", "collation",
-    "timeseries", "expireAfterSeconds", "clusteredIndex", "changeStreamPreAndPostImages",
-    "encryptedFields", "temp", "flags",
+    "create",
+    "capped",
+    "autoIndexId",
+    "idIndex",
+    "size",
+    "max",
+    "storageEngine",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "indexOptionDefaults",
+    "viewOn",
+    "pipeline",
+    "collation",
+    "timeseries",
+    "expireAfterSeconds",
+    "clusteredIndex",
+    "changeStreamPreAndPostImages",
+    "encryptedFields",
+    "temp",
+    "flags",
 ];
 /// The fields of `renameCollection`.
 pub const RENAME_FIELDS: &[&str] = &["renameCollection", "to", "dropTarget", "stayTemp"];
 /// The fields of `collMod`.
 pub const COLL_MOD_FIELDS: &[&str] = &[
-    "collMod", "index", "validator", "validationLevel", "validationAction", "viewOn", "pipeline",
-    "cappedSize", "cappedMax", "changeStreamPreAndPostImages", "expireAfterSeconds",
+    "collMod",
+    "index",
+    "validator",
+    "validationLevel",
+    "validationAction",
+    "viewOn",
+    "pipeline",
+    "cappedSize",
+    "cappedMax",
+    "changeStreamPreAndPostImages",
+    "expireAfterSeconds",
 ];
 /// The fields of `listCollections`.
-pub const LIST_FIELDS: &[&str] =
-    &["listCollections", "filter", "nameOnly", "authorizedCollections", "cursor"];
+pub const LIST_FIELDS: &[&str] = &[
+    "listCollections",
+    "filter",
+    "nameOnly",
+    "authorizedCollections",
+    "cursor",
+];
 /// The fields of `listDatabases`.
 pub const LIST_DATABASES_FIELDS: &[&str] =
     &["listDatabases", "filter", "nameOnly", "authorizedDatabases"];
@@ -44,9 +75,18 @@ pub const LIST_DATABASES_FIELDS: &[&str] =
 pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let args = &call.args;
-    for option in ["viewOn", "timeseries", "clusteredIndex", "encryptedFields", "expireAfterSeconds"] {
+    for option in [
+        "viewOn",
+        "timeseries",
+        "clusteredIndex",
+        "encryptedFields",
+        "expireAfterSeconds",
+    ] {
         if args.has(option)? {
-            bail!(CommandNotSupported, "collections with '{option}' are not supported");
+            bail!(
+                CommandNotSupported,
+                "collections with '{option}' are not supported"
+            );
         }
     }
     if args.flag("capped")? {
@@ -54,7 +94,10 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     }
     let images = args.document("changeStreamPreAndPostImages")?;
     if images.is_some_and(|images| images.get_bool("enabled").unwrap_or(false)) {
-        bail!(CommandNotSupported, "'changeStreamPreAndPostImages' is not supported");
+        bail!(
+            CommandNotSupported,
+            "'changeStreamPreAndPostImages' is not supported"
+        );
     }
     super::find::refuse_collation(args.document("collation")?)?;
     let mut options = Document::new();
@@ -104,7 +147,9 @@ fn read_validation_options(call: &Call<'_>, options: &mut Document) -> Result<()
 pub fn drop(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let dropped = call.write(|txn| {
-        let Some(collection) = txn.catalog().get(&ns).cloned() else { return Ok(None) };
+        let Some(collection) = txn.catalog().get(&ns).cloned() else {
+            return Ok(None);
+        };
         txn.drop_collection(&collection)?;
         Ok(Some(collection.indexes.len()))
     })?;
@@ -150,7 +195,10 @@ pub fn drop_database(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 /// `renameCollection`.
 pub fn rename(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     if call.database != "admin" {
-        bail!(Unauthorized, "renameCollection may only be run against the admin database.");
+        bail!(
+            Unauthorized,
+            "renameCollection may only be run against the admin database."
+        );
     }
     let split = |full: &str| -> Result<String> {
         match full.split_once('.') {
@@ -163,7 +211,10 @@ pub fn rename(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     };
     let from = split(call.args.collection()?)?;
     let Some(to) = call.args.string("to")? else {
-        bail!(IDLFailedToParse, "BSON field 'renameCollection.to' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'renameCollection.to' is missing but a required field"
+        )
     };
     let to = split(to)?;
     let drop_target = call.args.flag("dropTarget")?;
@@ -193,9 +244,18 @@ pub fn rename(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 /// `collMod`: the validator, and an index's `expireAfterSeconds` and `hidden`.
 pub fn coll_mod(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
-    for option in ["viewOn", "pipeline", "cappedSize", "cappedMax", "expireAfterSeconds"] {
+    for option in [
+        "viewOn",
+        "pipeline",
+        "cappedSize",
+        "cappedMax",
+        "expireAfterSeconds",
+    ] {
         if call.args.has(option)? {
-            bail!(CommandNotSupported, "collMod with '{option}' is not supported");
+            bail!(
+                CommandNotSupported,
+                "collMod with '{option}' is not supported"
+            );
         }
     }
     let validator = call.args.document("validator")?;
@@ -216,7 +276,10 @@ pub fn coll_mod(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         if !changes.is_empty() {
             let mut options = collection.options.clone();
             options.extend(changes.clone());
-            if options.get_document("validator").is_ok_and(Document::is_empty) {
+            if options
+                .get_document("validator")
+                .is_ok_and(Document::is_empty)
+            {
                 options.remove("validator");
             }
             txn.set_options(&collection, options)?;
@@ -254,7 +317,10 @@ pub fn list_collections(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()>
 }
 
 fn describe(collection: &Collection) -> Document {
-    let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: collection.uuid.to_vec() };
+    let uuid = Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: collection.uuid.to_vec(),
+    };
     doc! {
         "name": collection.name(),
         "type": "collection",
@@ -286,7 +352,9 @@ pub fn reply_with_cursor(
     let id = if spool.is_empty() {
         0
     } else {
-        call.service.cursors.open(call, ns, CursorKind::Spool(spool), false)?
+        call.service
+            .cursors
+            .open(call, ns, CursorKind::Spool(spool), false)?
     };
     Batch::finish(out, id, ns);
     Ok(())
@@ -297,7 +365,11 @@ pub fn as_count(value: &Bson) -> Option<u64> {
     match value {
         Bson::Int32(n) => u64::try_from(*n).ok(),
         Bson::Int64(n) => u64::try_from(*n).ok(),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates"
+        )]
         Bson::Double(n) => Some(*n as u64),
         _ => None,
     }
@@ -306,7 +378,10 @@ pub fn as_count(value: &Bson) -> Option<u64> {
 /// `listDatabases`.
 pub fn list_databases(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     if call.database != "admin" {
-        bail!(Unauthorized, "listDatabases may only be run against the admin database.");
+        bail!(
+            Unauthorized,
+            "listDatabases may only be run against the admin database."
+        );
     }
     let filter = Filter::parse(&call.args.document_or_empty("filter")?, &Document::new())?;
     let name_only = call.args.flag("nameOnly")?;
@@ -318,7 +393,11 @@ pub fn list_databases(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         let full = doc! { "name": &name, "sizeOnDisk": bytes.max(4096), "empty": docs == 0 };
         if filter.matches(&full)? {
             total += bytes.max(4096);
-            databases.push(Bson::Document(if name_only { doc! { "name": name } } else { full }));
+            databases.push(Bson::Document(if name_only {
+                doc! { "name": name }
+            } else {
+                full
+            }));
         }
     }
     let mut reply = doc! { "databases": databases };
@@ -329,11 +408,12 @@ pub fn list_databases(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     insert::finish(reply, out)
 }
 
-fn totals<'a>(
-    collections: impl Iterator<Item = &'a std::sync::Arc<Collection>>,
-) -> (i64, i64) {
+fn totals<'a>(collections: impl Iterator<Item = &'a std::sync::Arc<Collection>>) -> (i64, i64) {
     collections.fold((0, 0), |(docs, bytes), collection| {
-        (docs + collection.count(), bytes + collection.stats.bytes.load(Ordering::Relaxed))
+        (
+            docs + collection.count(),
+            bytes + collection.stats.bytes.load(Ordering::Relaxed),
+        )
     })
 }
 
@@ -361,8 +441,11 @@ pub fn coll_stats(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         );
     };
     let (docs, bytes) = totals(std::iter::once(collection));
-    let indexes: Document =
-        collection.indexes.iter().map(|index| (index.name.clone(), Bson::Int64(0))).collect();
+    let indexes: Document = collection
+        .indexes
+        .iter()
+        .map(|index| (index.name.clone(), Bson::Int64(0)))
+        .collect();
     insert::finish(
         doc! {
             "ns": ns,
@@ -386,8 +469,10 @@ pub fn db_stats(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let catalog = call.service.store.catalog();
     let (docs, bytes) = totals(catalog.database(call.database));
     let collections = catalog.database(call.database).count();
-    let indexes: usize =
-        catalog.database(call.database).map(|collection| collection.indexes.len()).sum();
+    let indexes: usize = catalog
+        .database(call.database)
+        .map(|collection| collection.indexes.len())
+        .sum();
     let (file_bytes, log_bytes) = call.service.store.file_bytes();
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     insert::finish(
@@ -414,7 +499,10 @@ pub fn validate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = call.namespace()?;
     let (records, indexes, errors) = call.read(|connection, catalog| {
         let Some(collection) = catalog.get(&ns) else {
-            bail!(NamespaceNotFound, "Collection '{ns}' does not exist to validate.")
+            bail!(
+                NamespaceNotFound,
+                "Collection '{ns}' does not exist to validate."
+            )
         };
         super::indexes::check(connection, collection, &|| call.check_time())
     })?;

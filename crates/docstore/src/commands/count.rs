@@ -22,8 +22,15 @@ use crate::{
 };
 
 /// The fields of `count`.
-pub const COUNT_FIELDS: &[&str] =
-    &["count", "query", "limit", "skip", "hint", "collation", "fields"];
+pub const COUNT_FIELDS: &[&str] = &[
+    "count",
+    "query",
+    "limit",
+    "skip",
+    "hint",
+    "collation",
+    "fields",
+];
 /// The fields of `distinct`.
 pub const DISTINCT_FIELDS: &[&str] = &["distinct", "key", "query", "collation", "hint"];
 
@@ -84,7 +91,10 @@ pub fn count_matching(call: &Call<'_>, spec: &ReadSpec) -> Result<u64> {
 pub fn distinct(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     find::refuse_collation(call.args.document("collation")?)?;
     let Some(path) = call.args.string("key")? else {
-        bail!(IDLFailedToParse, "BSON field 'distinct.key' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'distinct.key' is missing but a required field"
+        )
     };
     let spec = ReadSpec {
         ns: call.namespace()?,
@@ -118,7 +128,10 @@ pub fn distinct(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             Ok(Flow::Continue)
         })?;
         values.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+        Ok(values
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect::<Vec<_>>())
     })?;
     let mut reply = Document::new();
     reply.insert("values", values);

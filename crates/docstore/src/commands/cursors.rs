@@ -18,7 +18,13 @@ use crate::{
 };
 
 /// The fields of `getMore`.
-pub const GET_MORE_FIELDS: &[&str] = &["getMore", "collection", "batchSize", "term", "lastKnownCommittedOpTime"];
+pub const GET_MORE_FIELDS: &[&str] = &[
+    "getMore",
+    "collection",
+    "batchSize",
+    "term",
+    "lastKnownCommittedOpTime",
+];
 /// The fields of `killCursors`.
 pub const KILL_FIELDS: &[&str] = &["killCursors", "cursors"];
 
@@ -58,10 +64,13 @@ impl Cursors {
     pub(super) fn new(max: usize, timeout: Duration) -> Self {
         // Numbers are hard to guess from outside and differ between runs of the server.
         let seed = bson::Uuid::new().bytes();
-        let seed = i64::from_le_bytes([
-            seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], 0, 0,
-        ]);
-        Self { open: Mutex::default(), next: AtomicI64::new((seed << 12) | 1), max, timeout }
+        let seed = i64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], 0, 0]);
+        Self {
+            open: Mutex::default(),
+            next: AtomicI64::new((seed << 12) | 1),
+            max,
+            timeout,
+        }
     }
 
     /// Opens one and gives its number.
@@ -129,7 +138,9 @@ impl Cursors {
 
     /// Closes the cursors of a session.
     pub fn kill_session(&self, session: &[u8]) {
-        self.open.lock().retain(|_, cursor| cursor.session.as_deref() != Some(session));
+        self.open
+            .lock()
+            .retain(|_, cursor| cursor.session.as_deref() != Some(session));
     }
 
     /// Closes those of a collection.
@@ -172,7 +183,12 @@ impl<'a> Batch<'a> {
         out.begin_document("cursor");
         out.begin_array(name);
         let start = out.len();
-        Self { out, start, count: 0, max }
+        Self {
+            out,
+            start,
+            count: 0,
+            max,
+        }
     }
 
     /// How many documents it has.
@@ -188,12 +204,17 @@ impl<'a> Batch<'a> {
             return Ok(Flow::StopBefore);
         }
         self.push_any(bytes);
-        Ok(if self.count >= self.max { Flow::Stop } else { Flow::Continue })
+        Ok(if self.count >= self.max {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        })
     }
 
     /// Adds a document.
     pub fn push_any(&mut self, bytes: &[u8]) {
-        self.out.item(usize::try_from(self.count).unwrap_or(usize::MAX), bytes);
+        self.out
+            .item(usize::try_from(self.count).unwrap_or(usize::MAX), bytes);
         self.count += 1;
     }
 
@@ -222,12 +243,21 @@ impl<'a> Batch<'a> {
 
 /// `getMore`.
 pub fn get_more(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
-    call.service.counters.get_mores.fetch_add(1, Ordering::Relaxed);
+    call.service
+        .counters
+        .get_mores
+        .fetch_add(1, Ordering::Relaxed);
     let Some(id) = call.args.integer("getMore")? else {
-        bail!(TypeMismatch, "BSON field 'getMore.getMore' is the wrong type, expected type 'long'")
+        bail!(
+            TypeMismatch,
+            "BSON field 'getMore.getMore' is the wrong type, expected type 'long'"
+        )
     };
     let Some(collection) = call.args.string("collection")? else {
-        bail!(IDLFailedToParse, "BSON field 'getMore.collection' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'getMore.collection' is missing but a required field"
+        )
     };
     let max = match call.args.unsigned("batchSize")? {
         Some(0) | None => u64::MAX,
@@ -282,7 +312,9 @@ fn fill(
         CursorKind::Query(query) => call.read(|connection, catalog| {
             out.truncate(start);
             let mut batch = Batch::next(out, max);
-            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| batch.push(bytes))?;
+            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| {
+                batch.push(bytes)
+            })?;
             Ok(query.is_done())
         }),
         CursorKind::Spool(spool) => {
@@ -305,9 +337,12 @@ fn fill(
 /// `killCursors`.
 pub fn kill_cursors(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(ids) = call.args.array("cursors")? else {
-        bail!(IDLFailedToParse, "BSON field 'killCursors.cursors' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'killCursors.cursors' is missing but a required field"
+        )
     };
-    call.namespace()?;
+    call.args.collection()?;
     let (mut killed, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
         let number = match id {
@@ -320,7 +355,11 @@ pub fn kill_cursors(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 ));
             }
         };
-        let list = if call.service.cursors.kill(number) { &mut killed } else { &mut unknown };
+        let list = if call.service.cursors.kill(number) {
+            &mut killed
+        } else {
+            &mut unknown
+        };
         list.push(number);
     }
     out.begin();

@@ -4,7 +4,11 @@ use std::sync::atomic::Ordering;
 
 use bson::{Document, RawDocument, doc};
 
-use super::{call::Call, find, insert, names, update, write_result::WriteErrors};
+use super::{
+    call::Call,
+    find, insert, names, update,
+    write_result::{WriteErrors, count},
+};
 use crate::{
     bail,
     error::{Code, Result},
@@ -32,16 +36,21 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     insert::check_statements(raw.len())?;
     let ordered = call.args.optional_flag("ordered")?.unwrap_or(true);
     let variables = find::variables(call.args.document("let")?)?;
-    let statements: Vec<Result<DeleteStatement>> =
-        raw.iter().map(|raw| parse_statement(raw, &variables)).collect();
+    let statements: Vec<Result<DeleteStatement>> = raw
+        .iter()
+        .map(|raw| parse_statement(raw, &variables))
+        .collect();
     if let [Err(error)] = statements.as_slice()
         && error.code == Code::IDLUnknownField as i32
     {
         return Err(error.clone());
     }
-    call.service.counters.deletes.fetch_add(raw.len() as u64, Ordering::Relaxed);
+    call.service
+        .counters
+        .deletes
+        .fetch_add(raw.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let (deleted, errors) = call.write(|txn| {
+    let reply = call.write_once(|txn| {
         let mut deleted = 0;
         let mut errors = WriteErrors::default();
         for (at, statement) in statements.iter().enumerate() {
@@ -60,10 +69,10 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 }
             }
         }
-        Ok((deleted, errors))
+        let mut reply = doc! { "n": count(deleted) };
+        errors.append_to(&mut reply);
+        Ok(reply)
     })?;
-    let mut reply = doc! { "n": i32::try_from(deleted).unwrap_or(i32::MAX) };
-    errors.append_to(&mut reply);
     insert::finish(reply, out)
 }
 
@@ -72,7 +81,10 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<DeleteStat
     args.check_known(&["q", "limit", "collation", "hint", "sampleId"])?;
     find::refuse_collation(args.document("collation")?)?;
     let Some(query) = args.document("q")? else {
-        bail!(IDLFailedToParse, "BSON field 'delete.deletes.q' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'delete.deletes.q' is missing but a required field"
+        )
     };
     let multi = match args.integer("limit")? {
         Some(0) => true,
@@ -90,7 +102,9 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<DeleteStat
         filter: Filter::parse(&query, variables)?,
         query,
         multi,
-        hint: args.value("hint")?.map_or(Ok(None), |hint| Hint::parse(&hint))?,
+        hint: args
+            .value("hint")?
+            .map_or(Ok(None), |hint| Hint::parse(&hint))?,
     })
 }
 
@@ -100,9 +114,16 @@ fn run(
     statement: &DeleteStatement,
     call: &Call<'_>,
 ) -> Result<u64> {
-    let Some(collection) = txn.catalog().get(ns).cloned() else { return Ok(0) };
+    let Some(collection) = txn.catalog().get(ns).cloned() else {
+        return Ok(0);
+    };
     let check = || call.check_time();
-    let DeleteStatement { query, filter, hint, .. } = statement;
+    let DeleteStatement {
+        query,
+        filter,
+        hint,
+        ..
+    } = statement;
     if !statement.multi {
         let target = update::first_match(
             txn,

@@ -12,16 +12,25 @@ use super::{
 use crate::{
     bail,
     error::Result,
-    storage::{catalog::Collection, scan::{Access, Flow}},
+    storage::{
+        catalog::Collection,
+        scan::{Access, Flow},
+    },
     wire::BsonWriter,
 };
 
 /// `explain`.
 pub fn explain(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(command) = call.args.raw_document("explain")? else {
-        bail!(IDLFailedToParse, "BSON field 'explain.explain' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'explain.explain' is missing but a required field"
+        )
     };
-    let verbosity = call.args.string("verbosity")?.unwrap_or("allPlansExecution");
+    let verbosity = call
+        .args
+        .string("verbosity")?
+        .unwrap_or("allPlansExecution");
     let execute = match verbosity {
         "queryPlanner" => false,
         "executionStats" | "allPlansExecution" => true,
@@ -43,10 +52,16 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
     let args = Args::new(name.as_str(), command);
     let ns = super::names::namespace(call.database, args.collection()?)?;
     let hint = |args: &Args<'_>| {
-        args.value("hint")?.map_or(Ok(None), |hint| crate::planner::Hint::parse(&hint))
+        args.value("hint")?
+            .map_or(Ok(None), |hint| crate::planner::Hint::parse(&hint))
     };
     let first = |field: &str| -> Result<Document> {
-        match args.documents(field)?.unwrap_or_default().into_iter().next() {
+        match args
+            .documents(field)?
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+        {
             Some(statement) => Ok(statement),
             None => bail!(BadValue, "there is no statement to explain in '{field}'"),
         }
@@ -79,7 +94,10 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
             let stages = args.array("pipeline")?.unwrap_or_default();
             return super::aggregate::pushed_down(call, &args, spec, &stages);
         }
-        other => bail!(CommandNotFound, "Explain failed due to unknown command: {other}"),
+        other => bail!(
+            CommandNotFound,
+            "Explain failed due to unknown command: {other}"
+        ),
     }
     Ok(spec)
 }
@@ -148,7 +166,11 @@ fn describe(query: &ReadQuery, spec: &ReadSpec, collection: &Collection) -> Docu
             }
             scan
         }
-        Access::Index { index, ranges, reverse } => {
+        Access::Index {
+            index,
+            ranges,
+            reverse,
+        } => {
             let scan = doc! {
                 "stage": "IXSCAN",
                 "keyPattern": index.key(),

@@ -49,7 +49,10 @@ pub const DEFAULT_FIRST_BATCH: u64 = 101;
 
 /// `find`.
 pub fn find(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
-    call.service.counters.queries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    call.service
+        .counters
+        .queries
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if call.transaction.is_none()
         && let Some(key) = point_key(call)?
     {
@@ -65,14 +68,18 @@ pub fn find(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         let mut query = ReadQuery::new(connection, catalog, &spec)?;
         let mut batch = Batch::first(out, max);
         if max > 0 {
-            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| batch.push(bytes))?;
+            query.fill(connection, catalog, &|| call.check_time(), &mut |bytes| {
+                batch.push(bytes)
+            })?;
         }
         Ok(query)
     })?;
     let open = !query.is_done() && !single_batch;
     let id = if open {
         let keep = call.args.flag("noCursorTimeout")?;
-        call.service.cursors.open(call, &spec.ns, CursorKind::Query(Box::new(query)), keep)?
+        call.service
+            .cursors
+            .open(call, &spec.ns, CursorKind::Query(Box::new(query)), keep)?
     } else {
         0
     };
@@ -96,8 +103,17 @@ fn point_key(call: &Call<'_>) -> Result<Option<Vec<u8>>> {
             ("limit", RawBsonRef::Int32(1) | RawBsonRef::Int64(1) | RawBsonRef::Int32(0)) => {}
             ("singleBatch", RawBsonRef::Boolean(_)) => {}
             (
-                "find" | "$db" | "lsid" | "$readPreference" | "readConcern" | "maxTimeMS" | "comment"
-                | "$clusterTime" | "apiVersion" | "apiStrict" | "apiDeprecationErrors",
+                "find"
+                | "$db"
+                | "lsid"
+                | "$readPreference"
+                | "readConcern"
+                | "maxTimeMS"
+                | "comment"
+                | "$clusterTime"
+                | "apiVersion"
+                | "apiStrict"
+                | "apiDeprecationErrors",
                 _,
             ) => {}
             _ => return Ok(None),
@@ -191,7 +207,10 @@ pub fn hint(call: &Call<'_>) -> Result<Option<Hint>> {
 /// Evaluates the expressions of `let`.
 pub fn variables(definitions: Option<Document>) -> Result<Document> {
     let mut values = Document::new();
-    let vars = Vars { now: Some(bson::DateTime::now()), ..Vars::default() };
+    let vars = Vars {
+        now: Some(bson::DateTime::now()),
+        ..Vars::default()
+    };
     for (name, expression) in definitions.unwrap_or_default() {
         let value = Expr::parse(&expression)?.eval(&Document::new(), &vars)?;
         values.insert(name, value.unwrap_or(Bson::Null));
@@ -205,16 +224,25 @@ pub fn refuse_options(call: &Call<'_>) -> Result<()> {
     refuse_collation(args.document("collation")?)?;
     for name in ["min", "max"] {
         if args.document(name)?.is_some_and(|bound| !bound.is_empty()) {
-            bail!(CommandNotSupported, "the option '{name}' of find is not supported");
+            bail!(
+                CommandNotSupported,
+                "the option '{name}' of find is not supported"
+            );
         }
     }
     for name in ["returnKey", "showRecordId"] {
         if args.flag(name)? {
-            bail!(CommandNotSupported, "the option '{name}' of find is not supported");
+            bail!(
+                CommandNotSupported,
+                "the option '{name}' of find is not supported"
+            );
         }
     }
     if args.flag("tailable")? {
-        bail!(BadValue, "error processing query: tailable cursor requested on non capped collection");
+        bail!(
+            BadValue,
+            "error processing query: tailable cursor requested on non capped collection"
+        );
     }
     Ok(())
 }
@@ -225,7 +253,10 @@ pub fn refuse_collation(collation: Option<Document>) -> Result<()> {
         Some(collation)
             if !collation.is_empty() && collation.get_str("locale").ok() != Some("simple") =>
         {
-            bail!(CommandNotSupported, "collation other than 'simple' is not supported")
+            bail!(
+                CommandNotSupported,
+                "collation other than 'simple' is not supported"
+            )
         }
         _ => Ok(()),
     }

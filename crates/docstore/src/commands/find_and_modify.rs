@@ -8,13 +8,8 @@ use super::{
     update::{self, Target, UpdateStatement},
 };
 use crate::{
-    bail,
-    error::Result,
-    projection::Projection,
-    query::Filter,
-    storage::writer::WriteTxn,
-    update::Update,
-    wire::BsonWriter,
+    bail, error::Result, projection::Projection, query::Filter, storage::writer::WriteTxn,
+    update::Update, wire::BsonWriter,
 };
 
 /// The fields of `findAndModify`.
@@ -51,15 +46,18 @@ struct Wanted {
 pub fn find_and_modify(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let wanted = parse(call)?;
-    let (last_error, value) = call.write(|txn| run(txn, &ns, &wanted, call))?;
-    let value = match (value, &wanted.projection) {
-        (Some(document), Some(projection)) => {
-            Bson::Document(projection.apply(&document, Some(&wanted.filter))?)
-        }
-        (Some(document), None) => Bson::Document(document),
-        (None, _) => Bson::Null,
-    };
-    insert::finish(doc! { "lastErrorObject": last_error, "value": value }, out)
+    let reply = call.write_once(|txn| {
+        let (last_error, value) = run(txn, &ns, &wanted, call)?;
+        let value = match (value, &wanted.projection) {
+            (Some(document), Some(projection)) => {
+                Bson::Document(projection.apply(&document, Some(&wanted.filter))?)
+            }
+            (Some(document), None) => Bson::Document(document),
+            (None, _) => Bson::Null,
+        };
+        Ok(doc! { "lastErrorObject": last_error, "value": value })
+    })?;
+    insert::finish(reply, out)
 }
 
 fn parse(call: &Call<'_>) -> Result<Wanted> {
@@ -73,10 +71,16 @@ fn parse(call: &Call<'_>) -> Result<Wanted> {
     let array_filters = args.documents("arrayFilters")?;
     if remove {
         if update.is_some() {
-            bail!(FailedToParse, "Cannot specify both an update and remove=true");
+            bail!(
+                FailedToParse,
+                "Cannot specify both an update and remove=true"
+            );
         }
         if upsert {
-            bail!(FailedToParse, "Cannot specify both upsert=true and remove=true ");
+            bail!(
+                FailedToParse,
+                "Cannot specify both upsert=true and remove=true "
+            );
         }
         if new {
             bail!(
@@ -94,7 +98,10 @@ fn parse(call: &Call<'_>) -> Result<Wanted> {
     let update = match (remove, update) {
         (true, _) => None,
         (false, None) => {
-            bail!(FailedToParse, "Either an update or remove=true must be specified")
+            bail!(
+                FailedToParse,
+                "Either an update or remove=true must be specified"
+            )
         }
         (false, Some(update)) => Some(UpdateStatement {
             query: query.clone(),
@@ -107,10 +114,22 @@ fn parse(call: &Call<'_>) -> Result<Wanted> {
         }),
     };
     let fields = args.document_or_empty("fields")?;
-    let projection =
-        if fields.is_empty() { None } else { Some(Projection::parse(&fields, &variables)?) };
+    let projection = if fields.is_empty() {
+        None
+    } else {
+        Some(Projection::parse(&fields, &variables)?)
+    };
     let bypass = args.flag("bypassDocumentValidation")?;
-    Ok(Wanted { query, filter, sort, hint, update, new, bypass, projection })
+    Ok(Wanted {
+        query,
+        filter,
+        sort,
+        hint,
+        update,
+        new,
+        bypass,
+        projection,
+    })
 }
 
 fn run(
@@ -139,8 +158,11 @@ fn run(
     match (target, collection, &wanted.update) {
         (Some(target), Some(collection), Some(statement)) => {
             let changed = update::apply(txn, &collection, statement, &target)?;
-            let value =
-                if wanted.new { changed.unwrap_or(target.document) } else { target.document };
+            let value = if wanted.new {
+                changed.unwrap_or(target.document)
+            } else {
+                target.document
+            };
             Ok((doc! { "n": 1, "updatedExisting": true }, Some(value)))
         }
         (Some(target), Some(collection), None) => {

@@ -21,7 +21,14 @@ pub fn hello(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let modern = call.args.command() == "hello";
     let mut reply = Document::new();
     reply.insert("helloOk", true);
-    reply.insert(if modern { "isWritablePrimary" } else { "ismaster" }, true);
+    reply.insert(
+        if modern {
+            "isWritablePrimary"
+        } else {
+            "ismaster"
+        },
+        true,
+    );
     if let Some(name) = &call.service.config.replica_set {
         let here = &call.connection.local_address;
         reply.extend(doc! {

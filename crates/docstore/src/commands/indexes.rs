@@ -21,8 +21,12 @@ use crate::{
 };
 
 /// The fields of `createIndexes`.
-pub const CREATE_FIELDS: &[&str] =
-    &["createIndexes", "indexes", "ignoreUnknownIndexOptions", "commitQuorum"];
+pub const CREATE_FIELDS: &[&str] = &[
+    "createIndexes",
+    "indexes",
+    "ignoreUnknownIndexOptions",
+    "commitQuorum",
+];
 
 /// Most indexes of a collection.
 const MAX_INDEXES: usize = 64;
@@ -33,14 +37,19 @@ const MAX_FIELDS: usize = 32;
 pub fn create_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let Some(specs) = call.args.documents("indexes")? else {
-        bail!(IDLFailedToParse, "BSON field 'createIndexes.indexes' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'createIndexes.indexes' is missing but a required field"
+        )
     };
     if specs.is_empty() {
         bail!(BadValue, "Must specify at least one index to create");
     }
     let ignore_unknown = call.args.flag("ignoreUnknownIndexOptions")?;
-    let specs: Vec<Document> =
-        specs.iter().map(|spec| check_spec(spec, ignore_unknown)).collect::<Result<_>>()?;
+    let specs: Vec<Document> = specs
+        .iter()
+        .map(|spec| check_spec(spec, ignore_unknown))
+        .collect::<Result<_>>()?;
     let (made, before, after) = call.write(|txn| {
         let made = txn.catalog().get(&ns).is_none();
         let before = txn.collection_or_new(&ns)?.indexes.len();
@@ -49,7 +58,10 @@ pub fn create_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 let collection = txn.collection_or_new(&ns)?;
                 if is_new(&collection, spec)? {
                     if collection.indexes.len() >= MAX_INDEXES {
-                        bail!(CannotCreateIndex, "add index fails, too many indexes for {ns}");
+                        bail!(
+                            CannotCreateIndex,
+                            "add index fails, too many indexes for {ns}"
+                        );
                     }
                     txn.create_index(&collection, spec.clone())?;
                 }
@@ -73,10 +85,16 @@ pub fn create_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 /// Checks a spec and gives it as it is kept.
 fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
     let Ok(key) = spec.get_document("key") else {
-        bail!(FailedToParse, "The 'key' field is a required property of an index specification")
+        bail!(
+            FailedToParse,
+            "The 'key' field is a required property of an index specification"
+        )
     };
     let Ok(name) = spec.get_str("name") else {
-        bail!(FailedToParse, "The 'name' field is a required property of an index specification")
+        bail!(
+            FailedToParse,
+            "The 'name' field is a required property of an index specification"
+        )
     };
     if name.is_empty() || name == "*" {
         bail!(CannotCreateIndex, "The index name '{name}' is not valid");
@@ -88,12 +106,21 @@ fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
         match option.as_str() {
             "key" | "name" | "v" | "ns" | "background" | "comment" => {}
             "unique" | "sparse" | "hidden" => {
-                if !matches!(value, Bson::Boolean(_) | Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_)) {
-                    bail!(TypeMismatch, "The field '{option}' has value {value}, which is not convertible to bool");
+                if !matches!(
+                    value,
+                    Bson::Boolean(_) | Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_)
+                ) {
+                    bail!(
+                        TypeMismatch,
+                        "The field '{option}' has value {value}, which is not convertible to bool"
+                    );
                 }
                 let set = crate::expr::is_truthy(Some(value));
                 if set && only_id && option != "unique" {
-                    bail!(InvalidIndexSpecificationOption, "The field '{option}' is not valid for an _id index specification.");
+                    bail!(
+                        InvalidIndexSpecificationOption,
+                        "The field '{option}' is not valid for an _id index specification."
+                    );
                 }
                 if set && !only_id {
                     kept.insert(option.clone(), true);
@@ -105,16 +132,33 @@ fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
             }
             "partialFilterExpression" => {
                 let Bson::Document(filter) = value else {
-                    bail!(TypeMismatch, "The field 'partialFilterExpression' must be an object");
+                    bail!(
+                        TypeMismatch,
+                        "The field 'partialFilterExpression' must be an object"
+                    );
                 };
                 check_partial(filter)?;
                 kept.insert(option.clone(), value.clone());
             }
             "collation" => super::find::refuse_collation(value.as_document().cloned())?,
-            "weights" | "default_language" | "language_override" | "textIndexVersion"
-            | "2dsphereIndexVersion" | "bits" | "min" | "max" | "bucketSize"
-            | "wildcardProjection" | "storageEngine" | "dropDups" | "clustered" | "prepareUnique" => {
-                bail!(CannotCreateIndex, "the index option '{option}' is not supported");
+            "weights"
+            | "default_language"
+            | "language_override"
+            | "textIndexVersion"
+            | "2dsphereIndexVersion"
+            | "bits"
+            | "min"
+            | "max"
+            | "bucketSize"
+            | "wildcardProjection"
+            | "storageEngine"
+            | "dropDups"
+            | "clustered"
+            | "prepareUnique" => {
+                bail!(
+                    CannotCreateIndex,
+                    "the index option '{option}' is not supported"
+                );
             }
             _ if ignore_unknown => {}
             other => bail!(
@@ -124,7 +168,10 @@ fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Document> {
         }
     }
     if kept.contains_key("sparse") && kept.contains_key("partialFilterExpression") {
-        bail!(CannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options");
+        bail!(
+            CannotCreateIndex,
+            "cannot mix \"partialFilterExpression\" and \"sparse\" options"
+        );
     }
     Ok(kept)
 }
@@ -134,17 +181,32 @@ fn check_key(key: &Document) -> Result<()> {
         bail!(CannotCreateIndex, "Index keys cannot be empty.");
     }
     if key.len() > MAX_FIELDS {
-        bail!(CannotCreateIndex, "Index key pattern has more than {MAX_FIELDS} fields");
+        bail!(
+            CannotCreateIndex,
+            "Index key pattern has more than {MAX_FIELDS} fields"
+        );
     }
     for (path, direction) in key {
         if path.is_empty() || path.split('.').any(str::is_empty) {
-            bail!(CannotCreateIndex, "Index keys cannot contain an empty field.");
+            bail!(
+                CannotCreateIndex,
+                "Index keys cannot contain an empty field."
+            );
         }
         if path == "$**" || path.ends_with(".$**") {
-            bail!(CannotCreateIndex, "wildcard indexes are not supported: {path}");
+            bail!(
+                CannotCreateIndex,
+                "wildcard indexes are not supported: {path}"
+            );
         }
-        if path.split('.').any(|part| part.starts_with('$') && !matches!(part, "$ref" | "$id" | "$db")) {
-            bail!(CannotCreateIndex, "Index key contains an illegal field name: field name starts with '$'.");
+        if path
+            .split('.')
+            .any(|part| part.starts_with('$') && !matches!(part, "$ref" | "$id" | "$db"))
+        {
+            bail!(
+                CannotCreateIndex,
+                "Index key contains an illegal field name: field name starts with '$'."
+            );
         }
         match direction {
             Bson::Int32(n) if *n != 0 => {}
@@ -172,7 +234,10 @@ fn check_ttl(key: &Document, value: &Bson) -> Result<()> {
         Bson::Int32(n) => f64::from(*n),
         Bson::Int64(n) => *n as f64,
         Bson::Double(n) => *n,
-        _ => bail!(CannotCreateIndex, "TTL index 'expireAfterSeconds' option must be numeric"),
+        _ => bail!(
+            CannotCreateIndex,
+            "TTL index 'expireAfterSeconds' option must be numeric"
+        ),
     };
     if seconds < 0.0 || seconds > f64::from(i32::MAX) {
         bail!(
@@ -181,10 +246,16 @@ fn check_ttl(key: &Document, value: &Bson) -> Result<()> {
         );
     }
     if key.len() != 1 {
-        bail!(CannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL.");
+        bail!(
+            CannotCreateIndex,
+            "TTL indexes are single-field indexes, compound indexes do not support TTL."
+        );
     }
     if key.contains_key("_id") {
-        bail!(InvalidIndexSpecificationOption, "The field 'expireAfterSeconds' is not valid for an _id index specification.");
+        bail!(
+            InvalidIndexSpecificationOption,
+            "The field 'expireAfterSeconds' is not valid for an _id index specification."
+        );
     }
     Ok(())
 }
@@ -194,17 +265,26 @@ fn check_partial(filter: &Document) -> Result<()> {
         .map_err(|error| CommandError::new(crate::error::Code::CannotCreateIndex, error.message))?;
     for (path, condition) in filter {
         let refused = match condition {
-            _ if matches!(path.as_str(), "$nor" | "$expr" | "$where" | "$text" | "$jsonSchema") => {
+            _ if matches!(
+                path.as_str(),
+                "$nor" | "$expr" | "$where" | "$text" | "$jsonSchema"
+            ) =>
+            {
                 Some(path.as_str())
             }
-            Bson::Document(operators) => operators
-                .keys()
-                .map(String::as_str)
-                .find(|name| matches!(*name, "$ne" | "$nin" | "$not" | "$regex" | "$elemMatch" | "$mod" | "$size" | "$all")),
+            Bson::Document(operators) => operators.keys().map(String::as_str).find(|name| {
+                matches!(
+                    *name,
+                    "$ne" | "$nin" | "$not" | "$regex" | "$elemMatch" | "$mod" | "$size" | "$all"
+                )
+            }),
             _ => None,
         };
         if let Some(operator) = refused {
-            bail!(CannotCreateIndex, "Expression not supported in partial index: {operator}");
+            bail!(
+                CannotCreateIndex,
+                "Expression not supported in partial index: {operator}"
+            );
         }
     }
     Ok(())
@@ -233,10 +313,15 @@ fn is_new(collection: &Collection, spec: &Document) -> Result<bool> {
             }
             bail!(IndexKeySpecsConflict, "{message}");
         }
-        let same_partial = index.spec.get("partialFilterExpression") == spec.get("partialFilterExpression");
+        let same_partial =
+            index.spec.get("partialFilterExpression") == spec.get("partialFilterExpression");
         if same && same_partial {
             if same_options {
-                bail!(IndexOptionsConflict, "Index already exists with a different name: {}", index.name);
+                bail!(
+                    IndexOptionsConflict,
+                    "Index already exists with a different name: {}",
+                    index.name
+                );
             }
             bail!(
                 IndexOptionsConflict,
@@ -272,7 +357,11 @@ pub fn list_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(collection) = catalog.get(&ns) else {
         bail!(NamespaceNotFound, "ns does not exist: {ns}")
     };
-    let specs = collection.indexes.iter().map(|index| index.spec.clone()).collect();
+    let specs = collection
+        .indexes
+        .iter()
+        .map(|index| index.spec.clone())
+        .collect();
     collections::reply_with_cursor(call, &ns, specs, out)
 }
 
@@ -280,7 +369,10 @@ pub fn list_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 pub fn drop_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = names::writable_namespace(call.database, call.args.collection()?)?;
     let Some(which) = call.args.value("index")? else {
-        bail!(IDLFailedToParse, "BSON field 'dropIndexes.index' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'dropIndexes.index' is missing but a required field"
+        )
     };
     let (before, all) = call.write(|txn| {
         let Some(collection) = txn.catalog().get(&ns).cloned() else {
@@ -312,28 +404,44 @@ fn choose(collection: &Collection, which: &Bson) -> Result<Vec<Arc<Index>>> {
         }
     };
     match which {
-        Bson::String(name) if name == "*" => {
-            Ok(collection.indexes.iter().filter(|index| !index.is_id()).cloned().collect())
-        }
+        Bson::String(name) if name == "*" => Ok(collection
+            .indexes
+            .iter()
+            .filter(|index| !index.is_id())
+            .cloned()
+            .collect()),
         Bson::String(name) => Ok(vec![by_name(name)?]),
         Bson::Array(names) => names
             .iter()
             .map(|name| match name {
                 Bson::String(name) => by_name(name),
-                _ => bail!(TypeMismatch, "dropIndexes expects a string or an array of strings"),
+                _ => bail!(
+                    TypeMismatch,
+                    "dropIndexes expects a string or an array of strings"
+                ),
             })
             .collect(),
         Bson::Document(key) => {
-            let found: Vec<_> =
-                collection.indexes.iter().filter(|index| same_key(&index.key(), key)).collect();
+            let found: Vec<_> = collection
+                .indexes
+                .iter()
+                .filter(|index| same_key(&index.key(), key))
+                .collect();
             match found.as_slice() {
                 [index] if index.is_id() => bail!(InvalidOptions, "cannot drop _id index"),
                 [index] => Ok(vec![Arc::clone(index)]),
                 [] => bail!(IndexNotFound, "can't find index with key: {key}"),
-                _ => bail!(BadValue, "{} indexes found for key: {key}, identify by name instead.", found.len()),
+                _ => bail!(
+                    BadValue,
+                    "{} indexes found for key: {key}, identify by name instead.",
+                    found.len()
+                ),
             }
         }
-        _ => bail!(TypeMismatch, "BSON field 'dropIndexes.index' is the wrong type, expected types '[string, object, array]'"),
+        _ => bail!(
+            TypeMismatch,
+            "BSON field 'dropIndexes.index' is the wrong type, expected types '[string, object, array]'"
+        ),
     }
 }
 
@@ -344,12 +452,19 @@ pub fn modify(
     request: &Document,
     reply: &mut Document,
 ) -> Result<()> {
-    let found = collection.indexes.iter().find(|index| match request.get("keyPattern") {
-        Some(Bson::Document(key)) => same_key(&index.key(), key),
-        _ => request.get_str("name").is_ok_and(|name| index.name == name),
-    });
+    let found = collection
+        .indexes
+        .iter()
+        .find(|index| match request.get("keyPattern") {
+            Some(Bson::Document(key)) => same_key(&index.key(), key),
+            _ => request.get_str("name").is_ok_and(|name| index.name == name),
+        });
     let Some(index) = found else {
-        bail!(IndexNotFound, "cannot find index {request} for ns {}", collection.ns)
+        bail!(
+            IndexNotFound,
+            "cannot find index {request} for ns {}",
+            collection.ns
+        )
     };
     let mut changes: Vec<(&str, Bson)> = Vec::new();
     if let Some(seconds) = request.get("expireAfterSeconds") {
@@ -369,7 +484,10 @@ pub fn modify(
         changes.push(("hidden", hidden.clone()));
     }
     if changes.is_empty() {
-        bail!(InvalidOptions, "no expireAfterSeconds, hidden or unique field");
+        bail!(
+            InvalidOptions,
+            "no expireAfterSeconds, hidden or unique field"
+        );
     }
     txn.change_index(collection, index, &changes)
 }
@@ -415,7 +533,10 @@ pub fn check(
     for (index, expected) in collection.indexes.iter().zip(expected) {
         let found = scan::count_entries(connection, index, &crate::planner::whole(), None)?;
         if found != expected {
-            errors.push(format!("index {} has {found} entries, not {expected}", index.name));
+            errors.push(format!(
+                "index {} has {found} entries, not {expected}",
+                index.name
+            ));
         }
         counts.insert(index.name.clone(), i64::try_from(found).unwrap_or(i64::MAX));
     }

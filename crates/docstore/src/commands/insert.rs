@@ -4,13 +4,12 @@ use std::{borrow::Cow, sync::atomic::Ordering};
 
 use bson::{Document, RawDocument, doc};
 
-use super::{call::Call, names, write_result::WriteErrors};
-use crate::{
-    bail,
-    error::Result,
-    storage::documents::with_id_first,
-    wire::BsonWriter,
+use super::{
+    call::Call,
+    names,
+    write_result::{WriteErrors, count},
 };
+use crate::{bail, error::Result, storage::documents::with_id_first, wire::BsonWriter};
 
 /// The fields of `insert`.
 pub const FIELDS: &[&str] = &["insert", "documents", "ordered", "bypassDocumentValidation"];
@@ -34,11 +33,18 @@ pub fn insert(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             })
         })
         .collect();
-    call.service.counters.inserts.fetch_add(documents.len() as u64, Ordering::Relaxed);
+    call.service
+        .counters
+        .inserts
+        .fetch_add(documents.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let (inserted, errors) = call.write(|txn| {
+    let reply = call.write_once(|txn| {
         let collection = txn.collection_or_new(&ns)?;
-        let collection = if bypass { without_validator(&collection)? } else { collection };
+        let collection = if bypass {
+            without_validator(&collection)?
+        } else {
+            collection
+        };
         let mut errors = WriteErrors::default();
         let mut inserted = 0_u64;
         for (at, document) in prepared.iter().enumerate() {
@@ -60,17 +66,10 @@ pub fn insert(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 }
             }
         }
-        Ok((inserted, errors))
+        let mut reply = doc! { "n": count(inserted) };
+        errors.append_to(&mut reply);
+        Ok(reply)
     })?;
-    if errors.errors.is_empty() {
-        out.begin();
-        out.count("n", inserted);
-        out.double("ok", 1.0);
-        out.end();
-        return Ok(());
-    }
-    let mut reply = doc! { "n": i32::try_from(inserted).unwrap_or(i32::MAX) };
-    errors.append_to(&mut reply);
     finish(reply, out)
 }
 

@@ -32,10 +32,27 @@ const BATCH_DOCUMENTS: usize = 500;
 /// Writes all results.
 pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Result<()> {
     match sink {
-        Sink::Out { database, collection } => out(call, database, collection, results),
-        Sink::Merge { database, collection, on, when_matched, when_not_matched, let_vars } => {
+        Sink::Out {
+            database,
+            collection,
+        } => out(call, database, collection, results),
+        Sink::Merge {
+            database,
+            collection,
+            on,
+            when_matched,
+            when_not_matched,
+            let_vars,
+        } => {
             let ns = names::writable_namespace(database, collection)?;
-            let merge = Merge { ns, on, when_matched, when_not_matched, let_vars, vars };
+            let merge = Merge {
+                ns,
+                on,
+                when_matched,
+                when_not_matched,
+                let_vars,
+                vars,
+            };
             merge.check_on(call)?;
             each_batch(results, &mut |batch| {
                 call.write(|txn| {
@@ -49,16 +66,17 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
     }
 }
 
-fn each_batch(
-    mut results: Spool,
-    write: &mut dyn FnMut(&[Document]) -> Result<()>,
-) -> Result<()> {
+fn each_batch(mut results: Spool, write: &mut dyn FnMut(&[Document]) -> Result<()>) -> Result<()> {
     let mut batch = Vec::with_capacity(BATCH_DOCUMENTS);
     while !results.is_empty() {
         batch.clear();
         results.drain(&mut |bytes| {
             batch.push(decode(bytes)?);
-            Ok(if batch.len() >= BATCH_DOCUMENTS { Flow::Stop } else { Flow::Continue })
+            Ok(if batch.len() >= BATCH_DOCUMENTS {
+                Flow::Stop
+            } else {
+                Flow::Continue
+            })
         })?;
         write(&batch)?;
     }
@@ -189,11 +207,16 @@ impl Merge<'_> {
                 Some(Bson::Null | Bson::Undefined) | None if path != "_id" => {
                     return Err(CommandError::location(
                         51132,
-                        format!("$merge write error: 'on' field '{path}' cannot be missing, null, undefined or an array"),
+                        format!(
+                            "$merge write error: 'on' field '{path}' cannot be missing, null, undefined or an array"
+                        ),
                     ));
                 }
                 Some(value) => {
-                    query.insert(path.clone(), Document::from_iter([("$eq".to_owned(), value.clone())]));
+                    query.insert(
+                        path.clone(),
+                        Document::from_iter([("$eq".to_owned(), value.clone())]),
+                    );
                 }
                 // A new `_id` is made when it is inserted.
                 None => {
@@ -243,7 +266,10 @@ impl Merge<'_> {
                     merged.extend(set);
                     Update::parse(&Bson::Document(merged), &[], &Document::new())?
                 }
-                other => bail!(FailedToParse, "$merge with whenMatched '{other}' is not known"),
+                other => bail!(
+                    FailedToParse,
+                    "$merge with whenMatched '{other}' is not known"
+                ),
             },
             stages => {
                 let mut variables = self.vars.user.clone();

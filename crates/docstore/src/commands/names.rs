@@ -21,7 +21,10 @@ pub fn namespace(database: &str, collection: &str) -> Result<String> {
         || collection.contains(['$', '\0'])
         || database.len() + collection.len() + 1 > 255;
     if bad {
-        bail!(InvalidNamespace, "Invalid namespace specified '{database}.{collection}'");
+        bail!(
+            InvalidNamespace,
+            "Invalid namespace specified '{database}.{collection}'"
+        );
     }
     Ok(format!("{database}.{collection}"))
 }

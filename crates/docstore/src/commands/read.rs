@@ -90,7 +90,11 @@ impl ReadQuery {
             false => Some(Projection::parse(&spec.projection, &spec.variables)?),
         };
         let natural = sort::natural(&spec.sort);
-        let sort = if natural.is_some() { Vec::new() } else { sort::parse(&spec.sort)? };
+        let sort = if natural.is_some() {
+            Vec::new()
+        } else {
+            sort::parse(&spec.sort)?
+        };
         let hint = natural.map(Hint::Natural).or_else(|| spec.hint.clone());
         let mut query = Self {
             ns: spec.ns.clone(),
@@ -159,7 +163,9 @@ impl ReadQuery {
 
     /// The collection that was planned for; gone or remade collections end the query.
     fn collection(&self, catalog: &Catalog) -> Result<Arc<Collection>> {
-        let found = catalog.iter().find(|collection| Some(collection.id) == self.collection);
+        let found = catalog
+            .iter()
+            .find(|collection| Some(collection.id) == self.collection);
         let Some(collection) = catalog
             .get(&self.ns)
             .filter(|collection| Some(collection.id) == self.collection)
@@ -182,36 +188,53 @@ impl ReadQuery {
         check: &dyn Fn() -> Result<()>,
         emit: &mut dyn FnMut(&[u8]) -> Result<Flow>,
     ) -> Result<()> {
-        let Self { filter, access, exact, projection, skip, limit, position, counters, .. } = self;
+        let Self {
+            filter,
+            access,
+            exact,
+            projection,
+            skip,
+            limit,
+            position,
+            counters,
+            ..
+        } = self;
         let mut seen = 0_u64;
-        scan::scan(connection, collection, access, position, counters, &mut |_, bytes| {
-            seen += 1;
-            if seen.is_multiple_of(CHECK_EVERY) {
-                check()?;
-            }
-            let mut document = None;
-            if !*exact {
-                let decoded = decode(bytes)?;
-                if !filter.matches(&decoded)? {
+        scan::scan(
+            connection,
+            collection,
+            access,
+            position,
+            counters,
+            &mut |_, bytes| {
+                seen += 1;
+                if seen.is_multiple_of(CHECK_EVERY) {
+                    check()?;
+                }
+                let mut document = None;
+                if !*exact {
+                    let decoded = decode(bytes)?;
+                    if !filter.matches(&decoded)? {
+                        return Ok(Flow::Continue);
+                    }
+                    document = Some(decoded);
+                }
+                if *skip > 0 {
+                    *skip -= 1;
                     return Ok(Flow::Continue);
                 }
-                document = Some(decoded);
-            }
-            if *skip > 0 {
-                *skip -= 1;
-                return Ok(Flow::Continue);
-            }
-            let flow = project(projection.as_ref(), filter, bytes, document, emit)?;
-            if flow != Flow::StopBefore
-                && let Some(limit) = limit
-            {
-                *limit -= 1;
-                if *limit == 0 {
-                    return Ok(Flow::Stop);
+                let flow = project(projection.as_ref(), filter, bytes, document, emit)?;
+                if flow != Flow::StopBefore
+                    && let Some(limit) = limit
+                {
+                    *limit -= 1;
+                    if *limit == 0 {
+                        return Ok(Flow::Stop);
+                    }
                 }
-            }
-            Ok(flow)
-        })?;
+                Ok(flow)
+            },
+        )?;
         self.done = self.position.done || self.limit == Some(0);
         Ok(())
     }
@@ -222,27 +245,45 @@ impl ReadQuery {
         collection: &Collection,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<VecDeque<Sorted>> {
-        let wanted = self.limit.map(|limit| {
-            usize::try_from(limit.saturating_add(self.skip)).unwrap_or(usize::MAX)
-        });
+        let wanted = self
+            .limit
+            .map(|limit| usize::try_from(limit.saturating_add(self.skip)).unwrap_or(usize::MAX));
         let mut sorter = Sorter::new(wanted, self.max_sort_bytes);
-        let Self { filter, access, exact, position, counters, blocking_sort, .. } = self;
+        let Self {
+            filter,
+            access,
+            exact,
+            position,
+            counters,
+            blocking_sort,
+            ..
+        } = self;
         let mut seen = 0_u64;
-        scan::scan(connection, collection, access, position, counters, &mut |rid, bytes| {
-            seen += 1;
-            if seen.is_multiple_of(CHECK_EVERY) {
-                check()?;
-            }
-            let document = decode(bytes)?;
-            if !*exact && !filter.matches(&document)? {
-                return Ok(Flow::Continue);
-            }
-            let key = keys::sort_key(&document, blocking_sort).map_err(sort::parallel_arrays)?;
-            sorter.push(key, rid, bytes)?;
-            Ok(Flow::Continue)
-        })?;
+        scan::scan(
+            connection,
+            collection,
+            access,
+            position,
+            counters,
+            &mut |rid, bytes| {
+                seen += 1;
+                if seen.is_multiple_of(CHECK_EVERY) {
+                    check()?;
+                }
+                let document = decode(bytes)?;
+                if !*exact && !filter.matches(&document)? {
+                    return Ok(Flow::Continue);
+                }
+                let key =
+                    keys::sort_key(&document, blocking_sort).map_err(sort::parallel_arrays)?;
+                sorter.push(key, rid, bytes)?;
+                Ok(Flow::Continue)
+            },
+        )?;
         let mut sorted = sorter.finish();
-        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(sorted.len());
+        let skipped = usize::try_from(self.skip)
+            .unwrap_or(usize::MAX)
+            .min(sorted.len());
         sorted.drain(..skipped);
         self.skip = 0;
         Ok(sorted)
@@ -255,7 +296,9 @@ impl ReadQuery {
         check: &dyn Fn() -> Result<()>,
         emit: &mut dyn FnMut(&[u8]) -> Result<Flow>,
     ) -> Result<()> {
-        let Some(sorted) = &mut self.sorted else { return Ok(()) };
+        let Some(sorted) = &mut self.sorted else {
+            return Ok(());
+        };
         let mut statement = connection.prepare_cached(&collection.sql.get)?;
         let mut given = 0_u64;
         while let Some(item) = sorted.front() {

@@ -9,11 +9,7 @@ use std::{
 };
 
 use super::{auth::Credentials, cursors::Cursors};
-use crate::{
-    bail,
-    error::Result,
-    storage::Store,
-};
+use crate::{bail, error::Result, storage::Store};
 
 /// Settings of the command layer.
 #[derive(Debug)]

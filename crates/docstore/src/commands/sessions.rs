@@ -12,7 +12,10 @@ use crate::{
 
 /// `startSession`.
 pub fn start_session(_: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
-    let id = Binary { subtype: BinarySubtype::Uuid, bytes: bson::Uuid::new().bytes().to_vec() };
+    let id = Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: bson::Uuid::new().bytes().to_vec(),
+    };
     insert::finish(doc! { "id": { "id": id }, "timeoutMinutes": 30 }, out)
 }
 
@@ -56,7 +59,10 @@ fn end_listed(call: &Call<'_>, name: &str) -> Result<()> {
 /// `commitTransaction`.
 pub fn commit_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(key) = &call.transaction else {
-        bail!(InvalidOptions, "commitTransaction must be run within a transaction")
+        bail!(
+            InvalidOptions,
+            "commitTransaction must be run within a transaction"
+        )
     };
     call.service.store.commit_transaction(key)?;
     Call::ok(out);
@@ -66,7 +72,10 @@ pub fn commit_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<(
 /// `abortTransaction`.
 pub fn abort_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let Some(key) = &call.transaction else {
-        bail!(InvalidOptions, "abortTransaction must be run within a transaction")
+        bail!(
+            InvalidOptions,
+            "abortTransaction must be run within a transaction"
+        )
     };
     call.service.store.abort_transaction(key)?;
     Call::ok(out);
@@ -75,7 +84,11 @@ pub fn abort_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()
 
 /// Marks an error within a transaction so that drivers may run the transaction again.
 pub fn label_transient(error: crate::error::CommandError) -> crate::error::CommandError {
-    let transient = [Code::NoSuchTransaction, Code::WriteConflict, Code::LockTimeout];
+    let transient = [
+        Code::NoSuchTransaction,
+        Code::WriteConflict,
+        Code::LockTimeout,
+    ];
     if transient.iter().any(|code| *code as i32 == error.code) {
         return error.with("errorLabels", vec![Bson::from("TransientTransactionError")]);
     }

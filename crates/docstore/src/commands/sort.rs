@@ -24,7 +24,10 @@ pub fn parse(pattern: &Document) -> Result<Vec<IndexField>> {
             Bson::Double(n) if *n == 1.0 => false,
             Bson::Double(n) if *n == -1.0 => true,
             Bson::Document(meta) if meta.contains_key("$meta") => {
-                bail!(BadValue, "$meta sort is not supported: there is no text index")
+                bail!(
+                    BadValue,
+                    "$meta sort is not supported: there is no text index"
+                )
             }
             Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) => {
                 return Err(CommandError::location(
@@ -48,7 +51,9 @@ pub fn parse(pattern: &Document) -> Result<Vec<IndexField>> {
         if path.starts_with('$') {
             return Err(CommandError::location(
                 16410,
-                format!("FieldPath field names may not start with '$'. Consider using $getField or $setField: '{path}'"),
+                format!(
+                    "FieldPath field names may not start with '$'. Consider using $getField or $setField: '{path}'"
+                ),
             ));
         }
         fields.push((path.clone(), descending));
@@ -85,7 +90,13 @@ pub struct Sorter {
 impl Sorter {
     /// `wanted` is skip plus limit; `max_bytes` bounds the memory of the keys.
     pub fn new(wanted: Option<usize>, max_bytes: usize) -> Self {
-        Self { items: Vec::new(), wanted, key_bytes: 0, document_bytes: 0, max_bytes }
+        Self {
+            items: Vec::new(),
+            wanted,
+            key_bytes: 0,
+            document_bytes: 0,
+            max_bytes,
+        }
     }
 
     /// Adds one.

@@ -80,10 +80,19 @@ impl Iterator for Documents<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ahead.is_empty() && !self.query.is_done() {
-            let Self { query, ahead, chunk, .. } = self;
+            let Self {
+                query,
+                ahead,
+                chunk,
+                ..
+            } = self;
             let filled = query.fill(self.connection, self.catalog, self.check, &mut |bytes| {
                 ahead.push_back(decode(bytes)?);
-                Ok(if ahead.len() >= *chunk { Flow::Stop } else { Flow::Continue })
+                Ok(if ahead.len() >= *chunk {
+                    Flow::Stop
+                } else {
+                    Flow::Continue
+                })
             });
             self.chunk = CHUNK_DOCUMENTS;
             if let Err(error) = filled {

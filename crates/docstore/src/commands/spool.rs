@@ -38,7 +38,8 @@ impl Spool {
             self.memory.push_back(bytes);
             return Ok(());
         }
-        self.push_to_file(dir, &bytes).map_err(|error| failed(&error))
+        self.push_to_file(dir, &bytes)
+            .map_err(|error| failed(&error))
     }
 
     fn push_to_file(&mut self, dir: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -66,7 +67,9 @@ impl Spool {
                     None => return Ok(()),
                 }
             }
-            let Some(bytes) = self.memory.front() else { return Ok(()) };
+            let Some(bytes) = self.memory.front() else {
+                return Ok(());
+            };
             match emit(bytes)? {
                 Flow::StopBefore => return Ok(()),
                 Flow::Stop => {
@@ -85,11 +88,15 @@ impl Spool {
             return Ok(None);
         }
         if let Some(writer) = self.writer.take() {
-            let mut file = writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            let mut file = writer
+                .into_inner()
+                .map_err(std::io::IntoInnerError::into_error)?;
             file.rewind()?;
             self.reader = Some(BufReader::new(file));
         }
-        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let Some(reader) = &mut self.reader else {
+            return Ok(None);
+        };
         let mut length = [0; 4];
         reader.read_exact(&mut length)?;
         let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
@@ -104,8 +111,12 @@ impl Spool {
 fn unnamed_file(dir: &Path) -> std::io::Result<File> {
     let number = FILES.fetch_add(1, Ordering::Relaxed);
     let path = dir.join(format!("spool-{}-{number}", std::process::id()));
-    let file =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }

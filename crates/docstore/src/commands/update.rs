@@ -12,7 +12,7 @@ use super::{
     find, insert, names,
     read::{ReadQuery, ReadSpec},
     service::Service,
-    write_result::WriteErrors,
+    write_result::{WriteErrors, count},
 };
 use crate::{
     bail,
@@ -25,15 +25,30 @@ use crate::{
         writer::WriteTxn,
     },
     update::{ApplyContext, Update},
-    wire::writer::encode,
     wire::BsonWriter,
+    wire::writer::encode,
 };
 
 /// The fields of `update`.
-pub const FIELDS: &[&str] = &["update", "updates", "ordered", "bypassDocumentValidation", "let"];
+pub const FIELDS: &[&str] = &[
+    "update",
+    "updates",
+    "ordered",
+    "bypassDocumentValidation",
+    "let",
+];
 
 const STATEMENT_FIELDS: &[&str] = &[
-    "q", "u", "c", "multi", "upsert", "arrayFilters", "collation", "hint", "sort", "upsertSupplied",
+    "q",
+    "u",
+    "c",
+    "multi",
+    "upsert",
+    "arrayFilters",
+    "collation",
+    "hint",
+    "sort",
+    "upsertSupplied",
     "sampleId",
 ];
 
@@ -75,8 +90,10 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ordered = call.args.optional_flag("ordered")?.unwrap_or(true);
     let bypass = call.args.flag("bypassDocumentValidation")?;
     let variables = find::variables(call.args.document("let")?)?;
-    let statements: Vec<Result<UpdateStatement>> =
-        raw.iter().map(|raw| parse_statement(raw, &variables)).collect();
+    let statements: Vec<Result<UpdateStatement>> = raw
+        .iter()
+        .map(|raw| parse_statement(raw, &variables))
+        .collect();
     // A statement that is not understood fails the command, if nothing was done before it.
     if let Some(Err(error)) = statements.first()
         && statements.len() == 1
@@ -84,17 +101,18 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     {
         return Err(error.clone());
     }
-    call.service.counters.updates.fetch_add(raw.len() as u64, Ordering::Relaxed);
+    call.service
+        .counters
+        .updates
+        .fetch_add(raw.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let (total, upserted, errors) = call.write(|txn| {
+    let reply = call.write_once(|txn| {
         let mut total = UpdateOutcome::default();
         let mut upserted: Vec<Bson> = Vec::new();
         let mut errors = WriteErrors::default();
         for (at, statement) in statements.iter().enumerate() {
             let done = match statement {
-                Ok(statement) => {
-                    run(txn, &ns, statement, bypass, call.service, call.deadline)
-                }
+                Ok(statement) => run(txn, &ns, statement, bypass, call.service, call.deadline),
                 Err(error) => Err(error.clone()),
             };
             match done {
@@ -115,20 +133,17 @@ pub fn update(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 }
             }
         }
-        Ok((total, upserted, errors))
+        let mut reply = doc! {
+            "n": count(total.matched + upserted.len() as u64),
+            "nModified": count(total.modified),
+        };
+        if !upserted.is_empty() {
+            reply.insert("upserted", upserted);
+        }
+        errors.append_to(&mut reply);
+        Ok(reply)
     })?;
-    out.begin();
-    out.count("n", total.matched + upserted.len() as u64);
-    out.count("nModified", total.modified);
-    let mut rest = Document::new();
-    if !upserted.is_empty() {
-        rest.insert("upserted", upserted);
-    }
-    errors.append_to(&mut rest);
-    out.fields(&rest)?;
-    out.double("ok", 1.0);
-    out.end();
-    Ok(())
+    insert::finish(reply, out)
 }
 
 fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStatement> {
@@ -136,10 +151,16 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStat
     args.check_known(STATEMENT_FIELDS)?;
     find::refuse_collation(args.document("collation")?)?;
     let Some(query) = args.document("q")? else {
-        bail!(IDLFailedToParse, "BSON field 'update.updates.q' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'update.updates.q' is missing but a required field"
+        )
     };
     let Some(update) = args.value("u")? else {
-        bail!(IDLFailedToParse, "BSON field 'update.updates.u' is missing but a required field")
+        bail!(
+            IDLFailedToParse,
+            "BSON field 'update.updates.u' is missing but a required field"
+        )
     };
     let mut variables = variables.clone();
     variables.extend(find::variables(args.document("c")?)?);
@@ -148,7 +169,10 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStat
     let update = Update::parse(&update, &array_filters, &variables)?;
     let sort = args.document_or_empty("sort")?;
     if multi && update.is_replacement() {
-        bail!(FailedToParse, "multi update is not supported for replacement-style update");
+        bail!(
+            FailedToParse,
+            "multi update is not supported for replacement-style update"
+        );
     }
     if multi && !sort.is_empty() {
         bail!(FailedToParse, "Cannot specify sort with multi=true");
@@ -159,7 +183,9 @@ fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<UpdateStat
         update,
         multi,
         upsert: args.flag("upsert")?,
-        hint: args.value("hint")?.map_or(Ok(None), |hint| Hint::parse(&hint))?,
+        hint: args
+            .value("hint")?
+            .map_or(Ok(None), |hint| Hint::parse(&hint))?,
         sort,
     })
 }
@@ -176,8 +202,11 @@ pub fn run(
     let mut outcome = UpdateOutcome::default();
     let found = txn.catalog().get(ns).cloned();
     if let Some(collection) = found {
-        let collection =
-            if bypass { insert::without_validator(&collection)? } else { collection };
+        let collection = if bypass {
+            insert::without_validator(&collection)?
+        } else {
+            collection
+        };
         if statement.multi {
             update_many(txn, &collection, statement, service, deadline, &mut outcome)?;
         } else if let Some(target) = first_match(
@@ -208,7 +237,11 @@ pub fn insert_upserted(
     bypass: bool,
 ) -> Result<Bson> {
     let collection = txn.collection_or_new(ns)?;
-    let collection = if bypass { insert::without_validator(&collection)? } else { collection };
+    let collection = if bypass {
+        insert::without_validator(&collection)?
+    } else {
+        collection
+    };
     let bytes = encode(document)?;
     let raw = super::read::raw(&bytes)?;
     match crate::storage::documents::with_id_first(raw)? {
@@ -261,14 +294,21 @@ pub fn first_match(
     let document = decode(&bytes)?;
     let rid = rid_of(txn, collection, &document)?;
     let position = filter.matches_position(&document)?.flatten();
-    Ok(Some(Target { rid, bytes, document, position }))
+    Ok(Some(Target {
+        rid,
+        bytes,
+        document,
+        position,
+    }))
 }
 
 /// The row of a stored document.
 fn rid_of(txn: &WriteTxn<'_>, collection: &Collection, document: &Document) -> Result<i64> {
     let id = document.get("_id").cloned().unwrap_or(Bson::Null);
     let key = crate::storage::documents::id_key(&id);
-    let mut statement = txn.connection().prepare_cached(&collection.id_index().sql.point)?;
+    let mut statement = txn
+        .connection()
+        .prepare_cached(&collection.id_index().sql.point)?;
     Ok(statement.query_row([key], |row| row.get(0))?)
 }
 
@@ -294,10 +334,17 @@ fn update_many(
         if at % 256 == 255 {
             check()?;
         }
-        let Some(raw) = txn.document(collection, rid)? else { continue };
+        let Some(raw) = txn.document(collection, rid)? else {
+            continue;
+        };
         let document = decode(raw.as_bytes())?;
         let position = statement.filter.matches_position(&document)?.flatten();
-        let target = Target { rid, bytes: raw.into_bytes(), document, position };
+        let target = Target {
+            rid,
+            bytes: raw.into_bytes(),
+            document,
+            position,
+        };
         outcome.matched += 1;
         outcome.modified += u64::from(apply(txn, collection, statement, &target)?.is_some());
     }
@@ -315,7 +362,15 @@ pub fn matching_rids(
 ) -> Result<Vec<i64>> {
     let plan = planner::plan(txn.connection(), collection, filter, query, &[], hint)?;
     let mut rids = Vec::new();
-    collect_rids(txn, collection, &plan.access, plan.exact, filter, check, &mut rids)?;
+    collect_rids(
+        txn,
+        collection,
+        &plan.access,
+        plan.exact,
+        filter,
+        check,
+        &mut rids,
+    )?;
     Ok(rids)
 }
 
@@ -356,7 +411,10 @@ pub fn apply(
     target: &Target,
 ) -> Result<Option<Document>> {
     let mut document = target.document.clone();
-    let context = ApplyContext { position: target.position, inserting: false };
+    let context = ApplyContext {
+        position: target.position,
+        inserting: false,
+    };
     if !statement.update.apply(&mut document, context)? {
         return Ok(None);
     }

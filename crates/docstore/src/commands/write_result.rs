@@ -48,3 +48,11 @@ pub fn is_fatal(error: &CommandError) -> bool {
     .iter()
     .any(|code| *code as i32 == error.code)
 }
+
+/// A count as an answer has it: 32 bits where it fits.
+pub fn count(value: u64) -> Bson {
+    match i32::try_from(value) {
+        Ok(value) => Bson::Int32(value),
+        Err(_) => Bson::Int64(i64::try_from(value).unwrap_or(i64::MAX)),
+    }
+}

@@ -71,12 +71,23 @@ fn write_value(value: &Bson, out: &mut String) {
             out.push('}');
         }
         Bson::Timestamp(stamp) => {
-            put(out, format_args!("{{\"$timestamp\":{{\"t\":{},\"i\":{}}}}}", stamp.time, stamp.increment));
+            put(
+                out,
+                format_args!(
+                    "{{\"$timestamp\":{{\"t\":{},\"i\":{}}}}}",
+                    stamp.time, stamp.increment
+                ),
+            );
         }
         Bson::Binary(binary) => {
             let subtype = u8::from(binary.subtype);
             let data = BASE64.encode(&binary.bytes);
-            put(out, format_args!("{{\"$binary\":{{\"base64\":\"{data}\",\"subType\":\"{subtype:02x}\"}}}}"));
+            put(
+                out,
+                format_args!(
+                    "{{\"$binary\":{{\"base64\":\"{data}\",\"subType\":\"{subtype:02x}\"}}}}"
+                ),
+            );
         }
         Bson::Undefined => out.push_str("{\"$undefined\":true}"),
         Bson::MaxKey => out.push_str("{\"$maxKey\":1}"),
@@ -113,7 +124,8 @@ fn write_text(text: &str, out: &mut String) {
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("invariant: writing into a string does not fail");
+    out.write_fmt(text)
+        .expect("invariant: writing into a string does not fail");
 }
 
 #[cfg(test)]

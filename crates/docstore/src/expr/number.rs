@@ -67,9 +67,8 @@ impl Number {
             Self::Int(n) => Some(i64::from(n)),
             Self::Long(n) => Some(n),
             Self::Double(n) => (n.fract() == 0.0
-                && n >= -9_223_372_036_854_775_808.0
-                && n < 9_223_372_036_854_775_808.0)
-                .then_some(n as i64),
+                && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&n))
+            .then_some(n as i64),
             Self::Decimal(n) => decimal::is_whole(n)
                 .then(|| decimal::to_i64_truncated(n))
                 .flatten(),
@@ -223,10 +222,10 @@ impl Sum {
             3 => {
                 let mut total = self.decimal.unwrap_or(Dec::ZERO);
                 if self.whole != 0 {
-                    total = total + self.whole_decimal();
+                    total += self.whole_decimal();
                 }
                 if self.double != 0.0 || self.double.is_nan() {
-                    total = total + decimal::from_f64(self.double + self.error);
+                    total += decimal::from_f64(self.double + self.error);
                 }
                 Number::Decimal(total)
             }

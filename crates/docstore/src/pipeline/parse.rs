@@ -67,7 +67,7 @@ pub(super) fn parse(stages: &[Bson], vars: &Vars, depth: usize) -> Result<Pipeli
         change_stream: None,
         special: None,
     };
-    let filter_vars = filter_variables(vars);
+    let filter_vars = vars.for_filters();
     for (position, stage) in stages.iter().enumerate() {
         let Bson::Document(stage) = stage else {
             bail!(
@@ -116,15 +116,6 @@ pub(super) fn parse(stages: &[Bson], vars: &Vars, depth: usize) -> Result<Pipeli
     }
     fuse_limits(&mut pipeline.stages);
     Ok(pipeline)
-}
-
-/// The variables that filters see: the user's, and `$$NOW`.
-pub(super) fn filter_variables(vars: &Vars) -> Document {
-    let mut variables = vars.user.clone();
-    if let Some(now) = vars.now {
-        variables.insert("NOW", now);
-    }
-    variables
 }
 
 /// Tells a sort how many documents are asked of it.

@@ -305,7 +305,7 @@ fn sample(input: Documents<'_>, size: usize, memory_bytes: usize) -> Result<Vec<
 fn random_below(bound: usize) -> Result<usize> {
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => Ok((u128::from(u64::from_le_bytes(bytes)) * bound as u128 >> 64) as usize),
+        Ok(()) => Ok(((u128::from(u64::from_le_bytes(bytes)) * bound as u128) >> 64) as usize),
         Err(_) => Err(CommandError::new(
             crate::error::Code::InternalError,
             "the system gave no random numbers",

@@ -31,7 +31,7 @@ impl Source for Memory {
         filter: &Document,
         vars: &Vars,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
-        let filter = Filter::parse(filter, &super::parse::filter_variables(vars))?;
+        let filter = Filter::parse(filter, &vars.for_filters())?;
         let mut found = Vec::new();
         for document in self.collections.get(collection).into_iter().flatten() {
             if filter.matches(document)? {

@@ -40,14 +40,20 @@ struct Interval {
 pub fn of_index(index: &Index, filter: &Filter, document: &Document) -> IndexBounds {
     let multikey = index.is_multikey();
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
-    let mut bounds =
-        IndexBounds { ranges: Vec::new(), fixed_fields: 0, bound_fields: 0, complete: true };
+    let mut bounds = IndexBounds {
+        ranges: Vec::new(),
+        fixed_fields: 0,
+        bound_fields: 0,
+        complete: true,
+    };
     let mut all_fixed = true;
     for (at, field) in index.fields.iter().enumerate() {
         if multikey && shares_array(&index.fields[..at], &field.0) {
             break;
         }
-        let Some((intervals, complete)) = intervals(field, filter, document, multikey) else { break };
+        let Some((intervals, complete)) = intervals(field, filter, document, multikey) else {
+            break;
+        };
         bounds.complete &= complete;
         if prefixes.len().saturating_mul(intervals.len()) > MAX_RANGES {
             break;
@@ -72,7 +78,10 @@ pub fn of_index(index: &Index, filter: &Filter, document: &Document) -> IndexBou
     } else {
         prefixes
             .into_iter()
-            .map(|prefix| KeyRange { to: successor(&prefix), from: prefix })
+            .map(|prefix| KeyRange {
+                to: successor(&prefix),
+                from: prefix,
+            })
             .collect()
     };
     bounds
@@ -110,8 +119,10 @@ fn intervals(
     let single = scalar_equality(document, path).map(|value| vec![Bound::Eq(value.clone())]);
     let bounds = single.unwrap_or_else(|| filter.bounds(path));
     let total = bounds.len();
-    let mut each: Vec<Vec<Interval>> =
-        bounds.iter().filter_map(|bound| of_bound(bound, *descending)).collect();
+    let mut each: Vec<Vec<Interval>> = bounds
+        .iter()
+        .filter_map(|bound| of_bound(bound, *descending))
+        .collect();
     if each.is_empty() {
         return None;
     }
@@ -179,7 +190,11 @@ fn point(value: &Bson, descending: bool) -> Option<Interval> {
         return None;
     }
     let from = encode(value, descending);
-    Some(Interval { to: successor(&from), from, point: true })
+    Some(Interval {
+        to: successor(&from),
+        from,
+        point: true,
+    })
 }
 
 fn range(
@@ -188,13 +203,21 @@ fn range(
     descending: bool,
 ) -> Option<Vec<Interval>> {
     let sample = &lower.or(upper)?.0;
-    if [lower, upper].into_iter().flatten().any(|(value, _)| !has_range(value)) {
+    if [lower, upper]
+        .into_iter()
+        .flatten()
+        .any(|(value, _)| !has_range(value))
+    {
         return None;
     }
     // The first byte of a key is its type's.
     let kind = encode(sample, descending);
     let kind = &kind[..1];
-    let (low, high) = if descending { (upper, lower) } else { (lower, upper) };
+    let (low, high) = if descending {
+        (upper, lower)
+    } else {
+        (lower, upper)
+    };
     let from = match low {
         None => kind.to_vec(),
         Some((value, true)) => encode(value, descending),
@@ -205,7 +228,15 @@ fn range(
         Some((value, true)) => successor(&encode(value, descending)),
         Some((value, false)) => encode(value, descending),
     };
-    if from < to { Some(vec![Interval { from, to, point: false }]) } else { Some(Vec::new()) }
+    if from < to {
+        Some(vec![Interval {
+            from,
+            to,
+            point: false,
+        }])
+    } else {
+        Some(Vec::new())
+    }
 }
 
 /// Types whose ranges an index can give as they are.
@@ -238,14 +269,18 @@ pub fn is_exact(index: &Index, bounds: &IndexBounds, document: &Document) -> boo
     }
     let multikey = index.is_multikey();
     document.iter().all(|(path, condition)| {
-        index.fields[..bounds.bound_fields].iter().any(|(other, _)| other == path)
+        index.fields[..bounds.bound_fields]
+            .iter()
+            .any(|(other, _)| other == path)
             && (is_plain(condition) || (!multikey && is_plain_range(condition)))
     })
 }
 
 /// `{$gt: 1, $lte: 5}` and the like, with a lower end (below it there might be NaN).
 fn is_plain_range(condition: &Bson) -> bool {
-    let Bson::Document(operators) = condition else { return false };
+    let Bson::Document(operators) = condition else {
+        return false;
+    };
     let mut has_lower = false;
     !operators.is_empty()
         && operators.iter().all(|(name, value)| {

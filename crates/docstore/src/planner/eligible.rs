@@ -13,7 +13,12 @@ use crate::{
 
 /// Whether no document that matches is missing in the index.
 pub fn is_complete(index: &Index, filter: &Filter, document: &Document) -> bool {
-    if index.sparse && !index.fields.iter().any(|(path, _)| demands_field(filter, path)) {
+    if index.sparse
+        && !index
+            .fields
+            .iter()
+            .any(|(path, _)| demands_field(filter, path))
+    {
         return false;
     }
     match index.spec.get_document("partialFilterExpression") {
@@ -27,9 +32,10 @@ fn demands_field(filter: &Filter, path: &str) -> bool {
     filter.bounds(path).iter().any(|bound| match bound {
         Bound::Eq(value) => !is_nullish(value),
         Bound::In(values) => !values.iter().any(is_nullish),
-        Bound::Range { lower, upper } => {
-            lower.iter().chain(upper).all(|(value, _)| !is_nullish(value))
-        }
+        Bound::Range { lower, upper } => lower
+            .iter()
+            .chain(upper)
+            .all(|(value, _)| !is_nullish(value)),
         Bound::Exists => true,
     })
 }
@@ -47,13 +53,19 @@ fn implies(filter: &Filter, document: &Document, partial: &Document) -> bool {
         }
         match condition {
             Bson::Array(parts) if path == "$and" => parts.iter().all(|part| {
-                part.as_document().is_some_and(|part| implies(filter, document, part))
+                part.as_document()
+                    .is_some_and(|part| implies(filter, document, part))
             }),
             _ if path.starts_with('$') => false,
             Bson::Document(operators)
-                if operators.keys().next().is_some_and(|name| name.starts_with('$')) =>
+                if operators
+                    .keys()
+                    .next()
+                    .is_some_and(|name| name.starts_with('$')) =>
             {
-                operators.iter().all(|(name, value)| meets(filter, path, name, value))
+                operators
+                    .iter()
+                    .all(|(name, value)| meets(filter, path, name, value))
             }
             value => meets(filter, path, "$eq", value),
         }
@@ -80,14 +92,20 @@ fn meets(filter: &Filter, path: &str, operator: &str, operand: &Bson) -> bool {
     filter.bounds(path).iter().any(|bound| match bound {
         Bound::Eq(value) => holds(value),
         Bound::In(values) => values.iter().all(holds),
-        Bound::Range { lower: Some((value, inclusive)), .. } if operator.starts_with("$gt") => {
+        Bound::Range {
+            lower: Some((value, inclusive)),
+            ..
+        } if operator.starts_with("$gt") => {
             holds(value)
                 || (operator == "$gt"
                     && !inclusive
                     && same_bracket(value, operand)
                     && compare(value, operand) == Ordering::Equal)
         }
-        Bound::Range { upper: Some((value, inclusive)), .. } if operator.starts_with("$lt") => {
+        Bound::Range {
+            upper: Some((value, inclusive)),
+            ..
+        } if operator.starts_with("$lt") => {
             holds(value)
                 || (operator == "$lt"
                     && !inclusive

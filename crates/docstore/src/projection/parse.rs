@@ -5,8 +5,8 @@ use bson::{Bson, Document, doc};
 use super::{Branch, Projection, Rule, as_flag};
 use crate::{
     error::{CommandError, Result},
-    expr::{Expr, Vars},
-    query::Filter,
+    expr::Expr,
+    query::{Filter, expression_vars},
     value::{Number, exact_i64},
 };
 
@@ -27,6 +27,7 @@ struct Parser {
     inclusion: Option<bool>,
     id: Option<bool>,
     has_elem_match: bool,
+    has_slice: bool,
     positional: Option<Vec<String>>,
 }
 
@@ -38,12 +39,13 @@ pub(super) fn parse(projection: &Document, vars: &Document) -> Result<Projection
     for (path, value) in projection {
         parser.parse_entry(path, value, &[])?;
     }
+    // Where no field tells, `_id` and the operators do; `$slice` alone leaves the rest in.
     let inclusion = parser
         .inclusion
-        .unwrap_or(parser.has_elem_match || parser.id == Some(true));
-    if parser.positional.is_some() && parser.has_elem_match {
-        refuse!(31256, "Cannot specify positional operator and $elemMatch.");
-    }
+        .unwrap_or(match (parser.has_slice, parser.id) {
+            (_, Some(true)) => true,
+            (has_slice, _) => parser.has_elem_match && !has_slice,
+        });
     // `_id` stands by itself: it is in unless said otherwise.
     match parser.id {
         Some(true) if inclusion => add(&mut parser.root, &["_id".to_owned()], Rule::Include)?,
@@ -54,10 +56,7 @@ pub(super) fn parse(projection: &Document, vars: &Document) -> Result<Projection
         root: parser.root,
         inclusion,
         positional: parser.positional,
-        vars: Vars {
-            user: parser.vars,
-            now: Some(bson::DateTime::now()),
-        },
+        vars: expression_vars(vars),
     })
 }
 
@@ -146,9 +145,15 @@ impl Parser {
 
     fn parse_expression(&mut self, parts: &[String], value: &Bson) -> Result<()> {
         if self.inclusion == Some(false) {
+            if matches!(value, Bson::Document(_)) {
+                refuse!(
+                    31252,
+                    "Cannot use expression other than $meta in exclusion projection"
+                );
+            }
             refuse!(
-                31252,
-                "Cannot use an expression in an exclusion projection: {}: {value}",
+                31310,
+                "Cannot use an expression {}: {value} in an exclusion projection",
                 parts.join(".")
             );
         }
@@ -165,7 +170,10 @@ impl Parser {
     ) -> Result<()> {
         match name {
             "$slice" => match parse_slice(operand)? {
-                Some(rule) => add(&mut self.root, parts, rule),
+                Some(rule) => {
+                    self.has_slice = true;
+                    add(&mut self.root, parts, rule)
+                }
                 None => self.parse_expression(parts, whole),
             },
             "$elemMatch" => {
@@ -178,6 +186,9 @@ impl Parser {
                         "elemMatch: Invalid argument, object required, but got {operand}"
                     )
                 };
+                if self.positional.is_some() {
+                    refuse!(31255, "Cannot specify positional operator and $elemMatch.");
+                }
                 self.has_elem_match = true;
                 let mut condition = Document::new();
                 condition.insert(field, doc! {"$elemMatch": operand.clone()});
@@ -205,17 +216,23 @@ impl Parser {
         if as_flag(value) == Some(false) || self.inclusion == Some(false) {
             refuse!(31395, "positional projection cannot be used with exclusion");
         }
-        if as_flag(value).is_none() {
+        if matches!(value, Bson::Document(_)) {
             refuse!(
                 31271,
-                "positional projection cannot be used with a literal or an expression: {path}.$"
+                "positional projection cannot be used with an expression or sub object"
             );
+        }
+        if as_flag(value).is_none() {
+            refuse!(31308, "positional projection cannot be used with a literal");
         }
         if self.positional.is_some() {
             refuse!(
                 31276,
                 "Cannot specify more than one positional projection per query."
             );
+        }
+        if self.has_elem_match {
+            refuse!(31256, "Cannot specify positional operator and $elemMatch.");
         }
         let mut parts = Vec::new();
         for part in path.split('.') {
@@ -281,8 +298,8 @@ fn parse_slice(operand: &Bson) -> Result<Option<Rule>> {
                 let limit = number(limit)?;
                 if limit <= 0 {
                     refuse!(
-                        28667,
-                        "Invalid $slice syntax: the limit must be positive, got {limit}"
+                        28724,
+                        "Invalid $slice syntax: $slice limit must be positive, got {limit}"
                     );
                 }
                 Ok(Some(Rule::Slice {
@@ -308,26 +325,31 @@ fn parse_slice(operand: &Bson) -> Result<Option<Rule>> {
 }
 
 /// Puts a rule at a path; no path may be named twice, nor with a part of it.
-fn add(branch: &mut Branch, parts: &[String], rule: Rule) -> Result<()> {
-    let Some((first, rest)) = parts.split_first() else {
+fn add(root: &mut Branch, path: &[String], rule: Rule) -> Result<()> {
+    add_below(root, path, path, rule)
+}
+
+/// `rest` is what of `path` lies below `branch`.
+fn add_below(branch: &mut Branch, path: &[String], rest: &[String], rule: Rule) -> Result<()> {
+    let Some((first, rest)) = rest.split_first() else {
         return Ok(());
     };
     let known = branch.fields.iter().position(|(field, _)| field == first);
     match (known, rest) {
-        (Some(_), []) => refuse!(31250, "Path collision at {first}"),
+        (Some(_), []) => refuse!(31250, "Path collision at {}", path.join(".")),
         (None, []) => branch.fields.push((first.clone(), rule)),
         (Some(index), _) => match &mut branch.fields[index].1 {
-            Rule::Below(below) => add(below, rest, rule)?,
+            Rule::Below(below) => add_below(below, path, rest, rule)?,
             _ => refuse!(
                 31249,
                 "Path collision at {} remaining portion {}",
-                parts.join("."),
+                path.join("."),
                 rest.join(".")
             ),
         },
         (None, _) => {
             let mut below = Branch::default();
-            add(&mut below, rest, rule)?;
+            add_below(&mut below, path, rest, rule)?;
             branch.fields.push((first.clone(), Rule::Below(below)));
         }
     }

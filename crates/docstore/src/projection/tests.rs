@@ -119,8 +119,23 @@ fn slices() {
         doc! {"o": [{"a": [1, 2]}]},
         doc! {"o": [{"a": [1]}]},
     );
-    for bad in [bson!("x"), bson!([1]), bson!([1, 0]), bson!([1, -1])] {
-        assert_eq!(code(doc! {"a": {"$slice": bad}}), 28667);
+    check(
+        doc! {"_id": 1, "a": {"$slice": 1}},
+        doc! {"_id": 1, "a": [1, 2], "b": 5},
+        doc! {"_id": 1, "a": [1]},
+    );
+    check(
+        doc! {"a": {"$slice": 1}, "c": {"$elemMatch": {"$gt": 1}}},
+        doc! {"a": [1, 2], "b": 5, "c": [1, 2]},
+        doc! {"a": [1], "b": 5, "c": [2]},
+    );
+    for (bad, expected) in [
+        (bson!("x"), 28667),
+        (bson!([1]), 28667),
+        (bson!([1, 0]), 28724),
+        (bson!([1, -1]), 28724),
+    ] {
+        assert_eq!(code(doc! {"a": {"$slice": bad}}), expected);
     }
 }
 
@@ -186,7 +201,10 @@ fn positional_keeps_what_the_filter_matched() {
     assert_eq!(code(doc! {"b": 0, "a.$": 1}), 31395);
     assert_eq!(code(doc! {"a.$": 1, "b.$": 1}), 31276);
     assert_eq!(code(doc! {"a.$.b": 1}), 31394);
-    assert_eq!(code(doc! {"a.$": 1, "b": {"$elemMatch": {}}}), 31256);
+    assert_eq!(code(doc! {"a.$": 1, "b": {"$elemMatch": {}}}), 31255);
+    assert_eq!(code(doc! {"b": {"$elemMatch": {}}, "a.$": 1}), 31256);
+    assert_eq!(code(doc! {"a.$": {"b": 1}}), 31271);
+    assert_eq!(code(doc! {"a.$": "x"}), 31308);
 }
 
 #[test]
@@ -214,7 +232,8 @@ fn expressions_compute_fields() {
         before,
         doc! {"_id": 1, "b": [{"c": 1, "d": 2}]},
     );
-    assert_eq!(code(doc! {"a": 0, "x": "$a"}), 31252);
+    assert_eq!(code(doc! {"a": 0, "x": "$a"}), 31310);
+    assert_eq!(code(doc! {"a": 0, "x": {"$add": [1]}}), 31252);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use bson::{Bson, Document};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
-    expr::{Expr, Vars},
+    expr::Expr,
     query::{
         bits::{BitMode, BitTest},
+        expression_vars,
         node::{Members, Node, Order, PathNode, Predicate, whole_part},
         pattern::Pattern,
     },
@@ -110,10 +111,7 @@ fn parse_top_level(name: &str, value: &Bson, place: Place<'_>) -> Result<Option<
         "$nor" => Node::Nor(parse_branches(name, value, place)?),
         "$comment" => return Ok(None),
         "$expr" => {
-            let vars = Vars {
-                user: place.vars.clone(),
-                now: Some(bson::DateTime::now()),
-            };
+            let vars = expression_vars(place.vars);
             Node::Expr(Box::new((Expr::parse(value)?, vars)))
         }
         "$jsonSchema" => match value {

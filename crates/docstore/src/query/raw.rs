@@ -76,8 +76,8 @@ pub(super) fn matches_raw(node: &Node, needs: &Needs, raw: &RawDocument) -> Resu
                 let name = element.key().as_str();
                 if fields.iter().any(|field| field == name) {
                     let value = element.value().map_err(corrupt)?;
-                    partial.insert(name, Bson::try_from(value).map_err(corrupt)?);
-                    left -= 1;
+                    let earlier = partial.insert(name, Bson::try_from(value).map_err(corrupt)?);
+                    left -= usize::from(earlier.is_none());
                 }
             }
             node.matches(&partial, &mut None)

@@ -1,16 +1,9 @@
 //! How a server is started.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::refuse;
-use crate::{
-    error::Result,
-    storage::StoreOptions,
-};
+use crate::{error::Result, storage::StoreOptions};
 
 /// Where a server listens.
 #[derive(Debug, Clone)]
@@ -91,7 +84,10 @@ impl Config {
                 }
             }
         }
-        if self.user.as_ref().is_some_and(|(name, password)| name.is_empty() || password.is_empty())
+        if self
+            .user
+            .as_ref()
+            .is_some_and(|(name, password)| name.is_empty() || password.is_empty())
         {
             return refuse("neither the user's name nor the password may be empty");
         }

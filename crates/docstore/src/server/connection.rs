@@ -10,7 +10,7 @@ use std::{
     os::unix::net::UnixStream,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -72,15 +72,16 @@ impl Stream {
     fn addresses(&self) -> (String, String) {
         match self {
             Stream::Unix(stream) => {
-                let path = stream
-                    .local_addr()
-                    .ok()
-                    .and_then(|address| address.as_pathname().map(|path| path.display().to_string()));
+                let path = stream.local_addr().ok().and_then(|address| {
+                    address.as_pathname().map(|path| path.display().to_string())
+                });
                 (path.unwrap_or_default(), "anonymous unix socket".to_owned())
             }
             Stream::Tcp(stream) => {
                 let show = |address: io::Result<std::net::SocketAddr>| {
-                    address.map(|address| address.to_string()).unwrap_or_default()
+                    address
+                        .map(|address| address.to_string())
+                        .unwrap_or_default()
                 };
                 (show(stream.local_addr()), show(stream.peer_addr()))
             }
@@ -170,7 +171,13 @@ impl Connections {
             return None;
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        open.insert(id, Handle { stream: clone, busy: Arc::clone(&busy) });
+        open.insert(
+            id,
+            Handle {
+                stream: clone,
+                busy: Arc::clone(&busy),
+            },
+        );
         Some((id, busy))
     }
 
@@ -194,9 +201,16 @@ pub fn start(stream: Stream, service: &Arc<Service>, connections: &Arc<Connectio
         .name(format!("docstore-{id}"))
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let _ended = Ended { connections: &connections_of_thread, service: &service, id };
+            let _ended = Ended {
+                connections: &connections_of_thread,
+                service: &service,
+                id,
+            };
             service.counters.connections.fetch_add(1, Ordering::Relaxed);
-            service.counters.connections_total.fetch_add(1, Ordering::Relaxed);
+            service
+                .counters
+                .connections_total
+                .fetch_add(1, Ordering::Relaxed);
             let (local_address, peer_address) = stream.addresses();
             let state = ConnectionState {
                 id,
@@ -206,7 +220,14 @@ pub fn start(stream: Stream, service: &Arc<Service>, connections: &Arc<Connectio
                 scram: None,
             };
             let closing = &connections_of_thread.closing;
-            Connection { stream, state, service: &service, busy: &busy, closing }.run();
+            Connection {
+                stream,
+                state,
+                service: &service,
+                busy: &busy,
+                closing,
+            }
+            .run();
         });
     if let Err(error) = started {
         tracing::error!(error = %error, "a connection got no thread");
@@ -223,7 +244,10 @@ struct Ended<'a> {
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.service.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.service
+            .counters
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
         self.connections.remove(self.id);
     }
 }
@@ -347,7 +371,10 @@ impl Connection<'_> {
     ) -> Result<bool, CommandError> {
         let message = frame::parse(header, bytes)?;
         let (request, database, quiet, legacy) = match &message {
-            Message::Command { request, more_to_come } => (request, None, *more_to_come, false),
+            Message::Command {
+                request,
+                more_to_come,
+            } => (request, None, *more_to_come, false),
             Message::LegacyCommand { request, database } => (request, Some(*database), false, true),
         };
         frame::begin_reply(output);
@@ -380,7 +407,9 @@ fn refuse_legacy(command: &str, out: &mut BsonWriter) {
     out.double("ok", 0.0);
     out.string(
         "errmsg",
-        &format!("Unsupported OP_QUERY command: {command}. The client driver may require an upgrade."),
+        &format!(
+            "Unsupported OP_QUERY command: {command}. The client driver may require an upgrade."
+        ),
     );
     out.int32("code", 352);
     out.string("codeName", "UnsupportedOpQueryCommand");

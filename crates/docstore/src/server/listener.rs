@@ -53,8 +53,9 @@ pub async fn bind(listen: &Listen) -> Result<(Bound, Socket)> {
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|error| failed(&address.to_string(), &error))?;
-            let address =
-                listener.local_addr().map_err(|error| failed(&address.to_string(), &error))?;
+            let address = listener
+                .local_addr()
+                .map_err(|error| failed(&address.to_string(), &error))?;
             Ok((Bound::Tcp(address), Socket::Tcp(listener)))
         }
     }

@@ -40,7 +40,11 @@ fn run(service: &Service, sweep_interval: Duration) {
         }
         if swept.elapsed() >= sweep_interval {
             swept = Instant::now();
-            log_failure("expiry of documents", service.store.expire_documents().map(|_| ()));
+            log_failure(
+                "expiry of documents",
+                service.store.expire_documents().map(|_| ()),
+            );
+            log_failure("trimming of old answers", service.store.trim_results());
             log_failure("trimming of the change log", service.store.trim_changes());
         }
     }

@@ -110,7 +110,9 @@ pub struct Collection {
 impl Collection {
     /// The database's name.
     pub fn database(&self) -> &str {
-        self.ns.split_once('.').map_or(self.ns.as_str(), |(database, _)| database)
+        self.ns
+            .split_once('.')
+            .map_or(self.ns.as_str(), |(database, _)| database)
     }
 
     /// The collection's name.
@@ -155,7 +157,12 @@ impl Collection {
     }
 
     /// The same collection with other options, name or indexes.
-    pub(super) fn with(&self, ns: &str, options: Document, indexes: Vec<Arc<Index>>) -> Result<Self> {
+    pub(super) fn with(
+        &self,
+        ns: &str,
+        options: Document,
+        indexes: Vec<Arc<Index>>,
+    ) -> Result<Self> {
         Ok(Self {
             id: self.id,
             ns: ns.to_owned(),
@@ -170,7 +177,9 @@ impl Collection {
 }
 
 fn parse_validator(options: &Document) -> Result<Option<Validator>> {
-    let Ok(document) = options.get_document("validator") else { return Ok(None) };
+    let Ok(document) = options.get_document("validator") else {
+        return Ok(None);
+    };
     let level = options.get_str("validationLevel").unwrap_or("strict");
     if document.is_empty() || level == "off" {
         return Ok(None);
@@ -184,6 +193,26 @@ fn parse_validator(options: &Document) -> Result<Option<Validator>> {
 
 /// One field of an index: its dotted path, and whether it descends.
 pub type IndexField = (String, bool);
+
+/// Whether some document has several keys in an index. Shared by all versions of the index.
+#[derive(Debug, Default)]
+pub struct Multikey {
+    /// Set before the commit that makes it so and never unset: a reader may take an index for
+    /// multikey too early, never too late.
+    pub seen: AtomicBool,
+    /// Set once the catalogue in the file says so too.
+    pub saved: AtomicBool,
+}
+
+impl Multikey {
+    /// As the catalogue in the file says.
+    pub fn new(saved: bool) -> Arc<Self> {
+        Arc::new(Self {
+            seen: AtomicBool::new(saved),
+            saved: AtomicBool::new(saved),
+        })
+    }
+}
 
 /// An index.
 #[derive(Debug)]
@@ -206,19 +235,25 @@ pub struct Index {
     pub expire_after_seconds: Option<i64>,
     /// Not used by the planner.
     pub hidden: bool,
-    /// Whether some document has several keys. Set before the commit that makes it so and never
-    /// unset: a reader may take an index for multikey too early, never too late.
-    pub multikey: AtomicBool,
+    /// Whether some document has several keys.
+    pub multikey: Arc<Multikey>,
     /// Statements.
     pub sql: IndexSql,
 }
 
 impl Index {
     /// From a checked spec.
-    pub(super) fn new(id: i64, collection: i64, spec: Document, multikey: bool) -> Result<Self> {
+    pub(super) fn new(
+        id: i64,
+        collection: i64,
+        spec: Document,
+        multikey: Arc<Multikey>,
+    ) -> Result<Self> {
         let key = spec.get_document("key").map_err(invalid)?;
-        let fields: Vec<IndexField> =
-            key.iter().map(|(path, direction)| (path.clone(), is_negative(direction))).collect();
+        let fields: Vec<IndexField> = key
+            .iter()
+            .map(|(path, direction)| (path.clone(), is_negative(direction)))
+            .collect();
         let flag = |name: &str| spec.get(name).is_some_and(is_true);
         let is_id = fields.len() == 1 && fields[0].0 == "_id" && id_name(&spec);
         let unique = flag("unique") || is_id;
@@ -235,7 +270,7 @@ impl Index {
             expire_after_seconds: spec.get("expireAfterSeconds").and_then(as_seconds),
             partial,
             fields,
-            multikey: AtomicBool::new(multikey),
+            multikey,
             sql: IndexSql::new(id, collection, unique),
             spec,
         })
@@ -243,7 +278,7 @@ impl Index {
 
     /// Whether some document has several keys.
     pub fn is_multikey(&self) -> bool {
-        self.multikey.load(Ordering::Acquire)
+        self.multikey.seen.load(Ordering::Acquire)
     }
 
     /// Whether this is the `_id` index.
@@ -297,13 +332,18 @@ fn as_seconds(value: &Bson) -> Option<i64> {
 }
 
 fn invalid(error: impl std::fmt::Display) -> CommandError {
-    CommandError::new(Code::InternalError, format!("the catalogue is damaged: {error}"))
+    CommandError::new(
+        Code::InternalError,
+        format!("the catalogue is damaged: {error}"),
+    )
 }
 
 /// Reads the catalogue of a file; also gives the next free number.
 pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
     let mut next_id: i64 = connection
-        .query_row("SELECT value FROM meta WHERE name = 'next_id'", [], |row| row.get(0))
+        .query_row("SELECT value FROM meta WHERE name = 'next_id'", [], |row| {
+            row.get(0)
+        })
         .unwrap_or(1);
     let mut indexes: BTreeMap<i64, Vec<Arc<Index>>> = BTreeMap::new();
     let mut statement =
@@ -313,7 +353,7 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
         let (id, collection): (i64, i64) = (row.get(0)?, row.get(1)?);
         next_id = next_id.max(id + 1);
         let spec = decode(row.get_ref(2)?.as_blob().map_err(invalid)?)?;
-        let index = Index::new(id, collection, spec, row.get(3)?)?;
+        let index = Index::new(id, collection, spec, Multikey::new(row.get(3)?))?;
         indexes.entry(collection).or_default().push(Arc::new(index));
     }
     let mut catalog = Catalog::default();
@@ -341,5 +381,7 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
 
 /// Decodes stored bytes.
 pub fn decode(bytes: &[u8]) -> Result<Document> {
-    RawDocument::from_bytes(bytes).and_then(Document::try_from).map_err(invalid)
+    RawDocument::from_bytes(bytes)
+        .and_then(Document::try_from)
+        .map_err(invalid)
 }

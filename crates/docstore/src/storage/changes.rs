@@ -59,7 +59,9 @@ pub struct ChangeLog {
 
 /// Now, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -82,14 +84,22 @@ impl ChangeLog {
             Ok(connection.query_row(sql, [], |row| row.get(0))?)
         };
         let active = connection
-            .query_row("SELECT value FROM meta WHERE name = 'changes_active'", [], |row| {
-                row.get::<_, bool>(0)
-            })
+            .query_row(
+                "SELECT value FROM meta WHERE name = 'changes_active'",
+                [],
+                |row| row.get::<_, bool>(0),
+            )
             .unwrap_or(false);
         let kept = connection
-            .query_row("SELECT value FROM meta WHERE name = 'changes_last'", [], |row| row.get(0))
+            .query_row(
+                "SELECT value FROM meta WHERE name = 'changes_last'",
+                [],
+                |row| row.get(0),
+            )
             .unwrap_or(0_i64);
-        let last = number("SELECT max(seq) FROM changes")?.unwrap_or(0).max(kept);
+        let last = number("SELECT max(seq) FROM changes")?
+            .unwrap_or(0)
+            .max(kept);
         let first = number("SELECT min(seq) FROM changes")?.unwrap_or(last + 1);
         Ok(Self {
             active: AtomicBool::new(active),
@@ -118,7 +128,8 @@ impl ChangeLog {
     /// Called by the writer after a commit that logged `events` events.
     pub(super) fn committed(&self, events: u64) {
         if events > 0 {
-            self.last.store(self.given.load(Ordering::Acquire), Ordering::Release);
+            self.last
+                .store(self.given.load(Ordering::Acquire), Ordering::Release);
             *self.generation.lock() += 1;
             self.moved.notify_all();
         }
@@ -200,6 +211,23 @@ impl Store {
         Ok(found.unwrap_or_else(|| self.changes.first() - 1))
     }
 
+    /// Forgets the answers of retryable writes after half an hour, when sessions end too.
+    pub fn trim_results(&self) -> Result<()> {
+        let oldest = now_ms() - 30 * 60 * 1000;
+        let reader = self.reader()?;
+        let some = reader
+            .prepare_cached("SELECT 1 FROM results WHERE time_ms < ?1 LIMIT 1")?
+            .exists([oldest])?;
+        drop(reader);
+        if some {
+            self.write(false, |txn| {
+                txn.execute("DELETE FROM results WHERE time_ms < ?1", [oldest])
+                    .map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Removes events over their time, and stops logging when no stream has read for as long.
     pub fn trim_changes(&self) -> Result<()> {
         let changes = &self.changes;
@@ -207,7 +235,8 @@ impl Store {
             return Ok(());
         }
         let oldest = now_ms().saturating_sub(changes.retention_ms);
-        let keep_from = changes.last() - i64::try_from(changes.retention_events).unwrap_or(i64::MAX);
+        let keep_from =
+            changes.last() - i64::try_from(changes.retention_events).unwrap_or(i64::MAX);
         let stop = changes.last_read_ms.load(Ordering::Relaxed) < oldest;
         self.write(false, |txn| {
             txn.execute(
@@ -215,16 +244,25 @@ impl Store {
                  ON CONFLICT (name) DO UPDATE SET value = ?1",
                 [txn.store.changes.last()],
             )?;
-            txn.execute("DELETE FROM changes WHERE seq <= ?1 OR time_ms < ?2", (keep_from, oldest))?;
+            txn.execute(
+                "DELETE FROM changes WHERE seq <= ?1 OR time_ms < ?2",
+                (keep_from, oldest),
+            )?;
             if stop {
                 txn.execute("DELETE FROM changes", [])?;
-                txn.execute("UPDATE meta SET value = 0 WHERE name = 'changes_active'", [])?;
+                txn.execute(
+                    "UPDATE meta SET value = 0 WHERE name = 'changes_active'",
+                    [],
+                )?;
                 txn.store.changes.active.store(false, Ordering::Release);
             }
             let first: Option<i64> =
-                txn.connection().query_row("SELECT min(seq) FROM changes", [], |row| row.get(0))?;
+                txn.connection()
+                    .query_row("SELECT min(seq) FROM changes", [], |row| row.get(0))?;
             let changes = &txn.store.changes;
-            changes.first.store(first.unwrap_or(changes.last() + 1), Ordering::Release);
+            changes
+                .first
+                .store(first.unwrap_or(changes.last() + 1), Ordering::Release);
             Ok(())
         })
     }
@@ -288,7 +326,14 @@ fn describe_update(before: &Document, after: &Document) -> Document {
     let mut updated = Document::new();
     let mut removed: Vec<Bson> = Vec::new();
     let mut truncated: Vec<Bson> = Vec::new();
-    compare_documents("", before, after, &mut updated, &mut removed, &mut truncated);
+    compare_documents(
+        "",
+        before,
+        after,
+        &mut updated,
+        &mut removed,
+        &mut truncated,
+    );
     doc! { "updatedFields": updated, "removedFields": removed, "truncatedArrays": truncated }
 }
 
@@ -337,7 +382,14 @@ fn compare_values(
                 }));
             }
             for (position, (old, new)) in old.iter().zip(new).enumerate() {
-                compare_values(&format!("{path}.{position}"), old, new, updated, removed, truncated);
+                compare_values(
+                    &format!("{path}.{position}"),
+                    old,
+                    new,
+                    updated,
+                    removed,
+                    truncated,
+                );
             }
         }
         (Bson::Array(old), Bson::Array(new)) if !old.is_empty() && new.len() > old.len() => {

@@ -1,11 +1,11 @@
 //! Making, changing and dropping collections and indexes, within a [`WriteTxn`].
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bson::{Bson, Document, RawDocument, doc};
 
 use super::{
-    catalog::{Catalog, Collection, Index},
+    catalog::{Catalog, Collection, Index, Multikey},
     keys,
     scan::{self, Access, Counters, Flow, Position},
     writer::WriteTxn,
@@ -19,7 +19,9 @@ use crate::{
 const BUILD_BATCH_DOCUMENTS: usize = 512;
 
 fn encode(document: &Document) -> Result<Vec<u8>> {
-    document.to_vec().map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
+    document
+        .to_vec()
+        .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
 }
 
 impl WriteTxn<'_> {
@@ -44,7 +46,7 @@ impl WriteTxn<'_> {
         }
         self.atomically(|txn| {
             let (id, index_id) = (txn.next_id(), txn.next_id());
-            let index = Index::new(index_id, id, Index::id_spec(), false)?;
+            let index = Index::new(index_id, id, Index::id_spec(), Multikey::new(false))?;
             let uuid = bson::Uuid::new().bytes();
             let collection = Arc::new(Collection::new(id, ns, uuid, options, vec![Arc::new(index)])?);
             txn.execute(&collection.sql.create, [])?;
@@ -66,7 +68,12 @@ impl WriteTxn<'_> {
     fn save_index(&mut self, collection: &Collection, index: &Index) -> Result<()> {
         self.execute(
             "INSERT INTO indexes (id, collection, spec, multikey) VALUES (?1, ?2, ?3, ?4)",
-            (index.id, collection.id, encode(&index.spec)?, index.is_multikey()),
+            (
+                index.id,
+                collection.id,
+                encode(&index.spec)?,
+                index.is_multikey(),
+            ),
         )?;
         Ok(())
     }
@@ -89,13 +96,19 @@ impl WriteTxn<'_> {
 
     /// Logs that a database is gone.
     pub fn record_drop_database(&mut self, database: &str) -> Result<()> {
-        self.record_event(&format!("{database}."), &doc! { "operationType": "dropDatabase" })
+        self.record_event(
+            &format!("{database}."),
+            &doc! { "operationType": "dropDatabase" },
+        )
     }
 
     /// Gives a collection another name. The target must not exist.
     pub fn rename_collection(&mut self, collection: &Collection, to: &str) -> Result<()> {
         self.atomically(|txn| {
-            txn.execute("UPDATE collections SET ns = ?1 WHERE id = ?2", (to, collection.id))?;
+            txn.execute(
+                "UPDATE collections SET ns = ?1 WHERE id = ?2",
+                (to, collection.id),
+            )?;
             let renamed =
                 collection.with(to, collection.options.clone(), collection.indexes.clone())?;
             txn.with_catalog(|catalog| {
@@ -127,7 +140,7 @@ impl WriteTxn<'_> {
     pub fn create_index(&mut self, collection: &Collection, spec: Document) -> Result<()> {
         self.atomically(|txn| {
             let id = txn.next_id();
-            let index = Arc::new(Index::new(id, collection.id, spec, false)?);
+            let index = Arc::new(Index::new(id, collection.id, spec, Multikey::new(false))?);
             txn.execute(&index.sql.create, [])?;
             txn.fill_index(collection, &index)?;
             txn.save_index(collection, &index)?;
@@ -166,7 +179,8 @@ impl WriteTxn<'_> {
                     .map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
                 let keys = keys::keys_of(index, raw)?;
                 if keys.multikey {
-                    index.multikey.store(true, std::sync::atomic::Ordering::Release);
+                    index.multikey.seen.store(true, Ordering::Release);
+                    index.multikey.saved.store(true, Ordering::Release);
                 }
                 for key in &keys.keys {
                     self.add_key(collection, index, key, *rid, raw)?;
@@ -181,8 +195,12 @@ impl WriteTxn<'_> {
         self.atomically(|txn| {
             txn.execute(&index.sql.drop, [])?;
             txn.execute("DELETE FROM indexes WHERE id = ?1", [index.id])?;
-            let kept =
-                collection.indexes.iter().filter(|other| other.id != index.id).cloned().collect();
+            let kept = collection
+                .indexes
+                .iter()
+                .filter(|other| other.id != index.id)
+                .cloned()
+                .collect();
             txn.put_indexes(collection, kept)
         })
     }
@@ -199,7 +217,7 @@ impl WriteTxn<'_> {
         for (name, value) in changes {
             spec.insert(*name, value.clone());
         }
-        let changed = Index::new(index.id, collection.id, spec, index.is_multikey())?;
+        let changed = Index::new(index.id, collection.id, spec, Arc::clone(&index.multikey))?;
         self.atomically(|txn| {
             txn.execute(
                 "UPDATE indexes SET spec = ?1 WHERE id = ?2",
@@ -209,7 +227,13 @@ impl WriteTxn<'_> {
             let indexes = collection
                 .indexes
                 .iter()
-                .map(|other| if other.id == changed.id { Arc::clone(&changed) } else { Arc::clone(other) })
+                .map(|other| {
+                    if other.id == changed.id {
+                        Arc::clone(&changed)
+                    } else {
+                        Arc::clone(other)
+                    }
+                })
                 .collect();
             txn.put_indexes(collection, indexes)
         })

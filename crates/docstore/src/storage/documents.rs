@@ -141,8 +141,10 @@ impl WriteTxn<'_> {
             }
             for (index, old, new_keys) in &changed {
                 txn.note_multikey(index, new_keys)?;
-                let added =
-                    new_keys.keys.iter().filter(|key| old.keys.binary_search(key).is_err());
+                let added = new_keys
+                    .keys
+                    .iter()
+                    .filter(|key| old.keys.binary_search(key).is_err());
                 for key in added {
                     txn.add_key(collection, index, key, rid, new)?;
                 }
@@ -161,7 +163,12 @@ impl WriteTxn<'_> {
     }
 
     /// Deletes the document of `rid`; `before` is what is stored now.
-    pub fn delete(&mut self, collection: &Collection, rid: i64, before: &RawDocument) -> Result<()> {
+    pub fn delete(
+        &mut self,
+        collection: &Collection,
+        rid: i64,
+        before: &RawDocument,
+    ) -> Result<()> {
         let mut keys = Vec::with_capacity(collection.indexes.len());
         for index in &collection.indexes {
             keys.push(keys::keys_of(index, before)?);
@@ -192,8 +199,10 @@ impl WriteTxn<'_> {
     }
 
     pub(super) fn execute<P: rusqlite::Params>(&mut self, sql: &str, params: P) -> Result<usize> {
-        let done =
-            self.connection().prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        let done = self
+            .connection()
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params));
         self.check(done)
     }
 
@@ -220,10 +229,11 @@ impl WriteTxn<'_> {
         }
     }
 
-    pub(super) fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
-        if keys.multikey && !index.is_multikey() {
-            index.multikey.store(true, Ordering::Release);
+    fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
+        if keys.multikey && !index.multikey.saved.load(Ordering::Acquire) {
+            index.multikey.seen.store(true, Ordering::Release);
             self.execute("UPDATE indexes SET multikey = 1 WHERE id = ?1", [index.id])?;
+            self.state.multikeys.push(Arc::clone(&index.multikey));
         }
         Ok(())
     }
@@ -235,7 +245,9 @@ impl WriteTxn<'_> {
         raw: &RawDocument,
         before: Option<&RawDocument>,
     ) -> Result<()> {
-        let Some(validator) = &collection.validator else { return Ok(()) };
+        let Some(validator) = &collection.validator else {
+            return Ok(());
+        };
         let document = decode(raw.as_bytes())?;
         if validator.filter.matches(&document)? {
             return Ok(());
@@ -261,8 +273,11 @@ impl WriteTxn<'_> {
             }
         }
         let info = doc! { "failingDocumentId": id, "details": details };
-        Err(CommandError::new(Code::DocumentValidationFailure, "Document failed validation")
-            .with("errInfo", info))
+        Err(CommandError::new(
+            Code::DocumentValidationFailure,
+            "Document failed validation",
+        )
+        .with("errInfo", info))
     }
 }
 
@@ -283,8 +298,10 @@ fn duplicate_key(
     let values = decode(raw.as_bytes())
         .map(|document| keys::values_of_key(&document, &index.fields, key))
         .unwrap_or_default();
-    let shown: Vec<String> =
-        values.iter().map(|(path, value)| format!("{path}: {}", display(value))).collect();
+    let shown: Vec<String> = values
+        .iter()
+        .map(|(path, value)| format!("{path}: {}", display(value)))
+        .collect();
     CommandError::new(
         Code::DuplicateKey,
         format!(
@@ -312,8 +329,10 @@ pub fn display(value: &Bson) -> String {
         Bson::Undefined => "undefined".to_owned(),
         Bson::DateTime(date) => format!("new Date({})", date.timestamp_millis()),
         Bson::Document(document) => {
-            let fields: Vec<String> =
-                document.iter().map(|(name, value)| format!("{name}: {}", display(value))).collect();
+            let fields: Vec<String> = document
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", display(value)))
+                .collect();
             format!("{{ {} }}", fields.join(", "))
         }
         Bson::Array(items) => {
@@ -321,7 +340,11 @@ pub fn display(value: &Bson) -> String {
             format!("[ {} ]", items.join(", "))
         }
         Bson::Binary(binary) => {
-            let hex: String = binary.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            let hex: String = binary
+                .bytes
+                .iter()
+                .map(|byte| format!("{byte:02X}"))
+                .collect();
             format!("BinData({}, {hex})", u8::from(binary.subtype))
         }
         other => other.to_string(),

@@ -4,11 +4,7 @@
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 
 use super::catalog::{Index, IndexField};
-use crate::{
-    bail,
-    error::Result,
-    value::encode_key,
-};
+use crate::{bail, error::Result, value::encode_key};
 
 /// The encoded keys of one document.
 #[derive(Debug, Default)]
@@ -104,7 +100,10 @@ fn simple_key(index: &Index, raw: &RawDocument) -> Result<Option<Keys>> {
     if index.sparse && missing == index.fields.len() {
         return Ok(Some(Keys::default()));
     }
-    Ok(Some(Keys { keys: vec![key], multikey: false }))
+    Ok(Some(Keys {
+        keys: vec![key],
+        multikey: false,
+    }))
 }
 
 fn damaged(error: impl std::fmt::Display) -> crate::error::CommandError {
@@ -134,7 +133,10 @@ fn each_tuple<'a>(
     fields: &'a [IndexField],
     visit: &mut dyn FnMut(&[&Bson]),
 ) -> Result<bool> {
-    let steps: Vec<Step<'a>> = fields.iter().map(|(path, _)| walk(document, path)).collect();
+    let steps: Vec<Step<'a>> = fields
+        .iter()
+        .map(|(path, _)| walk(document, path))
+        .collect();
     fan_out(steps, visit)
 }
 
@@ -144,7 +146,9 @@ fn fan_out(steps: Vec<Step<'_>>, visit: &mut dyn FnMut(&[&Bson])) -> Result<bool
         if let Step::Array(items, _) = step {
             match array {
                 None => array = Some(items),
-                Some(other) if std::ptr::eq(other.as_ptr(), items.as_ptr()) && other.len() == items.len() => {}
+                Some(other)
+                    if std::ptr::eq(other.as_ptr(), items.as_ptr())
+                        && other.len() == items.len() => {}
                 Some(_) => bail!(CannotIndexParallelArrays, "cannot index parallel arrays"),
             }
         }
@@ -194,7 +198,9 @@ fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
     let (mut document, mut rest) = (document, path);
     loop {
         let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
-        let Some(mut value) = document.get(part) else { return Step::Value(&Bson::Null) };
+        let Some(mut value) = document.get(part) else {
+            return Step::Value(&Bson::Null);
+        };
         rest = tail;
         loop {
             match value {
@@ -202,7 +208,11 @@ fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
                     let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
                     // A number after an array is a position, if there is one; else it is a name in
                     // the documents of the array.
-                    match part.parse::<usize>().ok().and_then(|position| items.get(position)) {
+                    match part
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|position| items.get(position))
+                    {
                         Some(item) => {
                             value = item;
                             rest = tail;

@@ -31,7 +31,12 @@ struct State {
 
 impl Readers {
     pub(super) fn new(file: PathBuf, options: StoreOptions) -> Self {
-        Self { file, options, state: Mutex::default(), returned: Condvar::new() }
+        Self {
+            file,
+            options,
+            state: Mutex::default(),
+            returned: Condvar::new(),
+        }
     }
 
     pub(super) fn get(&self) -> Result<Reader<'_>> {
@@ -41,13 +46,19 @@ impl Readers {
                 bail!(InterruptedAtShutdown, "the store is closed");
             }
             if let Some(connection) = state.idle.pop() {
-                return Ok(Reader { pool: self, connection: Some(connection) });
+                return Ok(Reader {
+                    pool: self,
+                    connection: Some(connection),
+                });
             }
             if state.open < self.options.max_readers.max(1) {
                 state.open += 1;
                 drop(state);
                 return match self.open() {
-                    Ok(connection) => Ok(Reader { pool: self, connection: Some(connection) }),
+                    Ok(connection) => Ok(Reader {
+                        pool: self,
+                        connection: Some(connection),
+                    }),
                     Err(error) => {
                         self.state.lock().open -= 1;
                         self.returned.notify_one();
@@ -102,7 +113,9 @@ impl Deref for Reader<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("invariant: a reader has its connection until dropped")
+        self.connection
+            .as_ref()
+            .expect("invariant: a reader has its connection until dropped")
     }
 }
 

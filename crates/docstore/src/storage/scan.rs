@@ -105,9 +105,13 @@ pub fn scan(
         Access::Collection { reverse } => {
             scan_collection(connection, collection, *reverse, position, counters, visit)?
         }
-        Access::Index { index, ranges, reverse } => {
-            scan_index(connection, index, ranges, *reverse, position, counters, visit)?
-        }
+        Access::Index {
+            index,
+            ranges,
+            reverse,
+        } => scan_index(
+            connection, index, ranges, *reverse, position, counters, visit,
+        )?,
     };
     position.done = !stopped;
     Ok(())
@@ -157,16 +161,28 @@ fn scan_index(
     visit: &mut dyn FnMut(i64, &[u8]) -> Result<Flow>,
 ) -> Result<bool> {
     let dedupe = index.is_multikey();
-    let sql = if reverse { &index.sql.backward } else { &index.sql.forward };
+    let sql = if reverse {
+        &index.sql.backward
+    } else {
+        &index.sql.forward
+    };
     let mut statement = connection.prepare_cached(sql)?;
     while position.range < ranges.len() {
-        let at = if reverse { ranges.len() - 1 - position.range } else { position.range };
+        let at = if reverse {
+            ranges.len() - 1 - position.range
+        } else {
+            position.range
+        };
         let range = &ranges[at];
-        let (first, last) =
-            if reverse { (&range.to, &range.from) } else { (&range.from, &range.to) };
+        let (first, last) = if reverse {
+            (&range.to, &range.from)
+        } else {
+            (&range.from, &range.to)
+        };
         let after = position.after.take();
-        let (from_key, from_rid) =
-            after.as_ref().map_or((first.as_slice(), 0), |(key, rid)| (key.as_slice(), *rid));
+        let (from_key, from_rid) = after
+            .as_ref()
+            .map_or((first.as_slice(), 0), |(key, rid)| (key.as_slice(), *rid));
         let mut rows = statement.query((from_key, from_rid, last))?;
         let mut before: Option<(Vec<u8>, i64)> = None;
         while let Some(row) = rows.next()? {

@@ -81,7 +81,9 @@ impl IndexSql {
     /// The statements for an index of a collection.
     pub fn new(id: i64, collection: i64, unique: bool) -> Self {
         let primary = if unique { "k" } else { "k, r" };
-        let join = format!("SELECT i.k, i.r, d.doc FROM i{id} i CROSS JOIN d{collection} d ON d.rid = i.r");
+        let join = format!(
+            "SELECT i.k, i.r, d.doc FROM i{id} i CROSS JOIN d{collection} d ON d.rid = i.r"
+        );
         Self {
             create: format!(
                 "CREATE TABLE i{id} (k BLOB NOT NULL, r INTEGER NOT NULL, PRIMARY KEY ({primary})) \
@@ -93,9 +95,7 @@ impl IndexSql {
             point: format!(
                 "SELECT i.r, d.doc FROM i{id} i CROSS JOIN d{collection} d ON d.rid = i.r WHERE i.k = ?1"
             ),
-            forward: format!(
-                "{join} WHERE (i.k, i.r) > (?1, ?2) AND i.k < ?3 ORDER BY i.k, i.r"
-            ),
+            forward: format!("{join} WHERE (i.k, i.r) > (?1, ?2) AND i.k < ?3 ORDER BY i.k, i.r"),
             backward: format!(
                 "{join} WHERE (i.k, i.r) < (?1, ?2) AND i.k >= ?3 ORDER BY i.k DESC, i.r DESC"
             ),

@@ -29,7 +29,11 @@ impl Store {
     /// Takes the writer for a transaction; waits while another has it.
     pub fn begin_transaction(&self, key: TransactionKey) -> Result<()> {
         let mut state = self.writer.state.lock();
-        if state.held.as_ref().is_some_and(|held| held.key.session == key.session) {
+        if state
+            .held
+            .as_ref()
+            .is_some_and(|held| held.key.session == key.session)
+        {
             // A new transaction of a session ends its last one.
             state.held = None;
             state.roll_back();
@@ -40,7 +44,10 @@ impl Store {
         state.commit(self)?;
         state.begin()?;
         let lifetime = Duration::from_millis(self.options.transaction_lifetime_ms);
-        state.held = Some(Held { key, until: Instant::now() + lifetime });
+        state.held = Some(Held {
+            key,
+            until: Instant::now() + lifetime,
+        });
         Ok(())
     }
 
@@ -90,7 +97,11 @@ impl Store {
     /// Undoes a transaction that is over its time; called now and then.
     pub fn expire_transaction(&self) {
         let mut state = self.writer.state.lock();
-        if state.held.as_ref().is_some_and(|held| held.until <= Instant::now()) {
+        if state
+            .held
+            .as_ref()
+            .is_some_and(|held| held.until <= Instant::now())
+        {
             tracing::warn!("a transaction was over its time and is undone");
             state.held = None;
             state.roll_back();
@@ -101,7 +112,11 @@ impl Store {
     /// Undoes the transaction of a session that ends, if it has one.
     pub fn end_session(&self, session: &[u8]) {
         let mut state = self.writer.state.lock();
-        if state.held.as_ref().is_some_and(|held| held.key.session == session) {
+        if state
+            .held
+            .as_ref()
+            .is_some_and(|held| held.key.session == session)
+        {
             state.held = None;
             state.roll_back();
             self.writer.released.notify_all();
@@ -112,7 +127,10 @@ impl Store {
 fn no_such(key: &TransactionKey) -> CommandError {
     CommandError::new(
         Code::NoSuchTransaction,
-        format!("Given transaction number {} does not match any in-progress transactions.", key.number),
+        format!(
+            "Given transaction number {} does not match any in-progress transactions.",
+            key.number
+        ),
     )
 }
 

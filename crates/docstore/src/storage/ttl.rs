@@ -42,7 +42,9 @@ impl Store {
     fn expire_batch(&self, ns: &str, index: &str, limit_ms: i64) -> Result<usize> {
         self.write(false, |txn| {
             let catalog = txn.catalog();
-            let Some(collection) = catalog.get(ns) else { return Ok(0) };
+            let Some(collection) = catalog.get(ns) else {
+                return Ok(0);
+            };
             let found = collection.indexes.iter().find(|other| other.name == index);
             let Some(index) = found.filter(|index| index.expire_after_seconds.is_some()) else {
                 return Ok(0);
@@ -68,17 +70,30 @@ fn expired(
     let (path, descending) = &index.fields[0];
     let key = |date: i64| {
         let mut key = Vec::new();
-        encode_key(&Bson::DateTime(DateTime::from_millis(date)), *descending, &mut key);
+        encode_key(
+            &Bson::DateTime(DateTime::from_millis(date)),
+            *descending,
+            &mut key,
+        );
         key
     };
     let (oldest, limit) = (key(i64::MIN), key(limit_ms));
     let range = if *descending {
-        KeyRange { from: limit, to: scan::successor(&oldest) }
+        KeyRange {
+            from: limit,
+            to: scan::successor(&oldest),
+        }
     } else {
-        KeyRange { from: oldest, to: scan::successor(&limit) }
+        KeyRange {
+            from: oldest,
+            to: scan::successor(&limit),
+        }
     };
-    let access =
-        Access::Index { index: Arc::clone(index), ranges: vec![range], reverse: *descending };
+    let access = Access::Index {
+        index: Arc::clone(index),
+        ranges: vec![range],
+        reverse: *descending,
+    };
     let mut batch = Vec::new();
     scan::scan(
         connection,
@@ -98,7 +113,11 @@ fn expired(
             if due {
                 batch.push((rid, bytes.to_vec()));
             }
-            Ok(if batch.len() < BATCH_DOCUMENTS { Flow::Continue } else { Flow::Stop })
+            Ok(if batch.len() < BATCH_DOCUMENTS {
+                Flow::Continue
+            } else {
+                Flow::Stop
+            })
         },
     )?;
     Ok(batch)

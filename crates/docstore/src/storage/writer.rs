@@ -16,10 +16,16 @@ use std::{
     },
 };
 
+use bson::Document;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::{Durability, Store, catalog::Catalog, transactions::Held};
+use super::{
+    Durability, Store,
+    catalog::{Catalog, Multikey, decode},
+    changes::now_ms,
+    transactions::{Held, TransactionKey},
+};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
@@ -58,6 +64,8 @@ pub(super) struct WriterState {
     deltas: HashMap<i64, (i64, i64)>,
     /// How many change events the open transaction wrote.
     events: u64,
+    /// Indexes that the open transaction notes as multikey in the file.
+    pub(super) multikeys: Vec<Arc<Multikey>>,
     /// Whether a transaction is open.
     open: bool,
     /// Members of the open group so far, and whether one wants the log flushed.
@@ -128,6 +136,7 @@ impl Writer {
                 next_id,
                 deltas: HashMap::new(),
                 events: 0,
+                multikeys: Vec::new(),
                 open: false,
                 members: 0,
                 flush: false,
@@ -242,7 +251,9 @@ impl Store {
 impl WriterState {
     pub(super) fn begin(&mut self) -> Result<()> {
         if !self.open {
-            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.connection
+                .prepare_cached("BEGIN IMMEDIATE")?
+                .execute([])?;
             self.open = true;
         }
         Ok(())
@@ -253,7 +264,11 @@ impl WriterState {
         store: &Store,
         job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Run<T> {
-        let mut txn = WriteTxn { state: self, store, broken: None };
+        let mut txn = WriteTxn {
+            state: self,
+            store,
+            broken: None,
+        };
         let result = catch_unwind(AssertUnwindSafe(|| job(&mut txn)));
         let broken = txn.broken.take();
         match (result, broken) {
@@ -310,6 +325,9 @@ impl WriterState {
             self.committed = Arc::clone(&self.catalog);
             store.publish(&self.committed);
         }
+        for multikey in self.multikeys.drain(..) {
+            multikey.saved.store(true, Ordering::Release);
+        }
         store.changes.committed(std::mem::take(&mut self.events));
         self.end_group(Outcome::Committed);
         self.shorten_log();
@@ -353,6 +371,7 @@ impl WriterState {
         }
         self.open = false;
         self.deltas.clear();
+        self.multikeys.clear();
         self.events = 0;
         self.catalog = Arc::clone(&self.committed);
     }
@@ -366,8 +385,9 @@ impl WriterState {
         self.commits_since_check = 0;
         let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
         if pages > MAX_LOG_PAGES {
-            let moved =
-                self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            let moved = self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             if let Err(error) = moved {
                 tracing::warn!(error = %error, "checkpoint failed");
             }
@@ -404,6 +424,7 @@ impl WriteTxn<'_> {
         let catalog = Arc::clone(&self.state.catalog);
         let deltas = self.state.deltas.clone();
         let events = self.state.events;
+        let multikeys = self.state.multikeys.len();
         self.batch("SAVEPOINT s")?;
         match statement(self) {
             Ok(value) => {
@@ -418,13 +439,17 @@ impl WriteTxn<'_> {
                 self.state.catalog = catalog;
                 self.state.deltas = deltas;
                 self.state.events = events;
+                self.state.multikeys.truncate(multikeys);
                 Err(error)
             }
         }
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {
-        let done = self.connection().prepare_cached(sql).and_then(|mut s| s.execute([]));
+        let done = self
+            .connection()
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute([]));
         self.check(done).map(|_| ())
     }
 
@@ -442,6 +467,45 @@ impl WriteTxn<'_> {
             }
             error
         })
+    }
+
+    /// The answer of a retryable write that was done before: the session's last one, if it has
+    /// this number.
+    pub fn earlier_result(&self, key: &TransactionKey) -> Result<Option<Document>> {
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT number, reply FROM results WHERE session = ?1")?;
+        let mut rows = statement.query([&key.session])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let number: i64 = row.get(0)?;
+        if number > key.number {
+            return Err(CommandError::location(
+                225,
+                format!(
+                    "Cannot start transaction {} on session because a newer one ({number}) was started",
+                    key.number
+                ),
+            ));
+        }
+        if number < key.number {
+            return Ok(None);
+        }
+        decode(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?).map(Some)
+    }
+
+    /// Keeps the answer of a retryable write, in the same transaction as the write.
+    pub fn keep_result(&mut self, key: &TransactionKey, reply: &Document) -> Result<()> {
+        let bytes = reply
+            .to_vec()
+            .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))?;
+        self.execute(
+            "INSERT INTO results (session, number, time_ms, reply) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (session) DO UPDATE SET number = ?2, time_ms = ?3, reply = ?4",
+            (&key.session, key.number, now_ms(), bytes),
+        )?;
+        Ok(())
     }
 
     /// Counts documents and bytes of a collection.

@@ -260,7 +260,18 @@ impl Step<'_> {
         }
         let value = match lookup(doc, &self.address) {
             Lookup::Found(value) => value.clone(),
-            Lookup::Missing | Lookup::Blocked { .. } => return Ok(false),
+            Lookup::Missing => return Ok(false),
+            Lookup::Blocked {
+                field,
+                holder,
+                value,
+            } => {
+                bail!(
+                    PathNotViable,
+                    "Cannot use the part ({field}) of ({}) to traverse the element ({{{holder}: {value}}})",
+                    self.address.join(".")
+                )
+            }
         };
         if let Lookup::Blocked {
             field,

@@ -9,6 +9,7 @@ use crate::{
     error::{Code, CommandError, Result},
     expr::Vars,
     pipeline::{Pipeline, Source},
+    query::expression_vars,
 };
 
 /// What one document may take while it is worked on.
@@ -65,10 +66,7 @@ impl UpdatePipeline {
                 );
             }
         }
-        let vars = Vars {
-            user: vars.clone(),
-            now: Some(bson::DateTime::now()),
-        };
+        let vars = expression_vars(vars);
         let pipeline = Arc::new(Pipeline::parse(stages, &vars)?);
         Ok(Self { pipeline, vars })
     }

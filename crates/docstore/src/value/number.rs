@@ -81,12 +81,12 @@ impl Number {
     /// The sum in the wider type of the two; int overflows into long. `None` where a long
     /// overflows, which updates refuse.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.combine(other, i64::checked_add, |a, b| a + b, Decimal::add)
+        self.combine(other, i64::checked_add, |a, b| a + b, Decimal::plus)
     }
 
     /// The product, with the rules of [`Self::checked_add`].
     pub fn checked_mul(self, other: Self) -> Option<Self> {
-        self.combine(other, i64::checked_mul, |a, b| a * b, Decimal::mul)
+        self.combine(other, i64::checked_mul, |a, b| a * b, Decimal::times)
     }
 
     fn combine(

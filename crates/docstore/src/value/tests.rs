@@ -226,12 +226,12 @@ fn decimal_arithmetic_rounds_to_34_digits() {
     ];
     for (a, b, sum, product) in cases {
         assert_eq!(
-            number(a).add(number(b)).to_bson().to_string(),
+            number(a).plus(number(b)).to_bson().to_string(),
             sum,
             "{a} + {b}"
         );
         assert_eq!(
-            number(a).mul(number(b)).to_bson().to_string(),
+            number(a).times(number(b)).to_bson().to_string(),
             product,
             "{a} * {b}"
         );
@@ -284,6 +284,23 @@ fn type_sets_take_names_and_numbers() {
             .code,
         14
     );
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |depth: usize| {
+        let mut doc = doc! {};
+        for level in 0..depth {
+            doc = if level % 2 == 0 {
+                doc! {"a": doc}
+            } else {
+                doc! {"a": [doc]}
+            };
+        }
+        doc
+    };
+    assert!(check_depth(&nested(100)).is_ok());
+    assert_eq!(check_depth(&nested(200)).expect_err("too deep").code, 15);
 }
 
 proptest! {

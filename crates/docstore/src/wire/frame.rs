@@ -41,9 +41,17 @@ impl Header {
         };
         let length = usize::try_from(number(0)).unwrap_or(0);
         if !(HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length) {
-            bail!(ProtocolError, "message length {} is not possible", number(0));
+            bail!(
+                ProtocolError,
+                "message length {} is not possible",
+                number(0)
+            );
         }
-        Ok(Self { length, request_id: number(4), opcode: number(12) })
+        Ok(Self {
+            length,
+            request_id: number(4),
+            opcode: number(12),
+        })
     }
 }
 
@@ -59,7 +67,10 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The documents of a section.
     pub fn sequence(&self, name: &str) -> Option<&[&'a RawDocument]> {
-        self.sequences.iter().find(|(other, _)| *other == name).map(|(_, list)| list.as_slice())
+        self.sequences
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, list)| list.as_slice())
     }
 
     /// The command's name: the name of its first field.
@@ -194,9 +205,17 @@ fn parse_query(frame: &[u8]) -> Result<Message<'_>> {
         bail!(ProtocolError, "OP_QUERY ends early");
     }
     rest = &rest[8..];
-    let Some((database, "$cmd")) = ns.split_once('.') else { return Err(unsupported(OP_QUERY)) };
+    let Some((database, "$cmd")) = ns.split_once('.') else {
+        return Err(unsupported(OP_QUERY));
+    };
     let body = take_document(&mut rest)?;
-    Ok(Message::LegacyCommand { request: Request { body, sequences: Vec::new() }, database })
+    Ok(Message::LegacyCommand {
+        request: Request {
+            body,
+            sequences: Vec::new(),
+        },
+        database,
+    })
 }
 
 /// Begins an answer in `buffer`: the header and the flags of an OP_MSG; [`finish`] completes it.
@@ -224,7 +243,10 @@ pub fn legacy_reply(document: &[u8], reply_id: i32, response_to: i32) -> Vec<u8>
 
 fn write_header(buffer: &mut [u8], reply_id: i32, response_to: i32, opcode: i32) {
     let length = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
-    for (at, value) in [length, reply_id, response_to, opcode].into_iter().enumerate() {
+    for (at, value) in [length, reply_id, response_to, opcode]
+        .into_iter()
+        .enumerate()
+    {
         buffer[at * 4..at * 4 + 4].copy_from_slice(&value.to_le_bytes());
     }
 }

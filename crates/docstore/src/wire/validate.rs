@@ -1,9 +1,6 @@
 //! Checks that bytes are one well-formed BSON document, without building values.
 
-use crate::{
-    bail,
-    error::Result,
-};
+use crate::{bail, error::Result};
 
 /// Documents may be nested this deep; MongoDB stores no deeper ones either.
 pub const MAX_DEPTH: usize = 180;
@@ -90,7 +87,10 @@ impl<'a> Bytes<'a> {
                     // The old form carries its length again.
                     let mut inner = Bytes(data);
                     if inner.length()? != len - 4 {
-                        bail!(InvalidBSON, "binary of subtype 2 with contradicting lengths");
+                        bail!(
+                            InvalidBSON,
+                            "binary of subtype 2 with contradicting lengths"
+                        );
                     }
                 }
                 Ok(())

@@ -15,7 +15,10 @@ pub struct BsonWriter {
 impl BsonWriter {
     /// Writes after what is in `buffer`.
     pub fn new(buffer: Vec<u8>) -> Self {
-        Self { buffer, open: Vec::with_capacity(4) }
+        Self {
+            buffer,
+            open: Vec::with_capacity(4),
+        }
     }
 
     /// The buffer.
@@ -176,5 +179,7 @@ impl BsonWriter {
 
 /// A document's bytes.
 pub fn encode(document: &Document) -> Result<Vec<u8>> {
-    document.to_vec().map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))
+    document
+        .to_vec()
+        .map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))
 }

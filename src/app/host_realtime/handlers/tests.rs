@@ -1,1 +1,252 @@
+use std::{collections::HashSet, sync::Arc};
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::{
+    auth::Principal,
+    plugins::{
+        CallReply, LoadError, LoadedPlugin, PluginCall, PluginSource, SubmitError,
+        runtime::RuntimeStatus,
+    },
+};
+
+/// Keeps the calls until the test answers them.
+#[derive(Default)]
+struct HeldCalls {
+    invoked: Mutex<Vec<(HandlerCall, oneshot::Sender<CallResult>)>>,
+    cancelled: Mutex<Vec<CallId>>,
+    full_for: Mutex<HashSet<u64>>,
+}
+
+impl HeldCalls {
+    fn answer(&self, result: CallResult) -> HandlerCall {
+        let (call, reply) = self.invoked.lock().remove(0);
+        reply.send(result).unwrap();
+        call
+    }
+}
+
+impl PluginRuntime for HeldCalls {
+    fn load(&self, _: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
+        oneshot::channel().1
+    }
+
+    fn unload(&self, _: Generation) {}
+
+    fn submit(&self, _: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        Err(SubmitError::Stopped)
+    }
+
+    fn cancel(&self, call: CallId) {
+        self.cancelled.lock().push(call);
+    }
+
+    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        if self.full_for.lock().contains(&call.handler.0) {
+            return Err(SubmitError::Full);
+        }
+        let (reply, result) = oneshot::channel();
+        self.invoked.lock().push((call, reply));
+        Ok(result)
+    }
+
+    fn max_body_depth(&self) -> usize {
+        64
+    }
+
+    fn status(&self) -> RuntimeStatus {
+        RuntimeStatus::default()
+    }
+}
+
+struct Setup {
+    handlers: Arc<MessageHandlers>,
+    runtime: Arc<HeldCalls>,
+    messages: Arc<PluginMessages>,
+}
+
+fn setup() -> Setup {
+    let handlers = Arc::new(MessageHandlers::default());
+    let runtime = Arc::new(HeldCalls::default());
+    let messages = PluginMessages::new(
+        Arc::clone(&handlers),
+        Arc::clone(&runtime) as Arc<dyn PluginRuntime>,
+        Duration::from_secs(30),
+    );
+    Setup {
+        handlers,
+        runtime,
+        messages,
+    }
+}
+
+fn caller(generation: u64) -> Caller {
+    Caller {
+        plugin: "chat".into(),
+        generation: Generation(generation),
+        principal: None,
+        request_id: None,
+    }
+}
+
+fn sender() -> Sender {
+    Sender {
+        connection_id: "c0ffee".into(),
+        principal: Arc::new(Principal {
+            app_id: "a".into(),
+            user_id: "ada".into(),
+            username: None,
+            roles: Vec::new(),
+            is_superadmin: false,
+            expires_at_unix: 0,
+        }),
+    }
+}
+
+fn reply() -> CallResult {
+    Ok(CallReply {
+        body: Bytes::from_static(b"{}"),
+        domain_failure: None,
+        action: None,
+    })
+}
+
+impl Setup {
+    fn register(&self, id: u64, generation: u64, message_type: &str) -> Result<(), HostError> {
+        let id_of_both = (RegistrationId(id), HandlerId(id));
+        self.handlers.register(
+            id_of_both.0,
+            &caller(generation),
+            message_type,
+            id_of_both.1,
+        )
+    }
+
+    fn taken(&self, message_type: &str) -> futures_util::future::BoxFuture<'static, Outcome> {
+        match self.messages.route(&sender(), message_type, r#"{"n":1}"#) {
+            Routed::Taken(outcome) => outcome,
+            Routed::Unknown => panic!("unknown"),
+            Routed::Refused(failure) => panic!("refused: {failure:?}"),
+        }
+    }
+
+    fn is_unknown(&self, message_type: &str) -> bool {
+        matches!(
+            self.messages.route(&sender(), message_type, "{}"),
+            Routed::Unknown
+        )
+    }
+}
+
+type Outcome = Result<(), RouteFailure>;
+
+#[tokio::test]
+async fn a_message_goes_to_its_handlers_with_connection_and_sender() {
+    let setup = setup();
+    setup.register(1, 1, "chat").unwrap();
+    setup.register(2, 1, "chat").unwrap();
+    setup.register(3, 1, "other").unwrap();
+    let outcome = setup.taken("chat");
+    let calls = [setup.runtime.answer(reply()), setup.runtime.answer(reply())];
+    assert_eq!(outcome.await, Ok(()));
+    assert_eq!(calls.each_ref().map(|call| call.handler.0), [1, 2]);
+    assert_ne!(calls[0].id, calls[1].id);
+    for call in calls {
+        assert_eq!(&call.arguments[..], br#"[{"n":1},"c0ffee"]"#);
+        assert_eq!(&*call.principal.unwrap().user_id, "ada");
+    }
+    assert!(setup.is_unknown("nobody"));
+}
+
+#[tokio::test]
+async fn what_a_handler_returns_does_not_matter_and_what_it_raises_does() {
+    let setup = setup();
+    setup.register(1, 1, "chat").unwrap();
+    for (result, expected) in [
+        (Err(CallError::BadResult("None".into())), None),
+        (
+            Err(CallError::Raised {
+                summary: "ValueError: secret".into(),
+                traceback: "secret".into(),
+                action: None,
+            }),
+            Some("PLUGIN_ERROR"),
+        ),
+        (Err(CallError::NotLoaded), Some("PLUGIN_UNAVAILABLE")),
+    ] {
+        let outcome = setup.taken("chat");
+        setup.runtime.answer(result);
+        let failure = outcome.await.err();
+        assert_eq!(failure.as_ref().map(|failure| failure.error_code), expected);
+        assert!(failure.is_none_or(|failure| !failure.error.contains("secret")));
+    }
+    let outcome = setup.taken("chat");
+    setup.runtime.invoked.lock().clear();
+    assert_eq!(outcome.await.unwrap_err().error_code, "INTERNAL_ERROR");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_too_long_is_cancelled() {
+    let setup = setup();
+    setup.register(1, 1, "chat").unwrap();
+    let outcome = setup.taken("chat");
+    assert_eq!(outcome.await.unwrap_err().error_code, "PLUGIN_TIMEOUT");
+    let call = setup.runtime.invoked.lock()[0].0.id;
+    assert_eq!(*setup.runtime.cancelled.lock(), [call]);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_unless_a_handler_has_the_message() {
+    let setup = setup();
+    setup.register(1, 1, "chat").unwrap();
+    setup.register(2, 1, "chat").unwrap();
+    setup.runtime.full_for.lock().insert(2);
+    let outcome = setup.taken("chat");
+    setup.runtime.answer(reply());
+    assert_eq!(outcome.await, Ok(()));
+    setup.runtime.full_for.lock().insert(1);
+    match setup.messages.route(&sender(), "chat", "{}") {
+        Routed::Refused(failure) => assert_eq!(failure.error_code, "OVERLOADED"),
+        Routed::Taken(_) | Routed::Unknown => panic!("not refused"),
+    }
+}
+
+#[test]
+fn registrations_end_one_by_one_or_with_their_generation() {
+    let setup = setup();
+    setup.register(1, 1, "chat").unwrap();
+    setup.register(2, 2, "chat").unwrap();
+    setup.register(3, 2, "other").unwrap();
+    setup.handlers.forget_generation(Generation(2));
+    assert!(setup.is_unknown("other"));
+    assert_eq!(setup.handlers.of_type("chat").len(), 1);
+    setup.handlers.unregister(RegistrationId(9));
+    setup.handlers.unregister(RegistrationId(1));
+    assert!(setup.is_unknown("chat"));
+    assert!(setup.handlers.by_type.read().is_empty());
+}
+
+#[test]
+fn odd_types_and_too_many_handlers_are_refused() {
+    let setup = setup();
+    for message_type in ["", "ping", "auth", &"x".repeat(129)] {
+        let refused = setup.register(1, 1, message_type).unwrap_err();
+        assert_eq!(refused.code, "VALIDATION_ERROR", "{message_type}");
+    }
+    for id in 0..64 {
+        setup.register(id, 1, "chat").unwrap();
+    }
+    assert_eq!(
+        setup.register(64, 1, "chat").unwrap_err().code,
+        "LIMIT_EXCEEDED"
+    );
+    for id in 64..4096 {
+        setup.register(id, 1, &format!("type{id}")).unwrap();
+    }
+    assert_eq!(
+        setup.register(4096, 1, "one more").unwrap_err().code,
+        "LIMIT_EXCEEDED"
+    );
+}

@@ -11,7 +11,7 @@ fn sales() -> Bson {
 }
 
 #[track_caller]
-fn accumulates(accumulator: Bson, a: Bson, null: Bson) {
+fn accumulates(accumulator: Bson, a: Bson, none: Bson) {
     let output = run(
         sales(),
         bson!([
@@ -20,7 +20,7 @@ fn accumulates(accumulator: Bson, a: Bson, null: Bson) {
     );
     assert_eq!(
         output,
-        bson!([{ "_id": "a", "v": a }, { "_id": Bson::Null, "v": null }]),
+        bson!([{ "_id": "a", "v": a }, { "_id": Bson::Null, "v": none }]),
         "{accumulator}"
     );
 }

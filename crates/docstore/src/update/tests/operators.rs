@@ -145,6 +145,11 @@ fn rename_moves() {
         doc! {"$rename": {"l.0": "b"}},
         doc! {"$rename": {"a": "l.0"}},
     ] {
+        assert_eq!(code(doc! {"$rename": {"a.x": "b"}}, doc! {"a": 1}), 28);
+        assert_eq!(
+            code(doc! {"$rename": {"b": "a.x"}}, doc! {"a": 1, "b": 1}),
+            28
+        );
         assert_eq!(code(bad, doc! {"a": 1, "l": [1]}), 2);
     }
     assert_eq!(

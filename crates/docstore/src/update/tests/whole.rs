@@ -139,3 +139,16 @@ fn pipelines_make_one_document_of_one() {
         66
     );
 }
+
+#[test]
+fn documents_cannot_be_grown_too_deep() {
+    let update = Update::parse(
+        &bson!([{"$replaceWith": {"a": "$$ROOT"}}]),
+        &[],
+        &Document::new(),
+    );
+    let update = update.expect("valid");
+    let mut doc = doc! {};
+    let refused = (0..400).find_map(|_| update.apply(&mut doc, ApplyContext::default()).err());
+    assert_eq!(refused.expect("refused at some depth").code, 15);
+}

@@ -1,0 +1,22 @@
+/** Client of mozaiks-gateway for browsers and Node. */
+
+export { MozaiksClient, type ClientOptions, type ExecuteOptions } from "./client.js";
+export { MozaiksError } from "./errors.js";
+export {
+  Notifications,
+  type ListOptions,
+  type Notification,
+  type NotificationList,
+  type Preferences,
+} from "./notifications.js";
+export type {
+  CloseReason,
+  ConnectionState,
+  JsonObject,
+  Message,
+  MessageHandler,
+  Position,
+  TokenRequest,
+  WebSocketLike,
+  WebSocketConstructor,
+} from "./types.js";

@@ -1,0 +1,72 @@
+/** The real gateway for end-to-end tests: its binary is named by MOZAIKS_BIN. */
+
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const SECRET = "a-secret-of-the-client-tests-that-is-long-enough";
+const repository = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Why there is nothing to test against; `undefined` where there is. CI always has a gateway. */
+export const withoutGateway =
+  process.env.MOZAIKS_BIN || process.env.CI ? undefined : "MOZAIKS_BIN names no gateway";
+
+/** A token of a user, valid for so many seconds. */
+export function sign(user, seconds = 3600) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(Date.now() / 1000) + seconds;
+  const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ user_id: user, exp })}`;
+  return `${body}.${createHmac("sha256", SECRET).update(body).digest("base64url")}`;
+}
+
+/** Starts a gateway with the plugin `live`; `stop()` ends it. */
+export async function startGateway(environment = {}) {
+  const directory = await mkdtemp(path.join(tmpdir(), "mozaiks-client-"));
+  const fixture = path.join(repository, "tests/fixtures/plugins/live");
+  await cp(fixture, path.join(directory, "plugins/live"), { recursive: true });
+  const python = process.env.MOZAIKS_TEST_PYTHON;
+  const child = spawn(
+    process.env.MOZAIKS_BIN,
+    ["serve", "--listen", "127.0.0.1:0", "--plugins", "plugins", "--data-dir", "data"],
+    {
+      cwd: directory,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        MOZAIKS_JWT_SECRET: SECRET,
+        MOZAIKS_SDK_PATH: path.join(repository, "python-sdk"),
+        ...(python ? { MOZAIKS_PYTHON: python } : {}),
+        ...environment,
+      },
+    },
+  );
+  let log = "";
+  child.stderr.on("data", (data) => (log += data));
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const [line] = await Promise.race([
+    new Promise((resolve) => createInterface(child.stdout).once("line", (line) => resolve([line]))),
+    ended.then(() => [undefined]),
+  ]);
+  if (!line) throw new Error(`the gateway did not start:\n${log}`);
+  return {
+    url: line.replace("listening on ", ""),
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Waits for something, at most ten seconds. */
+export async function until(what, done) {
+  const deadline = Date.now() + 10_000;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

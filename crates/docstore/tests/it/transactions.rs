@@ -1,0 +1,139 @@
+//! Multi-document transactions.
+
+use std::time::Duration;
+
+use bson::{Binary, Document, doc, spec::BinarySubtype};
+
+use crate::support::{RawClient, TestServer};
+
+fn lsid(byte: u8) -> Document {
+    doc! { "id": Binary { subtype: BinarySubtype::Uuid, bytes: vec![byte; 16] } }
+}
+
+/// A command as the `number`-th transaction of a session.
+fn within(session: u8, number: i64, first: bool, mut command: Document) -> Document {
+    command.extend(doc! { "lsid": lsid(session), "txnNumber": number, "autocommit": false });
+    if first {
+        command.insert("startTransaction", true);
+    }
+    command.insert("$db", "test");
+    command
+}
+
+fn end(session: u8, number: i64, name: &str) -> Document {
+    let mut command = within(session, number, false, doc! { name: 1 });
+    command.insert("$db", "admin");
+    command
+}
+
+fn insert(id: i32) -> Document {
+    doc! { "insert": "c", "documents": [{ "_id": id }] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_all_or_nothing() {
+    let server = TestServer::start().await;
+    server
+        .coll("c")
+        .insert_one(doc! { "_id": 0 })
+        .await
+        .unwrap();
+    let mut raw = RawClient::connect(&server);
+    assert_eq!(
+        raw.run(&within(1, 1, true, insert(1)))
+            .get_i32("n")
+            .unwrap(),
+        1
+    );
+    raw.run(&within(1, 1, false, insert(2)));
+    // It sees itself; others do not see it.
+    let own = raw.run(&within(1, 1, false, doc! { "find": "c", "filter": {} }));
+    let batch = own
+        .get_document("cursor")
+        .unwrap()
+        .get_array("firstBatch")
+        .unwrap();
+    assert_eq!(batch.len(), 3);
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 1);
+    assert_eq!(
+        raw.run(&end(1, 1, "commitTransaction"))
+            .get_f64("ok")
+            .unwrap(),
+        1.0
+    );
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 3);
+
+    raw.run(&within(1, 2, true, insert(7)));
+    assert_eq!(
+        raw.run(&end(1, 2, "abortTransaction"))
+            .get_f64("ok")
+            .unwrap(),
+        1.0
+    );
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 3);
+    let late = raw.run(&within(1, 2, false, insert(8)));
+    assert_eq!(late.get_i32("code").unwrap(), 251);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_statement_ends_the_transaction() {
+    let server = TestServer::start().await;
+    server
+        .coll("c")
+        .insert_one(doc! { "_id": 0 })
+        .await
+        .unwrap();
+    let mut raw = RawClient::connect(&server);
+    raw.run(&within(1, 1, true, insert(1)));
+    let failed = raw.run(&within(1, 1, false, insert(0)));
+    assert_eq!(failed.get_i32("code").unwrap(), 11000);
+    assert_eq!(
+        raw.run(&end(1, 1, "commitTransaction"))
+            .get_i32("code")
+            .unwrap(),
+        251
+    );
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_transaction_lets_others_go_on() {
+    let server = TestServer::start_with(|config| {
+        config.store.transaction_lifetime_ms = 50;
+        config.sweep_interval = Duration::from_millis(10);
+    })
+    .await;
+    let mut raw = RawClient::connect(&server);
+    raw.run(&within(1, 1, true, insert(1)));
+    // Waits for the writer until the transaction is over its time.
+    server
+        .coll("c")
+        .insert_one(doc! { "_id": 2 })
+        .await
+        .unwrap();
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 1);
+    assert_eq!(
+        raw.run(&end(1, 1, "commitTransaction"))
+            .get_i32("code")
+            .unwrap(),
+        251
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_driver_can_run_one() {
+    let server = TestServer::start_with(|config| config.replica_set = Some("rs0".to_owned())).await;
+    let coll = server.coll("c");
+    let mut session = server.client.start_session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    coll.insert_one(doc! { "_id": 1 })
+        .session(&mut session)
+        .await
+        .unwrap();
+    coll.insert_one(doc! { "_id": 2 })
+        .session(&mut session)
+        .await
+        .unwrap();
+    session.commit_transaction().await.unwrap();
+    assert_eq!(coll.count_documents(doc! {}).await.unwrap(), 2);
+}

@@ -1,0 +1,47 @@
+//! Who comes and goes, as events: `user:connected` and `user:disconnected`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::{
+    events::{EventBus, EventDraft},
+    realtime::PresenceSink,
+};
+
+/// Publishes a user's first and last connection.
+pub struct PresenceEvents {
+    events: Arc<EventBus>,
+}
+
+impl PresenceEvents {
+    /// On this bus.
+    pub fn new(events: Arc<EventBus>) -> Self {
+        Self { events }
+    }
+
+    fn publish(&self, name: &'static str, app_id: &Arc<str>, user_id: &Arc<str>) {
+        let data = json!({ "app_id": app_id, "user_id": user_id });
+        let published = self.events.publish(EventDraft {
+            app_id: Arc::clone(app_id),
+            principal: None,
+            request_id: None,
+            name: name.into(),
+            data: Bytes::from(data.to_string()),
+        });
+        if let Err(error) = published {
+            tracing::warn!(event = name, error = %error, "presence was not published");
+        }
+    }
+}
+
+impl PresenceSink for PresenceEvents {
+    fn user_connected(&self, app_id: &Arc<str>, user_id: &Arc<str>) {
+        self.publish("user:connected", app_id, user_id);
+    }
+
+    fn user_disconnected(&self, app_id: &Arc<str>, user_id: &Arc<str>) {
+        self.publish("user:disconnected", app_id, user_id);
+    }
+}

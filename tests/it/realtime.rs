@@ -1,0 +1,23 @@
+//! Live connections through the real gateway.
+
+mod close_codes;
+mod handshake;
+mod isolation;
+mod load;
+mod messages;
+mod protocol;
+mod recovery;
+mod socket;
+mod stream;
+
+use super::support::{self, Claims, TestApp};
+use socket::Socket;
+
+/// A gateway with the plugin `live`.
+fn gateway() -> support::Builder {
+    TestApp::builder().plugins(&["live"])
+}
+
+fn of_app(app: &str, user: &str) -> Claims {
+    Claims::user(user).with("app_id", app)
+}

@@ -1,0 +1,93 @@
+//! Many sockets, some of which never read.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Claims, Socket, gateway, protocol::RawSocket, support::within};
+
+const SOCKETS: usize = 1000;
+const STALLED: usize = 100;
+const MESSAGES: u64 = 40;
+const PAD: u64 = 60_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_get_everything_and_those_who_never_read_are_closed() {
+    let app = gateway()
+        .env("MOZAIKS_WS_QUEUE_BYTES", "262144")
+        .env("MOZAIKS_WS_CLOSE_TIMEOUT_SECONDS", "30")
+        .start()
+        .await;
+    // A hundred users of ten sockets; the first ten users never read.
+    let mut stalled = Vec::new();
+    for index in 0..STALLED {
+        stalled.push(RawSocket::open(&app, &format!("stalled{}", index / 10)).await);
+    }
+    let mut reading = Vec::new();
+    for index in 0..SOCKETS - STALLED {
+        let mut socket = Socket::open(&app, &format!("reader{}", index / 10)).await;
+        reading.push(tokio::spawn(async move {
+            for number in 1..=MESSAGES {
+                assert_eq!(socket.message().await["n"], number);
+            }
+            socket
+        }));
+    }
+    assert_eq!(app.metric("mozaiks_sockets_open").await, SOCKETS as f64);
+
+    let sender = app.user("sender");
+    let sending = tokio::spawn(async move {
+        for number in 1..=MESSAGES {
+            let data = json!({"do": "broadcast_numbers", "first": number, "count": 1, "pad": PAD});
+            sender.execute("live", &data).await.expect_ok();
+        }
+    });
+    let queued = "mozaiks_socket_queued_bytes";
+    let closed = "mozaiks_sockets_closed_total{code=\"4408\"}";
+    let mut most_queued = 0.0_f64;
+    let watching = async {
+        while app.metric(closed).await < STALLED as f64 {
+            most_queued = most_queued.max(app.metric(queued).await);
+        }
+    };
+    within(Duration::from_secs(60), watching).await;
+    within(Duration::from_secs(60), sending).await.unwrap();
+    let mut readers = Vec::new();
+    for task in reading {
+        readers.push(within(Duration::from_secs(60), task).await.unwrap());
+    }
+    assert!(most_queued <= 256.0 * 1024.0 * 1024.0, "{most_queued}");
+    assert_eq!(
+        app.metric(closed).await,
+        STALLED as f64,
+        "nobody else is closed"
+    );
+    // Reading at last, they find out why.
+    for socket in &mut stalled {
+        assert_eq!(socket.close_code().await, 4408);
+    }
+    drop(stalled);
+    let left = (SOCKETS - STALLED) as f64;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == left)
+        .await;
+    app.metric_reaches(queued, |bytes| bytes == 0.0).await;
+    for socket in &mut readers[..10] {
+        assert!(socket.drain().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_lags_is_closed_however_little_waits() {
+    let app = gateway()
+        .env("MOZAIKS_WS_MAX_LAG_SECONDS", "0.3")
+        .env("MOZAIKS_WS_QUEUE_BYTES", "67108864")
+        .start()
+        .await;
+    let mut stalled = RawSocket::open(&app, "ada").await;
+    let data = json!({"do": "send_numbers", "to": "ada", "first": 1, "count": 150, "pad": PAD});
+    app.user("bob").execute("live", &data).await.expect_ok();
+    let closed = "mozaiks_sockets_closed_total{code=\"4408\"}";
+    app.metric_reaches(closed, |count| count == 1.0).await;
+    assert_eq!(stalled.close_code().await, 4408);
+    let _comes_back = Socket::open_as(&app, &Claims::user("ada"), "/ws?recover=true").await;
+}

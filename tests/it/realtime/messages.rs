@@ -1,0 +1,89 @@
+//! What clients say reaches the plugin that wants it, with who says it.
+
+use serde_json::json;
+
+use super::{Claims, Socket, gateway};
+
+#[tokio::test]
+async fn messages_reach_handlers_with_the_senders_identity() {
+    let app = gateway().start().await;
+    let mut ada = Socket::open(&app, "ada").await;
+    let said = json!({
+        "type": "live.echo", "user_id": "bob", "_context": {"user_id": "bob"}, "n": [1, 2.5, null],
+    });
+    ada.say(&said).await;
+    let answer = ada.message().await;
+    assert_eq!(
+        answer,
+        json!({"type": "echoed", "data": said, "by": "ada", "app": "default"})
+    );
+    ada.say(&json!({"type": "live.plain", "expect": "ada"}))
+        .await;
+    assert!(ada.drain().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_handled_is_answered() {
+    let mut app = gateway().start().await;
+    let mut ada = Socket::open(&app, "ada").await;
+    for (message, code) in [
+        (json!({"type": "nobody.listens"}), "UNKNOWN_MESSAGE_TYPE"),
+        (json!({"type": 1}), "INVALID_REQUEST"),
+        (json!({"no": "type"}), "INVALID_REQUEST"),
+        (json!(["type"]), "INVALID_REQUEST"),
+        (json!({"type": "live.fails"}), "PLUGIN_ERROR"),
+        (
+            json!({"type": "live.plain", "expect": "bob"}),
+            "PLUGIN_ERROR",
+        ),
+    ] {
+        ada.say(&message).await;
+        let answer = ada.message().await;
+        assert_eq!(answer["type"], "error", "{message}");
+        assert_eq!(answer["error_code"], code, "{message}");
+        assert!(!answer.to_string().contains("not today"), "{answer}");
+    }
+    app.log_line(&["not today", "live"]).await;
+    assert_eq!(ada.drain().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_on_a_live_socket() {
+    let app = gateway().start().await;
+    let soon = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        + 2;
+    let short = Claims::user("ada").with("exp", soon);
+    let mut renewed = Socket::open_as(&app, &short, "/ws").await;
+    let mut expiring = Socket::open_as(&app, &short, "/ws").await;
+    renewed
+        .say(&json!({"type": "auth", "token": Claims::user("ada").sign()}))
+        .await;
+    assert_eq!(expiring.close_code().await, 4401);
+    assert!(renewed.drain().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_first_and_the_last_connection_of_a_user_are_events() {
+    let app = gateway().start().await;
+    let first = Socket::open(&app, "ada").await;
+    let second = Socket::open(&app, "ada").await;
+    drop(first);
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 1.0)
+        .await;
+    drop(second);
+    let client = app.user("bob");
+    let seen = async {
+        loop {
+            let answer = client.execute("live", &json!({"do": "presence"})).await;
+            let seen = answer.expect_ok()["seen"].clone();
+            if seen.as_array().is_some_and(|seen| seen.len() >= 2) {
+                return seen;
+            }
+        }
+    };
+    let seen = crate::support::within(std::time::Duration::from_secs(20), seen).await;
+    assert_eq!(seen, json!(["+ada", "-ada"]));
+}
