@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-pub use host::{Host, HostPart, host_error, to_host_error};
+pub use host::{Host, HostPart, host_error, notification_error, to_host_error};
 pub use run::run;
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     config::ServerConfig,
     events::EventBus,
     http::origin::OriginAllowList,
+    notifications::{NotificationsManager, Operations},
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     realtime::Realtime,
     settings::SettingsManager,
@@ -60,6 +61,10 @@ pub struct App {
     pub store: Arc<Store>,
     /// What users have set.
     pub settings: Arc<SettingsManager>,
+    /// What users are told.
+    pub notifications: Arc<NotificationsManager>,
+    /// The same as plugins reach it.
+    pub notification_operations: Operations,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.

@@ -14,11 +14,11 @@ use super::{
     announcer::Announcer,
     database,
     host::{
-        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
-        SettingsPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
+        NotificationOutlet, NotificationsPart, RealtimePart, RuntimeSlot, SeenUsers, SettingsPart,
     },
     host_realtime::{
-        MessageHandlers, PresenceEvents, PluginMessages, RealtimeOperations, SocketTokens,
+        MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
     },
     recorder::Recorder,
 };
@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     events::EventBus,
     http::{Gateway, origin::OriginAllowList},
+    notifications::{Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler},
     plugins::{
         HostServices, PluginRuntime,
         dispatch::{CallObserver, Dispatcher},
@@ -53,7 +54,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, definitions: Definitions) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
@@ -104,6 +105,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&settings),
         apps.clone(),
     )));
+    let outlet = NotificationOutlet::new(
+        Arc::clone(&hub),
+        Arc::clone(&events),
+        realtime_config.max_push_bytes,
+    );
+    let notifications = NotificationsManager::new(
+        config.notifications,
+        Arc::clone(&store),
+        outlet,
+        definitions,
+    );
+    let notification_operations = Operations::new(Arc::clone(&notifications));
+    for part in NotificationsPart::all(&notification_operations, &apps) {
+        parts.push(Box::new(part));
+    }
     let host: Arc<dyn HostServices> = Arc::new(Host::new(
         EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
         parts,
@@ -114,17 +130,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = runtime_slot.set(Arc::downgrade(&runtime));
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     let _ = registry_slot.set(Arc::clone(&registry));
+    registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
     let metrics = Arc::new(Metrics::default());
     let observers: Vec<Arc<dyn CallObserver>> = vec![
         Arc::new(Recorder {
             metrics: Arc::clone(&metrics),
         }),
         Arc::new(Announcer::new(Arc::clone(&events))),
+        Arc::new(SeenUsers(Arc::clone(&notifications))),
     ];
     let realtime = Realtime::new(
         hub,
         realtime_config,
-        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        SocketTokens::new(
+            Arc::clone(&verifier),
+            config.auth.leeway,
+            Arc::clone(&notifications),
+        ),
         PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
     );
     let app = Arc::new(App {
@@ -136,6 +158,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         events,
         store,
         settings,
+        notifications,
+        notification_operations,
         registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
@@ -145,6 +169,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         phase: AtomicU8::new(Phase::Starting as u8),
     });
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
+    let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
+    let scheduler = Scheduler::start(&app.notifications);
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins.
@@ -166,7 +192,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!(signal, "draining");
     let code = tokio::select! {
-        () = drain(&app, serving) => 0,
+        () = drain(&app, serving, scheduler, deliveries) => 0,
         name = signals.next() => {
             tracing::warn!(signal = name, "a second signal: not waiting for running calls");
             EXIT_AT_ONCE
@@ -189,7 +215,13 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
 }
 
 /// No new calls, no new connections; running calls and their answers finish, or their time is up.
-async fn drain(app: &App, serving: RunningServer) {
+/// What is queued for later stays in the database.
+async fn drain(
+    app: &App,
+    serving: RunningServer,
+    scheduler: Scheduler,
+    deliveries: DeliveryWorkers,
+) {
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
@@ -203,6 +235,8 @@ async fn drain(app: &App, serving: RunningServer) {
         if undelivered > 0 {
             tracing::warn!(events = undelivered, "events were not delivered in time");
         }
+        scheduler.stop().await;
+        deliveries.stop().await;
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)
         .await

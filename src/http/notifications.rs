@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     response::{IntoResponse, Response},
 };
 use http::header;
@@ -12,18 +15,25 @@ use serde_json::{Map, Value, json};
 
 use super::{error::ApiError, identify::User, json_body::JsonObject};
 use crate::{
-    app::AppState,
+    app::{AppState, notification_error},
     notifications::{NotificationError, PageRequest},
-    plugins::HostError,
 };
 
 impl From<NotificationError> for ApiError {
     fn from(error: NotificationError) -> Self {
         match error {
             NotificationError::Internal(what) => Self::Internal(what),
-            error => Self::Host(HostError::from(error)),
+            error => Self::Host(notification_error(error)),
         }
     }
+}
+
+/// The id in a path.
+pub(super) type Id = Result<Path<String>, PathRejection>;
+
+/// What cannot be read is the id of nothing.
+pub(super) fn id_of(id: Id) -> Result<String, ApiError> {
+    id.map(|Path(id)| id).map_err(|_| ApiError::NotFound)
 }
 
 /// The query of a list.
@@ -49,7 +59,10 @@ pub(super) async fn list_notifications(
         offset: query.offset.unwrap_or(0),
         cursor: query.cursor,
     };
-    let page = app.notifications.list(&user.app_id, &user.user_id, &request).await?;
+    let page = app
+        .notifications
+        .list(&user.app_id, &user.user_id, &request)
+        .await?;
     let notifications: Vec<Value> = page.notifications.iter().map(|one| one.to_json()).collect();
     Ok(answer(&json!({
         "count": notifications.len(),
@@ -68,7 +81,10 @@ pub(super) async fn count_notifications(
     State(AppState(app)): State<AppState>,
     User(user): User,
 ) -> Result<Response, ApiError> {
-    let unread = app.notifications.unread_count(&user.app_id, &user.user_id).await?;
+    let unread = app
+        .notifications
+        .unread_count(&user.app_id, &user.user_id)
+        .await?;
     Ok(answer(&json!({ "count": unread, "unread_count": unread })))
 }
 
@@ -76,9 +92,12 @@ pub(super) async fn count_notifications(
 pub(super) async fn mark_read(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
-    app.notifications.mark(&user.app_id, &user.user_id, &id, true).await?;
+    let id = id_of(id)?;
+    app.notifications
+        .mark(&user.app_id, &user.user_id, &id, true)
+        .await?;
     Ok(answer(&json!({ "success": true, "id": id, "read": true })))
 }
 
@@ -86,9 +105,12 @@ pub(super) async fn mark_read(
 pub(super) async fn mark_unread(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
-    app.notifications.mark(&user.app_id, &user.user_id, &id, false).await?;
+    let id = id_of(id)?;
+    app.notifications
+        .mark(&user.app_id, &user.user_id, &id, false)
+        .await?;
     Ok(answer(&json!({ "success": true, "id": id, "read": false })))
 }
 
@@ -97,7 +119,10 @@ pub(super) async fn mark_all_read(
     State(AppState(app)): State<AppState>,
     User(user): User,
 ) -> Result<Response, ApiError> {
-    let count = app.notifications.mark_all(&user.app_id, &user.user_id).await?;
+    let count = app
+        .notifications
+        .mark_all(&user.app_id, &user.user_id)
+        .await?;
     Ok(answer(&json!({ "success": true, "count": count })))
 }
 
@@ -105,9 +130,12 @@ pub(super) async fn mark_all_read(
 pub(super) async fn delete_notification(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
-    app.notifications.delete(&user.app_id, &user.user_id, &id).await?;
+    let id = id_of(id)?;
+    app.notifications
+        .delete(&user.app_id, &user.user_id, &id)
+        .await?;
     Ok(answer(&json!({ "success": true, "id": id })))
 }
 
@@ -116,7 +144,10 @@ pub(super) async fn get_preferences(
     State(AppState(app)): State<AppState>,
     User(user): User,
 ) -> Result<Response, ApiError> {
-    let preferences = app.notifications.preferences(&user.app_id, &user.user_id).await?;
+    let preferences = app
+        .notifications
+        .preferences(&user.app_id, &user.user_id)
+        .await?;
     Ok(answer(&json!({ "preferences": preferences.to_json() })))
 }
 
@@ -130,12 +161,16 @@ pub(super) async fn save_preferences(
     let patch = match body.remove("preferences") {
         Some(Value::Object(patch)) => patch,
         Some(_) => {
-            return Err(ApiError::InvalidRequest("`preferences` must be a JSON object".into()));
+            return Err(ApiError::InvalidRequest(
+                "`preferences` must be a JSON object".into(),
+            ));
         }
         None => body,
     };
     let manager = &app.notifications;
-    let preferences = manager.update_preferences(&user.app_id, &user.user_id, &patch).await?;
+    let preferences = manager
+        .update_preferences(&user.app_id, &user.user_id, &patch)
+        .await?;
     Ok(answer(&json!({ "preferences": preferences.to_json() })))
 }
 
@@ -189,7 +224,9 @@ pub(super) async fn unsubscribe_push(
         .and_then(Value::as_str)
         .ok_or_else(|| ApiError::InvalidRequest("`endpoint` must be a string".into()))?;
     let manager = &app.notifications;
-    let removed = manager.unsubscribe_push(&user.app_id, &user.user_id, endpoint).await?;
+    let removed = manager
+        .unsubscribe_push(&user.app_id, &user.user_id, endpoint)
+        .await?;
     Ok(answer(&json!({ "success": true, "removed": removed })))
 }
 
@@ -197,7 +234,9 @@ fn subscription_of(body: &Map<String, Value>) -> Result<&Map<String, Value>, Api
     match body.get("subscription") {
         None => Ok(body),
         Some(Value::Object(subscription)) => Ok(subscription),
-        Some(_) => Err(ApiError::InvalidRequest("`subscription` must be a JSON object".into())),
+        Some(_) => Err(ApiError::InvalidRequest(
+            "`subscription` must be a JSON object".into(),
+        )),
     }
 }
 
@@ -212,5 +251,9 @@ pub(super) fn readable<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, 
 }
 
 pub(super) fn answer(body: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }

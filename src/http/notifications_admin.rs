@@ -2,7 +2,7 @@
 //! templates.
 
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     response::Response,
 };
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::{
     error::ApiError,
     identify::Admin,
     json_body::JsonObject,
-    notifications::{answer, readable},
+    notifications::{Id, answer, id_of, readable},
 };
 use crate::app::AppState;
 
@@ -31,7 +31,10 @@ async fn operate(
     operation: &str,
     arguments: Value,
 ) -> Result<Value, ApiError> {
-    Ok(app.notification_operations.request(app_id, operation, &arguments).await?)
+    Ok(app
+        .notification_operations
+        .request(app_id, operation, &arguments)
+        .await?)
 }
 
 /// `POST …/broadcast`: `{notification_type, title, message, target, channels?, metadata?}`.
@@ -41,7 +44,13 @@ pub(super) async fn create_broadcast(
     JsonObject(mut body): JsonObject,
 ) -> Result<Response, ApiError> {
     body.insert("created_by".into(), Value::from(&*admin.user_id));
-    let made = operate(&state, &admin.app_id, "broadcast.create", Value::Object(body)).await?;
+    let made = operate(
+        &state,
+        &admin.app_id,
+        "broadcast.create",
+        Value::Object(body),
+    )
+    .await?;
     Ok(answer(&json!({ "broadcast": made })))
 }
 
@@ -50,7 +59,7 @@ pub(super) async fn list_broadcasts(
     State(state): State<AppState>,
     Admin(admin): Admin,
 ) -> Result<Response, ApiError> {
-    let listed = operate(&state, &admin.app_id, "broadcast.list", Value::Null).await?;
+    let listed = operate(&state, &admin.app_id, "broadcast.list", json!({})).await?;
     Ok(answer(&json!({ "broadcasts": listed })))
 }
 
@@ -58,10 +67,24 @@ pub(super) async fn list_broadcasts(
 pub(super) async fn get_broadcast(
     State(state): State<AppState>,
     Admin(admin): Admin,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
     let found = operate(&state, &admin.app_id, "broadcast.get", json!({ "id": id })).await?;
     Ok(answer(&json!({ "broadcast": found })))
+}
+
+/// `DELETE …/broadcasts/{id}`: cancels one that has not begun.
+pub(super) async fn cancel_broadcast(
+    State(AppState(app)): State<AppState>,
+    Admin(admin): Admin,
+    id: Id,
+) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
+    app.notifications
+        .cancel_broadcast(&admin.app_id, &id)
+        .await?;
+    Ok(answer(&json!({ "success": true, "id": id })))
 }
 
 /// `POST …/schedule`: `{user_id, notification_type, title, message, scheduled_for}`.
@@ -70,7 +93,13 @@ pub(super) async fn create_scheduled(
     Admin(admin): Admin,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let made = operate(&state, &admin.app_id, "digest.schedule", Value::Object(body)).await?;
+    let made = operate(
+        &state,
+        &admin.app_id,
+        "digest.schedule",
+        Value::Object(body),
+    )
+    .await?;
     Ok(answer(&json!({ "scheduled": made })))
 }
 
@@ -79,7 +108,7 @@ pub(super) async fn list_scheduled(
     State(state): State<AppState>,
     Admin(admin): Admin,
 ) -> Result<Response, ApiError> {
-    let listed = operate(&state, &admin.app_id, "digest.list", Value::Null).await?;
+    let listed = operate(&state, &admin.app_id, "digest.list", json!({})).await?;
     Ok(answer(&json!({ "scheduled": listed })))
 }
 
@@ -87,9 +116,12 @@ pub(super) async fn list_scheduled(
 pub(super) async fn cancel_scheduled(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
-    app.notifications.cancel_scheduled(&admin.app_id, &id).await?;
+    let id = id_of(id)?;
+    app.notifications
+        .cancel_scheduled(&admin.app_id, &id)
+        .await?;
     Ok(answer(&json!({ "success": true, "id": id })))
 }
 
@@ -113,7 +145,10 @@ pub(super) async fn list_channels(
     let mut described = app.notifications.describe();
     let mut body = Map::new();
     body.insert("channels".into(), described["channels"].take());
-    body.insert("deliveries".into(), app.notifications.delivery_counts(&admin.app_id).await?);
+    body.insert(
+        "deliveries".into(),
+        app.notifications.delivery_counts(&admin.app_id).await?,
+    );
     body.insert("log".into(), log.into());
     Ok(answer(&Value::Object(body)))
 }
@@ -122,8 +157,9 @@ pub(super) async fn list_channels(
 pub(super) async fn retry_delivery(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Response, ApiError> {
+    let id = id_of(id)?;
     app.notifications.retry_delivery(&admin.app_id, &id).await?;
     Ok(answer(&json!({ "success": true, "id": id })))
 }

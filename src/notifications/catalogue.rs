@@ -127,14 +127,11 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Reads `notifications_config.json`: `{"notifications": [...]}` or the list alone.
+    /// Takes what `notifications_config.json` holds: `{"notifications": [...]}` or the list alone.
     ///
     /// # Errors
-    /// A sentence that names the place in the file.
-    pub fn declare_file(&self, text: &str) -> Result<(), NotificationError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            NotificationError::invalid("notifications_config", error.to_string())
-        })?;
+    /// [`NotificationError::Invalid`] with the path of what is wrong.
+    pub fn declare_all(&self, value: &Value) -> Result<(), NotificationError> {
         let list = value
             .as_array()
             .or_else(|| value.get("notifications").and_then(Value::as_array))

@@ -26,7 +26,8 @@ pub(super) struct Wakeups {
     email: Notify,
     sms: Notify,
     push: Notify,
-    scheduler: Notify,
+    scheduled: Notify,
+    broadcast: Notify,
 }
 
 impl Wakeups {
@@ -35,9 +36,9 @@ impl Wakeups {
         self.of(kind).notify_one();
     }
 
-    /// Wakes every worker.
-    pub(super) fn wake_all(&self) {
-        for notify in [&self.email, &self.sms, &self.push, &self.scheduler] {
+    /// Wakes the workers of all channels.
+    pub(super) fn wake_channels(&self) {
+        for notify in [&self.email, &self.sms, &self.push] {
             notify.notify_one();
         }
     }
@@ -47,9 +48,8 @@ impl Wakeups {
             JobKind::Delivery(Channel::Email) => &self.email,
             JobKind::Delivery(Channel::Sms) => &self.sms,
             JobKind::Delivery(Channel::Push) => &self.push,
-            JobKind::Delivery(Channel::InApp) | JobKind::Broadcast | JobKind::Scheduled => {
-                &self.scheduler
-            }
+            JobKind::Broadcast => &self.broadcast,
+            JobKind::Delivery(Channel::InApp) | JobKind::Scheduled => &self.scheduled,
         }
     }
 }
@@ -146,7 +146,9 @@ async fn deliver(manager: &NotificationsManager, channel: Channel, sender: &dyn 
     }
     let finish = match outcome {
         Ok(()) => Finish::Sent,
-        Err(SendError::Temporary(reason)) if job.attempts < manager.config.delivery_attempts => {
+        Err(SendError::Temporary(reason))
+            if (job.attempts as usize) < manager.config.delivery_attempts =>
+        {
             Finish::Retry {
                 at: retry_at(manager.config.delivery_retry, job.attempts),
                 reason,

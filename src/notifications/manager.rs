@@ -3,50 +3,77 @@
 use std::sync::Arc;
 
 use bson::{DateTime, oid::ObjectId};
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use serde_json::{Map, Value, json};
 
 use super::{
     NotificationsConfig,
     catalogue::Catalogue,
-    channels::{self, PushConfig},
+    channels,
     delivery::Wakeups,
     directory::UserDirectory,
+    files::Definitions,
     model::{Channel, Draft, Notification, NotificationError, Outlet},
     preferences::{Decision, Digest, Preferences},
     repository::{Cursor, JobKind, NewJob, PushSubscription, Repository},
     scheduler,
     templates::{Parts, Templates},
 };
-use crate::store::Store;
+use crate::{config::PushConfig, store::Store};
 
 /// Browsers of one user that a notification is pushed to.
-const MAX_SUBSCRIPTIONS: i64 = 20;
+const MAX_SUBSCRIPTIONS: u32 = 20;
+/// Notifications of one bulk call or broadcast created at a time.
+const CREATED_AT_A_TIME: usize = 8;
+/// How often a change of preferences is tried while others change them.
+const MAX_CHANGE_ROUNDS: usize = 32;
 /// The most notifications of one page.
 const MAX_PAGE: u64 = 200;
+
+/// What becomes of a channel.
+enum Plan {
+    /// Listed and pushed to open sockets.
+    List,
+    /// Sent to these, each with a name that tells them apart.
+    Send(Vec<(String, Value)>),
+    /// Told of in the next digest.
+    Gather,
+    /// Nothing, for this reason.
+    Skip(&'static str),
+}
 
 /// What became of a creation.
 #[derive(Debug, Clone)]
 pub struct Created {
-    /// The notification; where it was suppressed or only went out by other channels, not stored.
+    /// The notification, with the channels it goes to: none where it was suppressed.
     pub notification: Notification,
-    /// Whether it is in the user's list.
+    /// Whether it was stored, now or before.
     pub stored: bool,
-    /// The channels it went to; empty where it was suppressed.
-    pub channels: Vec<Channel>,
+    /// Channels that were asked for or declared and that it does not go to, each with the reason.
+    pub skipped: Vec<(Channel, &'static str)>,
     /// Why it was not delivered, or that it had been before.
     pub reason: Option<&'static str>,
 }
 
 impl Created {
-    /// The notification with `delivered`, `channels` and, where there is one, `reason`.
+    /// The notification with `user_id`, `delivered`, `channels` and, where there is something to say,
+    /// `skipped` (channels, each with the reason) and `reason`.
     pub fn to_json(&self) -> Value {
         let mut value = self.notification.to_json();
-        value["delivered"] = Value::Bool(!self.channels.is_empty());
-        value["channels"] = self
-            .channels
+        let channels = &self.notification.channels;
+        value["user_id"] = Value::from(self.notification.user_id.as_str());
+        value["delivered"] = Value::Bool(self.stored);
+        value["channels"] = channels
             .iter()
             .map(|channel| Value::from(channel.as_str()))
             .collect();
+        if !self.skipped.is_empty() {
+            let skipped = self.skipped.iter();
+            value["skipped"] = skipped
+                .map(|(channel, reason)| (channel.as_str().to_owned(), Value::from(*reason)))
+                .collect::<Map<_, _>>()
+                .into();
+        }
         if !self.stored {
             value["id"] = Value::Null;
         }
@@ -98,7 +125,7 @@ impl NotificationsManager {
         config: NotificationsConfig,
         store: Arc<Store>,
         outlet: Arc<dyn Outlet>,
-        templates: Templates,
+        definitions: Definitions,
     ) -> Arc<Self> {
         let repository = Arc::new(Repository::new(store));
         Arc::new(Self {
@@ -107,8 +134,8 @@ impl NotificationsManager {
             repository,
             outlet,
             wakeups: Wakeups::default(),
-            catalogue: Catalogue::default(),
-            templates,
+            catalogue: definitions.catalogue,
+            templates: definitions.templates,
         })
     }
 
@@ -157,38 +184,55 @@ impl NotificationsManager {
             metadata: draft.metadata.clone(),
             read: false,
             created_at: DateTime::now(),
+            channels: Vec::new(),
         };
-        let channels = match decision {
-            Decision::Deliver(channels) => channels,
+        let allowed = match decision {
+            Decision::Deliver(allowed) => allowed,
             Decision::Suppressed(reason) => {
                 return Ok(Created {
                     notification,
                     stored: false,
-                    channels: Vec::new(),
+                    skipped: Vec::new(),
                     reason: Some(reason),
                 });
             }
         };
-        // Everything is rendered before anything is stored: a bad template stores nothing.
-        let mut rendered = Vec::with_capacity(channels.len());
-        for channel in &channels {
-            rendered.push((
-                *channel,
-                self.templates.render(*channel, draft, app_id, user_id)?,
-            ));
-        }
-        if let Some((_, parts)) = rendered
+        let mut skipped: Vec<(Channel, &'static str)> = draft
+            .channels
             .iter()
-            .find(|(channel, _)| *channel == Channel::InApp)
-        {
-            notification.title = parts.get("title").cloned().unwrap_or_default();
-            notification.message = parts.get("message").cloned().unwrap_or_default();
+            .flatten()
+            .filter(|asked| !allowed.contains(asked))
+            .map(|asked| (*asked, "the user has turned this channel off"))
+            .collect();
+        // Everything is rendered before anything is stored: a bad template stores nothing.
+        let mut outgoing = Vec::new();
+        for channel in allowed {
+            let parts = self.templates.render(channel, draft, app_id, user_id)?;
+            match self.plan(channel, app_id, user_id, &preferences).await? {
+                Plan::Skip(reason) => {
+                    skipped.push((channel, reason));
+                    continue;
+                }
+                Plan::List => {
+                    notification.title = parts.get("title").cloned().unwrap_or_default();
+                    notification.message = parts.get("message").cloned().unwrap_or_default();
+                }
+                Plan::Gather => {}
+                Plan::Send(recipients) => outgoing.push((channel, parts, recipients)),
+            }
+            notification.channels.push(channel);
         }
-        let in_app = channels.contains(&Channel::InApp);
+        if notification.channels.is_empty() {
+            return Ok(Created {
+                notification,
+                stored: false,
+                reason: skipped.first().map(|(_, reason)| *reason),
+                skipped,
+            });
+        }
+        // What is not listed is the record that deduplication, digests and the delivery log need.
+        notification.read = !notification.is_listed();
         let mut reason = None;
-        // Without the in-app channel it is stored as read, as the record that deduplication and the
-        // delivery log refer to.
-        notification.read = !in_app;
         let window = self.config.dedup_window;
         if let Some(earlier) = self.repository.insert(&notification, window).await? {
             notification = earlier;
@@ -196,38 +240,59 @@ impl NotificationsManager {
         }
         // Also for a repetition: what the first attempt did not get to is made up for, and what it
         // did is found by its id.
-        for (channel, parts) in rendered {
-            if channel != Channel::InApp {
-                self.queue_deliveries(&notification, channel, &parts, &preferences)
-                    .await?;
-            }
+        for (channel, parts, recipients) in outgoing {
+            self.queue_deliveries(&notification, channel, &parts, recipients)
+                .await?;
         }
         if reason.is_none() {
-            self.repository
-                .trim(app_id, user_id, self.config.keep_per_user)
-                .await?;
-            let message = notification.to_json();
-            if in_app {
-                let frame = json!({ "type": "notification", "data": message });
-                self.outlet.push(app_id, user_id, &frame);
-            }
-            self.outlet.publish(
-                app_id,
-                "notification_created",
-                json!({
-                    "app_id": app_id,
-                    "user_id": user_id,
-                    "notification_id": message["id"],
-                    "notification_type": draft.notification_type,
-                }),
-            );
+            let keep = self.config.keep_per_user as u64;
+            self.repository.trim(app_id, user_id, keep).await?;
+            self.announce(&notification);
         }
         Ok(Created {
             notification,
             stored: true,
-            channels,
+            skipped,
             reason,
         })
+    }
+
+    fn announce(&self, notification: &Notification) {
+        let (app_id, user_id) = (&notification.app_id, &notification.user_id);
+        let data = notification.to_json();
+        let event = json!({
+            "app_id": app_id,
+            "user_id": user_id,
+            "notification_id": data["id"],
+            "notification_type": notification.notification_type,
+        });
+        if notification.is_listed() {
+            let frame = json!({ "type": "notification", "data": data });
+            self.outlet.push(app_id, user_id, &frame);
+        }
+        self.outlet.publish(app_id, "notification_created", event);
+    }
+
+    /// Checks a draft that is only made into notifications later: what would keep it from that is
+    /// said now.
+    ///
+    /// # Errors
+    /// [`NotificationError::Invalid`] with the path of what is wrong.
+    pub(super) fn validate(&self, app_id: &str, draft: &Draft) -> Result<(), NotificationError> {
+        let anybody = "user";
+        self.check(anybody, draft)?;
+        let declared = self.catalogue.find(&draft.notification_type);
+        let channels = draft
+            .channels
+            .as_deref()
+            .or(declared
+                .as_ref()
+                .map(|declared| declared.channels.as_slice()))
+            .unwrap_or(&[Channel::InApp]);
+        for channel in channels {
+            self.templates.render(*channel, draft, app_id, anybody)?;
+        }
+        Ok(())
     }
 
     /// Creates the same for many users; one that fails does not keep the rest from theirs.
@@ -249,11 +314,25 @@ impl NotificationsManager {
                 ),
             ));
         }
-        let mut results = Vec::with_capacity(user_ids.len());
+        Ok(self.create_each(app_id, user_ids, draft).await)
+    }
+
+    /// Creates the same for each of these, some at a time; the results in the order of the users.
+    pub(super) async fn create_each(
+        &self,
+        app_id: &str,
+        user_ids: &[String],
+        draft: &Draft,
+    ) -> Vec<Result<Created, NotificationError>> {
+        let mut creations: Vec<BoxFuture<'_, Result<Created, NotificationError>>> =
+            Vec::with_capacity(user_ids.len());
         for user_id in user_ids {
-            results.push(self.create(app_id, user_id, draft).await);
+            creations.push(Box::pin(self.create(app_id, user_id, draft)));
         }
-        Ok(results)
+        stream::iter(creations)
+            .buffered(CREATED_AT_A_TIME)
+            .collect()
+            .await
     }
 
     fn check(&self, user_id: &str, draft: &Draft) -> Result<(), NotificationError> {
@@ -295,59 +374,69 @@ impl NotificationsManager {
         }
     }
 
-    async fn queue_deliveries(
+    /// What becomes of a channel that the user allows.
+    async fn plan(
         &self,
-        notification: &Notification,
         channel: Channel,
-        parts: &Parts,
+        app_id: &str,
+        user_id: &str,
         preferences: &Preferences,
-    ) -> Result<(), NotificationError> {
-        let (app_id, user_id) = (&notification.app_id, &notification.user_id);
-        if channel == Channel::Email && preferences.digest != Digest::Off {
-            // The digest takes it from the list.
-            return Ok(());
+    ) -> Result<Plan, NotificationError> {
+        if !self.is_configured(channel) {
+            return Ok(Plan::Skip("this channel is not configured"));
         }
-        let recipients: Vec<(String, Value)> = match channel {
-            Channel::InApp => Vec::new(),
+        let to_one = |address: Option<String>, missing| match address {
+            Some(address) => Plan::Send(vec![("0".to_owned(), Value::from(address))]),
+            None => Plan::Skip(missing),
+        };
+        Ok(match channel {
+            Channel::InApp => Plan::List,
             Channel::Email => {
                 let address = match &preferences.email {
                     Some(address) => Some(address.clone()),
                     None => self.repository.known_email(app_id, user_id).await?,
                 };
-                address
-                    .into_iter()
-                    .map(|to| ("0".to_owned(), Value::from(to)))
-                    .collect()
+                match preferences.digest {
+                    Digest::Off => to_one(address, "the user has no mail address"),
+                    Digest::Daily | Digest::Weekly => Plan::Gather,
+                }
             }
-            Channel::Sms => {
-                let number = preferences.phone.clone();
-                number
-                    .into_iter()
-                    .map(|to| ("0".to_owned(), Value::from(to)))
-                    .collect()
-            }
-            Channel::Push => self
-                .repository
-                .push_subscriptions(app_id, user_id, MAX_SUBSCRIPTIONS)
-                .await?
-                .into_iter()
-                .map(|browser| {
+            Channel::Sms => to_one(preferences.phone.clone(), "the user has no phone number"),
+            Channel::Push => {
+                let browsers = self
+                    .repository
+                    .push_subscriptions(app_id, user_id, MAX_SUBSCRIPTIONS.into())
+                    .await?;
+                if browsers.is_empty() {
+                    return Ok(Plan::Skip("the user has no browser subscribed"));
+                }
+                let recipients = browsers.into_iter().map(|browser| {
                     let recipient = json!({
                         "endpoint": browser.endpoint,
                         "p256dh": browser.p256dh,
                         "auth": browser.auth,
                     });
                     (short_hash(&browser.endpoint), recipient)
-                })
-                .collect(),
-        };
+                });
+                Plan::Send(recipients.collect())
+            }
+        })
+    }
+
+    async fn queue_deliveries(
+        &self,
+        notification: &Notification,
+        channel: Channel,
+        parts: &Parts,
+        recipients: Vec<(String, Value)>,
+    ) -> Result<(), NotificationError> {
         let id = notification.id.to_hex();
         for (suffix, recipient) in recipients {
             let job = NewJob {
                 id: format!("{id}:{channel}:{suffix}"),
                 kind: JobKind::Delivery(channel),
-                app_id: app_id.clone(),
-                user_id: Some(user_id.clone()),
+                app_id: notification.app_id.clone(),
+                user_id: Some(notification.user_id.clone()),
                 notification_id: Some(notification.id),
                 run_at: DateTime::now(),
                 payload: json!({
@@ -388,7 +477,6 @@ impl NotificationsManager {
                 app_id,
                 user_id,
                 request.unread_only,
-                None,
                 after,
                 wanted,
                 request.offset,
@@ -490,29 +578,45 @@ impl NotificationsManager {
         user_id: &str,
         patch: &Map<String, Value>,
     ) -> Result<Preferences, NotificationError> {
-        let mut preferences = self.repository.preferences(app_id, user_id).await?;
-        preferences.apply(patch)?;
-        let next =
-            scheduler::next_digest(preferences.digest, DateTime::now(), self.config.digest_hour);
-        self.repository
-            .save_preferences(app_id, user_id, &preferences, next)
-            .await?;
-        Ok(preferences)
+        // Whoever changes them at the same time does not undo this, nor this theirs.
+        for _ in 0..MAX_CHANGE_ROUNDS {
+            let repository = &self.repository;
+            let (mut preferences, revision) =
+                repository.stored_preferences(app_id, user_id).await?;
+            preferences.apply(patch)?;
+            let next = scheduler::next_digest(
+                preferences.digest,
+                DateTime::now(),
+                self.config.digest_hour,
+            );
+            if repository
+                .save_preferences(app_id, user_id, &preferences, revision, next)
+                .await?
+            {
+                return Ok(preferences);
+            }
+        }
+        Err(NotificationError::Conflict(
+            "others keep changing these preferences".into(),
+        ))
     }
 
-    /// What exists: types, channels, and whether each channel is configured.
-    pub fn describe(&self) -> Value {
-        let configured = |channel: Channel| match channel {
+    fn is_configured(&self, channel: Channel) -> bool {
+        match channel {
             Channel::InApp => true,
             Channel::Email => self.config.channels.email.is_some(),
             Channel::Sms => self.config.channels.sms.is_some(),
             Channel::Push => self.config.channels.push.is_some(),
-        };
+        }
+    }
+
+    /// What exists: types, channels, and whether each channel is configured.
+    pub fn describe(&self) -> Value {
         json!({
             "types": self.catalogue.to_json(),
             "channels": Channel::ALL
                 .iter()
-                .map(|channel| json!({ "id": channel.as_str(), "configured": configured(*channel) }))
+                .map(|channel| json!({ "id": channel.as_str(), "configured": self.is_configured(*channel) }))
                 .collect::<Vec<_>>(),
             "digests": ["off", "daily", "weekly"],
         })
@@ -547,7 +651,7 @@ impl NotificationsManager {
             auth: auth.to_owned(),
         };
         self.repository
-            .subscribe_push(app_id, user_id, &subscription)
+            .subscribe_push(app_id, user_id, &subscription, MAX_SUBSCRIPTIONS.into())
             .await
     }
 
@@ -611,7 +715,7 @@ impl NotificationsManager {
     /// [`NotificationError::NotFound`] where there is no failed one of that id.
     pub async fn retry_delivery(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
         self.repository.retry_job(app_id, id).await?;
-        self.wakeups.wake_all();
+        self.wakeups.wake_channels();
         Ok(())
     }
 }
@@ -633,7 +737,7 @@ fn parse_cursor(text: &str) -> Result<Cursor, NotificationError> {
 }
 
 /// Enough of a hash to tell one browser of a user from another.
-fn short_hash(text: &str) -> String {
+pub(super) fn short_hash(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest
         .as_ref()

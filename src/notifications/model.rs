@@ -95,6 +95,8 @@ pub struct Notification {
     pub read: bool,
     /// When it was created.
     pub created_at: DateTime,
+    /// Where it goes; without the in-app channel it is kept for the record, but not listed.
+    pub channels: Vec<Channel>,
 }
 
 impl Notification {
@@ -122,6 +124,8 @@ impl Notification {
             "metadata": json_to_bson(Value::Object(self.metadata.clone())),
             "read": self.read,
             "created_at": self.created_at,
+            "channels": self.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>(),
+            "listed": self.is_listed(),
         };
         if let Some(key) = self.dedup_key() {
             document.insert("dedup_key", key);
@@ -155,7 +159,19 @@ impl Notification {
             created_at: *document
                 .get_datetime("created_at")
                 .map_err(|_| broken("created_at"))?,
+            channels: document
+                .get_array("channels")
+                .map(|names| {
+                    let names = names.iter().filter_map(Bson::as_str);
+                    names.filter_map(|name| name.parse().ok()).collect()
+                })
+                .unwrap_or_default(),
         })
+    }
+
+    /// Whether it is in the user's list.
+    pub fn is_listed(&self) -> bool {
+        self.channels.contains(&Channel::InApp)
     }
 
     pub(super) fn dedup_key(&self) -> Option<&str> {
@@ -205,12 +221,6 @@ impl NotificationError {
             path: path.into(),
             message: message.into(),
         }
-    }
-}
-
-impl From<mongodb::error::Error> for NotificationError {
-    fn from(error: mongodb::error::Error) -> Self {
-        Self::Store(error.into())
     }
 }
 

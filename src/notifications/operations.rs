@@ -22,12 +22,6 @@ impl Operations {
         Self { manager }
     }
 
-    /// Whether an operation is one of these.
-    pub fn knows(operation: &str) -> bool {
-        let part = operation.split_once('.').map(|(part, _)| part);
-        matches!(part, Some("notifications" | "broadcast" | "digest"))
-    }
-
     /// Does an operation for a plugin of an app.
     ///
     /// # Errors
@@ -40,14 +34,19 @@ impl Operations {
         arguments: &Value,
     ) -> Result<Value, NotificationError> {
         let manager = &self.manager;
-        let user = || text(arguments, "user_id");
+        let user_id = user_id(arguments)?;
+        let user = || {
+            user_id.as_deref().ok_or_else(|| {
+                NotificationError::invalid("user_id", "must be a string and not empty")
+            })
+        };
         match operation {
             "notifications.create" => {
                 let draft = draft_from_json(arguments)?;
                 Ok(manager.create(app_id, user()?, &draft).await?.to_json())
             }
             "notifications.create_bulk" => {
-                let users = list_of_text(arguments, "user_ids")?;
+                let users = user_ids(arguments)?;
                 let draft = draft_from_json(arguments)?;
                 let results = manager.create_bulk(app_id, &users, &draft).await?;
                 let rows = results
@@ -103,10 +102,19 @@ impl Operations {
                     draft: draft_from_json(arguments)?,
                     target: Target::from_json(&arguments["target"])?,
                     created_by: arguments["created_by"].as_str().map(str::to_owned),
+                    send_at: match &arguments["send_at"] {
+                        Value::Null => None,
+                        at => Some(time_from_json(at, "send_at")?),
+                    },
                 };
                 manager.broadcast(app_id, &broadcast).await
             }
             "broadcast.get" => manager.find_broadcast(app_id, text(arguments, "id")?).await,
+            "broadcast.cancel" => found(
+                manager
+                    .cancel_broadcast(app_id, text(arguments, "id")?)
+                    .await,
+            ),
             "broadcast.list" => Ok(manager.broadcasts(app_id).await?.into()),
             "digest.schedule" => {
                 let at = time_from_json(&arguments["scheduled_for"], "scheduled_for")?;
@@ -140,13 +148,29 @@ fn text<'a>(arguments: &'a Value, key: &str) -> Result<&'a str, NotificationErro
         .ok_or_else(|| NotificationError::invalid(key, "must be a string and not empty"))
 }
 
-fn list_of_text(arguments: &Value, key: &str) -> Result<Vec<String>, NotificationError> {
-    let invalid = || NotificationError::invalid(key, "must be a list of strings");
-    let items = arguments[key].as_array().ok_or_else(invalid)?;
-    items
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned).ok_or_else(invalid))
-        .collect()
+/// User ids are text; plugins that count their users may give the number.
+fn user_id(arguments: &Value) -> Result<Option<String>, NotificationError> {
+    match &arguments["user_id"] {
+        Value::Null => Ok(None),
+        id => id_text(id, "user_id").map(Some),
+    }
+}
+
+fn user_ids(arguments: &Value) -> Result<Vec<String>, NotificationError> {
+    let invalid = || NotificationError::invalid("user_ids", "must be a list of strings");
+    let items = arguments["user_ids"].as_array().ok_or_else(invalid)?;
+    items.iter().map(|item| id_text(item, "user_ids")).collect()
+}
+
+fn id_text(id: &Value, path: &str) -> Result<String, NotificationError> {
+    match id {
+        Value::String(text) if !text.is_empty() => Ok(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
+        _ => Err(NotificationError::invalid(
+            path,
+            "must be a string and not empty",
+        )),
+    }
 }
 
 fn number(arguments: &Value, key: &str, default: u64) -> Result<u64, NotificationError> {

@@ -90,7 +90,12 @@ impl Preferences {
             .and_then(|own| own.enabled)
             .unwrap_or_else(|| declared.is_none_or(|declared| declared.default_enabled));
         if !enabled {
-            return Decision::Suppressed("the user has turned this type off");
+            let by_user = own.is_some_and(|own| own.enabled == Some(false));
+            return Decision::Suppressed(if by_user {
+                "the user has turned this type off"
+            } else {
+                "this type is off unless the user turns it on"
+            });
         }
         let wanted = own.and_then(|own| own.channels.as_deref());
         let base = asked
@@ -114,7 +119,8 @@ impl Preferences {
 
     /// Changes what `patch` names and leaves the rest. `{"channels": {"email": false},
     /// "types": {"x": false | {"enabled", "channels"} | null}, "digest", "email", "phone"}`; a
-    /// boolean under any other key is taken as a type turned on or off, as existing plugins write.
+    /// boolean under any other key is taken as a channel or a type turned on or off, as existing
+    /// plugins write.
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] with the path; nothing changes then.
@@ -149,6 +155,9 @@ impl Preferences {
                     next.digest = value.as_str().and_then(Digest::from_str).ok_or_else(|| {
                         NotificationError::invalid("digest", "must be off, daily or weekly")
                     })?;
+                }
+                (name, Value::Bool(flag)) if name.parse::<Channel>().is_ok() => {
+                    next.channels.insert(name.parse()?, *flag);
                 }
                 ("email", value) => next.email = contact(value, "email", is_email)?,
                 ("phone", value) => next.phone = contact(value, "phone", is_phone)?,

@@ -22,6 +22,8 @@ const BROADCASTS: &str = "notification_broadcasts";
 const USERS: &str = "notification_users";
 const SUBSCRIPTIONS: &str = "push_subscriptions";
 
+/// How often a dedup_key is tried for while others take it and give it up.
+const MAX_DEDUP_ROUNDS: usize = 8;
 const DAYS_30: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const PLAIN: IndexSpec = IndexSpec {
@@ -94,18 +96,14 @@ pub const COLLECTIONS: &[CollectionSpec] = &[
         name: JOBS,
         indexes: &[
             IndexSpec {
+                // Only jobs that are not done have a time to run at.
                 name: "due",
-                keys: &[("queue", 1), ("state", 1), ("run_at", 1)],
+                keys: &[("queue", 1), ("run_at", 1)],
                 ..PLAIN
             },
             IndexSpec {
                 name: "log",
-                keys: &[("app_id", 1), ("state", 1), ("created_at", -1)],
-                ..PLAIN
-            },
-            IndexSpec {
-                name: "notification",
-                keys: &[("app_id", 1), ("notification_id", 1)],
+                keys: &[("app_id", 1), ("created_at", -1)],
                 ..PLAIN
             },
             IndexSpec {
@@ -165,6 +163,12 @@ pub(super) struct Repository {
     store: Arc<Store>,
 }
 
+impl From<mongodb::error::Error> for NotificationError {
+    fn from(error: mongodb::error::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Repository {
     /// Access through a connection.
     pub(super) fn new(store: Arc<Store>) -> Self {
@@ -184,7 +188,7 @@ impl Repository {
     ) -> Result<Option<Notification>, NotificationError> {
         let collection = self.collection(NOTIFICATIONS)?;
         let document = notification.to_document();
-        loop {
+        for _ in 0..MAX_DEDUP_ROUNDS {
             let error = match collection.insert_one(&document).await {
                 Ok(_) => return Ok(None),
                 Err(error) => crate::store::StoreError::from(error),
@@ -215,6 +219,9 @@ impl Repository {
                 .update_one(doc! { "_id": earlier.id, "dedup_key": key }, forget)
                 .await?;
         }
+        Err(NotificationError::Conflict(
+            "others keep taking the same dedup_key".into(),
+        ))
     }
 
     /// Removes what is older than the user's newest `keep`.
@@ -251,7 +258,6 @@ impl Repository {
         app_id: &str,
         user_id: &str,
         unread_only: bool,
-        since: Option<DateTime>,
         after: Option<Cursor>,
         limit: i64,
         offset: u64,
@@ -260,15 +266,15 @@ impl Repository {
         if unread_only {
             filter.insert("read", false);
         }
-        if let Some(since) = since {
-            filter.insert("created_at", doc! { "$gte": since });
-        }
+        filter.insert("listed", true);
         if let Some(after) = after {
+            // The bound lets the index begin there; the rest tells those of the same moment apart.
+            filter.insert("created_at", doc! { "$lte": after.created_at });
             filter.insert(
                 "$or",
                 vec![
                     doc! { "created_at": { "$lt": after.created_at } },
-                    doc! { "created_at": after.created_at, "_id": { "$lt": after.id } },
+                    doc! { "_id": { "$lt": after.id } },
                 ],
             );
         }
@@ -277,6 +283,36 @@ impl Repository {
             .find(filter)
             .sort(newest_first())
             .skip(offset)
+            .limit(limit)
+            .await?
+            .try_collect()
+            .await?;
+        found.iter().map(Notification::from_document).collect()
+    }
+
+    /// What a digest tells of, newest first: what came after `from` and until `to` and has not been
+    /// read, or would have gone out by mail alone.
+    pub(super) async fn list_for_digest(
+        &self,
+        app_id: &str,
+        user_id: &str,
+        from: DateTime,
+        to: DateTime,
+        limit: i64,
+    ) -> Result<Vec<Notification>, NotificationError> {
+        let filter = doc! {
+            "app_id": app_id,
+            "user_id": user_id,
+            "created_at": { "$gt": from, "$lte": to },
+            "$or": [
+                { "listed": true, "read": false },
+                { "listed": false, "channels": "email" },
+            ],
+        };
+        let found: Vec<Document> = self
+            .collection(NOTIFICATIONS)?
+            .find(filter)
+            .sort(newest_first())
             .limit(limit)
             .await?
             .try_collect()
@@ -305,7 +341,7 @@ impl Repository {
         id: ObjectId,
         read: bool,
     ) -> Result<bool, NotificationError> {
-        let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id };
+        let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id, "listed": true };
         let change = doc! { "$set": { "read": read } };
         let result = self
             .collection(NOTIFICATIONS)?
@@ -336,7 +372,7 @@ impl Repository {
         user_id: &str,
         id: ObjectId,
     ) -> Result<bool, NotificationError> {
-        let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id };
+        let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id, "listed": true };
         let result = self.collection(NOTIFICATIONS)?.delete_one(filter).await?;
         Ok(result.deleted_count == 1)
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bson::{Bson, DateTime, Document, doc};
 use serde_json::{Map, Value, json};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    manager::NotificationsManager,
+    manager::{NotificationsManager, short_hash},
     model::{Channel, Draft, NotificationError, bson_to_json, json_to_bson, rfc3339},
     preferences::Digest,
     repository::{Finish, Job, JobKind, NewJob, Repository},
@@ -96,6 +96,15 @@ pub struct Broadcast {
     pub target: Target,
     /// Who asked for it.
     pub created_by: Option<String>,
+    /// When; at once where nothing is said.
+    pub send_at: Option<DateTime>,
+}
+
+/// How far a job got.
+enum Progress {
+    Done,
+    /// The gateway stops: somebody else goes on.
+    Interrupted,
 }
 
 impl NotificationsManager {
@@ -108,9 +117,7 @@ impl NotificationsManager {
         app_id: &str,
         broadcast: &Broadcast,
     ) -> Result<Value, NotificationError> {
-        if broadcast.draft.title.trim().is_empty() {
-            return Err(NotificationError::invalid("title", "must not be empty"));
-        }
+        self.validate(app_id, &broadcast.draft)?;
         let id = Repository::new_id();
         let record = doc! {
             "_id": &id,
@@ -118,6 +125,7 @@ impl NotificationsManager {
             "draft": json_to_bson(draft_to_json(&broadcast.draft)),
             "target": json_to_bson(broadcast.target.to_json()),
             "state": "queued",
+            "send_at": broadcast.send_at.unwrap_or_else(DateTime::now),
             "sent": 0i64,
             "suppressed": 0i64,
             "failed": 0i64,
@@ -128,12 +136,12 @@ impl NotificationsManager {
         self.repository.add_broadcast(record).await?;
         self.repository
             .add_job(NewJob {
-                id: format!("broadcast:{id}"),
+                id: broadcast_job(&id),
                 kind: JobKind::Broadcast,
                 app_id: app_id.to_owned(),
                 user_id: None,
                 notification_id: None,
-                run_at: DateTime::now(),
+                run_at: broadcast.send_at.unwrap_or_else(DateTime::now),
                 payload: json!({ "broadcast": id }),
             })
             .await?;
@@ -172,12 +180,10 @@ impl NotificationsManager {
         draft: &Draft,
         at: DateTime,
     ) -> Result<Value, NotificationError> {
-        if draft.title.trim().is_empty() || user_id.trim().is_empty() {
-            return Err(NotificationError::invalid(
-                "title",
-                "and user_id must not be empty",
-            ));
+        if user_id.trim().is_empty() {
+            return Err(NotificationError::invalid("user_id", "must not be empty"));
         }
+        self.validate(app_id, draft)?;
         let id = Repository::new_id();
         self.repository
             .add_job(NewJob {
@@ -201,7 +207,24 @@ impl NotificationsManager {
     /// # Errors
     /// [`NotificationError::Conflict`] where it has gone out, [`NotificationError::NotFound`].
     pub async fn cancel_scheduled(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
-        self.repository.cancel_job(app_id, id).await
+        self.repository
+            .cancel_job(app_id, JobKind::Scheduled, id)
+            .await
+    }
+
+    /// Cancels a broadcast that has not begun.
+    ///
+    /// # Errors
+    /// [`NotificationError::Conflict`] where it has, [`NotificationError::NotFound`].
+    pub async fn cancel_broadcast(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
+        self.repository
+            .cancel_job(app_id, JobKind::Broadcast, &broadcast_job(id))
+            .await?;
+        let cancelled = doc! { "$set": { "state": "cancelled", "ended_at": DateTime::now() } };
+        self.repository
+            .update_broadcast(app_id, id, cancelled)
+            .await?;
+        Ok(())
     }
 
     /// The notifications for later, newest first.
@@ -214,7 +237,11 @@ impl NotificationsManager {
             .await
     }
 
-    async fn run_broadcast(&self, job: &Job) -> Result<(), NotificationError> {
+    async fn run_broadcast(
+        &self,
+        job: &Job,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Progress, NotificationError> {
         let id = job.payload["broadcast"]
             .as_str()
             .unwrap_or_default()
@@ -236,15 +263,16 @@ impl NotificationsManager {
             let Some(last) = users.last().cloned() else {
                 break;
             };
+            let mut own = draft.clone();
+            let dedup_key = Value::from(format!("broadcast:{id}"));
+            own.metadata.insert("dedup_key".into(), dedup_key);
+            own.metadata
+                .insert("broadcast_id".into(), id.as_str().into());
             let mut counts = [0i64; 3];
-            for user_id in &users {
-                let mut own = draft.clone();
-                own.metadata
-                    .insert("dedup_key".into(), format!("broadcast:{id}").into());
-                own.metadata
-                    .insert("broadcast_id".into(), id.clone().into());
-                match self.create(&job.app_id, user_id, &own).await {
-                    Ok(created) if created.channels.is_empty() => counts[1] += 1,
+            let creations = self.create_each(&job.app_id, &users, &own).await;
+            for (user_id, created) in users.iter().zip(creations) {
+                match created {
+                    Ok(created) if !created.stored => counts[1] += 1,
                     Ok(_) => counts[0] += 1,
                     // Trouble with the database ends the batch; the job goes on from the cursor.
                     Err(error @ NotificationError::Store(_)) => return Err(error),
@@ -268,7 +296,10 @@ impl NotificationsManager {
                 .await?
             {
                 // Another worker has taken over, and goes on from the cursor.
-                return Ok(());
+                return Ok(Progress::Done);
+            }
+            if *stopped.borrow() {
+                return Ok(Progress::Interrupted);
             }
             after = Some(last);
         }
@@ -276,7 +307,22 @@ impl NotificationsManager {
         self.repository
             .update_broadcast(&job.app_id, &id, done)
             .await?;
-        Ok(())
+        Ok(Progress::Done)
+    }
+
+    async fn fail_broadcast(&self, kind: JobKind, job: &Job) {
+        if kind != JobKind::Broadcast {
+            return;
+        }
+        let id = job.payload["broadcast"].as_str().unwrap_or_default();
+        let failed = doc! { "$set": { "state": "failed", "ended_at": DateTime::now() } };
+        if let Err(error) = self
+            .repository
+            .update_broadcast(&job.app_id, id, failed)
+            .await
+        {
+            tracing::warn!(job = job.id, error = %error, "a broadcast's end could not be stored");
+        }
     }
 
     async fn batch(
@@ -307,7 +353,7 @@ impl NotificationsManager {
         }
     }
 
-    async fn run_scheduled(&self, job: &Job) -> Result<(), NotificationError> {
+    async fn run_scheduled(&self, job: &Job) -> Result<Progress, NotificationError> {
         let mut draft = draft_from_json(&job.payload)?;
         let user_id = job.user_id.clone().unwrap_or_default();
         let key = format!("scheduled:{}", job.id);
@@ -316,16 +362,18 @@ impl NotificationsManager {
             .entry("dedup_key")
             .or_insert_with(|| Value::from(key));
         self.create(&job.app_id, &user_id, &draft).await?;
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    /// Sends the digest that is due longest; whether there was one.
+    /// Makes the digest that is due longest; whether there was one. It tells of the time from the one
+    /// before to the moment it was due, so that whoever makes it makes the same.
     async fn run_digest(&self) -> Result<bool, NotificationError> {
         let now = DateTime::now();
-        let Some((app_id, user_id, due)) = self.repository.due_digest(now).await? else {
+        let Some(digest) = self.repository.due_digest(now).await? else {
             return Ok(false);
         };
-        let preferences = self.repository.preferences(&app_id, &user_id).await?;
+        let (app_id, user_id, due) = (&digest.app_id, &digest.user_id, digest.due);
+        let preferences = self.repository.preferences(app_id, user_id).await?;
         let days = match preferences.digest {
             Digest::Off => 0,
             Digest::Daily => 1,
@@ -333,23 +381,26 @@ impl NotificationsManager {
         };
         let address = match preferences.email {
             Some(address) => Some(address),
-            None => self.repository.known_email(&app_id, &user_id).await?,
+            None => self.repository.known_email(app_id, user_id).await?,
         };
-        if let (1.., Some(address)) = (days, address) {
-            let since = DateTime::from_millis(due.timestamp_millis() - days * DAY_MS);
+        let wants_mail = preferences.channels.get(&Channel::Email).copied();
+        let can_send = self.config.channels.email.is_some() && wants_mail.unwrap_or(true);
+        if let (1.., Some(address), true) = (days, address, can_send) {
+            let earliest = DateTime::from_millis(due.timestamp_millis() - days * DAY_MS);
+            let from = digest.from.unwrap_or(earliest);
             let items = self
                 .repository
-                .list(&app_id, &user_id, true, Some(since), None, DIGEST_ITEMS, 0)
+                .list_for_digest(app_id, user_id, from, due, DIGEST_ITEMS)
                 .await?;
             if !items.is_empty() {
                 let draft = digest_draft(preferences.digest, &items);
                 let parts = self
                     .templates()
-                    .render(Channel::Email, &draft, &app_id, &user_id)?;
+                    .render(Channel::Email, &draft, app_id, user_id)?;
                 // The id makes a second replica's job the same job.
-                let id = format!("digest:{app_id}:{user_id}:{}", due.timestamp_millis());
+                let whose = short_hash(&format!("{app_id}\0{user_id}"));
                 let job = NewJob {
-                    id,
+                    id: format!("digest:{whose}:{}", due.timestamp_millis()),
                     kind: JobKind::Delivery(Channel::Email),
                     app_id: app_id.clone(),
                     user_id: Some(user_id.clone()),
@@ -363,58 +414,70 @@ impl NotificationsManager {
         }
         let next = next_digest(preferences.digest, now, self.config.digest_hour);
         self.repository
-            .advance_digest(&app_id, &user_id, due, next)
+            .advance_digest(app_id, user_id, due, next)
             .await?;
         Ok(true)
     }
 }
 
-/// Runs broadcasts, notifications for later and digests. Ends when [`Self::stop`] is called.
+/// Runs broadcasts, notifications for later and digests, each in a task of its own. They end when
+/// [`Self::stop`] is called.
 pub struct Scheduler {
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Scheduler {
     /// Starts it. Must be called within a tokio runtime.
-    pub fn start(manager: Arc<NotificationsManager>) -> Self {
+    pub fn start(manager: &Arc<NotificationsManager>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self {
-            stop,
-            task: tokio::spawn(run(manager, stopped)),
+        let mut tasks = JoinSet::new();
+        for kind in [JobKind::Scheduled, JobKind::Broadcast] {
+            tasks.spawn(run_jobs(manager.clone(), kind, stopped.clone()));
         }
+        tasks.spawn(run_digests(manager.clone(), stopped));
+        Self { stop, tasks }
     }
 
     /// Finishes the batch under way and ends.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let _ = self.stop.send(true);
-        let _ = self.task.await;
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
-async fn run(manager: Arc<NotificationsManager>, mut stopped: watch::Receiver<bool>) {
+async fn run_jobs(
+    manager: Arc<NotificationsManager>,
+    kind: JobKind,
+    mut stopped: watch::Receiver<bool>,
+) {
     while !*stopped.borrow() {
-        let mut did_something = false;
-        for kind in [JobKind::Scheduled, JobKind::Broadcast] {
-            did_something |= run_one(&manager, kind).await;
-        }
-        did_something |= match manager.run_digest().await {
-            Ok(sent) => sent,
-            Err(error) => {
-                tracing::debug!(error = %error, "no digest could be made");
-                false
-            }
-        };
-        if !did_something {
+        if !run_one(&manager, kind, &stopped).await {
             tokio::select! {
-                () = manager.wakeups.of(JobKind::Scheduled).notified() => {}
+                () = manager.wakeups.of(kind).notified() => {}
                 _ = tokio::time::timeout(manager.config.job_poll, stopped.changed()) => {}
             }
         }
     }
 }
 
-async fn run_one(manager: &NotificationsManager, kind: JobKind) -> bool {
+async fn run_digests(manager: Arc<NotificationsManager>, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        let made = manager.run_digest().await.unwrap_or_else(|error| {
+            tracing::debug!(error = %error, "no digest could be made");
+            false
+        });
+        if !made {
+            let _ = tokio::time::timeout(manager.config.job_poll, stopped.changed()).await;
+        }
+    }
+}
+
+async fn run_one(
+    manager: &NotificationsManager,
+    kind: JobKind,
+    stopped: &watch::Receiver<bool>,
+) -> bool {
     let job = match manager
         .repository
         .claim_job(kind, manager.config.job_lease)
@@ -428,11 +491,15 @@ async fn run_one(manager: &NotificationsManager, kind: JobKind) -> bool {
         }
     };
     let outcome = match kind {
-        JobKind::Broadcast => manager.run_broadcast(&job).await,
+        JobKind::Broadcast => manager.run_broadcast(&job, stopped).await,
         JobKind::Scheduled | JobKind::Delivery(_) => manager.run_scheduled(&job).await,
     };
     let finish = match outcome {
-        Ok(()) => Finish::Sent,
+        Ok(Progress::Done) => Finish::Sent,
+        Ok(Progress::Interrupted) => Finish::Retry {
+            at: DateTime::now(),
+            reason: "the gateway stopped".into(),
+        },
         Err(NotificationError::Store(error)) => {
             let wait = i64::try_from(manager.config.delivery_retry.as_millis()).unwrap_or(5000);
             Finish::Retry {
@@ -442,6 +509,7 @@ async fn run_one(manager: &NotificationsManager, kind: JobKind) -> bool {
         }
         Err(error) => {
             tracing::warn!(job = job.id, error = %error, "a job of the notifications failed");
+            manager.fail_broadcast(kind, &job).await;
             Finish::Failed {
                 reason: error.to_string(),
             }
@@ -454,9 +522,10 @@ async fn run_one(manager: &NotificationsManager, kind: JobKind) -> bool {
 }
 
 /// When the next digest is due: the next day at the hour, or the next Monday.
-pub(super) fn next_digest(digest: Digest, now: DateTime, hour: u32) -> Option<DateTime> {
+pub(super) fn next_digest(digest: Digest, now: DateTime, hour: usize) -> Option<DateTime> {
     let day = now.timestamp_millis().div_euclid(DAY_MS);
-    let at_hour = |day: i64| day * DAY_MS + i64::from(hour % 24) * 3_600_000;
+    let hour_ms = i64::try_from(hour % 24).unwrap_or(0) * 3_600_000;
+    let at_hour = |day: i64| day * DAY_MS + hour_ms;
     let now_ms = now.timestamp_millis();
     let next = match digest {
         Digest::Off => return None,
@@ -490,6 +559,10 @@ fn digest_draft(digest: Digest, items: &[super::model::Notification]) -> Draft {
         metadata,
         channels: None,
     }
+}
+
+fn broadcast_job(id: &str) -> String {
+    format!("broadcast:{id}")
 }
 
 fn draft_to_json(draft: &Draft) -> Value {
@@ -547,6 +620,7 @@ fn broadcast_to_json(record: &Document) -> Value {
             ("id", "_id"),
             ("target", "target"),
             ("status", "state"),
+            ("send_at", "send_at"),
             ("sent", "sent"),
             ("suppressed", "suppressed"),
             ("failed", "failed"),

@@ -57,14 +57,7 @@ impl Templates {
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] with the path of the template and what is wrong with it.
-    pub fn from_json(text: &str) -> Result<Self, NotificationError> {
-        let value = serde_json::from_str(text).map_err(|error| {
-            NotificationError::invalid("notification_templates", error.to_string())
-        })?;
-        Self::from_value(&value)
-    }
-
-    fn from_value(value: &Value) -> Result<Self, NotificationError> {
+    pub fn from_value(value: &Value) -> Result<Self, NotificationError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|name| {

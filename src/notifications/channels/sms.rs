@@ -2,7 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{Delivery, SendError, Sender, SmsConfig, judge, part, recipient, unreachable_service};
+use super::{Delivery, SendError, Sender, judge, part, recipient, unreachable_service};
+use crate::config::SmsConfig;
 
 /// Posts text messages to a service.
 pub(super) struct SmsSender {

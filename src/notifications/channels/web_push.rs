@@ -10,7 +10,8 @@ use web_push_native::{
     p256::PublicKey,
 };
 
-use super::{Delivery, PushConfig, SendError, Sender, judge, part, unreachable_service};
+use super::{Delivery, SendError, Sender, judge, part, unreachable_service};
+use crate::config::PushConfig;
 
 /// A push service takes 4096 bytes of encrypted payload; this much of it is ours.
 const MAX_PAYLOAD_BYTES: usize = 3800;

@@ -121,12 +121,9 @@ impl Repository {
             "$set": { "state": "claimed", "claim": claim, "run_at": until },
             "$inc": { "attempts": 1 },
         };
-        // A claimed job is due again when its lease, kept in `run_at`, has passed.
-        let due = doc! {
-            "queue": kind.queue(),
-            "state": { "$in": ["queued", "claimed"] },
-            "run_at": { "$lte": now },
-        };
+        // A claimed job is due again when its lease, kept in `run_at`, has passed; one that has ended
+        // has no `run_at`.
+        let due = doc! { "queue": kind.queue(), "run_at": { "$lte": now } };
         let found = self
             .collection(JOBS)?
             .find_one_and_update(due, change)
@@ -160,7 +157,7 @@ impl Repository {
         let change = match finish {
             Finish::Sent => doc! {
                 "$set": { "state": "sent", "ended_at": now },
-                "$unset": { "claim": "", "reason": "" },
+                "$unset": { "claim": "", "reason": "", "run_at": "" },
             },
             Finish::Retry { at, reason } => doc! {
                 "$set": { "state": "queued", "run_at": at, "reason": reason },
@@ -168,7 +165,7 @@ impl Repository {
             },
             Finish::Failed { reason } => doc! {
                 "$set": { "state": "failed", "ended_at": now, "reason": reason },
-                "$unset": { "claim": "" },
+                "$unset": { "claim": "", "run_at": "" },
             },
         };
         let mine = doc! { "_id": &job.id, "claim": job.claim };
@@ -194,23 +191,26 @@ impl Repository {
     pub(in crate::notifications) async fn cancel_job(
         &self,
         app_id: &str,
+        kind: JobKind,
         id: &str,
     ) -> Result<(), NotificationError> {
         let collection = self.collection(JOBS)?;
-        let waiting = doc! { "_id": id, "app_id": app_id, "state": "queued" };
-        let change = doc! { "$set": { "state": "cancelled", "ended_at": DateTime::now() } };
+        let asked = doc! { "_id": id, "app_id": app_id, "queue": kind.queue() };
+        let mut waiting = asked.clone();
+        waiting.insert("state", "queued");
+        let change = doc! {
+            "$set": { "state": "cancelled", "ended_at": DateTime::now() },
+            "$unset": { "run_at": "" },
+        };
         if collection.update_one(waiting, change).await?.matched_count == 1 {
             return Ok(());
         }
-        match collection
-            .find_one(doc! { "_id": id, "app_id": app_id })
-            .await?
-        {
+        match collection.find_one(asked).await? {
             Some(found) => Err(NotificationError::Conflict(format!(
                 "it cannot be cancelled any more: it is {}",
                 found.get_str("state").unwrap_or("unknown")
             ))),
-            None => Err(NotificationError::NotFound("scheduled notification")),
+            None => Err(NotificationError::NotFound("job")),
         }
     }
 
@@ -220,7 +220,9 @@ impl Repository {
         app_id: &str,
         id: &str,
     ) -> Result<(), NotificationError> {
-        let dead = doc! { "_id": id, "app_id": app_id, "state": "failed" };
+        let queues = ["email", "sms", "push"];
+        let dead =
+            doc! { "_id": id, "app_id": app_id, "state": "failed", "queue": { "$in": queues } };
         let change = doc! {
             "$set": { "state": "queued", "run_at": DateTime::now(), "attempts": 0 },
             "$unset": { "ended_at": "" },
@@ -345,6 +347,9 @@ impl Repository {
 fn job_to_json(job: &Document) -> Value {
     let at = |field: &str| job.get_datetime(field).ok().map(|at| rfc3339(*at));
     let text = |field: &str| job.get_str(field).ok();
+    let run_at = text("state")
+        .filter(|state| *state == "queued")
+        .and_then(|_| at("run_at"));
     // The state a user knows: a claimed job is still on its way.
     let state = match text("state") {
         Some("claimed") => Some("queued"),
@@ -360,6 +365,6 @@ fn job_to_json(job: &Document) -> Value {
         "reason": text("reason"),
         "created_at": at("created_at"),
         "ended_at": at("ended_at"),
-        "run_at": at("run_at"),
+        "run_at": run_at,
     })
 }

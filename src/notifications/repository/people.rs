@@ -3,12 +3,12 @@
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use futures_util::TryStreamExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{PREFERENCES, Repository, SUBSCRIPTIONS, USERS};
-use crate::notifications::{
-    model::{NotificationError, bson_to_json, json_to_bson},
-    preferences::Preferences,
+use crate::{
+    notifications::{model::NotificationError, preferences::Preferences},
+    store::{StoreError, StoreErrorKind},
 };
 
 /// A user who has called or connected.
@@ -18,6 +18,16 @@ pub(in crate::notifications) struct Seen {
     pub(in crate::notifications) user_id: String,
     pub(in crate::notifications) roles: Vec<String>,
     pub(in crate::notifications) email: Option<String>,
+}
+
+/// A digest that is to be made.
+#[derive(Debug, Clone)]
+pub(in crate::notifications) struct DueDigest {
+    pub(in crate::notifications) app_id: String,
+    pub(in crate::notifications) user_id: String,
+    pub(in crate::notifications) due: DateTime,
+    /// Where the one before ended.
+    pub(in crate::notifications) from: Option<DateTime>,
 }
 
 /// A browser that takes web push.
@@ -99,56 +109,88 @@ impl Repository {
         app_id: &str,
         user_id: &str,
     ) -> Result<Preferences, NotificationError> {
+        Ok(self.stored_preferences(app_id, user_id).await?.0)
+    }
+
+    /// A user's preferences and the revision they have; `None` where nothing is stored.
+    pub(in crate::notifications) async fn stored_preferences(
+        &self,
+        app_id: &str,
+        user_id: &str,
+    ) -> Result<(Preferences, Option<i64>), NotificationError> {
         let mut preferences = Preferences::default();
         let found = self
             .collection(PREFERENCES)?
             .find_one(key(app_id, user_id))
             .await?;
-        if let Some(stored) = found.as_ref().and_then(|found| found.get("preferences"))
-            && let Value::Object(stored) = bson_to_json(stored)
-        {
+        let Some(found) = found else {
+            return Ok((preferences, None));
+        };
+        if let Ok(text) = found.get_str("preferences") {
+            let stored: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+                NotificationError::Internal(format!("stored preferences cannot be read: {error}"))
+            })?;
             preferences.apply(&stored)?;
         }
-        Ok(preferences)
+        Ok((preferences, Some(found.get_i64("revision").unwrap_or(0))))
     }
 
-    /// Stores a user's preferences and when the next digest is due.
+    /// Stores a user's preferences and when the next digest is due, unless somebody has changed them
+    /// since they were read; whether it did.
     pub(in crate::notifications) async fn save_preferences(
         &self,
         app_id: &str,
         user_id: &str,
         preferences: &Preferences,
+        revision: Option<i64>,
         digest_at: Option<DateTime>,
-    ) -> Result<(), NotificationError> {
-        let mut change = doc! { "$set": {
-            "preferences": json_to_bson(preferences.to_json()),
+    ) -> Result<bool, NotificationError> {
+        let collection = self.collection(PREFERENCES)?;
+        // As text: the ids of types are free, the names of fields are not.
+        let mut set = doc! {
+            "preferences": preferences.to_json().to_string(),
             "updated_at": DateTime::now(),
-        } };
+            "revision": revision.unwrap_or(0) + 1,
+        };
+        let Some(revision) = revision else {
+            set.extend(key(app_id, user_id));
+            if let Some(at) = digest_at {
+                set.insert("digest_at", at);
+            }
+            return match collection.insert_one(set).await.map_err(StoreError::from) {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind == StoreErrorKind::Conflict => Ok(false),
+                Err(error) => Err(error.into()),
+            };
+        };
+        let mut change = doc! { "$set": set };
         match digest_at {
             Some(at) => change.insert("$min", doc! { "digest_at": at }),
-            None => change.insert("$unset", doc! { "digest_at": "" }),
+            None => change.insert("$unset", doc! { "digest_at": "", "digest_from": "" }),
         };
-        self.collection(PREFERENCES)?
-            .update_one(key(app_id, user_id), change)
-            .upsert(true)
-            .await?;
-        Ok(())
+        let mut as_read = key(app_id, user_id);
+        as_read.insert("revision", revision);
+        let result = collection.update_one(as_read, change).await?;
+        Ok(result.matched_count == 1)
     }
 
-    /// The user whose digest is due longest: app, user, when it was due.
+    /// The user whose digest is due longest.
     pub(in crate::notifications) async fn due_digest(
         &self,
         now: DateTime,
-    ) -> Result<Option<(String, String, DateTime)>, NotificationError> {
+    ) -> Result<Option<DueDigest>, NotificationError> {
         let found = self
             .collection(PREFERENCES)?
             .find_one(doc! { "digest_at": { "$lte": now } })
             .sort(doc! { "digest_at": 1 })
             .await?;
         Ok(found.and_then(|found| {
-            let app_id = found.get_str("app_id").ok()?.to_owned();
-            let user_id = found.get_str("user_id").ok()?.to_owned();
-            Some((app_id, user_id, *found.get_datetime("digest_at").ok()?))
+            Some(DueDigest {
+                app_id: found.get_str("app_id").ok()?.to_owned(),
+                user_id: found.get_str("user_id").ok()?.to_owned(),
+                due: *found.get_datetime("digest_at").ok()?,
+                from: found.get_datetime("digest_from").ok().copied(),
+            })
         }))
     }
 
@@ -163,8 +205,8 @@ impl Repository {
         let mut filter = key(app_id, user_id);
         filter.insert("digest_at", from);
         let change = match to {
-            Some(to) => doc! { "$set": { "digest_at": to, "digest_sent_at": from } },
-            None => doc! { "$unset": { "digest_at": "" } },
+            Some(to) => doc! { "$set": { "digest_at": to, "digest_from": from } },
+            None => doc! { "$unset": { "digest_at": "", "digest_from": "" } },
         };
         self.collection(PREFERENCES)?
             .update_one(filter, change)
@@ -172,12 +214,14 @@ impl Repository {
         Ok(())
     }
 
-    /// Stores a browser's subscription; an endpoint belongs to whoever subscribed it last.
+    /// Stores a browser's subscription; an endpoint belongs to whoever subscribed it last. Of more
+    /// than `keep` the oldest go.
     pub(in crate::notifications) async fn subscribe_push(
         &self,
         app_id: &str,
         user_id: &str,
         subscription: &PushSubscription,
+        keep: u64,
     ) -> Result<(), NotificationError> {
         let change = doc! {
             "$set": {
@@ -195,6 +239,20 @@ impl Repository {
             )
             .upsert(true)
             .await?;
+        let mut too_many = self
+            .collection(SUBSCRIPTIONS)?
+            .find(key(app_id, user_id))
+            .sort(doc! { "updated_at": -1 })
+            .projection(doc! { "_id": 1 })
+            .skip(keep)
+            .await?;
+        while let Some(old) = too_many.try_next().await? {
+            if let Some(id) = old.get("_id") {
+                let mut filter = key(app_id, user_id);
+                filter.insert("_id", id.clone());
+                self.collection(SUBSCRIPTIONS)?.delete_one(filter).await?;
+            }
+        }
         Ok(())
     }
 
@@ -211,7 +269,7 @@ impl Repository {
         Ok(result.deleted_count == 1)
     }
 
-    /// The oldest `limit` browsers of a user.
+    /// The latest `limit` browsers of a user.
     pub(in crate::notifications) async fn push_subscriptions(
         &self,
         app_id: &str,
@@ -221,7 +279,7 @@ impl Repository {
         let found: Vec<Document> = self
             .collection(SUBSCRIPTIONS)?
             .find(key(app_id, user_id))
-            .sort(doc! { "_id": 1 })
+            .sort(doc! { "updated_at": -1 })
             .limit(limit)
             .await?
             .try_collect()
