@@ -1,6 +1,6 @@
 //! Who is connected, and the way of a message to them.
 //!
-//! Two maps: app → user → [`Channel`], and connection id → [`Connection`]. The app is the first key
+//! Two maps: app → user → `Channel`, and connection id → `Connection`. The app is the first key
 //! of everything, so that no call can reach another app's users. A map's guard is never held across
 //! an await; a channel's lock is taken after the guard is gone.
 

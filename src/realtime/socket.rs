@@ -93,12 +93,14 @@ impl Realtime {
         let session = Session {
             clocks: Clocks::new(&self.config, Instant::now()),
             reader: FrameReader::new(self.config.max_message_bytes),
-            unread: leftover,
+            // A copy: even an empty slice keeps the whole buffer that HTTP was read into.
+            unread: Bytes::copy_from_slice(&leftover),
             stage: Stage::Closed,
             running_handlers: Arc::new(AtomicUsize::new(0)),
             outbound,
             realtime: self,
         };
+        drop(leftover);
         session.run(request).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What operators and tools ask.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, TestApp};
 
@@ -156,6 +156,20 @@ async fn metrics_count_what_happened() {
     assert!(text.text.contains("mozaiks_token_cache_hits_total"));
 }
 
+/// A route whose good answer is no document: a WebSocket wants a handshake, a stream has no end.
+async fn check_live_route(app: &TestApp, method: Method, path: &str, operation: &Value) {
+    let path = path.replace("{user_id}", "a");
+    let request = app.user("a").request(method, &path);
+    let status = request.send().await.unwrap().status().as_u16();
+    assert_eq!(
+        status,
+        if path == "/api/stream" { 200 } else { 426 },
+        "{path}"
+    );
+    assert!(operation["responses"].get(status.to_string()).is_some());
+    assert!(operation.get("security").is_some());
+}
+
 #[tokio::test]
 async fn openapi_describes_the_routes_there_are() {
     let app = TestApp::builder().plugin("echo", ECHO).start().await;
@@ -165,6 +179,10 @@ async fn openapi_describes_the_routes_there_are() {
         for (method, operation) in operations.as_object().unwrap() {
             let real = path.replace("{plugin}", "echo").replace("{name}", "echo");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            if path.starts_with("/ws") || path == "/api/stream" {
+                check_live_route(&app, method, &real, operation).await;
+                continue;
+            }
             let answer = Answer::of(app.user("a").request(method.clone(), &real)).await;
             let status = answer.status.as_u16().to_string();
             assert!(

@@ -574,3 +574,17 @@ async fn a_flood_to_a_reader_arrives_in_order_while_it_talks() {
     peer.ended().await;
     assert_eq!(realtime.hub.stats().queued_bytes, 0);
 }
+
+/// An idle socket is its task and its queue: what either grows by, ten thousand sockets grow by.
+#[tokio::test]
+async fn an_idle_socket_is_small() {
+    let (realtime, _) = realtime(quick());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let request = verified("a", "u");
+    let task = Arc::clone(&realtime).serve_socket(stream, Bytes::new(), request);
+    let bytes = std::mem::size_of_val(&task) + std::mem::size_of::<Outbound>();
+    assert!(bytes < 3 * 1024, "{bytes} bytes");
+}

@@ -250,7 +250,7 @@ impl Builder {
             .args(self.dev.then_some("--dev"))
             .env("MOZAIKS_JWT_SECRET", SECRET)
             .env("MOZAIKS_SDK_PATH", sdk())
-            .envs(std::env::var_os("MOZAIKS_TEST_PYTHON").map(|path| ("MOZAIKS_PYTHON", path)))
+            .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
             .envs(self.environment)
             .current_dir(data_dir.path())
             .stdin(Stdio::null())
@@ -284,6 +284,14 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut act: impl FnMut(Strin
     while let Ok(Some(line)) = lines.next_line().await {
         act(line);
     }
+}
+
+/// An interpreter with the packages of the tests: the one named, else the repository's own.
+fn python() -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    std::env::var_os("MOZAIKS_TEST_PYTHON")
+        .map(PathBuf::from)
+        .or_else(|| own.exists().then_some(own))
 }
 
 fn sdk() -> PathBuf {
