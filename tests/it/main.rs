@@ -11,6 +11,7 @@ mod dependencies;
 mod drain;
 mod errors;
 mod execute;
+mod notifications;
 mod operations;
 mod origins;
 mod realtime;

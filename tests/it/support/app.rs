@@ -40,6 +40,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     dev: bool,
     listen: SocketAddr,
+    data_dir: Option<PathBuf>,
 }
 
 impl TestApp {
@@ -51,6 +52,7 @@ impl TestApp {
             environment: Vec::new(),
             dev: false,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: None,
         }
     }
 
@@ -203,6 +205,12 @@ impl Builder {
         self
     }
 
+    /// A data directory that outlives the gateway.
+    pub fn data_dir(mut self, path: &Path) -> Self {
+        self.data_dir = Some(path.to_owned());
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> TestApp {
         let (mut app, mut lines) = self.spawn();
@@ -224,6 +232,7 @@ impl Builder {
 
     fn spawn(self) -> (TestApp, mpsc::Receiver<String>) {
         let data_dir = TempDir::new().unwrap();
+        let data_path = self.data_dir.as_deref().unwrap_or(data_dir.path());
         let plugins_dir = TempDir::new().unwrap();
         for name in &self.plugins {
             copy_dir(&fixtures().join(name), &plugins_dir.path().join(name));
@@ -246,7 +255,7 @@ impl Builder {
             .arg("--plugins")
             .arg(plugins_dir.path())
             .arg("--data-dir")
-            .arg(data_dir.path())
+            .arg(data_path)
             .args(self.dev.then_some("--dev"))
             .env("MOZAIKS_JWT_SECRET", SECRET)
             .env("MOZAIKS_SDK_PATH", sdk())
