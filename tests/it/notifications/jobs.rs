@@ -208,10 +208,11 @@ async fn a_digest_gathers_the_mail_of_its_time() {
 async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
     let mut sink = HttpSink::start(&[Next::Hold]).await;
     let data = tempfile::tempdir().unwrap();
+    let service = sink.url("/mail");
     let start = || {
         gateway()
             .data_dir(data.path())
-            .env("MOZAIKS_EMAIL_HTTP_URL", &sink.url("/mail"))
+            .env("MOZAIKS_EMAIL_HTTP_URL", &service)
             .env("MOZAIKS_EMAIL_FROM", "notes@example.com")
             .env("MOZAIKS_DELIVERY_TIMEOUT_SECONDS", "1s")
             .env("MOZAIKS_JOB_LEASE_SECONDS", "1500ms")
@@ -226,14 +227,14 @@ async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
     let keyed = json!({ "channels": ["email"], "metadata": { "dedup_key": "once" } });
     told(&ann, "ann", "First", keyed.clone()).await;
     // Claimed, and on its way: the service has it, but has not said so.
-    let taken = sink.requests.recv().await.unwrap();
+    let taken = sink.request().await;
     app.signal("KILL");
     app.ended().await;
 
     let app = start().await;
     let ann = app.user("ann");
     tell(&ann, "ann", "First", keyed).await.expect_ok();
-    let again = sink.requests.recv().await.unwrap();
+    let again = sink.request().await;
     assert_eq!(again.json()["subject"], "First");
     let channels = format!("{ADMIN}/channels");
     let log = until(&app.admin(), &channels, |body| {
@@ -247,6 +248,6 @@ async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
     assert_eq!(keys.len(), 1, "a service that counts keys has sent one");
     // What comes next is the next notification, not the first once more.
     told(&ann, "ann", "Second", json!({ "channels": ["email"] })).await;
-    let next = sink.requests.recv().await.unwrap();
+    let next = sink.request().await;
     assert_eq!(next.json()["subject"], "Second");
 }

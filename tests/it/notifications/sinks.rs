@@ -48,7 +48,7 @@ pub enum Next {
 /// An HTTP server that keeps what it is sent; answers 201 unless told otherwise.
 pub struct HttpSink {
     pub address: SocketAddr,
-    pub requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Request>,
     plan: Plan,
 }
 
