@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -136,8 +136,16 @@ impl Drop for Place {
     }
 }
 
+/// Wants to know what the manifests of loaded plugins say.
+pub trait ManifestObserver: Send + Sync + 'static {
+    /// The plugin of that name has been loaded with this manifest, for the first time or again.
+    fn manifest_read(&self, plugin: &str, manifest: &Manifest);
+}
+
 /// All plugins by name.
 pub struct Registry {
+    /// Set once, before plugins are loaded.
+    observer: OnceLock<Arc<dyn ManifestObserver>>,
     config: PluginsConfig,
     runtime: Arc<dyn PluginRuntime>,
     /// Read for every call, written when plugins are found.
@@ -148,10 +156,16 @@ impl Registry {
     /// An empty registry over the plugins directory.
     pub fn new(config: &PluginsConfig, runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
         Arc::new(Self {
+            observer: OnceLock::new(),
             config: config.clone(),
             runtime,
             plugins: RwLock::default(),
         })
+    }
+
+    /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
+    pub fn observe_manifests(&self, observer: Arc<dyn ManifestObserver>) {
+        let _ = self.observer.set(observer);
     }
 
     /// Finds the plugins under the directory and imports each; a broken one is listed as failed.
@@ -231,6 +245,9 @@ impl Registry {
         match loaded {
             Ok(loaded) => {
                 manifest.description = manifest.description.or(loaded.doc);
+                if let Some(observer) = self.observer.get() {
+                    observer.manifest_read(&plugin.name, &manifest);
+                }
                 plugin.describe(manifest, &self.config);
                 plugin.set_state(PluginState::Active(loaded.generation));
                 tracing::info!(
