@@ -14,7 +14,8 @@ use std::{
 use anyhow::Context as _;
 use mozaiks_gateway::{
     app,
-    config::{Inputs, ProcessEnvironment, load},
+    config::{Inputs, PluginsConfig, ProcessEnvironment, load},
+    notifications::Definitions,
     plugins::{
         CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
         PluginSource, SubmitError,
@@ -105,10 +106,14 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(config.server.io_thread_count())
         .enable_all()
         .build()?
-        .block_on(app::run_with(config, |plugins, _| {
-            Ok(Arc::new(Echo {
-                max_depth: plugins.max_depth,
-                loaded: AtomicU64::new(1),
-            }))
-        }))
+        .block_on(app::run_with(
+            config,
+            Definitions::default(),
+            |plugins: &PluginsConfig, _| {
+                Ok(Arc::new(Echo {
+                    max_depth: plugins.max_depth,
+                    loaded: AtomicU64::new(1),
+                }))
+            },
+        ))
 }

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-pub use host::{Host, HostPart, host_error, to_host_error};
+pub use host::{Host, HostPart, host_error, notification_error, to_host_error};
 pub use run::{run, run_with};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     config::ServerConfig,
     events::EventBus,
     http::{BodyRoom, origin::OriginAllowList},
+    notifications::{NotificationsManager, Operations},
     plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
     realtime::Realtime,
     settings::SettingsManager,
@@ -62,6 +63,10 @@ pub struct App {
     pub settings: Arc<SettingsManager>,
     /// Room for large request bodies.
     pub bodies: Arc<BodyRoom>,
+    /// What users are told.
+    pub notifications: Arc<NotificationsManager>,
+    /// The same as plugins reach it.
+    pub notification_operations: Operations,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.

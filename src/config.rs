@@ -6,6 +6,7 @@
 mod events;
 mod keys;
 mod load;
+mod notifications;
 mod print;
 mod problem;
 mod realtime;
@@ -22,6 +23,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use events::EventsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{Inputs, Loaded, load};
+pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushConfig, SmsConfig};
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
 pub use realtime::RealtimeConfig;
@@ -49,6 +51,8 @@ pub struct Config {
     pub realtime: RealtimeConfig,
     /// What is published.
     pub events: EventsConfig,
+    /// What users are told, and how.
+    pub notifications: NotificationsConfig,
     /// Log lines.
     pub log: LogConfig,
 }
@@ -229,6 +233,7 @@ impl Default for Config {
             plugins: PluginsConfig::default(),
             realtime: RealtimeConfig::default(),
             events: EventsConfig::default(),
+            notifications: NotificationsConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -11,6 +11,8 @@ mod exchange;
 mod execute;
 mod identify;
 mod json_body;
+mod notifications;
+mod notifications_admin;
 mod openapi;
 mod operations;
 pub mod origin;
@@ -60,6 +62,47 @@ fn routes() -> Router<AppState> {
                 .put(settings::save_settings)
                 .post(settings::save_settings),
         )
+        .route("/api/notifications", get(notifications::list_notifications))
+        .route(
+            "/api/notifications/count",
+            get(notifications::count_notifications),
+        )
+        .route(
+            "/api/notifications/read-all",
+            post(notifications::mark_all_read),
+        )
+        .route(
+            "/api/notifications/mark-all-read",
+            post(notifications::mark_all_read),
+        )
+        .route(
+            "/api/notifications/preferences",
+            get(notifications::get_preferences)
+                .put(notifications::save_preferences)
+                .post(notifications::save_preferences),
+        )
+        .route("/api/notifications/config", get(notifications::get_config))
+        .route(
+            "/api/notifications/{id}",
+            delete(notifications::delete_notification),
+        )
+        .route(
+            "/api/notifications/{id}/read",
+            post(notifications::mark_read),
+        )
+        .route(
+            "/api/notifications/{id}/unread",
+            post(notifications::mark_unread),
+        )
+        .route("/api/push/subscribe", post(notifications::subscribe_push))
+        .route(
+            "/api/push/unsubscribe",
+            post(notifications::unsubscribe_push),
+        )
+        .route(
+            "/api/push/vapid-public-key",
+            get(notifications::get_vapid_key),
+        )
         .route("/api/stream", get(stream::get_stream))
         .route("/api/ws/ticket", post(ticket::create_ticket))
         .route("/ws", get(ws::get_socket))
@@ -83,6 +126,38 @@ fn routes() -> Router<AppState> {
         .route(
             "/__mozaiks/admin/events/dead-letters/{id}/retry",
             post(events_admin::retry_dead_letter),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/broadcast",
+            post(notifications_admin::create_broadcast),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/broadcasts",
+            get(notifications_admin::list_broadcasts),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/broadcasts/{id}",
+            get(notifications_admin::get_broadcast).delete(notifications_admin::cancel_broadcast),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/schedule",
+            get(notifications_admin::list_scheduled).post(notifications_admin::create_scheduled),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/schedule/{id}",
+            delete(notifications_admin::cancel_scheduled),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/channels",
+            get(notifications_admin::list_channels),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/deliveries/{id}/retry",
+            post(notifications_admin::retry_delivery),
+        )
+        .route(
+            "/__mozaiks/admin/notifications/templates",
+            get(notifications_admin::list_templates),
         )
         .route("/health", get(operations::get_health))
         .route("/ready", get(operations::get_ready))

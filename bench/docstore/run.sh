@@ -6,17 +6,13 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 profile=${PROFILE:-release}
 target=${CARGO_TARGET_DIR:-target}
-version=v1.24.2
 cargo build --quiet --profile "$profile" -p docstore --bin docstore --example load
 
-# Not every module proxy lists the versions that `go install` wants to see; a build within a
-# module of our own does not ask.
 build_ferretdb() {
     local folder=$PWD/.build/ferretdb
     mkdir -p "$folder"
-    GOBIN=$folder go install "github.com/FerretDB/FerretDB/cmd/ferretdb@$version" 2>"$folder/log" && return
-    printf 'module bench\n\ngo 1.22\n\nrequire github.com/FerretDB/FerretDB %s\n' "$version" >"$folder/go.mod"
-    (cd "$folder" && go build -mod=mod -o ferretdb github.com/FerretDB/FerretDB/cmd/ferretdb)
+    cp bench/docstore/ferretdb/main.go bench/docstore/ferretdb/go.mod "$folder"
+    (cd "$folder" && go build -mod=mod -o ferretdb . 2>log)
 }
 
 data=$(mktemp -d)
@@ -43,10 +39,8 @@ if [ ! -x "$ferretdb" ] && command -v go >/dev/null; then
 fi
 if [ -x "$ferretdb" ]; then
     port=$(free_port)
-    mkdir -p "$data/ferretdb/state"
-    "$ferretdb" --handler=sqlite --sqlite-url="file:$data/ferretdb/" --telemetry=disable \
-        --listen-addr="127.0.0.1:$port" --debug-addr=- --state-dir="$data/ferretdb/state" \
-        --log-level=error >/dev/null 2>&1 &
+    mkdir -p "$data/ferretdb"
+    "$ferretdb" -listen "127.0.0.1:$port" -path "$data/ferretdb" >/dev/null 2>&1 &
     pids+=($!)
     servers+=("FerretDB=mongodb://127.0.0.1:$port/?directConnection=true")
 fi

@@ -8,6 +8,8 @@ from typing import Any
 
 from mozaiks import _host
 
+Target = str | list[str] | dict[str, Any]
+
 
 def _moment(at: dt.datetime | str | None) -> str | None:
     if at is None or isinstance(at, str):
@@ -35,11 +37,19 @@ class NotificationsManager:
             notification_type: Which kind it is, for preferences.
             title: One line.
             message: The text.
-            metadata: What frontends need beside it.
-            channels: Through which channels; the type's own where none are given.
+            metadata: What frontends need beside it. With a `dedup_key` in it the same is created
+                once a day.
+            channels: Through which channels (`in_app`, `email`, `sms`, `push`); the type's own
+                where none are given.
 
         Returns:
-            The notification.
+            The notification, with `delivered` and `channels` (where it goes). Where the user has
+            turned it off, `delivered` is false, `id` is None and `reason` says why; `skipped` names
+            the channels that it does not go to.
+
+        Raises:
+            HostError: `VALIDATION_ERROR` for parts that are missing or too large, or a template
+                that needs what is not there.
         """
         payload = {
             "user_id": user_id,
@@ -60,8 +70,8 @@ class NotificationsManager:
         message: str,
         metadata: dict[str, Any] | None = None,
         channels: list[str] | None = None,
-    ) -> Any:
-        """Tells many users the same.
+    ) -> list[dict[str, Any]]:
+        """Tells many users the same; for more than a thousand there are broadcasts.
 
         Args:
             user_ids: The users.
@@ -72,7 +82,7 @@ class NotificationsManager:
             channels: Through which channels; the type's own where none are given.
 
         Returns:
-            What was created.
+            For each user what `create_notification` gives, or `user_id`, `error` and `error_code`.
         """
         payload = {
             "user_ids": list(user_ids),
@@ -82,7 +92,8 @@ class NotificationsManager:
             "metadata": metadata,
             "channels": channels,
         }
-        return await _host.request("notifications.create_bulk", payload)
+        created: list[dict[str, Any]] = await _host.request("notifications.create_bulk", payload)
+        return created
 
     async def get_user_notifications(
         self, user_id: str, unread_only: bool = False, limit: int = 20, offset: int = 0
@@ -92,11 +103,11 @@ class NotificationsManager:
         Args:
             user_id: The user.
             unread_only: Leave out what was read.
-            limit: How many at most.
+            limit: How many, at most 200.
             offset: How many to skip.
 
         Returns:
-            The notifications.
+            The notifications: `id`, `type`, `title`, `message`, `metadata`, `read`, `created_at`.
         """
         payload = {
             "user_id": user_id,
@@ -154,7 +165,8 @@ class NotificationsManager:
             user_id: The user.
 
         Returns:
-            The preferences.
+            `channels` (each on or off), `types` (what the user has said of each), `digest` (`off`,
+            `daily`, `weekly`), `email` and `phone`.
         """
         preferences: dict[str, Any] = await _host.request(
             "notifications.get_preferences", {"user_id": user_id}
@@ -168,7 +180,8 @@ class NotificationsManager:
 
         Args:
             user_id: The user.
-            preferences: What to change.
+            preferences: What to change, in the same shape; what is not named stays. A type or a
+                channel is also turned on or off by its name alone: `{"task_due": False}`.
 
         Returns:
             The preferences as they are now.
@@ -183,135 +196,218 @@ class BroadcastService:
 
     async def broadcast(
         self,
+        notification_type: str,
         title: str,
         message: str,
-        notification_type: str = "broadcast",
-        target: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        target: Target = "all",
         channels: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Sends a broadcast now.
+        """Starts a broadcast.
+
+        It goes on in batches, also over a restart of the gateway; each user is told once.
 
         Args:
+            notification_type: Which kind it is, for preferences.
             title: One line.
             message: The text.
-            notification_type: Which kind it is, for preferences.
-            target: Whom it is for; everybody where nothing is given.
+            target: `"all"` for every user that the gateway has seen, `{"role": "..."}` or
+                `{"users": [...]}`.
+            channels: Through which channels; the type's own where none are given.
             metadata: What frontends need beside it.
-            channels: Through which channels.
 
         Returns:
-            The broadcast.
+            The record: `id`, `status` (`queued`, `running`, `done`, `failed`, `cancelled`), and how
+            many were `sent`, `suppressed` (turned off by the user) and `failed`.
+
+        Raises:
+            HostError: `VALIDATION_ERROR` with what is wrong.
         """
-        payload = {
-            "title": title,
-            "message": message,
-            "notification_type": notification_type,
-            "target": target,
-            "metadata": metadata,
-            "channels": channels,
-        }
-        sent: dict[str, Any] = await _host.request("broadcast.send", payload)
-        return sent
+        return await self._send(None, notification_type, title, message, target, channels, metadata)
 
     async def schedule(
-        self, send_at: dt.datetime | str, title: str, message: str, **options: Any
+        self,
+        send_at: dt.datetime | str,
+        notification_type: str,
+        title: str,
+        message: str,
+        target: Target = "all",
+        channels: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Sends a broadcast later.
+        """Starts a broadcast later.
 
         Args:
             send_at: When; without a zone it means UTC.
+            notification_type: Which kind it is, for preferences.
             title: One line.
             message: The text.
-            options: As for `broadcast`.
+            target: As for `broadcast`.
+            channels: Through which channels; the type's own where none are given.
+            metadata: What frontends need beside it.
 
         Returns:
-            The scheduled broadcast.
+            The record, as from `broadcast`.
+
+        Raises:
+            HostError: `VALIDATION_ERROR` with what is wrong.
         """
-        payload = {"send_at": _moment(send_at), "title": title, "message": message, **options}
-        scheduled: dict[str, Any] = await _host.request("broadcast.schedule", payload)
-        return scheduled
+        return await self._send(
+            send_at, notification_type, title, message, target, channels, metadata
+        )
+
+    async def _send(
+        self,
+        send_at: dt.datetime | str | None,
+        notification_type: str,
+        title: str,
+        message: str,
+        target: Target,
+        channels: list[str] | None,
+        metadata: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        payload = {
+            "send_at": _moment(send_at),
+            "notification_type": notification_type,
+            "title": title,
+            "message": message,
+            "target": target,
+            "channels": channels,
+            "metadata": metadata,
+        }
+        record: dict[str, Any] = await _host.request("broadcast.create", payload)
+        return record
 
     async def cancel(self, broadcast_id: str) -> bool:
-        """Cancels a scheduled broadcast.
+        """Cancels a broadcast that has not begun.
 
         Args:
             broadcast_id: The broadcast.
 
         Returns:
-            Whether it had not been sent yet.
+            Whether there was one.
+
+        Raises:
+            HostError: `CONFLICT` where it has begun.
         """
         return bool(await _host.request("broadcast.cancel", {"id": broadcast_id}))
 
-    async def list_broadcasts(self, limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
-        """The broadcasts of the caller's app, newest first.
+    async def get_broadcast(self, broadcast_id: str) -> dict[str, Any]:
+        """A broadcast and how far it is.
 
         Args:
-            limit: How many at most.
-            offset: How many to skip.
+            broadcast_id: The broadcast.
 
         Returns:
-            The broadcasts.
+            The record, as from `broadcast`.
+
+        Raises:
+            HostError: `NOT_FOUND`.
         """
-        broadcasts: list[dict[str, Any]] = await _host.request(
-            "broadcast.list", {"limit": limit, "offset": offset}
-        )
-        return broadcasts
+        record: dict[str, Any] = await _host.request("broadcast.get", {"id": broadcast_id})
+        return record
+
+    async def list_broadcasts(self) -> list[dict[str, Any]]:
+        """The latest hundred broadcasts of the caller's app.
+
+        Returns:
+            The records, newest first.
+        """
+        records: list[dict[str, Any]] = await _host.request("broadcast.list")
+        return records
 
 
 class DigestScheduler:
-    """Gathers notifications of a user and sends them together."""
+    """Notifications for later, and mail that is gathered."""
 
-    async def schedule_digest(
-        self, user_id: str, frequency: str = "daily", **options: Any
+    async def schedule_notification(
+        self,
+        user_id: str,
+        notification_type: str,
+        title: str,
+        message: str,
+        scheduled_for: dt.datetime | str,
+        metadata: dict[str, Any] | None = None,
+        channels: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Sends a user digests from now on.
+        """Creates a notification later, also where the gateway was restarted until then.
 
         Args:
             user_id: The user.
-            frequency: `hourly`, `daily` or `weekly`.
-            options: What the gateway's digests know beside it, such as `hour` and `timezone`.
+            notification_type: Which kind it is, for preferences.
+            title: One line.
+            message: The text.
+            scheduled_for: When; without a zone it means UTC.
+            metadata: What frontends need beside it.
+            channels: Through which channels; the type's own where none are given.
 
         Returns:
-            The digest's schedule.
-        """
-        payload = {"user_id": user_id, "frequency": frequency, **options}
-        schedule: dict[str, Any] = await _host.request("digest.schedule", payload)
-        return schedule
+            `id`, `user_id`, `scheduled_for` and `status`.
 
-    async def cancel_digest(self, user_id: str) -> bool:
-        """Sends a user no more digests.
+        Raises:
+            HostError: `VALIDATION_ERROR` with what is wrong.
+        """
+        payload = {
+            "user_id": user_id,
+            "notification_type": notification_type,
+            "title": title,
+            "message": message,
+            "scheduled_for": _moment(scheduled_for),
+            "metadata": metadata,
+            "channels": channels,
+        }
+        scheduled: dict[str, Any] = await _host.request("digest.schedule", payload)
+        return scheduled
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Cancels a notification for later.
+
+        Args:
+            scheduled_id: Its id.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            HostError: `CONFLICT` where it has gone out.
+        """
+        return bool(await _host.request("digest.cancel", {"id": scheduled_id}))
+
+    async def list_scheduled(self) -> list[dict[str, Any]]:
+        """The latest hundred notifications for later of the caller's app, with what became of each.
+
+        Returns:
+            The notifications, newest first.
+        """
+        scheduled: list[dict[str, Any]] = await _host.request("digest.list")
+        return scheduled
+
+    async def schedule_digest(self, user_id: str, frequency: str = "daily") -> dict[str, Any]:
+        """Gathers a user's mail from now on.
+
+        Args:
+            user_id: The user.
+            frequency: `daily` or `weekly`.
+
+        Returns:
+            The user's preferences as they are now.
+        """
+        return await notifications_manager.update_notification_preferences(
+            user_id, {"digest": frequency}
+        )
+
+    async def cancel_digest(self, user_id: str) -> dict[str, Any]:
+        """Sends a user's mail one by one again.
 
         Args:
             user_id: The user.
 
         Returns:
-            Whether there were any.
+            The user's preferences as they are now.
         """
-        return bool(await _host.request("digest.cancel", {"user_id": user_id}))
-
-    async def get_digest(self, user_id: str) -> dict[str, Any] | None:
-        """The schedule of a user's digests.
-
-        Args:
-            user_id: The user.
-
-        Returns:
-            The schedule, if there is one.
-        """
-        schedule: dict[str, Any] | None = await _host.request("digest.get", {"user_id": user_id})
-        return schedule
-
-    async def send_digest_now(self, user_id: str) -> bool:
-        """Sends a user what has gathered.
-
-        Args:
-            user_id: The user.
-
-        Returns:
-            Whether anything had.
-        """
-        return bool(await _host.request("digest.send_now", {"user_id": user_id}))
+        return await notifications_manager.update_notification_preferences(
+            user_id, {"digest": "off"}
+        )
 
 
 notifications_manager = NotificationsManager()

@@ -199,20 +199,49 @@ async def test_notifications(host: FakeHost) -> None:
 
 async def test_broadcasts_and_digests(host: FakeHost) -> None:
     host.answer = {"id": "b1"}
-    await broadcast_service.broadcast("T", "M")
+    await broadcast_service.broadcast("news", "T", "M", {"role": "editor"}, ["in_app"])
     assert host.asked.pop() == (
-        "broadcast.send",
-        {"title": "T", "message": "M", "notification_type": "broadcast"},
+        "broadcast.create",
+        {
+            "notification_type": "news",
+            "title": "T",
+            "message": "M",
+            "target": {"role": "editor"},
+            "channels": ["in_app"],
+        },
     )
-    await broadcast_service.schedule(dt.datetime(2026, 1, 1), "T", "M")
-    assert host.asked.pop()[1]["send_at"] == "2026-01-01T00:00:00+00:00"
-    await digest_scheduler.schedule_digest("ann", "weekly", hour=9)
+    await broadcast_service.schedule(dt.datetime(2026, 1, 1), "news", "T", "M")
+    assert host.asked[-1][1]["send_at"] == "2026-01-01T00:00:00+00:00"
+    assert host.asked.pop()[1]["target"] == "all"
+    await broadcast_service.get_broadcast("b1")
+    assert host.asked.pop() == ("broadcast.get", {"id": "b1"})
+    await broadcast_service.list_broadcasts()
+    assert host.asked.pop() == ("broadcast.list", {})
+    await digest_scheduler.schedule_notification(
+        "ann", "due", "T", "M", scheduled_for=dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+    )
     assert host.asked.pop() == (
         "digest.schedule",
-        {"user_id": "ann", "frequency": "weekly", "hour": 9},
+        {
+            "user_id": "ann",
+            "notification_type": "due",
+            "title": "T",
+            "message": "M",
+            "scheduled_for": "2026-01-01T00:00:00+00:00",
+        },
     )
-    host.answer = None
-    assert await digest_scheduler.get_digest("ann") is None
+    await digest_scheduler.schedule_digest("ann", "weekly")
+    assert host.asked.pop() == (
+        "notifications.update_preferences",
+        {"user_id": "ann", "preferences": {"digest": "weekly"}},
+    )
+    await digest_scheduler.cancel_digest("ann")
+    assert host.asked.pop()[1]["preferences"] == {"digest": "off"}
+    host.answer = True
+    assert await broadcast_service.cancel("b1") is True
+    assert host.asked.pop() == ("broadcast.cancel", {"id": "b1"})
+    assert await digest_scheduler.cancel("s1") is True
+    assert host.asked.pop() == ("digest.cancel", {"id": "s1"})
 
 
 async def test_settings_keep_what_is_none(host: FakeHost) -> None:

@@ -9,7 +9,7 @@ use docstore::server::{Config as DocstoreConfig, Listen, Server as Docstore};
 use super::host::Apps;
 use crate::{
     config::DatabaseConfig,
-    settings,
+    notifications, settings,
     store::{Store, StoreConfig},
 };
 
@@ -44,7 +44,10 @@ pub(super) async fn open(
         command_timeout: config.command_timeout,
         ..StoreConfig::new(uri)
     };
-    let store = Store::open(options, vec![settings::COLLECTION])
+    let declared = std::iter::once(settings::COLLECTION)
+        .chain(notifications::COLLECTIONS.iter().copied())
+        .collect();
+    let store = Store::open(options, declared)
         .await
         .context("the database cannot be used")?;
     Ok((store, embedded))

@@ -2,6 +2,7 @@
 
 mod database;
 mod events;
+mod notifications;
 mod realtime;
 mod settings;
 
@@ -15,6 +16,9 @@ use futures_util::future::BoxFuture;
 
 pub use database::DatabasePart;
 pub use events::{EventsPart, RuntimeSlot};
+pub use notifications::{
+    DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers, notification_error,
+};
 pub use realtime::RealtimePart;
 pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
 

@@ -20,6 +20,7 @@ pub use presence::PresenceEvents;
 use crate::{
     auth::{AuthError, Principal, TokenVerifier},
     http::ApiError,
+    notifications::NotificationsManager,
     realtime::{AuthFailure, Authenticator, CloseCode, Identity},
 };
 
@@ -30,12 +31,23 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct SocketTokens {
     verifier: Arc<TokenVerifier>,
     leeway: Duration,
+    // Told who connects.
+    notifications: Arc<NotificationsManager>,
 }
 
 impl SocketTokens {
-    /// With the verifier of all requests and the leeway it grants.
-    pub fn new(verifier: Arc<TokenVerifier>, leeway: Duration) -> Arc<Self> {
-        Arc::new(Self { verifier, leeway })
+    /// With the verifier of all requests and the leeway it grants; notes who connects, for
+    /// broadcasts.
+    pub fn new(
+        verifier: Arc<TokenVerifier>,
+        leeway: Duration,
+        notifications: Arc<NotificationsManager>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            verifier,
+            leeway,
+            notifications,
+        })
     }
 }
 
@@ -55,6 +67,7 @@ impl Authenticator for SocketTokens {
     }
 
     fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
+        self.notifications.directory().note(principal);
         let now_unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -14,8 +14,8 @@ use super::{
     announcer::Announcer,
     database,
     host::{
-        Apps, DatabasePart, EventsPart, HostPart, ManifestSchemas, RealtimePart, RuntimeSlot,
-        SettingsPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
+        NotificationOutlet, NotificationsPart, RealtimePart, RuntimeSlot, SeenUsers, SettingsPart,
     },
     host_realtime::{
         MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
@@ -27,6 +27,7 @@ use crate::{
     config::{Config, PluginsConfig},
     events::EventBus,
     http::{BodyRoom, Gateway, origin::OriginAllowList},
+    notifications::{Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler},
     plugins::{
         HostServices, PluginRuntime,
         dispatch::{CallObserver, Dispatcher},
@@ -53,18 +54,22 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, definitions: Definitions) -> anyhow::Result<()> {
     let python = |config: &PluginsConfig, host| -> Result<Arc<dyn PluginRuntime>, String> {
         Ok(PythonRuntime::start(config, host)?)
     };
-    run_with(config, python).await
+    run_with(config, definitions, python).await
 }
 
 /// As [`run`], with another runtime in the place of Python: everything else is the gateway's own.
 ///
 /// # Errors
 /// As [`run`], and what `make_runtime` says.
-pub async fn run_with<F>(config: Config, make_runtime: F) -> anyhow::Result<()>
+pub async fn run_with<F>(
+    config: Config,
+    definitions: Definitions,
+    make_runtime: F,
+) -> anyhow::Result<()>
 where
     F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
 {
@@ -118,6 +123,21 @@ where
         Arc::clone(&settings),
         apps.clone(),
     )));
+    let outlet = NotificationOutlet::new(
+        Arc::clone(&hub),
+        Arc::clone(&events),
+        realtime_config.max_push_bytes,
+    );
+    let notifications = NotificationsManager::new(
+        config.notifications,
+        Arc::clone(&store),
+        outlet,
+        definitions,
+    );
+    let notification_operations = Operations::new(Arc::clone(&notifications));
+    for part in NotificationsPart::all(&notification_operations, &apps) {
+        parts.push(Box::new(part));
+    }
     let host: Arc<dyn HostServices> = Arc::new(Host::new(
         EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
         parts,
@@ -127,17 +147,23 @@ where
     let _ = runtime_slot.set(Arc::downgrade(&runtime));
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     let _ = registry_slot.set(Arc::clone(&registry));
+    registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
     let metrics = Arc::new(Metrics::default());
     let observers: Vec<Arc<dyn CallObserver>> = vec![
         Arc::new(Recorder {
             metrics: Arc::clone(&metrics),
         }),
         Arc::new(Announcer::new(Arc::clone(&events))),
+        Arc::new(SeenUsers(Arc::clone(&notifications))),
     ];
     let realtime = Realtime::new(
         hub,
         realtime_config,
-        SocketTokens::new(Arc::clone(&verifier), config.auth.leeway),
+        SocketTokens::new(
+            Arc::clone(&verifier),
+            config.auth.leeway,
+            Arc::clone(&notifications),
+        ),
         PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
     );
     let app = Arc::new(App {
@@ -150,6 +176,8 @@ where
         events,
         store,
         settings,
+        notifications,
+        notification_operations,
         registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
@@ -159,6 +187,8 @@ where
         phase: AtomicU8::new(Phase::Starting as u8),
     });
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
+    let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
+    let scheduler = Scheduler::start(&app.notifications);
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins.
@@ -180,7 +210,7 @@ where
     };
     tracing::info!(signal, "draining");
     let code = tokio::select! {
-        () = drain(&app, serving) => 0,
+        () = drain(&app, serving, scheduler, deliveries) => 0,
         name = signals.next() => {
             tracing::warn!(signal = name, "a second signal: not waiting for running calls");
             EXIT_AT_ONCE
@@ -203,7 +233,13 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
 }
 
 /// No new calls, no new connections; running calls and their answers finish, or their time is up.
-async fn drain(app: &App, serving: RunningServer) {
+/// What is queued for later stays in the database.
+async fn drain(
+    app: &App,
+    serving: RunningServer,
+    scheduler: Scheduler,
+    deliveries: DeliveryWorkers,
+) {
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
@@ -217,6 +253,8 @@ async fn drain(app: &App, serving: RunningServer) {
         if undelivered > 0 {
             tracing::warn!(events = undelivered, "events were not delivered in time");
         }
+        scheduler.stop().await;
+        deliveries.stop().await;
     };
     if tokio::time::timeout(app.server.drain_timeout, finished)
         .await

@@ -3,19 +3,21 @@
 use anyhow::Context as _;
 
 use super::{Failure, add_dev_secret, flags::ConfigFlags};
-use crate::{app, auth::TokenVerifier};
+use crate::{app, auth::TokenVerifier, notifications};
 
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
     let mut config = flags.load(true)?.config;
     add_dev_secret(&mut config)?;
     // Keys that cannot be used are a problem of the configuration: said before anything is opened.
     TokenVerifier::from_config(&config.auth).map_err(Failure::Usage)?;
+    let definitions = notifications::read_definitions(&config.notifications, &config.plugins.dir)
+        .map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.io_thread_count())
         .thread_name("io")
         .enable_all()
         .build()
         .context("cannot start the I/O threads")?;
-    runtime.block_on(app::run(config))?;
+    runtime.block_on(app::run(config, definitions))?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::{
 
 use crate::config::{
     Config, LogFormat,
+    notifications::ChannelInputs,
     redact::{HIDDEN, redact_uri},
     value,
 };
@@ -24,6 +25,7 @@ pub struct Settings {
     pub(super) jwks_file: Option<PathBuf>,
     pub(super) jwks_url: Option<String>,
     pub(super) log_format: String,
+    pub(super) channels: ChannelInputs,
 }
 
 impl fmt::Debug for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             jwks_file: None,
             jwks_url: None,
             log_format: log_format.into(),
+            channels: ChannelInputs::default(),
         }
     }
 }

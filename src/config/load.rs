@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::config::{
-    Config, Environment, KEYS, Key, KeySource, LogFormat, Origin, Problem, Problems, keys::Settings,
+    Config, Environment, KEYS, Key, KeySource, LogFormat, Origin, Problem, Problems,
+    keys::Settings, notifications,
 };
 
 /// The file that is read where none is named, if it exists.
@@ -91,6 +92,11 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
         "pretty" => LogFormat::Pretty,
         _ => LogFormat::Json,
     };
+    notifications::join(
+        &settings.channels,
+        &mut settings.config.notifications,
+        &mut problems,
+    );
     settings.config.auth.keys = key_source(&settings, &origins, &mut problems);
     let names_key_source = |problem: &Problem| KEY_SOURCES.iter().any(|n| problem.key.contains(n));
     if inputs.auth_required

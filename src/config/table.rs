@@ -1,11 +1,12 @@
 //! The one table of configuration keys. Loading, checking, flags, `mozaiks config` and the table in
 //! the documentation are made from it; a new key is a new row here.
 
+mod notifications;
 mod realtime;
 
 use std::time::Duration;
 
-use self::realtime::REALTIME;
+use self::{notifications::NOTIFICATIONS, realtime::REALTIME};
 use crate::config::{
     keys::{Field, Key, key},
     value,
@@ -26,7 +27,10 @@ const fn secs(seconds: u64) -> Duration {
 const MIN_SECRET_BYTES: usize = 32;
 
 /// Every key there is, in the order of the documentation.
-pub static KEYS: &[Key] = &join::<{ GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME);
+pub static KEYS: &[Key] = &join::<{ GENERAL.len() + REALTIME.len() + NOTIFICATIONS.len() }>(
+    &join::<{ GENERAL.len() + REALTIME.len() }>(GENERAL, REALTIME),
+    NOTIFICATIONS,
+);
 
 const fn join<const ALL: usize>(first: &[Key], second: &[Key]) -> [Key; ALL] {
     let mut all = [first[0]; ALL];
@@ -286,7 +290,7 @@ const GENERAL: &[Key] = &[
         "JWKS document behind a URL, fetched again on an unknown `kid`.",
         Field::OptionalText {
             at: |s| &mut s.jwks_url,
-            check: value::is_jwks_url,
+            check: value::is_safe_url,
             allowed: "an https:// URL, or http:// on this machine",
         },
     )

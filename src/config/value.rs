@@ -92,8 +92,8 @@ pub(super) fn origin(text: &str) -> Option<String> {
     bare.then(|| url.origin().ascii_serialization())
 }
 
-/// Whether keys may be fetched from this URL: https, or http on this machine.
-pub(super) fn is_jwks_url(text: &str) -> bool {
+/// Whether the gateway may call this URL with what is secret: https, or http on this machine.
+pub(super) fn is_safe_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };

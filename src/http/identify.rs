@@ -64,6 +64,7 @@ impl FromRequestParts<AppState> for User {
         AppState(app): &AppState,
     ) -> Result<Self, ApiError> {
         let principal = authenticate(app, &parts.headers).await?;
+        app.notifications.directory().note(&principal);
         if let Some(context) = parts.extensions.get::<Arc<RequestContext>>() {
             // Set already where a handler asks twice.
             let _ = context.principal.set(Arc::clone(&principal));

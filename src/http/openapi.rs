@@ -3,6 +3,8 @@
 //! Both are made once from [`OPERATIONS`]. A test compares that table with the route list and calls
 //! every entry.
 
+mod notifications;
+
 use std::sync::LazyLock;
 
 use axum::response::{Html, IntoResponse};
@@ -10,11 +12,14 @@ use bytes::Bytes;
 use http::header;
 use serde_json::{Map, Value, json};
 
+use self::notifications::NOTIFICATIONS;
+
 /// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Anyone,
     User,
+    Admin,
 }
 
 /// One operation of one route.
@@ -132,6 +137,9 @@ const OPERATIONS: &[Operation] = &[
             ("429", "LIMIT_EXCEEDED: too many tickets are open."),
         ],
     },
+];
+
+const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/health",
@@ -172,6 +180,11 @@ const OPERATIONS: &[Operation] = &[
     },
 ];
 
+/// All of them, in the order of the documentation.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    [OPERATIONS, NOTIFICATIONS, REST].into_iter().flatten()
+}
+
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 static PAGE: LazyLock<String> = LazyLock::new(page);
 
@@ -196,7 +209,7 @@ pub(super) async fn get_docs() -> impl IntoResponse {
 
 fn document() -> Value {
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let path = paths
             .entry(operation.path)
             .or_insert_with(|| Value::Object(Map::new()));
@@ -234,7 +247,7 @@ fn describe(operation: &Operation) -> Value {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
             let schema = match name {
-                "user_id" => json!({ "type": "string" }),
+                "user_id" | "id" => json!({ "type": "string" }),
                 _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -248,10 +261,10 @@ fn describe(operation: &Operation) -> Value {
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
-    if operation.who == Who::User {
+    if operation.who != Who::Anyone {
         described["security"] = json!([{ "bearer": [] }]);
     }
-    if operation.method == "post" {
+    if matches!(operation.method, "post" | "put") {
         described["requestBody"] = json!({
             "content": { "application/json": { "schema": { "type": "object" } } },
         });
@@ -317,7 +330,7 @@ fn plugin_schema() -> Value {
 
 fn page() -> String {
     let mut rows = String::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let answers: Vec<_> = operation
             .answers
             .iter()
@@ -326,6 +339,7 @@ fn page() -> String {
         let who = match operation.who {
             Who::Anyone => "anyone",
             Who::User => "a verified user",
+            Who::Admin => "an admin",
         };
         rows.push_str(&format!(
             "<section><h2><code>{} {}</code></h2><p>{} For {who}.</p><p>{}</p></section>\n",

@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::RwLock;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     config::PluginsConfig,
@@ -21,6 +21,9 @@ use crate::{
         runtime::{Generation, LoadError, PluginRuntime, PluginSource},
     },
 };
+
+/// Plugins imported at the same time.
+const LOADS_AT_A_TIME: usize = 8;
 
 /// A plugin as users see it. States change; the entry stays.
 #[derive(Debug)]
@@ -133,8 +136,16 @@ impl Drop for Place {
     }
 }
 
+/// Wants to know what the manifests of loaded plugins say.
+pub trait ManifestObserver: Send + Sync + 'static {
+    /// The plugin of that name has been loaded with this manifest, for the first time or again.
+    fn manifest_read(&self, plugin: &str, manifest: &Manifest);
+}
+
 /// All plugins by name.
 pub struct Registry {
+    /// Set once, before plugins are loaded.
+    observer: OnceLock<Arc<dyn ManifestObserver>>,
     config: PluginsConfig,
     runtime: Arc<dyn PluginRuntime>,
     /// Read for every call, written when plugins are found.
@@ -145,14 +156,21 @@ impl Registry {
     /// An empty registry over the plugins directory.
     pub fn new(config: &PluginsConfig, runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
         Arc::new(Self {
+            observer: OnceLock::new(),
             config: config.clone(),
             runtime,
             plugins: RwLock::default(),
         })
     }
 
+    /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
+    pub fn observe_manifests(&self, observer: Arc<dyn ManifestObserver>) {
+        let _ = self.observer.set(observer);
+    }
+
     /// Finds the plugins under the directory and imports each; a broken one is listed as failed.
-    /// Returns when every one is active or failed, at the latest after the import deadline.
+    /// Returns when every one is active or failed. Only so many are imported at a time: they share one
+    /// interpreter, and each import's deadline runs while it waits for it.
     pub async fn load_all(self: &Arc<Self>) {
         let root = self.config.dir.clone();
         let (found, skipped) = match discovery::discover(&root) {
@@ -165,14 +183,19 @@ impl Registry {
         for skipped in skipped {
             tracing::warn!(dir = %skipped.dir.display(), reason = skipped.reason, "plugin.skipped");
         }
+        let turns = Arc::new(Semaphore::new(LOADS_AT_A_TIME));
         let mut loads = JoinSet::new();
         for found in found {
             let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone(), &self.config));
             self.plugins
                 .write()
                 .insert(plugin.name.clone(), plugin.clone());
-            let registry = self.clone();
-            loads.spawn(async move { registry.load(&plugin, found).await });
+            let (registry, turns) = (self.clone(), turns.clone());
+            loads.spawn(async move {
+                // Never closed, so there is always a turn to come.
+                let _turn = turns.acquire().await;
+                registry.load(&plugin, found).await;
+            });
         }
         while let Some(ended) = loads.join_next().await {
             if let Err(error) = ended {
@@ -222,6 +245,9 @@ impl Registry {
         match loaded {
             Ok(loaded) => {
                 manifest.description = manifest.description.or(loaded.doc);
+                if let Some(observer) = self.observer.get() {
+                    observer.manifest_read(&plugin.name, &manifest);
+                }
                 plugin.describe(manifest, &self.config);
                 plugin.set_state(PluginState::Active(loaded.generation));
                 tracing::info!(

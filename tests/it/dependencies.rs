@@ -12,7 +12,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["server.rs", "server/"]),
     ("pyo3", &["python.rs", "python/"]),
     ("jsonwebtoken", &["auth.rs", "auth/"]),
-    ("mongodb", &["store.rs", "store/", "*/repository.rs"]),
+    (
+        "mongodb",
+        &[
+            "store.rs",
+            "store/",
+            "*/repository.rs",
+            "notifications/repository/",
+        ],
+    ),
     (
         "docstore",
         &["store.rs", "store/", "app.rs", "app/", "*/tests.rs"],

@@ -17,6 +17,7 @@ mod execute;
 mod hostile;
 mod load;
 mod logs;
+mod notifications;
 mod operations;
 mod origins;
 mod realtime;

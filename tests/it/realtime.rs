@@ -11,7 +11,7 @@ mod socket;
 mod stream;
 
 use super::support::{self, Claims, TestApp};
-use socket::Socket;
+pub use socket::Socket;
 
 /// A gateway with the plugin `live`.
 fn gateway() -> support::Builder {

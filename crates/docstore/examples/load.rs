@@ -6,6 +6,8 @@
 //! in a second (documents in a second for the bulk insert) and the 99th percentile of the time of
 //! one operation in milliseconds.
 
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+
 use std::{
     sync::{
         Arc,

@@ -1,6 +1,6 @@
 //! Aggregation expressions: parsed once, evaluated against documents. No I/O.
 //!
-//! [`parse`] turns BSON into a tree of [`node::Node`]s, looking operators up in [`operators`];
+//! `parse` turns BSON into a tree of `node::Node`s, looking operators up in `operators`;
 //! evaluation borrows from the document wherever it can. What is not implemented is refused at
 //! parse time with MongoDB's code, never answered wrongly.
 

@@ -316,6 +316,7 @@ class RecordingNotifications:
             "message": payload["message"],
             "metadata": payload.get("metadata") or {},
             "channels": payload.get("channels") or ["in_app"],
+            "delivered": True,
             "read": False,
             "created_at": _now(),
         }

@@ -16,8 +16,10 @@ fn assert_timed_out(result: Result<Value, DispatchError>, started: Instant, what
         "{what}: {result:?}"
     );
     let elapsed = started.elapsed();
+    // Far less than what held it, with room for a busy machine; the integration tests hold the gateway
+    // to its 100 ms by its own clock.
     assert!(
-        elapsed < Duration::from_millis(300 + 300),
+        elapsed < Duration::from_millis(300 + 2000),
         "{what}: {elapsed:?}"
     );
 }
@@ -170,8 +172,8 @@ fn a_client_that_goes_away_does_not_cancel_its_call() {
             assert!(futures_util::poll!(&mut call).is_pending());
         }
         assert_eq!(plugin.in_flight(), 1);
-        eventually("the call has ended", || plugin.in_flight() == 0).await;
-        assert_eq!(gateway.dispatcher.in_flight(), 0);
+        eventually("its place is free", || plugin.in_flight() == 0).await;
+        eventually("the call has ended", || gateway.dispatcher.in_flight() == 0).await;
     });
 }
 
@@ -182,7 +184,7 @@ fn a_full_queue_and_draining_are_answers() {
         config.queue_size = 4;
     });
     tokio_runtime().block_on(async {
-        let blocking = gateway.call("blocking_sleep", json!({"seconds": 0.3}));
+        let blocking = gateway.call("blocking_sleep", json!({"seconds": 1.5}));
         let mut blocking = std::pin::pin!(blocking);
         assert!(futures_util::poll!(&mut blocking).is_pending());
         eventually("it has left the queue", || {

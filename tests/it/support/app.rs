@@ -43,6 +43,7 @@ pub struct Builder {
     /// Most files that the process may open, where that is limited.
     descriptors: Option<u32>,
     listen: SocketAddr,
+    data_dir: Option<PathBuf>,
 }
 
 impl TestApp {
@@ -56,6 +57,7 @@ impl TestApp {
             secret: true,
             descriptors: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: None,
         }
     }
 
@@ -237,6 +239,12 @@ impl Builder {
         self
     }
 
+    /// A data directory that outlives the gateway.
+    pub fn data_dir(mut self, path: &Path) -> Self {
+        self.data_dir = Some(path.to_owned());
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> TestApp {
         let (mut app, mut lines) = self.spawn();
@@ -258,6 +266,7 @@ impl Builder {
 
     fn spawn(self) -> (TestApp, mpsc::Receiver<String>) {
         let data_dir = TempDir::new().unwrap();
+        let data_path = self.data_dir.as_deref().unwrap_or(data_dir.path());
         let plugins_dir = TempDir::new().unwrap();
         for name in &self.plugins {
             copy_dir(&fixtures().join(name), &plugins_dir.path().join(name));
@@ -289,7 +298,7 @@ impl Builder {
             .arg("--plugins")
             .arg(plugins_dir.path())
             .arg("--data-dir")
-            .arg(data_dir.path())
+            .arg(data_path)
             .args(self.dev.then_some("--dev"))
             .envs(self.secret.then_some(("MOZAIKS_JWT_SECRET", SECRET)))
             .env("MOZAIKS_SDK_PATH", sdk())

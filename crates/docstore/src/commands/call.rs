@@ -309,7 +309,7 @@ fn parse_write_concern(concern: &RawDocument, replica_set: bool) -> Result<Write
             ("w", value) => match number(value) {
                 Some(0) => parsed.unacknowledged = true,
                 Some(1) => {}
-                Some(n) if n > 50 || n < 0 => {
+                Some(n) if !(0..=50).contains(&n) => {
                     bail!(
                         FailedToParse,
                         "w has to be a non-negative number and not greater than 50; found: {n}"

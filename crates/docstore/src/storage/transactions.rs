@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 
-use super::{Durability, Store, writer::WriteTxn};
+use super::{
+    Durability, Store,
+    writer::{WriteTxn, WriterState},
+};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
@@ -25,6 +28,30 @@ pub struct TransactionKey {
 pub(super) struct Held {
     key: TransactionKey,
     until: Instant,
+}
+
+impl Held {
+    /// When its time is over.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+impl WriterState {
+    /// Undoes the transaction that has the writer, if it is over its time; whether it was.
+    pub(super) fn undo_overlong(&mut self) -> bool {
+        if self
+            .held
+            .as_ref()
+            .is_none_or(|held| held.until > Instant::now())
+        {
+            return false;
+        }
+        tracing::warn!("a transaction was over its time and is undone");
+        self.held = None;
+        self.roll_back();
+        true
+    }
 }
 
 impl Store {
@@ -119,15 +146,7 @@ impl Store {
 
     /// Undoes a transaction that is over its time; called now and then.
     pub fn expire_transaction(&self) {
-        let mut state = self.writer.state.lock();
-        if state
-            .held
-            .as_ref()
-            .is_some_and(|held| held.until <= Instant::now())
-        {
-            tracing::warn!("a transaction was over its time and is undone");
-            state.held = None;
-            state.roll_back();
+        if self.writer.state.lock().undo_overlong() {
             self.writer.released.notify_all();
         }
     }

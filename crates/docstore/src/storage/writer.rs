@@ -170,8 +170,14 @@ impl Writer {
     /// Takes the lock when no multi-document transaction has the writer.
     pub(super) fn lock_free(&self) -> Result<MutexGuard<'_, WriterState>> {
         let mut state = self.state.lock();
-        while state.held.is_some() && !state.closed {
-            self.released.wait(&mut state);
+        while let Some(held) = &state.held
+            && !state.closed
+        {
+            // Whoever waits ends an overlong transaction itself: the background may be waiting too.
+            let until = held.until();
+            if self.released.wait_until(&mut state, until).timed_out() && state.undo_overlong() {
+                self.released.notify_all();
+            }
         }
         if state.closed {
             bail!(InterruptedAtShutdown, "the store is closed");

@@ -21,7 +21,7 @@ fn cases() -> u32 {
     std::env::var("DOCSTORE_DIFFERENTIAL_CASES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(100)
+        .unwrap_or(500)
 }
 
 #[derive(Debug, Clone)]

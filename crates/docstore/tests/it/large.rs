@@ -1,6 +1,11 @@
 //! Sizes at which a wrong plan or a slow start shows. `DOCSTORE_LARGE` asks for those that are
 //! promised: a million documents, a gibibyte of data.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures are what a long run is for"
+)]
+
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};

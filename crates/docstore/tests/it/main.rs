@@ -1,5 +1,11 @@
 //! The store through the official driver: a real server, a temporary directory, a unix socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod support;
 
 mod auth;

@@ -103,6 +103,11 @@ async fn a_forgotten_transaction_lets_others_go_on() {
         config.sweep_interval = Duration::from_millis(10);
     })
     .await;
+    // With this index the background wants to write as well.
+    let expiring = doc! { "createIndexes": "c", "indexes": [
+        { "key": { "at": 1 }, "name": "at", "expireAfterSeconds": 60 },
+    ] };
+    server.db().run_command(expiring).await.unwrap();
     let mut raw = RawClient::connect(&server);
     raw.run(&within(1, 1, true, insert(1)));
     // Waits for the writer until the transaction is over its time.

@@ -1,0 +1,171 @@
+//! `notifications.*`, `broadcast.*`, `digest.*`: what users of the caller's app are told. Joins the
+//! notifications with plugins, live connections and the event bus.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Apps, HostFuture, HostPart, host_error, read_json, write_json};
+use crate::{
+    events::{EventBus, EventDraft},
+    notifications::{NotificationError, NotificationsManager, Operations, Outlet},
+    plugins::{
+        Caller, HostError,
+        dispatch::{CallObserver, FinishedCall},
+        manifest::Manifest,
+        registry::ManifestObserver,
+    },
+    realtime::{Hub, Message},
+    store::StoreErrorKind,
+};
+
+/// Joins plugins and the notifications manager: the operations of one prefix.
+pub struct NotificationsPart {
+    prefix: &'static str,
+    operations: Operations,
+    apps: Apps,
+}
+
+impl NotificationsPart {
+    /// A part for each of the three prefixes.
+    pub fn all(operations: &Operations, apps: &Apps) -> impl Iterator<Item = Self> {
+        ["notifications.", "broadcast.", "digest."]
+            .map(|prefix| Self {
+                prefix,
+                operations: operations.clone(),
+                apps: apps.clone(),
+            })
+            .into_iter()
+    }
+}
+
+impl HostPart for NotificationsPart {
+    fn prefix(&self) -> &'static str {
+        self.prefix
+    }
+
+    fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
+        let operations = self.operations.clone();
+        let app_id = self.apps.require(&caller);
+        let operation = operation.to_owned();
+        Box::pin(async move {
+            let app_id = app_id?;
+            let arguments: Value = read_json(&payload)?;
+            let answer = operations
+                .request(&app_id, &operation, &arguments)
+                .await
+                .map_err(notification_error)?;
+            write_json(&answer)
+        })
+    }
+}
+
+/// A refusal with the contract's code; what the database says stays in the log.
+pub fn notification_error(error: NotificationError) -> HostError {
+    let store = match &error {
+        NotificationError::Invalid { .. }
+        | NotificationError::NotFound(_)
+        | NotificationError::Conflict(_) => {
+            return host_error(error.error_code(), error.to_string());
+        }
+        NotificationError::Internal(what) => {
+            tracing::error!(error = what, "the notifications failed");
+            return host_error("INTERNAL_ERROR", "the notifications failed");
+        }
+        NotificationError::Store(store) => store,
+    };
+    tracing::warn!(error = %store, "notifications were not read or written");
+    match store.kind {
+        StoreErrorKind::Unavailable => {
+            host_error(store.error_code(), "the database does not answer")
+        }
+        StoreErrorKind::Full => host_error(store.error_code(), "the database has no room left"),
+        StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
+            host_error("INTERNAL_ERROR", "the database refused")
+        }
+    }
+}
+
+/// Where notifications go at once: the user's open sockets and the event bus.
+pub struct NotificationOutlet {
+    hub: Arc<Hub>,
+    events: Arc<EventBus>,
+    max_push_bytes: usize,
+}
+
+impl NotificationOutlet {
+    /// To these.
+    pub fn new(hub: Arc<Hub>, events: Arc<EventBus>, max_push_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            events,
+            max_push_bytes,
+        })
+    }
+}
+
+impl Outlet for NotificationOutlet {
+    fn push(&self, app_id: &str, user_id: &str, message: &Value) -> usize {
+        match Message::from_value(message, self.max_push_bytes) {
+            Ok(message) => self.hub.send_to_user(app_id, user_id, &message),
+            Err(error) => {
+                tracing::warn!(user.id = user_id, error = %error, "a notification was not pushed");
+                0
+            }
+        }
+    }
+
+    fn publish(&self, app_id: &str, event: &str, data: Value) {
+        let published = self.events.publish(EventDraft {
+            app_id: app_id.into(),
+            principal: None,
+            request_id: None,
+            name: event.into(),
+            data: Bytes::from(data.to_string()),
+        });
+        if let Err(error) = published {
+            tracing::warn!(event.name = event, error = %error, "an event could not be published");
+        }
+    }
+}
+
+/// Notes who calls, for broadcasts.
+pub struct SeenUsers(pub Arc<NotificationsManager>);
+
+impl CallObserver for SeenUsers {
+    fn call_finished(&self, call: &FinishedCall<'_>) {
+        self.0.directory().note(call.principal);
+    }
+}
+
+/// Declares the types of a plugin's manifest.
+pub struct DeclaredTypes(pub Arc<NotificationsManager>);
+
+impl ManifestObserver for DeclaredTypes {
+    fn manifest_read(&self, plugin: &str, manifest: &Manifest) {
+        let list = match &manifest.notifications {
+            None => Vec::new(),
+            Some(Value::Array(list)) => list.clone(),
+            // Existing plugins also write an object by id.
+            Some(Value::Object(by_id)) => by_id
+                .iter()
+                .map(|(id, declared)| {
+                    let mut declared = declared.clone();
+                    if let Some(fields) = declared.as_object_mut() {
+                        fields.entry("id").or_insert_with(|| id.as_str().into());
+                    }
+                    declared
+                })
+                .collect(),
+            Some(_) => Vec::new(),
+        };
+        if let Err(error) = self.0.catalogue().declare(plugin, &list) {
+            tracing::error!(
+                plugin.name = plugin,
+                error = %error,
+                "the plugin's types of notifications cannot be used"
+            );
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Notifications through the real gateway, on its embedded store, with real channels.
+
+mod channels;
+mod jobs;
+mod life;
+mod preferences;
+mod sinks;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    realtime::Socket,
+    support::{Answer, Builder, Claims, TestApp, TestClient, within},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Calls any method of the three managers.
+const TELLER: &str = r#"
+from core.notifications import broadcast_service, digest_scheduler
+from core.notifications_manager import notifications_manager
+from mozaiks.errors import HostError
+
+MANAGERS = {"broadcast": broadcast_service, "digest": digest_scheduler}
+
+async def execute(data):
+    manager = MANAGERS.get(data.get("on"), notifications_manager)
+    try:
+        return {"result": await getattr(manager, data["call"])(**data["arguments"])}
+    except HostError as error:
+        return {"error": str(error), "error_code": error.error_code}
+"#;
+
+/// A gateway with the plugin `teller`, whose workers look often.
+fn gateway() -> Builder {
+    TestApp::builder()
+        .plugin("teller", TELLER)
+        .env("MOZAIKS_JOB_POLL_SECONDS", "50ms")
+        .env("MOZAIKS_DELIVERY_RETRY_SECONDS", "50ms")
+}
+
+/// Has the plugin call a method.
+async fn call(client: &TestClient, on: &str, method: &str, arguments: Value) -> Answer {
+    let data = json!({ "on": on, "call": method, "arguments": arguments });
+    client.execute("teller", &data).await
+}
+
+/// Has the plugin tell a user something of type `t`; `more` are further arguments.
+async fn tell(client: &TestClient, user: &str, title: &str, more: Value) -> Answer {
+    let mut arguments =
+        json!({ "user_id": user, "notification_type": "t", "title": title, "message": "M" });
+    for (name, value) in more.as_object().unwrap() {
+        arguments[name] = value.clone();
+    }
+    call(client, "", "create_notification", arguments).await
+}
+
+async fn told(client: &TestClient, user: &str, title: &str, more: Value) -> Value {
+    tell(client, user, title, more).await.expect_ok()["result"].clone()
+}
+
+fn titles(page: &Value) -> Vec<&str> {
+    let list = page["notifications"].as_array().unwrap();
+    list.iter()
+        .map(|one| one["title"].as_str().unwrap())
+        .collect()
+}
+
+/// Asks until the answer is as wanted.
+async fn until(client: &TestClient, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let asking = async {
+        loop {
+            last = client.get(path).await.expect_ok();
+            if wanted(&last) {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(LIMIT, asking).await.is_err() {
+        panic!("{path} stays {last}");
+    }
+    last
+}
+
+async fn post(client: &TestClient, path: &str, body: Value) -> Answer {
+    Answer::of(client.request(reqwest::Method::POST, path).json(&body)).await
+}
+
+async fn delete(client: &TestClient, path: &str) -> Answer {
+    Answer::of(client.request(reqwest::Method::DELETE, path)).await
+}
