@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     realtime::Socket,
-    support::{self, Answer, Builder, Claims, TestApp, TestClient, within},
+    support::{Answer, Builder, Claims, TestApp, TestClient, within},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
