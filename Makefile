@@ -33,7 +33,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python test-js test-ferretdb conformance ## Everything that CI runs
+test: setup check test-rust test-python test-js conformance ## Everything that CI runs
 
 check: fmt lint doc
 

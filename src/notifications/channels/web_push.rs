@@ -6,7 +6,10 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use web_push_native::{
     Auth, WebPushBuilder,
-    jwt_simple::algorithms::{ECDSAP256KeyPairLike, ES256KeyPair},
+    jwt_simple::{
+        algorithms::{ECDSAP256KeyPairLike, ES256KeyPair},
+        claims::Claims,
+    },
     p256::PublicKey,
 };
 
@@ -15,6 +18,9 @@ use crate::config::PushConfig;
 
 /// A push service takes 4096 bytes of encrypted payload; this much of it is ours.
 const MAX_PAYLOAD_BYTES: usize = 3800;
+
+/// How long a signature is good for; push services take at most a day.
+const VAPID_VALIDITY: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
 
 /// Sends to browsers through the push services that they name.
 pub(super) struct PushSender {
@@ -81,6 +87,19 @@ impl PushSender {
         })
     }
 
+    /// The VAPID header. Signed here, as the crate leaves the port out of the audience, which is the
+    /// push service's origin (RFC 8292, section 2).
+    fn authorization(&self, endpoint: &http::Uri) -> Option<http::HeaderValue> {
+        let origin = format!("{}://{}", endpoint.scheme_str()?, endpoint.authority()?);
+        let claims = Claims::create(VAPID_VALIDITY.into())
+            .with_audience(origin)
+            .with_subject(&self.config.contact);
+        let token = self.key.sign(claims).ok()?;
+        let public = self.key.key_pair().public_key().to_bytes_uncompressed();
+        let key = URL_SAFE_NO_PAD.encode(public);
+        format!("vapid t={token}, k={key}").parse().ok()
+    }
+
     fn request(&self, delivery: &Delivery) -> Result<reqwest::Request, SendError> {
         let permanent = |what: &str| SendError::Permanent(what.to_owned());
         let field = |name: &str| delivery.recipient.get(name).and_then(Value::as_str);
@@ -102,10 +121,16 @@ impl PushSender {
         let uri = endpoint
             .parse()
             .map_err(|_| permanent("the endpoint is no URI"))?;
-        let signed = WebPushBuilder::new(uri, public, Auth::clone_from_slice(&secret))
-            .with_vapid(&self.key, &self.config.contact)
+        let uri: http::Uri = uri;
+        let authorization = self
+            .authorization(&uri)
+            .ok_or_else(|| permanent("the push cannot be signed"))?;
+        let mut signed = WebPushBuilder::new(uri, public, Auth::clone_from_slice(&secret))
             .build(payload(delivery))
             .map_err(|error| permanent(&format!("the push cannot be encrypted: {error}")))?;
+        signed
+            .headers_mut()
+            .insert(http::header::AUTHORIZATION, authorization);
         reqwest::Request::try_from(signed)
             .map_err(|error| SendError::Permanent(error.without_url().to_string()))
     }
