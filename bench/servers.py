@@ -109,7 +109,11 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
     ]
     if ceiling is not None:
         found.append(
-            Kind("ceiling", [str(ceiling), "127.0.0.1:{port}"], {"MOZAIKS_PLUGINS_PATH": str(plugins)})
+            Kind(
+                "ceiling",
+                [str(ceiling), "127.0.0.1:{port}"],
+                {"MOZAIKS_PLUGINS_PATH": str(plugins)},
+            )
         )
     return {kind.name: kind for kind in found}
 
