@@ -43,7 +43,7 @@ use pool::{Pool, PoolJob};
 use shared::{Job, Limits, Shared};
 
 /// The embedded CPython with its one event loop thread; implements
-/// [`PluginRuntime`](crate::plugins::PluginRuntime).
+/// [`PluginRuntime`].
 ///
 /// CPython is started once in a process and never ended. Further runtimes in the same process
 /// (tests) share it and have a loop thread, a pool and plugins of their own; the interpreter and
