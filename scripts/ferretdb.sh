@@ -12,16 +12,16 @@ if [ ! -x "$program" ]; then
     exit 0
   fi
   mkdir -p "$folder"
-  cp bench/docstore/ferretdb/main.go bench/docstore/ferretdb/go.mod "$folder"
-  if ! (cd "$folder" && go build -mod=mod -o ferretdb . 2>log); then
-    echo "ferretdb: skipped, it could not be fetched and built: $(tail -n 1 "$folder/log")" >&2
+  if ! GOBIN=$folder go install github.com/FerretDB/FerretDB/cmd/ferretdb@v1.24.2 2>"$folder/log"; then
+    echo "ferretdb: skipped, it could not be installed: $(tail -n 1 "$folder/log")" >&2
     exit 0
   fi
 fi
 data=$(mktemp -d)
 python=${MOZAIKS_TEST_PYTHON:-.venv/bin/python}
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$program" -listen "127.0.0.1:$port" -path "$data" >"$data/log" 2>&1 &
+"$program" --handler=sqlite --sqlite-url="file:$data/" --state-dir="$data" --telemetry=disable \
+  --listen-addr="127.0.0.1:$port" --debug-addr=- >"$data/log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$data"' EXIT
 for _ in $(seq 150); do

@@ -8,11 +8,10 @@ profile=${PROFILE:-release}
 target=${CARGO_TARGET_DIR:-target}
 cargo build --quiet --profile "$profile" -p docstore --bin docstore --example load
 
-build_ferretdb() {
-    local folder=$PWD/.build/ferretdb
-    mkdir -p "$folder"
-    cp bench/docstore/ferretdb/main.go bench/docstore/ferretdb/go.mod "$folder"
-    (cd "$folder" && go build -mod=mod -o ferretdb . 2>log)
+install_ferretdb() {
+    mkdir -p .build/ferretdb
+    GOBIN=$PWD/.build/ferretdb go install github.com/FerretDB/FerretDB/cmd/ferretdb@v1.24.2 \
+        2>.build/ferretdb/log
 }
 
 data=$(mktemp -d)
@@ -35,12 +34,13 @@ servers=("docstore=mongodb://127.0.0.1:$port/?directConnection=true")
 
 ferretdb=${FERRETDB:-.build/ferretdb/ferretdb}
 if [ ! -x "$ferretdb" ] && command -v go >/dev/null; then
-    build_ferretdb || echo "FerretDB could not be built; see .build/ferretdb/log" >&2
+    install_ferretdb || echo "FerretDB could not be installed; see .build/ferretdb/log" >&2
 fi
 if [ -x "$ferretdb" ]; then
     port=$(free_port)
     mkdir -p "$data/ferretdb"
-    "$ferretdb" -listen "127.0.0.1:$port" -path "$data/ferretdb" >/dev/null 2>&1 &
+    "$ferretdb" --handler=sqlite --sqlite-url="file:$data/ferretdb/" --state-dir="$data/ferretdb" \
+        --telemetry=disable --listen-addr="127.0.0.1:$port" --debug-addr=- >/dev/null 2>&1 &
     pids+=($!)
     servers+=("FerretDB=mongodb://127.0.0.1:$port/?directConnection=true")
 fi
