@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
-use super::model::{Channel, NotificationError};
+use super::model::{Channel, NotificationError, at_path};
 
 /// Types that one source may declare.
 const MAX_TYPES_PER_SOURCE: usize = 500;
@@ -67,6 +67,7 @@ impl NotificationType {
                     item.as_str()
                         .ok_or_else(|| invalid("channels", "must be a list of strings"))?
                         .parse()
+                        .map_err(|error| at_path(error, &format!("{path}.channels")))
                 })
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(invalid("channels", "must be a list of strings")),

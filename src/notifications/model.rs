@@ -204,6 +204,14 @@ pub enum NotificationError {
     Internal(String),
 }
 
+/// The same error, said of another place.
+pub(super) fn at_path(error: NotificationError, path: &str) -> NotificationError {
+    match error {
+        NotificationError::Invalid { message, .. } => NotificationError::invalid(path, message),
+        other => other,
+    }
+}
+
 impl NotificationError {
     /// The contract's code.
     pub fn error_code(&self) -> &'static str {

@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use futures_util::TryStreamExt;
-use mongodb::Collection;
+use mongodb::{Collection, Cursor as DatabaseCursor, error::Result as DatabaseResult};
 
 use super::model::{Notification, NotificationError};
-use crate::store::{CollectionSpec, IndexSpec, Store, StoreErrorKind};
+use crate::store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
 
 pub(super) use jobs::{Finish, Job, JobKind, NewJob};
 pub(super) use people::{PushSubscription, Seen};
@@ -163,12 +163,6 @@ pub(super) struct Repository {
     store: Arc<Store>,
 }
 
-impl From<mongodb::error::Error> for NotificationError {
-    fn from(error: mongodb::error::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Repository {
     /// Access through a connection.
     pub(super) fn new(store: Arc<Store>) -> Self {
@@ -177,6 +171,24 @@ impl Repository {
 
     fn collection(&self, name: &str) -> Result<Collection<Document>, NotificationError> {
         Ok(self.store.own_database()?.collection(name))
+    }
+
+    /// Asks the database something. Nothing here goes another way: where the server may be gone, the
+    /// store hears of it.
+    async fn ask<T>(
+        &self,
+        operation: impl IntoFuture<Output = DatabaseResult<T>>,
+    ) -> Result<T, StoreError> {
+        operation.await.map_err(|error| self.store.failed(error))
+    }
+
+    /// The documents that an operation finds.
+    async fn ask_all(
+        &self,
+        operation: impl IntoFuture<Output = DatabaseResult<DatabaseCursor<Document>>>,
+    ) -> Result<Vec<Document>, StoreError> {
+        let found = self.ask(operation).await?;
+        self.ask(found.try_collect()).await
     }
 
     /// Stores a notification. `None` where one with the same `dedup_key` is younger than `window`:
@@ -189,9 +201,9 @@ impl Repository {
         let collection = self.collection(NOTIFICATIONS)?;
         let document = notification.to_document();
         for _ in 0..MAX_DEDUP_ROUNDS {
-            let error = match collection.insert_one(&document).await {
+            let error = match self.ask(collection.insert_one(&document)).await {
                 Ok(_) => return Ok(None),
-                Err(error) => crate::store::StoreError::from(error),
+                Err(error) => error,
             };
             let Some(key) = notification.dedup_key() else {
                 return Err(error.into());
@@ -204,7 +216,7 @@ impl Repository {
                 "user_id": &notification.user_id,
                 "dedup_key": key,
             };
-            let Some(found) = collection.find_one(by_key).await? else {
+            let Some(found) = self.ask(collection.find_one(by_key)).await? else {
                 continue;
             };
             let earlier = Notification::from_document(&found)?;
@@ -215,9 +227,8 @@ impl Repository {
             }
             // The window has passed: the older one gives up the key, whoever asks first.
             let forget = doc! { "$unset": { "dedup_key": "" } };
-            collection
-                .update_one(doc! { "_id": earlier.id, "dedup_key": key }, forget)
-                .await?;
+            let holds_it = doc! { "_id": earlier.id, "dedup_key": key };
+            self.ask(collection.update_one(holds_it, forget)).await?;
         }
         Err(NotificationError::Conflict(
             "others keep taking the same dedup_key".into(),
@@ -233,21 +244,18 @@ impl Repository {
     ) -> Result<(), NotificationError> {
         let collection = self.collection(NOTIFICATIONS)?;
         let mine = doc! { "app_id": app_id, "user_id": user_id };
-        let mut oldest = collection
+        let oldest = collection
             .find(mine.clone())
             .sort(newest_first())
             .projection(doc! { "_id": 1 })
             .skip(keep)
-            .limit(100)
-            .await?;
-        let mut ids = Vec::new();
-        while let Some(found) = oldest.try_next().await? {
-            ids.extend(found.get("_id").cloned());
-        }
+            .limit(100);
+        let oldest = self.ask_all(oldest).await?;
+        let ids: Vec<_> = oldest.iter().filter_map(|found| found.get("_id")).collect();
         if !ids.is_empty() {
             let mut old = mine;
             old.insert("_id", doc! { "$in": ids });
-            collection.delete_many(old).await?;
+            self.ask(collection.delete_many(old)).await?;
         }
         Ok(())
     }
@@ -278,15 +286,13 @@ impl Repository {
                 ],
             );
         }
-        let found: Vec<Document> = self
-            .collection(NOTIFICATIONS)?
+        let collection = self.collection(NOTIFICATIONS)?;
+        let found = collection
             .find(filter)
             .sort(newest_first())
             .skip(offset)
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?;
+            .limit(limit);
+        let found = self.ask_all(found).await?;
         found.iter().map(Notification::from_document).collect()
     }
 
@@ -309,14 +315,9 @@ impl Repository {
                 { "listed": false, "channels": "email" },
             ],
         };
-        let found: Vec<Document> = self
-            .collection(NOTIFICATIONS)?
-            .find(filter)
-            .sort(newest_first())
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?;
+        let collection = self.collection(NOTIFICATIONS)?;
+        let found = collection.find(filter).sort(newest_first()).limit(limit);
+        let found = self.ask_all(found).await?;
         found.iter().map(Notification::from_document).collect()
     }
 
@@ -327,10 +328,8 @@ impl Repository {
         user_id: &str,
     ) -> Result<u64, NotificationError> {
         let filter = doc! { "app_id": app_id, "user_id": user_id, "read": false };
-        Ok(self
-            .collection(NOTIFICATIONS)?
-            .count_documents(filter)
-            .await?)
+        let collection = self.collection(NOTIFICATIONS)?;
+        Ok(self.ask(collection.count_documents(filter)).await?)
     }
 
     /// Marks one as read or unread; whether it exists.
@@ -343,10 +342,8 @@ impl Repository {
     ) -> Result<bool, NotificationError> {
         let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id, "listed": true };
         let change = doc! { "$set": { "read": read } };
-        let result = self
-            .collection(NOTIFICATIONS)?
-            .update_one(filter, change)
-            .await?;
+        let collection = self.collection(NOTIFICATIONS)?;
+        let result = self.ask(collection.update_one(filter, change)).await?;
         Ok(result.matched_count == 1)
     }
 
@@ -358,10 +355,8 @@ impl Repository {
     ) -> Result<u64, NotificationError> {
         let filter = doc! { "app_id": app_id, "user_id": user_id, "read": false };
         let change = doc! { "$set": { "read": true } };
-        let result = self
-            .collection(NOTIFICATIONS)?
-            .update_many(filter, change)
-            .await?;
+        let collection = self.collection(NOTIFICATIONS)?;
+        let result = self.ask(collection.update_many(filter, change)).await?;
         Ok(result.modified_count)
     }
 
@@ -373,7 +368,8 @@ impl Repository {
         id: ObjectId,
     ) -> Result<bool, NotificationError> {
         let filter = doc! { "app_id": app_id, "user_id": user_id, "_id": id, "listed": true };
-        let result = self.collection(NOTIFICATIONS)?.delete_one(filter).await?;
+        let collection = self.collection(NOTIFICATIONS)?;
+        let result = self.ask(collection.delete_one(filter)).await?;
         Ok(result.deleted_count == 1)
     }
 }

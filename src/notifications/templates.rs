@@ -1,16 +1,19 @@
 //! What a notification reads like on each channel: templates per type and channel.
 //!
-//! A template sees `title`, `message`, `metadata`, `type`, `user_id` and `app_id`. A variable that
-//! is missing is an error when the notification is created, not when it is sent: everything is
-//! rendered then. HTML parts are escaped.
+//! A template sees `title`, `message`, `metadata`, `type`, `user_id` and `app_id`. One that asks for
+//! anything else is refused when it is read; a field of `metadata` that is missing is an error when
+//! the notification is created, not when it is sent: everything is rendered then. HTML parts are
+//! escaped.
 
 use std::collections::BTreeMap;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Value, json};
 
-use super::model::{Channel, Draft, NotificationError};
+use super::model::{Channel, Draft, NotificationError, at_path};
 
+/// What a template sees.
+const VARIABLES: [&str; 6] = ["title", "message", "metadata", "type", "user_id", "app_id"];
 /// Bytes of one rendered part.
 const MAX_RENDERED_BYTES: usize = 256 * 1024;
 
@@ -78,7 +81,9 @@ impl Templates {
         for (type_id, channels) in types {
             for (channel_name, parts) in object(channels, type_id)? {
                 let path = format!("{type_id}.{channel_name}");
-                let channel: Channel = channel_name.parse()?;
+                let channel: Channel = channel_name
+                    .parse()
+                    .map_err(|error| at_path(error, &path))?;
                 for (part, source) in object(parts, &path)? {
                     let path = format!("{path}.{part}");
                     if !defaults(channel).iter().any(|(known, _)| known == part) {
@@ -92,9 +97,19 @@ impl Templates {
                     let source = source.as_str().ok_or_else(|| {
                         NotificationError::invalid(path.clone(), "must be a string")
                     })?;
+                    let name = name(type_id, channel, part);
                     environment
-                        .add_template_owned(name(type_id, channel, part), source.to_owned())
-                        .map_err(|error| NotificationError::invalid(path, error.to_string()))?;
+                        .add_template_owned(name.clone(), source.to_owned())
+                        .map_err(|error| NotificationError::invalid(&*path, error.to_string()))?;
+                    if let Some(unknown) = unknown_variable(&environment, &name) {
+                        return Err(NotificationError::invalid(
+                            path,
+                            format!(
+                                "there is no variable {unknown:?}; a template sees {}",
+                                VARIABLES.join(", ")
+                            ),
+                        ));
+                    }
                 }
             }
         }
@@ -174,6 +189,20 @@ impl Templates {
         }
         Ok(text)
     }
+}
+
+/// A variable that the template asks for and no notification has.
+fn unknown_variable(environment: &Environment<'_>, name: &str) -> Option<String> {
+    let template = environment.get_template(name).ok()?;
+    let unknown = template
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|variable| {
+            !VARIABLES.contains(&variable.as_str())
+                && !environment.globals().any(|(global, _)| global == variable)
+        });
+    // The same one every time, where there are several.
+    unknown.min()
 }
 
 fn name(type_id: &str, channel: Channel, part: &str) -> String {

@@ -101,7 +101,7 @@ fn declarations_are_taken_whole_or_not_at_all() {
 fn html_is_escaped_and_a_missing_variable_names_its_template() {
     let value = json!({
         "order": { "email": { "html": "<p>{{ title }} {{ metadata.n }}</p>" } },
-        "*": { "sms": { "text": "{{ title }}!" } },
+        "*": { "sms": { "text": "{% for n in range(1) %}{% set own = title %}{{ own }}!{% endfor %}" } },
     });
     let templates = Templates::from_value(&value).unwrap();
     let mail = templates
@@ -131,6 +131,14 @@ fn html_is_escaped_and_a_missing_variable_names_its_template() {
         (
             json!({ "t": { "email": { "footer": "" } } }),
             "t.email.footer",
+        ),
+        (
+            json!({ "t": { "email": { "text": "{{ metadata.n }} {{ nmae }}" } } }),
+            "t.email.text: there is no variable \"nmae\"",
+        ),
+        (
+            json!({ "t": { "fax": {} } }),
+            "t.fax: \"fax\" is no channel",
         ),
         (json!({ "t": { "email": 7 } }), "t.email"),
         (json!([]), "notification_templates"),

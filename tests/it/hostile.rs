@@ -64,7 +64,7 @@ async fn deadlines_hold_whatever_the_plugin_does() {
         .start()
         .await;
     let user = app.user("a");
-    user.execute("echo", &json!({})).await.expect_ok();
+    works_again(&user, "the start").await;
 
     // Health is asked without a pause all the while.
     let stop = Arc::new(AtomicBool::new(false));
@@ -138,17 +138,23 @@ async fn native_code_that_never_lets_go_costs_its_callers_a_504_and_nothing_else
         .plugins(&["echo"])
         .plugin(
             "backtracks",
-            "import re\nasync def execute(data):\n    re.match(r'(a+)+$', 'a' * 40 + 'b')\n    return {}\n",
+            "import re\nasync def execute(data):\n    open(data['began'], 'w').close()\n\
+             \x20   re.match(r'(a+)+$', 'a' * 40 + 'b')\n    return {}\n",
         )
         .env("MOZAIKS_PLUGIN_TIMEOUT_SECONDS", "0.5")
         .env("MOZAIKS_DRAIN_TIMEOUT_SECONDS", "1")
         .start()
         .await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let began = dir.path().join("began");
     let user = app.user("a");
-    user.execute("echo", &json!({})).await.expect_ok();
-    user.execute("backtracks", &json!({}))
-        .await
-        .expect_error(504, "PLUGIN_TIMEOUT");
+    works_again(&user, "the start").await;
+    // Where the time is up before its turn has come, a call never begins.
+    while !began.exists() {
+        user.execute("backtracks", &json!({ "began": began }))
+            .await
+            .expect_error(504, "PLUGIN_TIMEOUT");
+    }
     for _ in 0..20 {
         app.anonymous().get("/health").await.expect_ok();
     }
@@ -277,10 +283,10 @@ async fn calls_that_do_not_end_fill_their_plugin_only() {
         .plugins(&["echo"])
         .plugin(
             "immortal",
-            "import asyncio\nFREE = asyncio.Event()\nasync def execute(data):\n\
-             \x20   if data.get('free'):\n        FREE.set()\n        return {}\n\
-             \x20   while not FREE.is_set():\n        try:\n            await FREE.wait()\n\
-             \x20       except asyncio.CancelledError:\n            pass\n    return {}\n",
+            "import asyncio\nasync def execute(data):\n\
+             \x20   with open(data['began'], 'a') as file:\n        file.write('x')\n\
+             \x20   while True:\n        try:\n            await asyncio.Event().wait()\n\
+             \x20       except asyncio.CancelledError:\n            pass\n",
         )
         .file(
             "immortal/plugin.json",
@@ -288,13 +294,24 @@ async fn calls_that_do_not_end_fill_their_plugin_only() {
         )
         .start()
         .await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let began = dir.path().join("began");
     let user = app.user("a");
-    for _ in 0..5 {
-        let answer = user.execute("immortal", &json!({})).await;
-        answer.expect_error(504, "PLUGIN_TIMEOUT");
-    }
+    let call = json!({ "began": began });
+    // Where the time is up before its turn has come, a call never begins, and gives its place back.
+    within(RECOVERY, async {
+        while std::fs::read(&began).map_or(0, |marks| marks.len()) < 5 {
+            let answer = user.execute("immortal", &call).await;
+            assert!(
+                [503, 504].contains(&answer.status.as_u16()),
+                "{}",
+                answer.text
+            );
+        }
+    })
+    .await;
     for _ in 0..3 {
-        let answer = user.execute("immortal", &json!({})).await;
+        let answer = user.execute("immortal", &call).await;
         answer.expect_error(503, "OVERLOADED");
     }
     assert_eq!(app.metric("mozaiks_calls_running").await, 5.0);

@@ -109,7 +109,8 @@ async fn conversation_in(format: &str, filter: &str) -> (TestApp, Vec<String>, u
     let mut builder = TestApp::builder()
         .env("MOZAIKS_LOG_FORMAT", format)
         .env("MOZAIKS_LOG", filter)
-        .env("MOZAIKS_PLUGIN_TIMEOUT_SECONDS", "0.2");
+        // Only the one that never answers has so little time.
+        .file("slow/plugin.json", r#"{"timeout_seconds": 0.2}"#);
     for (name, logic) in PLUGINS {
         builder = builder.plugin(name, logic);
     }

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -31,9 +28,6 @@ const NO_APP: &str = "*";
 const MAX_HISTORY: usize = 1000;
 /// How long a delivery waits before it asks a full runtime again.
 const FULL_RUNTIME_PAUSE: Duration = Duration::from_millis(20);
-
-/// Call ids of deliveries; those of requests are counted from 1 by the dispatcher.
-static NEXT_CALL: AtomicU64 = AtomicU64::new(1 << 62);
 
 /// Joins plugins and the event bus.
 pub struct EventsPart {
@@ -209,7 +203,7 @@ async fn invoke(
     event: &Event,
 ) -> Result<(), String> {
     let mut call = HandlerCall {
-        id: CallId(NEXT_CALL.fetch_add(1, Ordering::Relaxed)),
+        id: CallId::next(),
         handler,
         principal: event.principal.clone(),
         request_id: (event.request_id.clone())
@@ -223,7 +217,7 @@ async fn invoke(
             Err(SubmitError::Full) => tokio::time::sleep(FULL_RUNTIME_PAUSE).await,
             Err(SubmitError::Stopped) => return Err(SubmitError::Stopped.to_string()),
         }
-        call.id = CallId(NEXT_CALL.fetch_add(1, Ordering::Relaxed));
+        call.id = CallId::next();
     };
     let cancel_late = CancelWhenDropped {
         runtime,

@@ -1,13 +1,6 @@
 //! Which plugin functions take which messages of clients, and calling them.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use tokio::{
@@ -33,8 +26,6 @@ const MAX_HANDLERS: usize = 4096;
 const MAX_TYPE_BYTES: usize = 128;
 /// Types that mean something to the gateway itself.
 const RESERVED: [&str; 2] = ["ping", "auth"];
-/// Calls made here are numbered from here on, far from those of `execute`.
-const FIRST_CALL: u64 = 1 << 62;
 
 /// The registered handlers by message type.
 #[derive(Default)]
@@ -124,7 +115,6 @@ pub struct PluginMessages {
     handlers: Arc<MessageHandlers>,
     runtime: Arc<dyn PluginRuntime>,
     timeout: Duration,
-    next_call: AtomicU64,
 }
 
 /// A handler at work.
@@ -146,7 +136,6 @@ impl PluginMessages {
             handlers,
             runtime,
             timeout,
-            next_call: AtomicU64::new(FIRST_CALL),
         })
     }
 }
@@ -161,8 +150,8 @@ impl MessageRouter for PluginMessages {
         let arguments = bytes::Bytes::from(format!("[{message},\"{}\"]", sender.connection_id));
         let mut running = Vec::with_capacity(handlers.len());
         for handler in handlers {
-            let call = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-            let request_id: Arc<str> = format!("ws-{}", call.0 - FIRST_CALL).into();
+            let call = CallId::next();
+            let request_id: Arc<str> = format!("ws-{}", call.number()).into();
             let invoked = self.runtime.invoke(HandlerCall {
                 id: call,
                 handler: handler.function,

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
-use futures_util::TryStreamExt;
 use mongodb::options::ReturnDocument;
 use serde_json::{Value, json};
 
 use super::{BROADCASTS, JOBS, Repository};
 use crate::{
     notifications::model::{NotificationError, bson_to_json, json_to_bson, rfc3339},
-    store::{StoreError, StoreErrorKind},
+    store::StoreErrorKind,
 };
 
 /// Which worker takes a job.
@@ -94,12 +93,8 @@ impl Repository {
         if let Some(id) = job.notification_id {
             document.insert("notification_id", id);
         }
-        match self
-            .collection(JOBS)?
-            .insert_one(document)
-            .await
-            .map_err(StoreError::from)
-        {
+        let collection = self.collection(JOBS)?;
+        match self.ask(collection.insert_one(document)).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind == StoreErrorKind::Conflict => Ok(false),
             Err(error) => Err(error.into()),
@@ -124,12 +119,12 @@ impl Repository {
         // A claimed job is due again when its lease, kept in `run_at`, has passed; one that has ended
         // has no `run_at`.
         let due = doc! { "queue": kind.queue(), "run_at": { "$lte": now } };
-        let found = self
-            .collection(JOBS)?
+        let collection = self.collection(JOBS)?;
+        let claiming = collection
             .find_one_and_update(due, change)
             .sort(doc! { "run_at": 1 })
-            .return_document(ReturnDocument::After)
-            .await?;
+            .return_document(ReturnDocument::After);
+        let found = self.ask(claiming).await?;
         Ok(found.map(|document| Job {
             id: document.get_str("_id").unwrap_or_default().to_owned(),
             app_id: document.get_str("app_id").unwrap_or_default().to_owned(),
@@ -168,9 +163,7 @@ impl Repository {
                 "$unset": { "claim": "", "run_at": "" },
             },
         };
-        let mine = doc! { "_id": &job.id, "claim": job.claim };
-        let result = self.collection(JOBS)?.update_one(mine, change).await?;
-        Ok(result.matched_count == 1)
+        self.change_mine(job, change).await
     }
 
     /// Lengthens the lease of a claimed job; whether it was still this worker's.
@@ -181,9 +174,15 @@ impl Repository {
     ) -> Result<bool, NotificationError> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2);
         let until = DateTime::from_millis(DateTime::now().timestamp_millis() + lease_ms);
+        self.change_mine(job, doc! { "$set": { "run_at": until } })
+            .await
+    }
+
+    /// Changes a claimed job; whether it was still this worker's.
+    async fn change_mine(&self, job: &Job, change: Document) -> Result<bool, NotificationError> {
+        let collection = self.collection(JOBS)?;
         let mine = doc! { "_id": &job.id, "claim": job.claim };
-        let change = doc! { "$set": { "run_at": until } };
-        let result = self.collection(JOBS)?.update_one(mine, change).await?;
+        let result = self.ask(collection.update_one(mine, change)).await?;
         Ok(result.matched_count == 1)
     }
 
@@ -202,10 +201,11 @@ impl Repository {
             "$set": { "state": "cancelled", "ended_at": DateTime::now() },
             "$unset": { "run_at": "" },
         };
-        if collection.update_one(waiting, change).await?.matched_count == 1 {
+        let cancelled = self.ask(collection.update_one(waiting, change)).await?;
+        if cancelled.matched_count == 1 {
             return Ok(());
         }
-        match collection.find_one(asked).await? {
+        match self.ask(collection.find_one(asked)).await? {
             Some(found) => Err(NotificationError::Conflict(format!(
                 "it cannot be cancelled any more: it is {}",
                 found.get_str("state").unwrap_or("unknown")
@@ -227,12 +227,9 @@ impl Repository {
             "$set": { "state": "queued", "run_at": DateTime::now(), "attempts": 0 },
             "$unset": { "ended_at": "" },
         };
-        match self
-            .collection(JOBS)?
-            .update_one(dead, change)
-            .await?
-            .matched_count
-        {
+        let collection = self.collection(JOBS)?;
+        let changed = self.ask(collection.update_one(dead, change)).await?;
+        match changed.matched_count {
             1 => Ok(()),
             _ => Err(NotificationError::NotFound("failed delivery")),
         }
@@ -253,14 +250,12 @@ impl Repository {
         if let Some(state) = state {
             filter.insert("state", state);
         }
-        let found: Vec<Document> = self
-            .collection(JOBS)?
+        let collection = self.collection(JOBS)?;
+        let found = collection
             .find(filter)
             .sort(doc! { "created_at": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?;
+            .limit(limit);
+        let found = self.ask_all(found).await?;
         Ok(found.iter().map(job_to_json).collect())
     }
 
@@ -276,12 +271,8 @@ impl Repository {
                 "count": { "$sum": 1 },
             } },
         ];
-        let found: Vec<Document> = self
-            .collection(JOBS)?
-            .aggregate(stages)
-            .await?
-            .try_collect()
-            .await?;
+        let collection = self.collection(JOBS)?;
+        let found = self.ask_all(collection.aggregate(stages)).await?;
         Ok(found
             .iter()
             .filter_map(|row| {
@@ -299,7 +290,8 @@ impl Repository {
         &self,
         record: Document,
     ) -> Result<(), NotificationError> {
-        self.collection(BROADCASTS)?.insert_one(record).await?;
+        let collection = self.collection(BROADCASTS)?;
+        self.ask(collection.insert_one(record)).await?;
         Ok(())
     }
 
@@ -310,11 +302,11 @@ impl Repository {
         id: &str,
         change: Document,
     ) -> Result<Option<Document>, NotificationError> {
-        Ok(self
-            .collection(BROADCASTS)?
+        let collection = self.collection(BROADCASTS)?;
+        let changing = collection
             .find_one_and_update(doc! { "_id": id, "app_id": app_id }, change)
-            .return_document(ReturnDocument::After)
-            .await?)
+            .return_document(ReturnDocument::After);
+        Ok(self.ask(changing).await?)
     }
 
     /// The record of a broadcast.
@@ -323,8 +315,9 @@ impl Repository {
         app_id: &str,
         id: &str,
     ) -> Result<Option<Document>, NotificationError> {
+        let collection = self.collection(BROADCASTS)?;
         let filter = doc! { "_id": id, "app_id": app_id };
-        Ok(self.collection(BROADCASTS)?.find_one(filter).await?)
+        Ok(self.ask(collection.find_one(filter)).await?)
     }
 
     /// The broadcasts of an app, newest first.
@@ -333,14 +326,12 @@ impl Repository {
         app_id: &str,
         limit: i64,
     ) -> Result<Vec<Document>, NotificationError> {
-        Ok(self
-            .collection(BROADCASTS)?
+        let collection = self.collection(BROADCASTS)?;
+        let found = collection
             .find(doc! { "app_id": app_id })
             .sort(doc! { "created_at": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?)
+            .limit(limit);
+        Ok(self.ask_all(found).await?)
     }
 }
 

@@ -2,13 +2,12 @@
 //! take web push, whose digest is due.
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
-use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 
 use super::{PREFERENCES, Repository, SUBSCRIPTIONS, USERS};
 use crate::{
     notifications::{model::NotificationError, preferences::Preferences},
-    store::{StoreError, StoreErrorKind},
+    store::StoreErrorKind,
 };
 
 /// A user who has called or connected.
@@ -54,10 +53,11 @@ impl Repository {
         if let Some(email) = &seen.email {
             set.insert("email", email);
         }
-        self.collection(USERS)?
+        let collection = self.collection(USERS)?;
+        let remembering = collection
             .update_one(key(&seen.app_id, &seen.user_id), doc! { "$set": set })
-            .upsert(true)
-            .await?;
+            .upsert(true);
+        self.ask(remembering).await?;
         Ok(())
     }
 
@@ -77,15 +77,13 @@ impl Repository {
         if let Some(after) = after {
             filter.insert("user_id", doc! { "$gt": after });
         }
-        let found: Vec<Document> = self
-            .collection(USERS)?
+        let collection = self.collection(USERS)?;
+        let found = collection
             .find(filter)
             .sort(doc! { "user_id": 1 })
             .projection(doc! { "user_id": 1, "_id": 0 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?;
+            .limit(limit);
+        let found = self.ask_all(found).await?;
         let ids = found.iter().filter_map(|user| user.get_str("user_id").ok());
         Ok(ids.map(str::to_owned).collect())
     }
@@ -96,10 +94,8 @@ impl Repository {
         app_id: &str,
         user_id: &str,
     ) -> Result<Option<String>, NotificationError> {
-        let found = self
-            .collection(USERS)?
-            .find_one(key(app_id, user_id))
-            .await?;
+        let collection = self.collection(USERS)?;
+        let found = self.ask(collection.find_one(key(app_id, user_id))).await?;
         Ok(found.and_then(|user| user.get_str("email").ok().map(str::to_owned)))
     }
 
@@ -119,10 +115,8 @@ impl Repository {
         user_id: &str,
     ) -> Result<(Preferences, Option<i64>), NotificationError> {
         let mut preferences = Preferences::default();
-        let found = self
-            .collection(PREFERENCES)?
-            .find_one(key(app_id, user_id))
-            .await?;
+        let collection = self.collection(PREFERENCES)?;
+        let found = self.ask(collection.find_one(key(app_id, user_id))).await?;
         let Some(found) = found else {
             return Ok((preferences, None));
         };
@@ -157,7 +151,7 @@ impl Repository {
             if let Some(at) = digest_at {
                 set.insert("digest_at", at);
             }
-            return match collection.insert_one(set).await.map_err(StoreError::from) {
+            return match self.ask(collection.insert_one(set)).await {
                 Ok(_) => Ok(true),
                 Err(error) if error.kind == StoreErrorKind::Conflict => Ok(false),
                 Err(error) => Err(error.into()),
@@ -170,7 +164,7 @@ impl Repository {
         };
         let mut as_read = key(app_id, user_id);
         as_read.insert("revision", revision);
-        let result = collection.update_one(as_read, change).await?;
+        let result = self.ask(collection.update_one(as_read, change)).await?;
         Ok(result.matched_count == 1)
     }
 
@@ -179,11 +173,11 @@ impl Repository {
         &self,
         now: DateTime,
     ) -> Result<Option<DueDigest>, NotificationError> {
-        let found = self
-            .collection(PREFERENCES)?
+        let collection = self.collection(PREFERENCES)?;
+        let longest_due = collection
             .find_one(doc! { "digest_at": { "$lte": now } })
-            .sort(doc! { "digest_at": 1 })
-            .await?;
+            .sort(doc! { "digest_at": 1 });
+        let found = self.ask(longest_due).await?;
         Ok(found.and_then(|found| {
             Some(DueDigest {
                 app_id: found.get_str("app_id").ok()?.to_owned(),
@@ -208,9 +202,8 @@ impl Repository {
             Some(to) => doc! { "$set": { "digest_at": to, "digest_from": from } },
             None => doc! { "$unset": { "digest_at": "", "digest_from": "" } },
         };
-        self.collection(PREFERENCES)?
-            .update_one(filter, change)
-            .await?;
+        let collection = self.collection(PREFERENCES)?;
+        self.ask(collection.update_one(filter, change)).await?;
         Ok(())
     }
 
@@ -232,25 +225,20 @@ impl Repository {
             },
             "$setOnInsert": { "created_at": DateTime::now() },
         };
-        self.collection(SUBSCRIPTIONS)?
-            .update_one(
-                doc! { "app_id": app_id, "endpoint": &subscription.endpoint },
-                change,
-            )
-            .upsert(true)
+        let collection = self.collection(SUBSCRIPTIONS)?;
+        let of_endpoint = doc! { "app_id": app_id, "endpoint": &subscription.endpoint };
+        self.ask(collection.update_one(of_endpoint, change).upsert(true))
             .await?;
-        let mut too_many = self
-            .collection(SUBSCRIPTIONS)?
+        let too_many = collection
             .find(key(app_id, user_id))
             .sort(doc! { "updated_at": -1 })
             .projection(doc! { "_id": 1 })
-            .skip(keep)
-            .await?;
-        while let Some(old) = too_many.try_next().await? {
+            .skip(keep);
+        for old in self.ask_all(too_many).await? {
             if let Some(id) = old.get("_id") {
                 let mut filter = key(app_id, user_id);
                 filter.insert("_id", id.clone());
-                self.collection(SUBSCRIPTIONS)?.delete_one(filter).await?;
+                self.ask(collection.delete_one(filter)).await?;
             }
         }
         Ok(())
@@ -265,7 +253,8 @@ impl Repository {
     ) -> Result<bool, NotificationError> {
         let mut filter = key(app_id, user_id);
         filter.insert("endpoint", endpoint);
-        let result = self.collection(SUBSCRIPTIONS)?.delete_one(filter).await?;
+        let collection = self.collection(SUBSCRIPTIONS)?;
+        let result = self.ask(collection.delete_one(filter)).await?;
         Ok(result.deleted_count == 1)
     }
 
@@ -276,14 +265,12 @@ impl Repository {
         user_id: &str,
         limit: i64,
     ) -> Result<Vec<PushSubscription>, NotificationError> {
-        let found: Vec<Document> = self
-            .collection(SUBSCRIPTIONS)?
+        let collection = self.collection(SUBSCRIPTIONS)?;
+        let found = collection
             .find(key(app_id, user_id))
             .sort(doc! { "updated_at": -1 })
-            .limit(limit)
-            .await?
-            .try_collect()
-            .await?;
+            .limit(limit);
+        let found = self.ask_all(found).await?;
         Ok(found
             .iter()
             .filter_map(|document| {

@@ -178,33 +178,29 @@ fn handlers_are_called_back() {
                 });
             found.map(|(_, _, handler)| *handler)
         };
-        let invoke = |handler, id| {
+        let invoke = |handler| {
             gateway.python.invoke(HandlerCall {
-                id: CallId(id),
+                id: CallId::next(),
                 handler,
                 principal: Some(user()),
                 request_id: "ev-1".into(),
                 arguments: Bytes::from_static(br#"[{"n": 2}, "conn"]"#),
             })
         };
-        for (key, id) in [("native:*", u64::MAX - 10), ("ping", u64::MAX - 11)] {
+        for key in ["native:*", "ping"] {
             let handler = find(key).unwrap();
-            let reply = invoke(handler, id).unwrap().await.unwrap().unwrap();
+            let reply = invoke(handler).unwrap().await.unwrap().unwrap();
             let value: Value = serde_json::from_slice(&reply.body).unwrap();
             assert_eq!(value["got"], json!([2, "conn", "u1", "ev-1"]), "{key}");
         }
         let handler = find("native:fails").unwrap();
-        let failed = invoke(handler, u64::MAX - 12).unwrap().await.unwrap();
+        let failed = invoke(handler).unwrap().await.unwrap();
         assert!(
             matches!(failed, Err(CallError::Raised { .. })),
             "{failed:?}"
         );
         let handler = find("native:odd").unwrap();
-        let reply = invoke(handler, u64::MAX - 13)
-            .unwrap()
-            .await
-            .unwrap()
-            .unwrap();
+        let reply = invoke(handler).unwrap().await.unwrap().unwrap();
         assert_eq!(&reply.body[..], b"null");
 
         gateway
@@ -212,10 +208,7 @@ fn handlers_are_called_back() {
             .await
             .unwrap();
         assert!(find("native:gone").is_none());
-        let gone = invoke(HandlerId(u64::MAX), u64::MAX - 14)
-            .unwrap()
-            .await
-            .unwrap();
+        let gone = invoke(HandlerId(u64::MAX)).unwrap().await.unwrap();
         assert!(matches!(gone, Err(CallError::NotLoaded)));
     });
 }

@@ -102,7 +102,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
         };
         let call = |generation: Generation| {
             let call = crate::plugins::PluginCall {
-                id: crate::plugins::runtime::CallId(u64::MAX / 2 + generation.0),
+                id: crate::plugins::runtime::CallId::next(),
                 generation,
                 principal: user(),
                 request_id: "r".into(),

@@ -320,17 +320,6 @@ async fn a_client_that_lags_is_closed_however_little_waits() {
     assert_eq!(outbound.closing(), Some(CloseCode::TooSlow));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_event_stream_that_is_not_read_is_ended_at_the_next_message() {
-    let Setup { hub, .. } = setup(RealtimeConfig::default());
-    let client = Client::try_join(&hub, "a", "u", Form::Events, None).unwrap();
-    assert_eq!(hub.send_to_user("a", "u", &message(1)), 1);
-    tokio::time::advance(Duration::from_secs(10)).await;
-    assert_eq!(hub.send_to_user("a", "u", &message(2)), 0);
-    let outbound = &client.connection.outbound;
-    assert_eq!(outbound.closing(), Some(CloseCode::TooSlow));
-}
-
 #[tokio::test]
 async fn all_queues_together_stay_inside_the_budget() {
     let budget = 256 * 1024;

@@ -209,16 +209,18 @@ async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
     let mut sink = HttpSink::start(&[Next::Hold]).await;
     let data = tempfile::tempdir().unwrap();
     let service = sink.url("/mail");
-    let start = || {
+    let builder = || {
         gateway()
             .data_dir(data.path())
             .env("MOZAIKS_EMAIL_HTTP_URL", &service)
             .env("MOZAIKS_EMAIL_FROM", "notes@example.com")
-            .env("MOZAIKS_DELIVERY_TIMEOUT_SECONDS", "1s")
-            .env("MOZAIKS_JOB_LEASE_SECONDS", "1500ms")
-            .start()
     };
-    let mut app = start().await;
+    // The second has time for its deliveries; the lease that it waits for is the first one's.
+    let mut app = builder()
+        .env("MOZAIKS_DELIVERY_TIMEOUT_SECONDS", "1s")
+        .env("MOZAIKS_JOB_LEASE_SECONDS", "1500ms")
+        .start()
+        .await;
     let ann = app.user("ann");
     let wish = json!({ "email": "ann@example.org" });
     post(&ann, "/api/notifications/preferences", wish)
@@ -231,7 +233,7 @@ async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
     app.signal("KILL");
     app.ended().await;
 
-    let app = start().await;
+    let app = builder().start().await;
     let ann = app.user("ann");
     tell(&ann, "ann", "First", keyed).await.expect_ok();
     let again = sink.request().await;

@@ -1,8 +1,9 @@
 //! Many sockets, some of which never read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{Claims, Socket, gateway, protocol::RawSocket, support::within};
 
@@ -24,11 +25,14 @@ async fn readers_get_everything_and_those_who_never_read_are_closed() {
         stalled.push(RawSocket::open(&app, &format!("stalled{}", index / 10)).await);
     }
     let mut reading = Vec::new();
+    let read = Arc::new(Semaphore::new(0));
     for index in 0..SOCKETS - STALLED {
         let mut socket = Socket::open(&app, &format!("reader{}", index / 10)).await;
+        let read = Arc::clone(&read);
         reading.push(tokio::spawn(async move {
             for number in 1..=MESSAGES {
                 assert_eq!(socket.message().await["n"], number);
+                read.add_permits(1);
             }
             socket
         }));
@@ -40,6 +44,9 @@ async fn readers_get_everything_and_those_who_never_read_are_closed() {
         for number in 1..=MESSAGES {
             let data = json!({"do": "broadcast_numbers", "first": number, "count": 1, "pad": PAD});
             sender.execute("live", &data).await.expect_ok();
+            // The next one when all have this one, however slow the machine is: who reads keeps up.
+            let all = (SOCKETS - STALLED) as u32;
+            read.acquire_many(all).await.unwrap().forget();
         }
     });
     let queued = "mozaiks_socket_queued_bytes";

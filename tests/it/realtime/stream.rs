@@ -87,6 +87,45 @@ async fn events_carry_positions_and_resume() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_never_read_is_ended_and_one_that_is_goes_on() {
+    const MESSAGES: u64 = 200;
+    let app = gateway()
+        .env("MOZAIKS_WS_MAX_LAG_SECONDS", "1")
+        .env("MOZAIKS_WS_QUEUE_BYTES", "67108864")
+        .start()
+        .await;
+    let mut stalled = Events::open(&app, "ada", None).await;
+    let mut reading = Events::open(&app, "bob", None).await;
+    reading.next().await.unwrap();
+    // More than the kernel keeps for a connection; nothing comes after it.
+    let much = json!({
+        "do": "send_numbers", "to": "ada", "first": 1, "count": MESSAGES, "pad": 60_000,
+    });
+    app.user("cid").execute("live", &much).await.expect_ok();
+    let closed = "mozaiks_sockets_closed_total{code=\"4408\"}";
+    app.metric_reaches(closed, |count| count == 1.0).await;
+    app.metric_reaches("mozaiks_sockets_open", |open| open == 1.0)
+        .await;
+    app.metric_reaches("mozaiks_socket_queued_bytes", |bytes| bytes == 0.0)
+        .await;
+
+    let few = json!({"do": "send_numbers", "to": "bob", "first": 1, "count": 3});
+    app.user("cid").execute("live", &few).await.expect_ok();
+    for number in 1..=3_u64 {
+        assert_eq!(reading.next().await.unwrap().1["n"], number);
+    }
+    // Reading at last, it gets what was on its way, and the end.
+    let mut last = 0;
+    stalled.next().await.unwrap();
+    while let Some((_, data)) = stalled.next().await {
+        assert_eq!(data["n"], last + 1);
+        last += 1;
+    }
+    assert!(last < MESSAGES);
+    assert_eq!(app.metric(closed).await, 1.0);
+}
+
+#[tokio::test]
 async fn streams_are_refused_limited_and_ended() {
     let mut app = gateway()
         .env("MOZAIKS_WS_MAX_CONNECTIONS_PER_USER", "1")
