@@ -106,7 +106,7 @@ async fn notes(client: &TestClient, data: Value) -> Answer {
 
 /// Asks until the answer is as wanted.
 async fn until(client: &TestClient, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    within(std::time::Duration::from_secs(15), async {
+    within(std::time::Duration::from_secs(60), async {
         loop {
             let body = client.get(path).await.expect_ok();
             if wanted(&body) {
@@ -322,7 +322,7 @@ async fn deliver_events(database: &Database) {
     let created = notes(&ann, json!({ "action": "create", "title": "Milk" }))
         .await
         .expect_ok();
-    let heard = within(std::time::Duration::from_secs(15), async {
+    let heard = within(std::time::Duration::from_secs(60), async {
         loop {
             let answer = ann
                 .execute("listener", &json!({ "action": "heard" }))

@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// Longest that an answer may take while the database is away: five seconds to look for a server,
-/// and what a busy machine adds.
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// and what a busy machine adds; well below the 30 seconds that a call may take.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Longest that a test waits for what it expects.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const ITEMS: &str = r#"
 import asyncio

@@ -16,7 +16,7 @@ const PATIENT: &str = "import asyncio, os\n\
     \x20   return {'ended': True}\n";
 
 async fn exists(path: &Path) {
-    within(Duration::from_secs(20), async {
+    within(Duration::from_secs(60), async {
         while !path.exists() {
             tokio::task::yield_now().await;
         }
@@ -38,7 +38,7 @@ async fn running_calls_finish_and_nothing_new_begins() {
 
     app.signal("TERM");
     idle.closed().await;
-    within(Duration::from_secs(20), async {
+    within(Duration::from_secs(60), async {
         while tokio::net::TcpStream::connect(app.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -46,7 +46,7 @@ async fn running_calls_finish_and_nothing_new_begins() {
     .await;
     assert!(!call.is_finished(), "the call goes on");
     std::fs::write(dir.path().join("go"), "").unwrap();
-    let answer = within(Duration::from_secs(20), call).await.unwrap();
+    let answer = within(Duration::from_secs(60), call).await.unwrap();
     assert_eq!(answer.expect_ok(), json!({ "ended": true }));
     assert_eq!(app.ended().await.code(), Some(0));
     app.log_line(&["stopped"]).await;

@@ -115,7 +115,7 @@ async fn a_client_that_goes_away_does_not_cancel_its_call() {
 }
 
 async fn file_appears(path: &std::path::Path) {
-    within(Duration::from_secs(20), async {
+    within(Duration::from_secs(60), async {
         while !path.exists() {
             tokio::task::yield_now().await;
         }
@@ -178,7 +178,7 @@ async fn http2_with_prior_knowledge() {
         answers.push(answer);
     }
     for (n, answer) in answers.into_iter().enumerate() {
-        let mut answer = within(Duration::from_secs(20), answer).await.unwrap();
+        let mut answer = within(Duration::from_secs(60), answer).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["x-request-id"], format!("h2-{n}"));
         let mut bytes = Vec::new();

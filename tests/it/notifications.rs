@@ -15,7 +15,7 @@ use super::{
     support::{Answer, Builder, Claims, TestApp, TestClient, within},
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Calls any method of the three managers.
 const TELLER: &str = r#"

@@ -39,7 +39,7 @@ async fn readiness_waits_for_the_plugins() {
             .start(),
     );
     let client = crate::support::TestClient::new(&format!("http://{port}"), None);
-    crate::support::within(std::time::Duration::from_secs(20), async {
+    crate::support::within(std::time::Duration::from_secs(60), async {
         while tokio::net::TcpStream::connect(port).await.is_err() {
             tokio::task::yield_now().await;
         }

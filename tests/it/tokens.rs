@@ -30,7 +30,7 @@ use tokio::{
 use crate::support::{Claims, TestApp, hs256, within};
 
 const ECHO: &str = "def execute(data):\n    return {'data': data}\n";
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn part(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())

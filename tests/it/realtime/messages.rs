@@ -87,6 +87,6 @@ async fn the_first_and_the_last_connection_of_a_user_are_events() {
             }
         }
     };
-    let seen = crate::support::within(std::time::Duration::from_secs(20), seen).await;
+    let seen = crate::support::within(std::time::Duration::from_secs(60), seen).await;
     assert_eq!(seen, json!(["+ada", "-ada"]));
 }

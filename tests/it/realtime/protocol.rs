@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Claims, TestApp, gateway, support::within};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A socket after its handshake, speaking bytes.
 pub struct RawSocket {

@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 use super::{Claims, TestApp, support::within};
 
 /// Longest that a test waits for a frame.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,

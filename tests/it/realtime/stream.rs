@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Claims, TestApp, gateway, support::within};
 use crate::support::Answer;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 struct Events {
     response: reqwest::Response,

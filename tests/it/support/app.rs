@@ -21,7 +21,7 @@ use super::{Claims, RawConnection, TestClient, token::SECRET};
 /// Longest that a gateway may take to start.
 pub(super) const START: Duration = Duration::from_secs(90);
 /// Longest that a test waits for something it expects.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running gateway; killed when dropped.
 pub struct TestApp {

@@ -10,7 +10,7 @@ use tokio::{
 use super::within;
 
 /// Longest that a test waits for bytes.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to the gateway.
 pub struct RawConnection {
