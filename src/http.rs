@@ -4,6 +4,7 @@
 //! `POST /api/execute/{plugin}` is recognised before the router: at its rate the router's boxed
 //! handlers and extractors are a good part of what a call costs.
 
+mod arguments;
 mod body;
 mod error;
 mod events_admin;

@@ -5,10 +5,13 @@
 //! [`Outlet`]. Whatever takes longer than a database write is a job in the database, claimed
 //! atomically, so that a crash forgets nothing and a second replica sends nothing twice.
 
+mod broadcasts;
 pub mod catalogue;
 pub mod channels;
 mod delivery;
+mod digests;
 mod directory;
+mod drafts;
 mod files;
 mod manager;
 mod model;
@@ -21,6 +24,7 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 
+pub use broadcasts::{Broadcast, Target};
 pub use catalogue::{Catalogue, NotificationType};
 pub use delivery::DeliveryWorkers;
 pub use directory::UserDirectory;
@@ -29,6 +33,6 @@ pub use manager::{Created, NotificationsManager, Page, PageRequest};
 pub use model::{Channel, Draft, Notification, NotificationError, Outlet};
 pub use operations::Operations;
 pub use repository::COLLECTIONS;
-pub use scheduler::{Broadcast, Scheduler, Target};
+pub use scheduler::Scheduler;
 
 pub use crate::config::NotificationsConfig;

@@ -3,21 +3,16 @@
 //! Every error has a status, an `error_code`, a sentence for the client and, where there is more to
 //! know, one for the log. All matches are exhaustive on purpose: a new error must say how it looks.
 
+mod conversions;
+mod response;
+
 use std::{sync::Arc, time::Duration};
 
-use axum::response::IntoResponse;
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::{body::GatewayBody, request_id::X_REQUEST_ID};
-use crate::{
-    auth::AuthError,
-    plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
-};
-
-/// When a client should come back after an overload.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(super) use self::response::refusal_answer;
+use crate::{auth::AuthError, plugins::HostError};
 
 /// Everything that a client can be told instead of what it asked for.
 #[derive(Debug, Clone)]
@@ -294,136 +289,6 @@ impl ApiError {
             | Self::Internal(_) => None,
         }
     }
-
-    /// The challenge of a 401 (RFC 6750: the error is named only where credentials were sent).
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::AuthRequired => Some("Bearer realm=\"mozaiks\""),
-            Self::AuthInvalid(_) => Some("Bearer realm=\"mozaiks\", error=\"invalid_request\""),
-            Self::Token(
-                AuthError::Invalid(_)
-                | AuthError::Expired
-                | AuthError::NotYetValid
-                | AuthError::TooLarge,
-            ) => Some("Bearer realm=\"mozaiks\", error=\"invalid_token\""),
-            Self::Token(AuthError::AppMismatch | AuthError::KeysUnavailable)
-            | Self::Forbidden(_)
-            | Self::PluginNotFound
-            | Self::PluginDisabled
-            | Self::PluginUnavailable { .. }
-            | Self::NotFound
-            | Self::MethodNotAllowed { .. }
-            | Self::UpgradeRequired
-            | Self::UnsupportedMediaType
-            | Self::UnsupportedEncoding
-            | Self::InvalidJson(_)
-            | Self::InvalidRequest(_)
-            | Self::PayloadTooLarge { .. }
-            | Self::RequestTimeout
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::MalformedRequest
-            | Self::PluginRaised { .. }
-            | Self::PluginCancelled
-            | Self::PluginBadResult(_)
-            | Self::OutputNotSerializable { .. }
-            | Self::OutputTooLarge { .. }
-            | Self::PluginTimeout(_)
-            | Self::Overloaded(_)
-            | Self::DatabaseUnavailable
-            | Self::StorageFull
-            | Self::Host(_)
-            | Self::Internal(_) => None,
-        }
-    }
-
-    /// The body every error has.
-    fn body(&self, request_id: &str, dev: bool) -> Bytes {
-        let (_, code) = self.status_and_code();
-        let mut body = json!({
-            "error": self.message(),
-            "error_code": code,
-            "request_id": request_id,
-        });
-        if let Some(details) = self.details(dev) {
-            body["details"] = details;
-        }
-        body.to_string().into()
-    }
-
-    /// The whole response, but for the headers that every response gets.
-    pub fn to_response(&self, request_id: &str, dev: bool) -> Response<GatewayBody> {
-        let mut response = Response::new(GatewayBody::from(self.body(request_id, dev)));
-        *response.status_mut() = self.status_and_code().0;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        if let Some(challenge) = self.challenge() {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
-        }
-        if let Self::Overloaded(_) | Self::Token(AuthError::KeysUnavailable) = self {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from_static(RETRY_AFTER_SECONDS),
-            );
-        }
-        if let Self::UpgradeRequired = self {
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(
-                header::SEC_WEBSOCKET_VERSION,
-                HeaderValue::from_static("13"),
-            );
-        }
-        if let Self::MethodNotAllowed { allow } = self {
-            headers.insert(header::ALLOW, allow.clone());
-        }
-        response
-    }
-
-    /// The error for a handler's rejection by axum itself, by its status.
-    pub(super) fn of_foreign_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::NOT_FOUND => Self::NotFound,
-            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge { limit_bytes: 0 },
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
-            status if status.is_client_error() => {
-                Self::InvalidRequest("the request is not what this route takes".into())
-            }
-            other => Self::Internal(format!("a handler answered {other} without saying why")),
-        }
-    }
-}
-
-/// Handlers of the router answer with the error itself: it waits in the response's extensions until
-/// [`super::Gateway::answer`], which knows the request id, writes it out.
-impl IntoResponse for ApiError {
-    fn into_response(self) -> axum::response::Response {
-        let mut response = self.status_and_code().0.into_response();
-        response.extensions_mut().insert(Arc::new(self));
-        response
-    }
-}
-
-/// The whole answer, head and body, to a request that never became one. The connection ends with it.
-pub(super) fn refusal_answer(error: &ApiError, request_id: &str) -> Vec<u8> {
-    let (status, _) = error.status_and_code();
-    let body = error.body(request_id, false);
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         {}: {}\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\
-         connection: close\r\n\r\n",
-        body.len(),
-        X_REQUEST_ID,
-        request_id,
-    );
-    let mut answer = head.into_bytes();
-    answer.extend_from_slice(&body);
-    answer
 }
 
 /// The status of a domain failure, by its `error_code`.
@@ -444,69 +309,6 @@ fn host_status(code: &str) -> StatusCode {
         "STORAGE_FULL" => StatusCode::INSUFFICIENT_STORAGE,
         "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,
         domain => domain_status(Some(domain)),
-    }
-}
-
-impl From<AuthError> for ApiError {
-    fn from(error: AuthError) -> Self {
-        Self::Token(error)
-    }
-}
-
-impl From<HostError> for ApiError {
-    fn from(error: HostError) -> Self {
-        Self::Host(error)
-    }
-}
-
-impl From<DispatchError> for ApiError {
-    fn from(error: DispatchError) -> Self {
-        match error {
-            DispatchError::Disabled => Self::PluginDisabled,
-            DispatchError::Unavailable(reason) => Self::PluginUnavailable {
-                reason,
-                tell: false,
-            },
-            DispatchError::Overloaded => Self::Overloaded("too many calls are waiting"),
-            DispatchError::TimedOut(limit) => Self::PluginTimeout(limit),
-            DispatchError::Call(error) => error.into(),
-        }
-    }
-}
-
-impl From<CallError> for ApiError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::InvalidJson(what) => Self::InvalidJson(what),
-            CallError::NotAnObject(what) => {
-                Self::InvalidRequest(format!("the body must be a JSON object, not {what}"))
-            }
-            CallError::Raised {
-                database: Some(DatabaseTrouble::Unavailable),
-                ..
-            } => Self::DatabaseUnavailable,
-            CallError::Raised {
-                database: Some(DatabaseTrouble::Full),
-                ..
-            } => Self::StorageFull,
-            CallError::Raised {
-                summary,
-                traceback,
-                database: None,
-                ..
-            } => Self::PluginRaised { summary, traceback },
-            CallError::BadResult(what) => Self::PluginBadResult(what),
-            CallError::NotSerializable { path, reason } => {
-                Self::OutputNotSerializable { path, reason }
-            }
-            CallError::OutputTooLarge { limit_bytes } => Self::OutputTooLarge { limit_bytes },
-            CallError::Cancelled => Self::PluginCancelled,
-            CallError::NotLoaded => Self::PluginUnavailable {
-                reason: "its module is not loaded".into(),
-                tell: false,
-            },
-            CallError::Internal(what) => Self::Internal(what),
-        }
     }
 }
 

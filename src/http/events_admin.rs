@@ -1,15 +1,15 @@
 //! `/__mozaiks/admin/events/…`: what was published, how delivery is doing, what failed for good.
 //! Admins see their own app.
 
-use axum::{
-    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    response::{IntoResponse, Response},
-};
-use http::header;
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identify::Admin};
+use super::{
+    arguments::{Arguments, PathId, answer},
+    error::ApiError,
+    identify::Admin,
+};
 use crate::{
     app::AppState,
     events::{DeadLetter, Event, EventError},
@@ -35,9 +35,8 @@ fn fifty() -> usize {
 pub(super) async fn get_history(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
-    page: Result<Query<Page>, QueryRejection>,
+    Arguments(page): Arguments<Page>,
 ) -> Result<Response, ApiError> {
-    let page = read(page)?;
     let mut events = app.events.history(
         Some(&principal.app_id),
         page.event.as_deref(),
@@ -65,9 +64,8 @@ pub(super) async fn get_stats(
 pub(super) async fn list_dead_letters(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
-    page: Result<Query<Page>, QueryRejection>,
+    Arguments(page): Arguments<Page>,
 ) -> Result<Response, ApiError> {
-    let page = read(page)?;
     let app_id = Some(&*principal.app_id);
     let letters = app
         .events
@@ -84,9 +82,8 @@ pub(super) async fn list_dead_letters(
 pub(super) async fn retry_dead_letter(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
-    id: Result<Path<u64>, PathRejection>,
+    PathId(id): PathId<u64>,
 ) -> Result<Response, ApiError> {
-    let id = letter_id(id)?;
     app.events
         .retry_dead_letter(Some(&principal.app_id), id)
         .map_err(refused)?;
@@ -97,27 +94,12 @@ pub(super) async fn retry_dead_letter(
 pub(super) async fn discard_dead_letter(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
-    id: Result<Path<u64>, PathRejection>,
+    PathId(id): PathId<u64>,
 ) -> Result<Response, ApiError> {
-    let id = letter_id(id)?;
     app.events
         .discard_dead_letter(Some(&principal.app_id), id)
         .map_err(refused)?;
     Ok(answer(&json!({ "id": id, "discarded": true })))
-}
-
-fn read(page: Result<Query<Page>, QueryRejection>) -> Result<Page, ApiError> {
-    match page {
-        Ok(Query(page)) => Ok(page),
-        Err(rejection) => Err(ApiError::InvalidRequest(rejection.body_text())),
-    }
-}
-
-fn letter_id(id: Result<Path<u64>, PathRejection>) -> Result<u64, ApiError> {
-    match id {
-        Ok(Path(id)) => Ok(id),
-        Err(_) => Err(ApiError::NotFound),
-    }
 }
 
 fn refused(error: EventError) -> ApiError {
@@ -147,12 +129,4 @@ fn describe_letter(letter: &DeadLetter) -> Value {
         "error": &*letter.error,
         "failed_at": letter.failed_at_timestamp(),
     })
-}
-
-fn answer(body: &Value) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
 }

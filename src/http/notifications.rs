@@ -2,20 +2,19 @@
 
 use std::time::SystemTime;
 
-use axum::{
-    extract::{
-        Path, Query, State,
-        rejection::{PathRejection, QueryRejection},
-    },
-    response::{IntoResponse, Response},
-};
-use http::header;
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{error::ApiError, identify::User, json_body::JsonObject};
+use super::{
+    arguments::{Arguments, PathId, answer},
+    error::ApiError,
+    identify::User,
+    json_body::JsonObject,
+};
 use crate::{
-    app::{AppState, notification_error},
+    app::{App, AppState, notification_error},
+    auth::Principal,
     notifications::{NotificationError, PageRequest},
 };
 
@@ -26,14 +25,6 @@ impl From<NotificationError> for ApiError {
             error => Self::Host(notification_error(error)),
         }
     }
-}
-
-/// The id in a path.
-pub(super) type Id = Result<Path<String>, PathRejection>;
-
-/// What cannot be read is the id of nothing.
-pub(super) fn id_of(id: Id) -> Result<String, ApiError> {
-    id.map(|Path(id)| id).map_err(|_| ApiError::NotFound)
 }
 
 /// The query of a list.
@@ -49,9 +40,8 @@ pub(super) struct ListQuery {
 pub(super) async fn list_notifications(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Arguments(query): Arguments<ListQuery>,
 ) -> Result<Response, ApiError> {
-    let query = readable(query)?;
     let unread_only = query.unread_only.unwrap_or(false);
     let request = PageRequest {
         unread_only,
@@ -92,26 +82,25 @@ pub(super) async fn count_notifications(
 pub(super) async fn mark_read(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
-    app.notifications
-        .mark(&user.app_id, &user.user_id, &id, true)
-        .await?;
-    Ok(answer(&json!({ "success": true, "id": id, "read": true })))
+    mark(&app, &user, &id, true).await
 }
 
 /// `POST /api/notifications/{id}/unread`
 pub(super) async fn mark_unread(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
+    mark(&app, &user, &id, false).await
+}
+
+async fn mark(app: &App, user: &Principal, id: &str, read: bool) -> Result<Response, ApiError> {
     app.notifications
-        .mark(&user.app_id, &user.user_id, &id, false)
+        .mark(&user.app_id, &user.user_id, id, read)
         .await?;
-    Ok(answer(&json!({ "success": true, "id": id, "read": false })))
+    Ok(answer(&json!({ "success": true, "id": id, "read": read })))
 }
 
 /// `POST /api/notifications/read-all` and `mark-all-read`
@@ -130,9 +119,8 @@ pub(super) async fn mark_all_read(
 pub(super) async fn delete_notification(
     State(AppState(app)): State<AppState>,
     User(user): User,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
     app.notifications
         .delete(&user.app_id, &user.user_id, &id)
         .await?;
@@ -238,22 +226,4 @@ fn subscription_of(body: &Map<String, Value>) -> Result<&Map<String, Value>, Api
             "`subscription` must be a JSON object".into(),
         )),
     }
-}
-
-pub(super) fn readable<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    match query {
-        Ok(Query(query)) => Ok(query),
-        Err(rejection) => Err(ApiError::InvalidRequest(format!(
-            "the query cannot be read: {}",
-            rejection.body_text()
-        ))),
-    }
-}
-
-pub(super) fn answer(body: &Value) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
 }

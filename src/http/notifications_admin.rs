@@ -1,18 +1,15 @@
 //! `/__mozaiks/admin/notifications`: broadcasts, notifications for later, channels and their log,
 //! templates.
 
-use axum::{
-    extract::{Query, State, rejection::QueryRejection},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    arguments::{Arguments, PathId, answer},
     error::ApiError,
     identify::Admin,
     json_body::JsonObject,
-    notifications::{Id, answer, id_of, readable},
 };
 use crate::app::AppState;
 
@@ -67,9 +64,8 @@ pub(super) async fn list_broadcasts(
 pub(super) async fn get_broadcast(
     State(state): State<AppState>,
     Admin(admin): Admin,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
     let found = operate(&state, &admin.app_id, "broadcast.get", json!({ "id": id })).await?;
     Ok(answer(&json!({ "broadcast": found })))
 }
@@ -78,9 +74,8 @@ pub(super) async fn get_broadcast(
 pub(super) async fn cancel_broadcast(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
     app.notifications
         .cancel_broadcast(&admin.app_id, &id)
         .await?;
@@ -116,9 +111,8 @@ pub(super) async fn list_scheduled(
 pub(super) async fn cancel_scheduled(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
     app.notifications
         .cancel_scheduled(&admin.app_id, &id)
         .await?;
@@ -130,9 +124,8 @@ pub(super) async fn cancel_scheduled(
 pub(super) async fn list_channels(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    query: Result<Query<LogQuery>, QueryRejection>,
+    Arguments(query): Arguments<LogQuery>,
 ) -> Result<Response, ApiError> {
-    let query = readable(query)?;
     let log = app
         .notifications
         .delivery_log(
@@ -157,9 +150,8 @@ pub(super) async fn list_channels(
 pub(super) async fn retry_delivery(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
-    id: Id,
+    PathId(id): PathId<String>,
 ) -> Result<Response, ApiError> {
-    let id = id_of(id)?;
     app.notifications.retry_delivery(&admin.app_id, &id).await?;
     Ok(answer(&json!({ "success": true, "id": id })))
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::header;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identify::User};
+use super::{arguments::answer, error::ApiError, identify::User};
 use crate::{
     app::AppState,
     plugins::registry::{Plugin, PluginState},
@@ -26,7 +25,7 @@ pub(super) async fn list_plugins(
         .iter()
         .map(|plugin| describe(plugin, principal.is_admin()))
         .collect();
-    json_answer(&json!({ "plugins": plugins, "count": plugins.len() }))
+    answer(&json!({ "plugins": plugins, "count": plugins.len() }))
 }
 
 /// `GET /api/plugins/{name}`: one of them.
@@ -39,7 +38,7 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    Ok(json_answer(&describe(&plugin, principal.is_admin())))
+    Ok(answer(&describe(&plugin, principal.is_admin())))
 }
 
 /// A plugin as users see it; why it failed is for admins.
@@ -66,12 +65,4 @@ fn describe(plugin: &Arc<Plugin>, is_admin: bool) -> Value {
         described["error"] = Value::from(&*error as &str);
     }
     described
-}
-
-fn json_answer(body: &Value) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
 }

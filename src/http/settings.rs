@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use bytes::Bytes;
-use http::header;
 use serde_json::{Map, Value, json};
 
-use super::{error::ApiError, exchange::RequestContext, identify::User, json_body::JsonObject};
+use super::{
+    arguments::answer, error::ApiError, exchange::RequestContext, identify::User,
+    json_body::JsonObject,
+};
 use crate::{
     app::{App, AppState, to_host_error},
     settings::Whose,
@@ -29,7 +30,7 @@ pub(super) async fn get_settings(
         user_id: &principal.user_id,
     };
     let settings = (app.settings.get(whose, &plugin).await).map_err(to_host_error)?;
-    Ok(answer(&plugin, settings))
+    Ok(describe(&plugin, settings))
 }
 
 /// `PUT`, `POST`: replaces them. The body is `{"settings": {…}}`, or the settings themselves.
@@ -56,7 +57,7 @@ pub(super) async fn save_settings(
         )
         .await
         .map_err(to_host_error)?;
-    Ok(answer(&plugin, settings))
+    Ok(describe(&plugin, settings))
 }
 
 fn known_plugin(
@@ -82,11 +83,6 @@ fn settings_of(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiEr
     }
 }
 
-fn answer(plugin: &str, settings: Map<String, Value>) -> Response {
-    let body = json!({ "plugin": plugin, "settings": settings }).to_string();
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        Bytes::from(body),
-    )
-        .into_response()
+fn describe(plugin: &str, settings: Map<String, Value>) -> Response {
+    answer(&json!({ "plugin": plugin, "settings": settings }))
 }

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::header;
+use axum::{extract::State, response::Response};
 use serde_json::json;
 
-use super::{error::ApiError, identify::User};
+use super::{arguments::answer, error::ApiError, identify::User};
 use crate::{app::AppState, plugins::HostError, realtime::TicketError};
 
 /// `POST /api/ws/ticket`: `{ticket, expires_in}`, `expires_in` in seconds.
@@ -30,13 +26,8 @@ pub(super) async fn create_ticket(
             }),
             TicketError::TooMany => ApiError::Overloaded("too many tickets are open"),
         })?;
-    let body = json!({
+    Ok(answer(&json!({
         "ticket": &*ticket,
         "expires_in": app.realtime.tickets.ttl().as_secs(),
-    });
-    Ok((
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response())
+    })))
 }

@@ -1,4 +1,9 @@
-//! The notifications manager: creates, lists, marks, deletes; keeps preferences and subscriptions.
+//! The notifications manager: creates notifications and hands them on. What users do with theirs, what
+//! they wish, and the log of deliveries have files of their own.
+
+mod inbox;
+mod log;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -6,27 +11,24 @@ use bson::{DateTime, oid::ObjectId};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use serde_json::{Map, Value, json};
 
+pub use self::inbox::{Page, PageRequest};
 use super::{
     NotificationsConfig,
     catalogue::Catalogue,
-    channels,
     delivery::Wakeups,
     directory::UserDirectory,
     files::Definitions,
     model::{Channel, Draft, Notification, NotificationError, Outlet},
     preferences::{Decision, Digest, Preferences},
-    repository::{Cursor, JobKind, NewJob, PushSubscription, Repository},
-    scheduler,
+    repository::{JobKind, NewJob, Repository},
     templates::{Parts, Templates},
 };
-use crate::{config::PushConfig, store::Store};
+use crate::store::Store;
 
 /// Browsers of one user that a notification is pushed to.
 const MAX_SUBSCRIPTIONS: u32 = 20;
 /// Notifications of one bulk call or broadcast created at a time.
 const CREATED_AT_A_TIME: usize = 8;
-/// How often a change of preferences is tried while others change them.
-const MAX_CHANGE_ROUNDS: usize = 32;
 /// The most notifications of one page.
 const MAX_PAGE: u64 = 200;
 
@@ -82,30 +84,6 @@ impl Created {
         }
         value
     }
-}
-
-/// Which notifications to list.
-#[derive(Debug, Clone, Default)]
-pub struct PageRequest {
-    /// Only unread ones.
-    pub unread_only: bool,
-    /// How many; 0 stands for the default of 20.
-    pub limit: u64,
-    /// How many of the newest to pass over.
-    pub offset: u64,
-    /// Where the last page ended: stays right while new ones arrive.
-    pub cursor: Option<String>,
-}
-
-/// A page of notifications.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Newest first.
-    pub notifications: Vec<Notification>,
-    /// How many are unread altogether.
-    pub unread_count: u64,
-    /// Where the next page starts; `None` at the end.
-    pub next_cursor: Option<String>,
 }
 
 /// The manager. One for the gateway; every call names the app and the user.
@@ -455,152 +433,6 @@ impl NotificationsManager {
         Ok(())
     }
 
-    /// A page of a user's notifications.
-    ///
-    /// # Errors
-    /// [`NotificationError::Invalid`] for a cursor that is none.
-    pub async fn list(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        request: &PageRequest,
-    ) -> Result<Page, NotificationError> {
-        let limit = match request.limit {
-            0 => 20,
-            limit => limit.min(MAX_PAGE),
-        };
-        let after = request.cursor.as_deref().map(parse_cursor).transpose()?;
-        let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let mut notifications = self
-            .repository
-            .list(
-                app_id,
-                user_id,
-                request.unread_only,
-                after,
-                wanted,
-                request.offset,
-            )
-            .await?;
-        let has_more = notifications.len() as u64 > limit;
-        notifications.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next_cursor = notifications.last().filter(|_| has_more).map(|last| {
-            format!(
-                "{}-{}",
-                last.created_at.timestamp_millis(),
-                last.id.to_hex()
-            )
-        });
-        let unread_count = self.unread_count(app_id, user_id).await?;
-        Ok(Page {
-            notifications,
-            unread_count,
-            next_cursor,
-        })
-    }
-
-    /// How many of a user's notifications are unread.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn unread_count(
-        &self,
-        app_id: &str,
-        user_id: &str,
-    ) -> Result<u64, NotificationError> {
-        self.repository.count_unread(app_id, user_id).await
-    }
-
-    /// Marks one as read or unread.
-    ///
-    /// # Errors
-    /// [`NotificationError::NotFound`] where the user has none of that id.
-    pub async fn mark(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        id: &str,
-        read: bool,
-    ) -> Result<(), NotificationError> {
-        let id = parse_id(id)?;
-        if self.repository.mark(app_id, user_id, id, read).await? {
-            Ok(())
-        } else {
-            Err(NotificationError::NotFound("notification"))
-        }
-    }
-
-    /// Marks all as read; how many were not.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn mark_all(&self, app_id: &str, user_id: &str) -> Result<u64, NotificationError> {
-        self.repository.mark_all(app_id, user_id).await
-    }
-
-    /// Deletes one.
-    ///
-    /// # Errors
-    /// [`NotificationError::NotFound`] where the user has none of that id.
-    pub async fn delete(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        id: &str,
-    ) -> Result<(), NotificationError> {
-        let id = parse_id(id)?;
-        if self.repository.delete(app_id, user_id, id).await? {
-            Ok(())
-        } else {
-            Err(NotificationError::NotFound("notification"))
-        }
-    }
-
-    /// A user's preferences.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn preferences(
-        &self,
-        app_id: &str,
-        user_id: &str,
-    ) -> Result<Preferences, NotificationError> {
-        self.repository.preferences(app_id, user_id).await
-    }
-
-    /// Changes what `patch` names of a user's preferences; see [`Preferences::apply`].
-    ///
-    /// # Errors
-    /// [`NotificationError::Invalid`] with the path of what is wrong.
-    pub async fn update_preferences(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        patch: &Map<String, Value>,
-    ) -> Result<Preferences, NotificationError> {
-        // Whoever changes them at the same time does not undo this, nor this theirs.
-        for _ in 0..MAX_CHANGE_ROUNDS {
-            let repository = &self.repository;
-            let (mut preferences, revision) =
-                repository.stored_preferences(app_id, user_id).await?;
-            preferences.apply(patch)?;
-            let next = scheduler::next_digest(
-                preferences.digest,
-                DateTime::now(),
-                self.config.digest_hour,
-            );
-            if repository
-                .save_preferences(app_id, user_id, &preferences, revision, next)
-                .await?
-            {
-                return Ok(preferences);
-            }
-        }
-        Err(NotificationError::Conflict(
-            "others keep changing these preferences".into(),
-        ))
-    }
-
     fn is_configured(&self, channel: Channel) -> bool {
         match channel {
             Channel::InApp => true,
@@ -621,119 +453,6 @@ impl NotificationsManager {
             "digests": ["off", "daily", "weekly"],
         })
     }
-
-    /// The key that browsers subscribe with.
-    ///
-    /// # Errors
-    /// [`NotificationError::NotFound`] where web push is off.
-    pub fn vapid_public_key(&self) -> Result<String, NotificationError> {
-        let push = self.push_config()?;
-        channels::vapid_public_key(push).map_err(NotificationError::Internal)
-    }
-
-    /// Stores a browser's subscription.
-    ///
-    /// # Errors
-    /// [`NotificationError::Invalid`] where it cannot be used, or its service is not known.
-    pub async fn subscribe_push(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        endpoint: &str,
-        p256dh: &str,
-        auth: &str,
-    ) -> Result<(), NotificationError> {
-        channels::check_subscription(self.push_config()?, endpoint, p256dh, auth)
-            .map_err(|message| NotificationError::invalid("subscription", message))?;
-        let subscription = PushSubscription {
-            endpoint: endpoint.to_owned(),
-            p256dh: p256dh.to_owned(),
-            auth: auth.to_owned(),
-        };
-        self.repository
-            .subscribe_push(app_id, user_id, &subscription, MAX_SUBSCRIPTIONS.into())
-            .await
-    }
-
-    /// Forgets a browser's subscription; whether there was one.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn unsubscribe_push(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        endpoint: &str,
-    ) -> Result<bool, NotificationError> {
-        self.repository
-            .unsubscribe_push(app_id, user_id, endpoint)
-            .await
-    }
-
-    fn push_config(&self) -> Result<&PushConfig, NotificationError> {
-        let push = self.config.channels.push.as_ref();
-        push.ok_or(NotificationError::NotFound(
-            "channel: web push is not configured",
-        ))
-    }
-
-    /// The log of deliveries, newest first; `channel` and `status` narrow it.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn delivery_log(
-        &self,
-        app_id: &str,
-        channel: Option<&str>,
-        status: Option<&str>,
-        limit: u64,
-    ) -> Result<Vec<Value>, NotificationError> {
-        let limit = i64::try_from(limit.clamp(1, MAX_PAGE)).unwrap_or(1);
-        self.repository
-            .list_jobs(app_id, channel, status, limit)
-            .await
-    }
-
-    /// How many deliveries of each channel are queued, sent and failed.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn delivery_counts(&self, app_id: &str) -> Result<Value, NotificationError> {
-        let mut counts = Map::new();
-        for (queue, state, count) in self.repository.count_jobs(app_id).await? {
-            let states = counts.entry(queue).or_insert_with(|| json!({}));
-            let state = if state == "claimed" { "queued" } else { &state };
-            let sum = states[state].as_i64().unwrap_or(0) + count;
-            states[state] = Value::from(sum);
-        }
-        Ok(Value::Object(counts))
-    }
-
-    /// Puts a failed delivery back into its queue.
-    ///
-    /// # Errors
-    /// [`NotificationError::NotFound`] where there is no failed one of that id.
-    pub async fn retry_delivery(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
-        self.repository.retry_job(app_id, id).await?;
-        self.wakeups.wake_channels();
-        Ok(())
-    }
-}
-
-fn parse_id(text: &str) -> Result<ObjectId, NotificationError> {
-    // An id that none can have belongs to no notification.
-    ObjectId::parse_str(text).map_err(|_| NotificationError::NotFound("notification"))
-}
-
-fn parse_cursor(text: &str) -> Result<Cursor, NotificationError> {
-    text.split_once('-')
-        .and_then(|(millis, id)| {
-            Some(Cursor {
-                created_at: DateTime::from_millis(millis.parse().ok()?),
-                id: ObjectId::parse_str(id).ok()?,
-            })
-        })
-        .ok_or_else(|| NotificationError::invalid("cursor", "is not one that a page has given"))
 }
 
 /// Enough of a hash to tell one browser of a user from another.

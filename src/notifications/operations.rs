@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{
+    broadcasts::{Broadcast, Target},
+    drafts::{draft_from_json, time_from_json},
     manager::{NotificationsManager, PageRequest},
     model::NotificationError,
-    scheduler::{Broadcast, Target, draft_from_json, time_from_json},
 };
 
 /// The operations. A user is a user of the caller's app.

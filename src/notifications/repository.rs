@@ -377,3 +377,6 @@ impl Repository {
 fn newest_first() -> Document {
     doc! { "created_at": -1, "_id": -1 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,12 @@ use bson::DateTime;
 use serde_json::{Map, Value, json};
 
 use super::{
+    broadcasts::Target,
     catalogue::Catalogue,
+    digests::next_digest,
+    drafts::time_from_json,
     model::{Channel, Draft, NotificationError},
     preferences::{Decision, Digest, Preferences},
-    scheduler::{Target, next_digest, time_from_json},
     templates::Templates,
 };
 use crate::config::PushConfig;

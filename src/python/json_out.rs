@@ -11,9 +11,14 @@ use pyo3::{
     },
 };
 
+mod place;
+mod text;
 mod types;
 
-use self::types::{Bson, Types};
+use self::{
+    place::Step,
+    types::{Bson, Types},
+};
 use crate::plugins::{CallError, CallReply};
 
 /// Limits of a result.
@@ -77,7 +82,7 @@ pub(super) fn write_value(
             limit_bytes: limits.max_bytes,
         }),
         Err(Fault::Unsendable(reason)) => Err(CallError::NotSerializable {
-            path: writer.path_text(),
+            path: writer.path_text(value.py()),
             reason,
         }),
     }
@@ -89,12 +94,6 @@ pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
     name.ok()
         .and_then(|name| name.to_str().ok().map(str::to_owned))
         .unwrap_or_else(|| "object".into())
-}
-
-enum Step {
-    Key(Py<PyAny>),
-    Index(usize),
-    Field(String),
 }
 
 struct Writer {
@@ -344,41 +343,6 @@ impl Writer {
         Ok(())
     }
 
-    fn integer(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Fault> {
-        let mut overflow = 0;
-        // SAFETY: attached and a live int; only the out parameter is written.
-        let small =
-            unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
-        if overflow == 0 {
-            return self.display(small);
-        }
-        let text = self.digits(number)?;
-        self.raw(text.as_bytes())
-    }
-
-    /// Decimal digits as `int` itself writes them, whatever a subclass's `__str__` does.
-    fn digits(&self, number: &Bound<'_, PyInt>) -> Result<String, Fault> {
-        let py = number.py();
-        let written = py
-            .get_type::<PyInt>()
-            .call_method1(intern!(py, "__repr__"), (number,))
-            .map_err(|_| Fault::Unsendable("an int of more than 4300 digits".into()))?;
-        written
-            .extract::<String>()
-            .map_err(|error| raised(py, &error))
-    }
-
-    fn float(&mut self, number: f64) -> Result<(), Fault> {
-        if !number.is_finite() {
-            return Err(Fault::Unsendable(format!(
-                "the float {number} has no JSON form"
-            )));
-        }
-        serde_json::to_writer(&mut self.out, &number)
-            .map_err(|error| Fault::Unsendable(error.to_string()))?;
-        self.check_size(0)
-    }
-
     fn datetime(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
         let py = value.py();
         let offset = value
@@ -417,130 +381,6 @@ impl Writer {
             .getattr(name)
             .map_err(|error| raised(value.py(), &error))
     }
-
-    fn string(&mut self, text: &Bound<'_, PyString>) -> Result<(), Fault> {
-        let Ok(text) = text.to_str() else {
-            return Err(Fault::Unsendable("a string with a lone surrogate".into()));
-        };
-        self.raw(b"\"")?;
-        self.escaped(text)?;
-        self.raw(b"\"")
-    }
-
-    fn escaped(&mut self, text: &str) -> Result<(), Fault> {
-        self.check_size(text.len())?;
-        let bytes = text.as_bytes();
-        let mut start = 0;
-        for (index, &byte) in bytes.iter().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.out.extend_from_slice(&bytes[start..index]);
-            start = index + 1;
-            match byte {
-                b'"' => self.out.extend_from_slice(b"\\\""),
-                b'\\' => self.out.extend_from_slice(b"\\\\"),
-                b'\n' => self.out.extend_from_slice(b"\\n"),
-                b'\r' => self.out.extend_from_slice(b"\\r"),
-                b'\t' => self.out.extend_from_slice(b"\\t"),
-                control => {
-                    const HEX: &[u8; 16] = b"0123456789abcdef";
-                    let escape = [
-                        b'\\',
-                        b'u',
-                        b'0',
-                        b'0',
-                        HEX[usize::from(control >> 4)],
-                        HEX[usize::from(control & 15)],
-                    ];
-                    self.out.extend_from_slice(&escape);
-                }
-            }
-        }
-        self.out.extend_from_slice(&bytes[start..]);
-        self.check_size(0)
-    }
-
-    fn display(&mut self, number: i64) -> Result<(), Fault> {
-        serde_json::to_writer(&mut self.out, &number)
-            .map_err(|error| Fault::Unsendable(error.to_string()))?;
-        self.check_size(0)
-    }
-
-    fn raw(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.out.extend_from_slice(bytes);
-        self.check_size(0)
-    }
-
-    fn check_size(&self, more: usize) -> Result<(), Fault> {
-        if self.out.len() + more > self.limits.max_bytes {
-            return Err(Fault::TooLarge);
-        }
-        Ok(())
-    }
-
-    /// Opens a container.
-    fn enter(&mut self, container: &Bound<'_, PyAny>) -> Result<(), Fault> {
-        let address = container.as_ptr() as usize;
-        if self.path.len() >= self.limits.max_depth {
-            let cycle = self.path.iter().any(|(open, _)| *open == address);
-            return Err(Fault::Unsendable(if cycle {
-                "a container that holds itself".into()
-            } else {
-                format!("nested deeper than {}", self.limits.max_depth)
-            }));
-        }
-        self.path.push((address, Step::Index(0)));
-        Ok(())
-    }
-
-    /// Says where in the innermost container the walk is.
-    fn step(&mut self, step: Step) {
-        if let Some((_, place)) = self.path.last_mut() {
-            *place = step;
-        }
-    }
-
-    fn path_text(&self) -> String {
-        const MAX_PATH_BYTES: usize = 512;
-        let mut text = String::from("$");
-        Python::attach(|py| {
-            for (_, step) in &self.path {
-                match step {
-                    Step::Index(index) => text.push_str(&format!("[{index}]")),
-                    Step::Field(name) => text.push_str(&format!(".{name}")),
-                    Step::Key(key) => {
-                        let key = key.bind(py);
-                        match key
-                            .cast::<PyString>()
-                            .ok()
-                            .and_then(|key| key.to_str().ok())
-                        {
-                            Some(key) if is_plain(key) => text.push_str(&format!(".{key}")),
-                            Some(key) => {
-                                let short: String = key.chars().take(64).collect();
-                                text.push_str(&format!("[{short:?}]"));
-                            }
-                            None => text.push_str(&format!(".<{}>", type_name(key))),
-                        }
-                    }
-                }
-                if text.len() > MAX_PATH_BYTES {
-                    text.push('…');
-                    break;
-                }
-            }
-        });
-        text
-    }
-}
-
-fn is_plain(key: &str) -> bool {
-    !key.is_empty()
-        && key.len() <= 64
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 fn unsendable(value: &Bound<'_, PyAny>) -> Fault {

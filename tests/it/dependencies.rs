@@ -91,7 +91,7 @@ fn parts_know_only_the_parts_below_them() {
 #[test]
 fn python_is_entered_through_one_door() {
     for (path, text) in sources() {
-        let is_test = path.contains("/tests") || path == "python/json_out.rs";
+        let is_test = path.contains("/tests");
         if path.starts_with("python") && !is_test {
             let doors = usize::from(path == "python/interpreter.rs");
             assert_eq!(text.matches("Python::attach(").count(), doors, "src/{path}");

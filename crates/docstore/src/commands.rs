@@ -17,6 +17,8 @@ pub mod find_and_modify;
 pub mod handshake;
 pub mod indexes;
 pub mod insert;
+pub mod listings;
+pub mod measures;
 pub mod merge;
 pub mod names;
 pub mod read;
@@ -124,35 +126,27 @@ static COMMANDS: &[Entry] = &[
     ),
     entry(
         "listCollections",
-        collections::list_collections,
-        collections::LIST_FIELDS,
+        listings::list_collections,
+        listings::LIST_FIELDS,
     ),
     entry(
         "listDatabases",
-        collections::list_databases,
-        collections::LIST_DATABASES_FIELDS,
+        listings::list_databases,
+        listings::LIST_DATABASES_FIELDS,
     ),
-    entry(
-        "collStats",
-        collections::coll_stats,
-        &["collStats", "scale"],
-    ),
-    entry(
-        "collstats",
-        collections::coll_stats,
-        &["collstats", "scale"],
-    ),
+    entry("collStats", measures::coll_stats, &["collStats", "scale"]),
+    entry("collstats", measures::coll_stats, &["collstats", "scale"]),
     entry(
         "dbStats",
-        collections::db_stats,
+        measures::db_stats,
         &["dbStats", "scale", "freeStorage"],
     ),
     entry(
         "dbstats",
-        collections::db_stats,
+        measures::db_stats,
         &["dbstats", "scale", "freeStorage"],
     ),
-    entry("validate", collections::validate, &[]),
+    entry("validate", measures::validate, &[]),
     transactional(
         "createIndexes",
         indexes::create_indexes,

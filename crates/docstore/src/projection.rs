@@ -88,7 +88,7 @@ impl Projection {
 fn as_flag(value: &Bson) -> Option<bool> {
     match value {
         Bson::Boolean(flag) => Some(*flag),
-        number if crate::value::Number::of(number).is_some() => {
+        number if crate::value::Number::from_bson(number).is_some() => {
             Some(crate::value::compare(number, &Bson::Int32(0)).is_ne())
         }
         _ => None,

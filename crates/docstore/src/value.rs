@@ -5,6 +5,7 @@ mod compare;
 mod decimal;
 mod depth;
 mod key;
+pub(crate) mod mixed;
 mod number;
 mod path;
 mod types;

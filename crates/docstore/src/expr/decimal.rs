@@ -1,51 +1,48 @@
-//! Decimal128 arithmetic: BSON's binary encoding to and from libdecnumber's type, which rounds as
-//! IEEE 754-2008 asks (34 digits, half to even).
+//! Decimal128 arithmetic with libdecnumber's type, which rounds as IEEE 754-2008 asks (34 digits, half
+//! to even) and has roots, powers and logarithms.
 
 use dec::{Context, Decimal, Decimal128 as Dec, Rounding};
 
+use crate::value::Decimal as Encoded;
+
 /// Digits of a Decimal128.
 const PRECISION: usize = 34;
-/// What is taken from the exponent in the encoding.
-const BIAS: i32 = 6176;
 
 /// Wide enough for 34 digits, with guard digits for intermediate results.
 type Wide = Decimal<13>;
 
-/// Reads BSON's binary integer encoding.
+/// Reads BSON's encoding.
 pub fn from_bson(value: &bson::Decimal128) -> Dec {
-    let bits = u128::from_le_bytes(value.bytes());
-    let negative = bits >> 127 == 1;
-    let sign = if negative { "-" } else { "" };
-    let combination = (bits >> 122) & 0x1f;
-    if combination == 0x1f {
-        return Dec::NAN;
+    let signed = |negative: bool, number: Dec| if negative { -number } else { number };
+    match Encoded::from_bson(value) {
+        Encoded::NaN => Dec::NAN,
+        Encoded::Infinity { negative } => signed(negative, infinity()),
+        Encoded::Finite {
+            negative,
+            coefficient,
+            exponent,
+        } => {
+            let sign = if negative { "-" } else { "" };
+            parse(&format!("{sign}{coefficient}E{exponent}")).unwrap_or(Dec::NAN)
+        }
     }
-    if combination == 0x1e {
-        return if negative { -infinity() } else { infinity() };
-    }
-    // The second form's coefficient always exceeds 34 digits: such encodings mean zero.
-    let (exponent, coefficient) = if (bits >> 125) & 0b11 == 0b11 {
-        ((bits >> 111) & 0x3fff, 0)
-    } else {
-        let coefficient = bits & ((1 << 113) - 1);
-        let fits = coefficient < 10_u128.pow(34);
-        ((bits >> 113) & 0x3fff, if fits { coefficient } else { 0 })
-    };
-    parse(&format!("{sign}{coefficient}E{}", exponent as i32 - BIAS)).unwrap_or(Dec::NAN)
 }
 
-/// Writes BSON's binary integer encoding.
+/// Writes BSON's encoding.
 pub fn to_bson(value: Dec) -> bson::Decimal128 {
-    let sign = if value.is_signed() { 1_u128 << 127 } else { 0 };
-    let bits = if value.is_nan() {
-        0x1f << 122
+    let negative = value.is_signed();
+    let encoded = if value.is_nan() {
+        Encoded::NaN
     } else if value.is_infinite() {
-        sign | 0x1e << 122
+        Encoded::Infinity { negative }
     } else {
-        let biased = (value.exponent() + BIAS).clamp(0, 0x2fff) as u128;
-        sign | biased << 113 | value.coefficient().unsigned_abs()
+        Encoded::Finite {
+            negative,
+            coefficient: value.coefficient().unsigned_abs(),
+            exponent: value.exponent(),
+        }
     };
-    bson::Decimal128::from_bytes(bits.to_le_bytes())
+    encoded.to_bson()
 }
 
 /// Parses decimal text, rounding to 34 digits; `None` where it is not a number.

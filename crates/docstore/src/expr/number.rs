@@ -1,66 +1,43 @@
 //! Numbers of mixed BSON types: widening, sums without lost digits, overflow as MongoDB promotes
 //! it (int to long to double).
 
-use bson::Bson;
+use bson::Decimal128;
 use dec::Decimal128 as Dec;
 
 use super::decimal;
+pub use crate::value::mixed::narrow;
+use crate::value::mixed::{DecimalForm, MixedNumber};
 
-/// A number of any of the four BSON types.
-#[derive(Debug, Clone, Copy)]
-pub enum Number {
-    /// 32 bits.
-    Int(i32),
-    /// 64 bits.
-    Long(i64),
-    /// A double.
-    Double(f64),
-    /// A Decimal128.
-    Decimal(Dec),
+/// A number of any of the four BSON types, with a decimal that has roots and logarithms.
+pub type Number = MixedNumber<Dec>;
+
+impl DecimalForm for Dec {
+    fn from_bson(value: &Decimal128) -> Self {
+        decimal::from_bson(value)
+    }
+
+    fn to_bson(self) -> Decimal128 {
+        decimal::to_bson(self)
+    }
+
+    fn from_i64(value: i64) -> Self {
+        decimal::from_i64(value)
+    }
+
+    fn from_f64(value: f64) -> Self {
+        decimal::from_f64(value)
+    }
+
+    fn to_f64(self) -> f64 {
+        decimal::to_f64(self)
+    }
+
+    fn is_nan(self) -> bool {
+        Self::is_nan(&self)
+    }
 }
 
 impl Number {
-    /// The number that `value` is, if it is one.
-    pub fn from_bson(value: &Bson) -> Option<Self> {
-        match value {
-            Bson::Int32(n) => Some(Self::Int(*n)),
-            Bson::Int64(n) => Some(Self::Long(*n)),
-            Bson::Double(n) => Some(Self::Double(*n)),
-            Bson::Decimal128(n) => Some(Self::Decimal(decimal::from_bson(n))),
-            _ => None,
-        }
-    }
-
-    /// The BSON value.
-    pub fn to_bson(self) -> Bson {
-        match self {
-            Self::Int(n) => Bson::Int32(n),
-            Self::Long(n) => Bson::Int64(n),
-            Self::Double(n) => Bson::Double(n),
-            Self::Decimal(n) => Bson::Decimal128(decimal::to_bson(n)),
-        }
-    }
-
-    /// The nearest double.
-    pub fn to_f64(self) -> f64 {
-        match self {
-            Self::Int(n) => f64::from(n),
-            Self::Long(n) => n as f64,
-            Self::Double(n) => n,
-            Self::Decimal(n) => decimal::to_f64(n),
-        }
-    }
-
-    /// As a decimal; doubles are rounded to 15 digits.
-    pub fn to_decimal(self) -> Dec {
-        match self {
-            Self::Int(n) => decimal::from_i64(i64::from(n)),
-            Self::Long(n) => decimal::from_i64(n),
-            Self::Double(n) => decimal::from_f64(n),
-            Self::Decimal(n) => n,
-        }
-    }
-
     /// The whole number this is exactly, within 64 bits.
     pub fn to_whole(self) -> Option<i64> {
         match self {
@@ -72,15 +49,6 @@ impl Number {
             Self::Decimal(n) => decimal::is_whole(n)
                 .then(|| decimal::to_i64_truncated(n))
                 .flatten(),
-        }
-    }
-
-    /// Whether this is not a number.
-    pub fn is_nan(self) -> bool {
-        match self {
-            Self::Double(n) => n.is_nan(),
-            Self::Decimal(n) => n.is_nan(),
-            Self::Int(_) | Self::Long(_) => false,
         }
     }
 
@@ -171,14 +139,6 @@ impl Number {
                 (divisor != 0).then(|| narrow(self.to_i64().wrapping_rem(divisor), rank == 0))
             }
         }
-    }
-}
-
-/// An int where `int` is asked for and it fits, else a long.
-pub fn narrow(n: i64, int: bool) -> Number {
-    match i32::try_from(n) {
-        Ok(small) if int => Number::Int(small),
-        _ => Number::Long(n),
     }
 }
 

@@ -286,7 +286,7 @@ fn parse_slice(operand: &Bson) -> Result<Option<Rule>> {
         // Fractions are cut off; what does not fit is as good as unbounded.
         Ok(match exact_i64(value) {
             Some(n) => n,
-            None => match Number::of(value).map(Number::to_f64) {
+            None => match Number::from_bson(value).map(Number::to_f64) {
                 Some(n) => n as i64,
                 None => refuse!(28667, "Invalid $slice syntax: {value} is not a number"),
             },
@@ -294,7 +294,9 @@ fn parse_slice(operand: &Bson) -> Result<Option<Rule>> {
     };
     match operand {
         Bson::Array(items) => match items.as_slice() {
-            [skip, limit] if Number::of(skip).is_some() && Number::of(limit).is_some() => {
+            [skip, limit]
+                if Number::from_bson(skip).is_some() && Number::from_bson(limit).is_some() =>
+            {
                 let limit = number(limit)?;
                 if limit <= 0 {
                     refuse!(
@@ -313,7 +315,7 @@ fn parse_slice(operand: &Bson) -> Result<Option<Rule>> {
                 "Invalid $slice syntax: expected 2 or 3 arguments in {operand}"
             ),
         },
-        value if Number::of(value).is_some() => Ok(Some(Rule::Slice {
+        value if Number::from_bson(value).is_some() => Ok(Some(Rule::Slice {
             skip: None,
             limit: number(value)?,
         })),

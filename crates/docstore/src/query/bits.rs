@@ -44,7 +44,7 @@ impl BitTest {
                 Mask::Positions(positions)
             }
             Bson::Binary(mask) => Mask::Bytes(mask.bytes.clone()),
-            number if Number::of(number).is_some() => {
+            number if Number::from_bson(number).is_some() => {
                 let mask = match exact_i64(number) {
                     Some(mask) if mask >= 0 => mask,
                     Some(_) => crate::bail!(
@@ -103,7 +103,7 @@ impl BitTest {
 }
 
 fn position(name: &str, item: &Bson) -> Result<u32> {
-    if Number::of(item).is_none() {
+    if Number::from_bson(item).is_none() {
         crate::bail!(
             BadValue,
             "bit positions must be an integer but got: {name}: {item}"

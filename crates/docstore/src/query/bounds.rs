@@ -54,7 +54,7 @@ fn range_of(order: Order, operand: &Bson) -> Option<Bound> {
         Bson::MinKey | Bson::MaxKey | Bson::Array(_) => return None,
         _ => {}
     }
-    if Number::of(operand).is_some_and(Number::is_nan) {
+    if Number::from_bson(operand).is_some_and(Number::is_nan) {
         return inclusive.then(|| Bound::Eq(operand.clone()));
     }
     let end = Some((operand.clone(), inclusive));

@@ -300,7 +300,7 @@ impl Order {
                 Self::Gt | Self::Gte => matches!(operand, Bson::MinKey),
             };
         }
-        if let (Some(a), Some(b)) = (Number::of(value), Number::of(operand))
+        if let (Some(a), Some(b)) = (Number::from_bson(value), Number::from_bson(operand))
             && (a.is_nan() || b.is_nan())
         {
             // NaN is within reach of NaN only.
@@ -344,7 +344,7 @@ fn indexed(items: &[Bson]) -> Document {
 
 /// A number without its fraction, where it fits in 64 bits: what `$mod` divides.
 pub(super) fn whole_part(value: &Bson) -> Option<i64> {
-    match Number::of(value)? {
+    match Number::from_bson(value)? {
         Number::Double(n) => exact_i64(&Bson::Double(n.trunc())),
         Number::Decimal(n) => n.truncate().to_i64_exact(),
         _ => exact_i64(value),

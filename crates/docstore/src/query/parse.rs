@@ -124,7 +124,7 @@ fn parse_top_level(name: &str, value: &Bson, place: Place<'_>) -> Result<Option<
             }
             Node::Constant(name == "$alwaysTrue")
         }
-        "$sampleRate" => match Number::of(value).map(Number::to_f64) {
+        "$sampleRate" => match Number::from_bson(value).map(Number::to_f64) {
             Some(rate) if (0.0..=1.0).contains(&rate) => Node::Sample(rate),
             Some(_) => bail!(
                 BadValue,
@@ -304,7 +304,7 @@ fn is_true(value: &Bson) -> bool {
     match value {
         Bson::Boolean(flag) => *flag,
         Bson::Null | Bson::Undefined => false,
-        number if Number::of(number).is_some() => {
+        number if Number::from_bson(number).is_some() => {
             !crate::value::compare(number, &Bson::Int32(0)).is_eq()
         }
         _ => true,
@@ -396,10 +396,10 @@ fn parse_mod(operand: &Bson) -> Result<Predicate> {
         [divisor, remainder] => (divisor, remainder),
         _ => bail!(BadValue, "malformed mod, too many elements"),
     };
-    if Number::of(divisor).is_none() {
+    if Number::from_bson(divisor).is_none() {
         bail!(BadValue, "malformed mod, divisor not a number");
     }
-    if Number::of(remainder).is_none() {
+    if Number::from_bson(remainder).is_none() {
         bail!(BadValue, "malformed mod, remainder not a number");
     }
     let Some(divisor) = whole_part(divisor) else {
@@ -421,7 +421,7 @@ fn parse_mod(operand: &Bson) -> Result<Predicate> {
 }
 
 fn parse_size(operand: &Bson) -> Result<Predicate> {
-    if Number::of(operand).is_none() {
+    if Number::from_bson(operand).is_none() {
         bail!(
             BadValue,
             "Failed to parse $size. Expected a number in: $size: {operand}"

@@ -238,7 +238,7 @@ fn string(keyword: &str, value: &Bson) -> Result<String> {
 }
 
 fn number(keyword: &str, value: &Bson) -> Result<Bson> {
-    match Number::of(value) {
+    match Number::from_bson(value) {
         Some(_) => Ok(value.clone()),
         None => bail!(
             TypeMismatch,
@@ -249,7 +249,7 @@ fn number(keyword: &str, value: &Bson) -> Result<Bson> {
 
 fn divisor(value: &Bson) -> Result<Bson> {
     let value = number("multipleOf", value)?;
-    let finite = Number::of(&value).is_some_and(|n| n.to_f64().is_finite());
+    let finite = Number::from_bson(&value).is_some_and(|n| n.to_f64().is_finite());
     if !finite || compare(&value, &Bson::Int32(0)).is_le() {
         bail!(
             FailedToParse,
@@ -260,7 +260,7 @@ fn divisor(value: &Bson) -> Result<Bson> {
 }
 
 fn count(keyword: &str, value: &Bson) -> Result<usize> {
-    if Number::of(value).is_none() {
+    if Number::from_bson(value).is_none() {
         bail!(
             TypeMismatch,
             "$jsonSchema keyword '{keyword}' must be a number"

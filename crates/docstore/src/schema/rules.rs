@@ -36,7 +36,7 @@ impl<'a> Subject<'a> {
 
     fn number(self) -> Option<&'a Bson> {
         match self {
-            Self::Value(value) => Number::of(value).map(|_| value),
+            Self::Value(value) => Number::from_bson(value).map(|_| value),
             Self::Document(_) => None,
         }
     }
@@ -170,13 +170,13 @@ impl Dependency {
 }
 
 fn is_nan(value: &Bson) -> bool {
-    Number::of(value).is_some_and(Number::is_nan)
+    Number::from_bson(value).is_some_and(Number::is_nan)
 }
 
 fn is_multiple(value: &Bson, divisor: &Bson) -> bool {
     let decimal = |value: &Bson| match exact_i64(value) {
         Some(whole) => Decimal::from_i64(whole),
-        None => Number::of(value).map_or(Decimal::NaN, Number::to_decimal),
+        None => Number::from_bson(value).map_or(Decimal::NaN, Number::to_decimal),
     };
     decimal(value).is_multiple_of(decimal(divisor))
 }

@@ -141,7 +141,7 @@ impl Sort {
                 }
                 Ok(Self::Fields(parsed))
             }
-            number if Number::of(number).is_some() => Ok(Self::Whole {
+            number if Number::from_bson(number).is_some() => Ok(Self::Whole {
                 descending: direction(number)?,
             }),
             _ => bail!(

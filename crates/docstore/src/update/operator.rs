@@ -65,7 +65,7 @@ pub(super) struct Site<'a> {
 impl Operator {
     /// Parses one `path: argument` of operator `name`.
     pub(super) fn parse(name: &str, path: &str, argument: &Bson) -> Result<Self> {
-        let number = |verb: &str| match Number::of(argument) {
+        let number = |verb: &str| match Number::from_bson(argument) {
             Some(_) => Ok(argument.clone()),
             None => bail!(
                 TypeMismatch,
@@ -189,7 +189,7 @@ fn now(timestamp: bool) -> Bson {
 }
 
 fn calculate(name: &str, old: Option<&Bson>, by: &Bson, site: &Site<'_>) -> Result<Bson> {
-    let Some(operand) = Number::of(by) else {
+    let Some(operand) = Number::from_bson(by) else {
         return Ok(by.clone());
     };
     let Some(old) = old else {
@@ -203,7 +203,7 @@ fn calculate(name: &str, old: Option<&Bson>, by: &Bson, site: &Site<'_>) -> Resu
             Number::Decimal(_) => Number::Decimal(crate::value::Decimal::ZERO).to_bson(),
         });
     };
-    let Some(current) = Number::of(old) else {
+    let Some(current) = Number::from_bson(old) else {
         bail!(
             TypeMismatch,
             "Cannot apply {name} to a value of non-numeric type. {{_id: {}}} has the field '{}' of \
@@ -230,7 +230,7 @@ fn calculate(name: &str, old: Option<&Bson>, by: &Bson, site: &Site<'_>) -> Resu
 }
 
 fn parse_pop(path: &str, argument: &Bson) -> Result<bool> {
-    if Number::of(argument).is_none() {
+    if Number::from_bson(argument).is_none() {
         bail!(FailedToParse, "Expected a number in: {path}: {argument}");
     }
     match exact_i64(argument) {

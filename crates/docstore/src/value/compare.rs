@@ -51,7 +51,7 @@ fn compare_arrays(a: &[Bson], b: &[Bson]) -> Ordering {
 
 /// Both have the same canonical rank.
 fn compare_same_rank(a: &Bson, b: &Bson) -> Ordering {
-    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+    if let (Some(a), Some(b)) = (Number::from_bson(a), Number::from_bson(b)) {
         return compare_numbers(a, b);
     }
     match (a, b) {

@@ -34,7 +34,7 @@ pub fn encode_key(value: &Bson, descending: bool, out: &mut Vec<u8>) {
 }
 
 fn encode_payload(value: &Bson, out: &mut Vec<u8>) {
-    if let Some(number) = Number::of(value) {
+    if let Some(number) = Number::from_bson(value) {
         return encode_number(number, out);
     }
     match value {

@@ -2,74 +2,43 @@
 
 use std::cmp::Ordering;
 
-use bson::Bson;
+use bson::{Bson, Decimal128};
 
-use crate::value::Decimal;
+use crate::value::{
+    Decimal,
+    mixed::{DecimalForm, MixedNumber, narrow},
+};
 
-/// A number of any BSON type.
-#[derive(Debug, Clone, Copy)]
-pub enum Number {
-    /// 32-bit integer.
-    Int(i32),
-    /// 64-bit integer.
-    Long(i64),
-    /// Binary floating point.
-    Double(f64),
-    /// Decimal floating point.
-    Decimal(Decimal),
+/// A number of any BSON type, exact where it is a decimal.
+pub type Number = MixedNumber<Decimal>;
+
+impl DecimalForm for Decimal {
+    fn from_bson(value: &Decimal128) -> Self {
+        Self::from_bson(value)
+    }
+
+    fn to_bson(self) -> Decimal128 {
+        self.to_bson()
+    }
+
+    fn from_i64(value: i64) -> Self {
+        Self::from_i64(value)
+    }
+
+    fn from_f64(value: f64) -> Self {
+        Self::from_f64_15_digits(value)
+    }
+
+    fn to_f64(self) -> f64 {
+        self.to_f64()
+    }
+
+    fn is_nan(self) -> bool {
+        matches!(self, Self::NaN)
+    }
 }
 
 impl Number {
-    /// The number in a value, `None` where it is not one.
-    pub fn of(value: &Bson) -> Option<Self> {
-        match value {
-            Bson::Int32(n) => Some(Self::Int(*n)),
-            Bson::Int64(n) => Some(Self::Long(*n)),
-            Bson::Double(n) => Some(Self::Double(*n)),
-            Bson::Decimal128(n) => Some(Self::Decimal(Decimal::from_bson(n))),
-            _ => None,
-        }
-    }
-
-    /// Back to BSON.
-    pub fn to_bson(self) -> Bson {
-        match self {
-            Self::Int(n) => Bson::Int32(n),
-            Self::Long(n) => Bson::Int64(n),
-            Self::Double(n) => Bson::Double(n),
-            Self::Decimal(n) => Bson::Decimal128(n.to_bson()),
-        }
-    }
-
-    /// The nearest double.
-    pub fn to_f64(self) -> f64 {
-        match self {
-            Self::Int(n) => f64::from(n),
-            Self::Long(n) => n as f64,
-            Self::Double(n) => n,
-            Self::Decimal(n) => n.to_f64(),
-        }
-    }
-
-    /// As a decimal; doubles are rounded to 15 significant digits, as MongoDB does.
-    pub fn to_decimal(self) -> Decimal {
-        match self {
-            Self::Int(n) => Decimal::from_i64(i64::from(n)),
-            Self::Long(n) => Decimal::from_i64(n),
-            Self::Double(n) => Decimal::from_f64_15_digits(n),
-            Self::Decimal(n) => n,
-        }
-    }
-
-    /// Not a number.
-    pub fn is_nan(self) -> bool {
-        match self {
-            Self::Int(_) | Self::Long(_) => false,
-            Self::Double(n) => n.is_nan(),
-            Self::Decimal(n) => matches!(n, Decimal::NaN),
-        }
-    }
-
     fn integer(self) -> Option<i64> {
         match self {
             Self::Int(n) => Some(i64::from(n)),
@@ -99,10 +68,7 @@ impl Number {
         if let (Some(a), Some(b)) = (self.integer(), other.integer()) {
             let result = long(a, b)?;
             let both_int = matches!((self, other), (Self::Int(_), Self::Int(_)));
-            return Some(match i32::try_from(result) {
-                Ok(small) if both_int => Self::Int(small),
-                _ => Self::Long(result),
-            });
+            return Some(narrow(result, both_int));
         }
         if matches!(self, Self::Decimal(_)) || matches!(other, Self::Decimal(_)) {
             return Some(Self::Decimal(decimal(
@@ -116,7 +82,7 @@ impl Number {
 
 /// Exact order by value; NaN is the least and equals itself, -0.0 equals 0.0.
 pub fn compare_numbers(a: Number, b: Number) -> Ordering {
-    use Number::{Decimal as Dec, Double, Int, Long};
+    use MixedNumber::{Decimal as Dec, Double, Int, Long};
     match (a, b) {
         (Int(_) | Long(_), Int(_) | Long(_)) => a.integer().cmp(&b.integer()),
         (Double(a), Double(b)) => compare_doubles(a, b),
@@ -152,7 +118,7 @@ fn compare_long_double(long: i64, double: f64) -> Ordering {
 
 /// The value as `i64` where it is a number without fraction in range.
 pub fn exact_i64(value: &Bson) -> Option<i64> {
-    match Number::of(value)? {
+    match Number::from_bson(value)? {
         Number::Int(n) => Some(i64::from(n)),
         Number::Long(n) => Some(n),
         Number::Double(n) => {
@@ -165,7 +131,7 @@ pub fn exact_i64(value: &Bson) -> Option<i64> {
 
 /// Whether the value is a number without fraction, of whatever size.
 pub fn is_integral(value: &Bson) -> bool {
-    match Number::of(value) {
+    match Number::from_bson(value) {
         Some(Number::Int(_) | Number::Long(_)) => true,
         Some(Number::Double(n)) => n.is_finite() && n.trunc() == n,
         Some(Number::Decimal(n)) => n.is_integral(),

@@ -247,8 +247,8 @@ fn decimal_arithmetic_rounds_to_34_digits() {
 #[test]
 fn integer_arithmetic_widens_and_refuses_overflow() {
     let add = |a: Bson, b: Bson| {
-        Number::of(&a)
-            .zip(Number::of(&b))
+        Number::from_bson(&a)
+            .zip(Number::from_bson(&b))
             .and_then(|(a, b)| a.checked_add(b))
             .map(Number::to_bson)
     };

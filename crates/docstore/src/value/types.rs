@@ -138,7 +138,7 @@ impl TypeSet {
                     crate::bail!(BadValue, "Unknown type name alias: {alias}");
                 }
             }
-            number if Number::of(number).is_some() => {
+            number if Number::from_bson(number).is_some() => {
                 let known = exact_i64(number)
                     .and_then(|n| i32::try_from(n).ok())
                     .filter(|n| TYPES.iter().any(|(_, known)| known == n));

@@ -1,0 +1,70 @@
+//! What the parts of the gateway fail with, as [`ApiError`].
+
+use super::ApiError;
+use crate::{
+    auth::AuthError,
+    plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
+};
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<HostError> for ApiError {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}
+
+impl From<DispatchError> for ApiError {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Disabled => Self::PluginDisabled,
+            DispatchError::Unavailable(reason) => Self::PluginUnavailable {
+                reason,
+                tell: false,
+            },
+            DispatchError::Overloaded => Self::Overloaded("too many calls are waiting"),
+            DispatchError::TimedOut(limit) => Self::PluginTimeout(limit),
+            DispatchError::Call(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::InvalidJson(what) => Self::InvalidJson(what),
+            CallError::NotAnObject(what) => {
+                Self::InvalidRequest(format!("the body must be a JSON object, not {what}"))
+            }
+            CallError::Raised {
+                database: Some(DatabaseTrouble::Unavailable),
+                ..
+            } => Self::DatabaseUnavailable,
+            CallError::Raised {
+                database: Some(DatabaseTrouble::Full),
+                ..
+            } => Self::StorageFull,
+            CallError::Raised {
+                summary,
+                traceback,
+                database: None,
+                ..
+            } => Self::PluginRaised { summary, traceback },
+            CallError::BadResult(what) => Self::PluginBadResult(what),
+            CallError::NotSerializable { path, reason } => {
+                Self::OutputNotSerializable { path, reason }
+            }
+            CallError::OutputTooLarge { limit_bytes } => Self::OutputTooLarge { limit_bytes },
+            CallError::Cancelled => Self::PluginCancelled,
+            CallError::NotLoaded => Self::PluginUnavailable {
+                reason: "its module is not loaded".into(),
+                tell: false,
+            },
+            CallError::Internal(what) => Self::Internal(what),
+        }
+    }
+}

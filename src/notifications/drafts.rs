@@ -1,0 +1,68 @@
+//! Drafts and times as JSON: what callers send and what jobs keep.
+
+use bson::DateTime;
+use serde_json::{Map, Value, json};
+
+use super::model::{Channel, Draft, NotificationError};
+
+/// Writes what [`draft_from_json`] reads.
+pub(super) fn draft_to_json(draft: &Draft) -> Value {
+    let channels = draft.channels.as_ref().map(|channels| {
+        channels
+            .iter()
+            .map(|channel| channel.as_str())
+            .collect::<Vec<_>>()
+    });
+    json!({
+        "notification_type": draft.notification_type,
+        "title": draft.title,
+        "message": draft.message,
+        "metadata": draft.metadata,
+        "channels": channels,
+    })
+}
+
+/// Reads what [`draft_to_json`] writes, and what callers send.
+pub(super) fn draft_from_json(value: &Value) -> Result<Draft, NotificationError> {
+    let text = |key: &str| match value.get(key) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(NotificationError::invalid(key, "must be a string")),
+    };
+    let metadata = match value.get("metadata") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(metadata)) => metadata.clone(),
+        Some(_) => return Err(NotificationError::invalid("metadata", "must be an object")),
+    };
+    let channels = match value.get("channels") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(items)) => Some(
+            items
+                .iter()
+                .map(|item| item.as_str().unwrap_or_default().parse())
+                .collect::<Result<Vec<Channel>, _>>()?,
+        ),
+        Some(_) => return Err(NotificationError::invalid("channels", "must be a list")),
+    };
+    Ok(Draft {
+        notification_type: text("notification_type")?,
+        title: text("title")?,
+        message: text("message")?,
+        metadata,
+        channels,
+    })
+}
+
+/// Reads a time that a caller sent: ISO 8601 with an offset, or without one for UTC.
+pub(super) fn time_from_json(value: &Value, path: &str) -> Result<DateTime, NotificationError> {
+    let invalid = || NotificationError::invalid(path, "must be a time in ISO 8601");
+    let text = value.as_str().ok_or_else(invalid)?;
+    let has_zone =
+        text.ends_with(['Z', 'z']) || text.get(10..).is_some_and(|time| time.contains(['+', '-']));
+    let full = if has_zone {
+        text.to_owned()
+    } else {
+        format!("{text}Z")
+    };
+    DateTime::parse_rfc3339_str(full.replacen(' ', "T", 1)).map_err(|_| invalid())
+}

@@ -1,0 +1,108 @@
+//! Numbers and strings as JSON text, within the limit of bytes.
+
+use pyo3::{
+    ffi, intern,
+    prelude::*,
+    types::{PyInt, PyString},
+};
+
+use super::{Fault, Writer, raised};
+
+impl Writer {
+    pub(super) fn integer(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Fault> {
+        let mut overflow = 0;
+        // SAFETY: attached and a live int; only the out parameter is written.
+        let small =
+            unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
+        if overflow == 0 {
+            return self.display(small);
+        }
+        let text = self.digits(number)?;
+        self.raw(text.as_bytes())
+    }
+
+    /// Decimal digits as `int` itself writes them, whatever a subclass's `__str__` does.
+    pub(super) fn digits(&self, number: &Bound<'_, PyInt>) -> Result<String, Fault> {
+        let py = number.py();
+        let written = py
+            .get_type::<PyInt>()
+            .call_method1(intern!(py, "__repr__"), (number,))
+            .map_err(|_| Fault::Unsendable("an int of more than 4300 digits".into()))?;
+        written
+            .extract::<String>()
+            .map_err(|error| raised(py, &error))
+    }
+
+    pub(super) fn float(&mut self, number: f64) -> Result<(), Fault> {
+        if !number.is_finite() {
+            return Err(Fault::Unsendable(format!(
+                "the float {number} has no JSON form"
+            )));
+        }
+        serde_json::to_writer(&mut self.out, &number)
+            .map_err(|error| Fault::Unsendable(error.to_string()))?;
+        self.check_size(0)
+    }
+
+    pub(super) fn string(&mut self, text: &Bound<'_, PyString>) -> Result<(), Fault> {
+        let Ok(text) = text.to_str() else {
+            return Err(Fault::Unsendable("a string with a lone surrogate".into()));
+        };
+        self.raw(b"\"")?;
+        self.escaped(text)?;
+        self.raw(b"\"")
+    }
+
+    /// A string's inside; the quotes are the caller's.
+    pub(super) fn escaped(&mut self, text: &str) -> Result<(), Fault> {
+        self.check_size(text.len())?;
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        for (index, &byte) in bytes.iter().enumerate() {
+            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.out.extend_from_slice(&bytes[start..index]);
+            start = index + 1;
+            match byte {
+                b'"' => self.out.extend_from_slice(b"\\\""),
+                b'\\' => self.out.extend_from_slice(b"\\\\"),
+                b'\n' => self.out.extend_from_slice(b"\\n"),
+                b'\r' => self.out.extend_from_slice(b"\\r"),
+                b'\t' => self.out.extend_from_slice(b"\\t"),
+                control => {
+                    const HEX: &[u8; 16] = b"0123456789abcdef";
+                    let escape = [
+                        b'\\',
+                        b'u',
+                        b'0',
+                        b'0',
+                        HEX[usize::from(control >> 4)],
+                        HEX[usize::from(control & 15)],
+                    ];
+                    self.out.extend_from_slice(&escape);
+                }
+            }
+        }
+        self.out.extend_from_slice(&bytes[start..]);
+        self.check_size(0)
+    }
+
+    fn display(&mut self, number: i64) -> Result<(), Fault> {
+        serde_json::to_writer(&mut self.out, &number)
+            .map_err(|error| Fault::Unsendable(error.to_string()))?;
+        self.check_size(0)
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.out.extend_from_slice(bytes);
+        self.check_size(0)
+    }
+
+    fn check_size(&self, more: usize) -> Result<(), Fault> {
+        if self.out.len() + more > self.limits.max_bytes {
+            return Err(Fault::TooLarge);
+        }
+        Ok(())
+    }
+}
