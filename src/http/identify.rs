@@ -21,14 +21,9 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     if values.next().is_some() {
         return Err(ApiError::AuthInvalid("there is more than one"));
     }
-    let bytes = value.as_bytes();
-    // In one go, without a branch for each byte: a token has hundreds.
-    let is_text = bytes.iter().fold(true, |is, byte| {
-        is & (matches!(byte, b' '..=b'~') | (*byte == b'\t'))
-    });
-    let text = std::str::from_utf8(bytes)
+    let text = std::str::from_utf8(value.as_bytes())
         .ok()
-        .filter(|_| is_text)
+        .filter(|text| text.is_ascii())
         .ok_or(ApiError::AuthInvalid("it holds characters no token has"))?;
     let (scheme, token) = text
         .split_once(' ')
@@ -37,9 +32,10 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
         return Err(ApiError::AuthInvalid("the scheme must be Bearer"));
     }
     let token = token.trim_matches(' ');
+    // Without a branch for each byte: a token has hundreds, and the compiler compares many at once.
     let is_one = token
         .bytes()
-        .fold(true, |is, byte| is & !matches!(byte, b' ' | b'\t' | b','));
+        .fold(true, |is, byte| is & (byte > b' ') & (byte != b','));
     if token.is_empty() || !is_one {
         return Err(ApiError::AuthInvalid("it must read: Bearer <token>"));
     }

@@ -14,7 +14,10 @@ use pyo3::{
 mod types;
 
 use self::types::{Bson, Types};
-use crate::plugins::{CallError, CallReply};
+use crate::{
+    json_text::is_clean,
+    plugins::{CallError, CallReply},
+};
 
 /// Limits of a result.
 #[derive(Debug, Clone, Copy)]
@@ -553,13 +556,6 @@ impl Writer {
         });
         text
     }
-}
-
-/// Whether nothing needs an escape: no branch for each byte, so the compiler compares many at once.
-fn is_clean(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |is, &byte| {
-        is & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
-    })
 }
 
 fn is_plain(key: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Calls per second through the dispatcher, without HTTP: what the way into Python and back costs.
 //!
-//! `cargo run --release --example callpath -- [plugin] [calls] [clients] [body]`
+//! `cargo run --release -p mozaiks-bench --bin callpath -- [plugin] [calls] [clients] [body]`
 
 use std::{
     path::PathBuf,
