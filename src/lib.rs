@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod http;
+pub mod json_text;
 pub mod notifications;
 pub mod plugins;
 pub mod python;

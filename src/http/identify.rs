@@ -21,9 +21,10 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     if values.next().is_some() {
         return Err(ApiError::AuthInvalid("there is more than one"));
     }
-    let text = value
-        .to_str()
-        .map_err(|_| ApiError::AuthInvalid("it holds characters no token has"))?;
+    let text = std::str::from_utf8(value.as_bytes())
+        .ok()
+        .filter(|text| text.is_ascii())
+        .ok_or(ApiError::AuthInvalid("it holds characters no token has"))?;
     let (scheme, token) = text
         .split_once(' ')
         .ok_or(ApiError::AuthInvalid("it must read: Bearer <token>"))?;
@@ -31,7 +32,11 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
         return Err(ApiError::AuthInvalid("the scheme must be Bearer"));
     }
     let token = token.trim_matches(' ');
-    if token.is_empty() || token.contains([' ', '\t', ',']) {
+    // Without a branch for each byte: a token has hundreds, and the compiler compares many at once.
+    let is_one = token
+        .bytes()
+        .fold(true, |is, byte| is & (byte > b' ') & (byte != b','));
+    if token.is_empty() || !is_one {
         return Err(ApiError::AuthInvalid("it must read: Bearer <token>"));
     }
     Ok(token)

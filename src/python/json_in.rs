@@ -1,5 +1,10 @@
 //! Request bodies become Python dicts directly, with the verified identity put over the client's.
 
+mod identities;
+mod keys;
+
+use std::sync::Arc;
+
 use pyo3::{
     ffi, intern,
     prelude::*,
@@ -22,7 +27,7 @@ pub(super) fn parse_call<'py>(
     py: Python<'py>,
     body: &[u8],
     max_depth: usize,
-    principal: &Principal,
+    principal: &Arc<Principal>,
     request_id: &str,
 ) -> Result<Bound<'py, PyDict>, CallError> {
     let data = match body::walk_object(body, max_depth, &mut Builder { py }) {
@@ -54,21 +59,17 @@ pub(super) fn parse_arguments<'py>(
 fn inject(
     py: Python<'_>,
     data: &Bound<'_, PyDict>,
-    principal: &Principal,
+    principal: &Arc<Principal>,
     request_id: &str,
 ) -> PyResult<()> {
-    let app_id = PyString::new(py, &principal.app_id);
-    let user_id = PyString::new(py, &principal.user_id);
-    let context = PyDict::new(py);
-    context.set_item(intern!(py, "app_id"), &app_id)?;
-    context.set_item(intern!(py, "user_id"), &user_id)?;
-    context.set_item(intern!(py, "username"), principal.username.as_deref())?;
-    let roles = PyList::new(py, principal.roles.iter().map(|role| &**role))?;
+    let identity = identities::of(py, principal)?;
+    // Each call has a context of its own: a plugin may change it.
+    let context = identity.context.bind(py).copy()?;
+    let roles = PyList::new(py, &identity.roles)?;
     context.set_item(intern!(py, "roles"), roles)?;
-    context.set_item(intern!(py, "is_superadmin"), principal.is_superadmin)?;
     context.set_item(intern!(py, "request_id"), request_id)?;
-    data.set_item(intern!(py, "user_id"), user_id)?;
-    data.set_item(intern!(py, "app_id"), app_id)?;
+    data.set_item(intern!(py, "user_id"), &identity.user_id)?;
+    data.set_item(intern!(py, "app_id"), &identity.app_id)?;
     data.set_item(intern!(py, "_context"), context)?;
     let entitlements = intern!(py, "_entitlements");
     if data.contains(entitlements)? {
@@ -125,7 +126,7 @@ impl<'py> Sink for Builder<'py> {
     }
 
     fn key(&mut self, value: &str) -> Result<Self::Key, String> {
-        Ok(PyString::new(self.py, value).into_any())
+        Ok(keys::string(self.py, value).into_any())
     }
 
     fn array(&mut self) -> Result<Self::Array, String> {

@@ -22,6 +22,10 @@ use super::clock::{ConnectionClock, Waiting};
 /// Bytes read and thrown away while lingering.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
+/// A head and a body that are no longer than this together are written as one piece: for the kernel that
+/// is less than gathering two.
+const JOINED_BYTES: usize = 1024;
+
 /// What is answered to a request that never became one, and who counts it.
 pub(super) trait Refusals: Send + Sync {
     /// The whole answer to a head that was refused with `status` after `waited`, ready to be written.
@@ -37,6 +41,8 @@ pub(super) struct GuardedIo<T> {
     refusals: Arc<dyn Refusals>,
     /// Fires now and then while something is waited for; see [`Self::poll_limits`].
     timer: Pin<Box<Sleep>>,
+    /// The timer will wake the connection's task: it was polled since it was set.
+    timer_polled: bool,
     /// The longest the timer sleeps: no limit is shorter, so it never has to be set back.
     tick: Duration,
     /// How long the client may take nothing of what we write.
@@ -88,6 +94,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             clock,
             refusals,
             timer: Box::pin(tokio::time::sleep(tick)),
+            timer_polled: false,
             tick,
             write_timeout,
             write_stalled_since: None,
@@ -107,8 +114,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
 
     /// Looks at the time while the socket has nothing for us. Ready where a limit has passed.
     fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<Limit> {
+        // A connection's task stays the same, so its timer need not be told of it again and again.
+        if self.timer_polled && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
-            ready!(self.timer.as_mut().poll(context));
+            self.timer_polled = self.timer.as_mut().poll(context).is_pending();
+            if self.timer_polled {
+                return Poll::Pending;
+            }
             let now = Instant::now();
             let stalled = self
                 .write_stalled_since
@@ -293,7 +307,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
             return this.poll_write_refusal(context, hypers);
         }
         this.flushed = false;
-        let result = Pin::new(&mut this.inner).poll_write_vectored(context, slices);
+        let mut joined = [0; JOINED_BYTES];
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        let inner = Pin::new(&mut this.inner);
+        let result = match joined.get_mut(..length) {
+            Some(joined) if slices.len() > 1 => {
+                let mut at = 0;
+                for slice in slices {
+                    joined[at..at + slice.len()].copy_from_slice(slice);
+                    at += slice.len();
+                }
+                inner.poll_write(context, joined)
+            }
+            _ => inner.poll_write_vectored(context, slices),
+        };
         this.wrote(context, result)
     }
 

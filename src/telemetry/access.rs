@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{config::LogFormat, telemetry::writer::LogWriter};
+use crate::{config::LogFormat, json_text::is_clean_ascii, telemetry::writer::LogWriter};
 
 /// What is said about a finished request.
 #[derive(Debug, Clone, Default)]
@@ -211,10 +211,7 @@ fn push_milliseconds(line: &mut Vec<u8>, time: Duration) {
 /// A JSON string; text that needs no escape is copied in one piece.
 fn push_json_string(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f)
-    {
+    if is_clean_ascii(text.as_bytes()) {
         line.extend_from_slice(text.as_bytes());
     } else {
         for character in text.chars() {

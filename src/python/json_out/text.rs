@@ -7,6 +7,10 @@ use pyo3::{
 };
 
 use super::{Fault, Writer, raised};
+use crate::json_text::is_clean;
+
+/// Bytes of a string that are looked through at once for what needs an escape.
+const ESCAPE_BLOCK_BYTES: usize = 64;
 
 impl Writer {
     pub(super) fn integer(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Fault> {
@@ -48,6 +52,14 @@ impl Writer {
         let Ok(text) = text.to_str() else {
             return Err(Fault::Unsendable("a string with a lone surrogate".into()));
         };
+        if is_clean(text.as_bytes()) {
+            self.check_size(text.len() + 2)?;
+            self.out.reserve(text.len() + 2);
+            self.out.push(b'"');
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+            return Ok(());
+        }
         self.raw(b"\"")?;
         self.escaped(text)?;
         self.raw(b"\"")
@@ -56,7 +68,17 @@ impl Writer {
     /// A string's inside; the quotes are the caller's.
     pub(super) fn escaped(&mut self, text: &str) -> Result<(), Fault> {
         self.check_size(text.len())?;
-        let bytes = text.as_bytes();
+        for block in text.as_bytes().chunks(ESCAPE_BLOCK_BYTES) {
+            if is_clean(block) {
+                self.out.extend_from_slice(block);
+            } else {
+                self.escaped_block(block);
+            }
+        }
+        self.check_size(0)
+    }
+
+    fn escaped_block(&mut self, bytes: &[u8]) {
         let mut start = 0;
         for (index, &byte) in bytes.iter().enumerate() {
             if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -85,7 +107,6 @@ impl Writer {
             }
         }
         self.out.extend_from_slice(&bytes[start..]);
-        self.check_size(0)
     }
 
     fn display(&mut self, number: i64) -> Result<(), Fault> {

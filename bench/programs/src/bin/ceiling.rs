@@ -1,7 +1,7 @@
 //! The gateway with a Rust echo in the place of Python: what everything around the interpreter can do
 //! at most. Same configuration as the gateway, by environment.
 //!
-//! `MOZAIKS_JWT_SECRET=… cargo run --profile dist --example ceiling -- 127.0.0.1:8000`
+//! `MOZAIKS_JWT_SECRET=… cargo run --profile dist -p mozaiks-bench --bin ceiling -- 127.0.0.1:8000`
 
 use std::{
     collections::BTreeMap,
