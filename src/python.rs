@@ -98,6 +98,7 @@ impl PythonRuntime {
             event_loop: OnceLock::new(),
             stopping: false.into(),
             in_batch: false.into(),
+            turn_will_flush: false.into(),
             next_id: 1.into(),
             pending_requests: 0.into(),
             ping_sent: Mutex::default(),

@@ -35,6 +35,13 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent as JSON")
 
 
+# Made once: `json.dumps` makes an encoder for each value that it writes with settings of its own.
+_ENCODER = json.JSONEncoder(
+    default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+)
+_DECODER = json.JSONDecoder()
+
+
 def dumps(value: Any) -> bytes:
     """Encodes a value.
 
@@ -48,10 +55,7 @@ def dumps(value: Any) -> bytes:
         TypeError: If something in it has no form in JSON.
         ValueError: If it holds NaN or infinity, contains itself, or a lone surrogate.
     """
-    text = json.dumps(
-        value, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-    )
-    return text.encode("utf-8")
+    return _ENCODER.encode(value).encode("utf-8")
 
 
 def dumps_object(what: str, value: Any) -> bytes:
@@ -92,4 +96,4 @@ def loads(data: bytes) -> Any:
     Returns:
         The value.
     """
-    return json.loads(data) if data else None
+    return _DECODER.decode(str(data, "utf-8")) if data else None

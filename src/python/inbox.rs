@@ -105,6 +105,11 @@ impl<T> Inbox<T> {
         self.put(job, usize::MAX, false)
     }
 
+    /// As [`Inbox::push_control`], at a turn's end as [`Inbox::push`].
+    pub(super) fn push_answer(&self, job: T) -> Result<(), (PushError, T)> {
+        self.put(job, usize::MAX, turns::in_turn())
+    }
+
     fn put(&self, job: T, capacity: usize, may_defer: bool) -> Result<(), (PushError, T)> {
         let wake = {
             let mut state = self.state.lock();

@@ -7,7 +7,8 @@ use pyo3::{
     ffi, intern,
     prelude::*,
     types::{
-        PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
+        PyBool, PyBytes, PyDateTime, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
+        PyTuple, PyType, PyTzInfoAccess as _,
     },
 };
 
@@ -134,6 +135,14 @@ impl Writer {
     fn other(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
         let py = value.py();
         let types = Types::get(py).map_err(|error| raised(py, &error))?;
+        // What documents of a database are full of.
+        let kind = value.get_type();
+        if kind.is(&types.datetime) {
+            return self.datetime(value);
+        }
+        if Bson::loaded(py).is_some_and(|bson| kind.is(&bson.object_id)) {
+            return self.object_id(value);
+        }
         let is = |kind: &Py<PyAny>| value.is_instance(kind.bind(py)).unwrap_or(false);
         if is(&types.enumeration) {
             let inner = self.attribute(value, "value")?;
@@ -343,8 +352,29 @@ impl Writer {
         Ok(())
     }
 
+    fn object_id(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
+        // Its bytes; where pymongo keeps them elsewhere one day, it says itself what they are.
+        let kept = value.getattr(intern!(value.py(), "_ObjectId__id"));
+        match kept
+            .as_ref()
+            .ok()
+            .and_then(|kept| kept.cast::<PyBytes>().ok())
+        {
+            Some(bytes) => self.hexadecimal(bytes.as_bytes()),
+            None => self.text_of(value, "__str__"),
+        }
+    }
+
     fn datetime(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
         let py = value.py();
+        if let Ok(exact) = value.cast_exact::<PyDateTime>() {
+            let zone = exact.get_tzinfo();
+            let is_utc =
+                zone.is_none_or(|zone| Types::get(py).is_ok_and(|types| zone.is(&types.utc)));
+            if is_utc {
+                return self.utc(exact);
+            }
+        }
         let offset = value
             .call_method0(intern!(py, "utcoffset"))
             .map_err(|error| raised(py, &error))?;

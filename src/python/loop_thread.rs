@@ -117,8 +117,23 @@ struct Reader {
     /// The batch being run; kept for its capacity.
     batch: Mutex<Vec<Job>>,
     event_loop: Py<PyAny>,
+    turn_end: Py<TurnEnd>,
     #[cfg(not(Py_3_12))]
     first_steps: FirstSteps,
+}
+
+/// What the loop calls after the tasks that a batch has woken.
+#[pyclass(frozen, module = "_mozaiks_native")]
+struct TurnEnd {
+    shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl TurnEnd {
+    fn __call__(&self) {
+        self.shared.turn_will_flush.store(false, Ordering::Relaxed);
+        self.shared.outbox.flush();
+    }
 }
 
 #[pymethods]
@@ -130,10 +145,12 @@ impl Reader {
         shared.in_batch.store(true, Ordering::Relaxed);
         let started = Instant::now();
         let mut done = 0;
+        let mut answers = false;
         let mut batch = std::mem::take(&mut *self.batch.lock());
         while shared.inbox.take(&mut batch) {
             done += batch.len();
             for job in batch.drain(..) {
+                answers |= matches!(job, Job::Answer { .. });
                 // A panic is a bug of ours; it must not take the loop and all other calls along.
                 if catch_unwind(AssertUnwindSafe(|| self.run(py, job))).is_err() {
                     tracing::error!("python.job_panicked");
@@ -148,14 +165,36 @@ impl Reader {
         *self.batch.lock() = batch;
         shared.in_batch.store(false, Ordering::Relaxed);
         shared.outbox.flush();
+        if answers {
+            self.flush_after_tasks(py);
+        }
     }
 }
 
 impl Reader {
+    /// Keeps what the tasks woken by this batch reply and ask for until all of them have run.
+    fn flush_after_tasks(&self, py: Python<'_>) {
+        if self.shared.turn_will_flush.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let asked = self
+            .event_loop
+            .call_method1(py, intern!(py, "call_soon"), (&self.turn_end,));
+        if let Err(error) = asked {
+            self.shared.turn_will_flush.store(false, Ordering::Relaxed);
+            let reason = super::error::summary(py, &error);
+            tracing::warn!(reason, "python.call_soon_failed");
+        }
+    }
+
     fn new(py: Python<'_>, shared: Arc<Shared>, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        #[cfg(Py_3_12)]
-        let _ = py;
         Ok(Self {
+            turn_end: Py::new(
+                py,
+                TurnEnd {
+                    shared: shared.clone(),
+                },
+            )?,
             shared,
             batch: Mutex::default(),
             event_loop: event_loop.clone().unbind(),

@@ -1,12 +1,15 @@
-//! The way out: replies leave in batches and one task inside tokio completes them.
+//! The way out: replies and work for the host leave in batches, and one task inside tokio completes the
+//! ones and starts the other.
 //!
-//! Completing a oneshot from a Python thread costs a wake-up system call each. No Python here.
+//! Completing a oneshot or spawning from a Python thread costs a wake-up system call each. No Python
+//! here.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -37,14 +40,20 @@ impl Drop for Running {
     }
 }
 
-/// Finished replies on their way to their callers.
+/// Finished replies on their way to their callers, and work that plugins ask of the host.
 pub(super) struct Outbox {
     /// Held only to push or to swap.
-    waiting: Mutex<Vec<(oneshot::Sender<CallResult>, CallResult)>>,
+    waiting: Mutex<Waiting>,
     notify: Notify,
     /// Whether the task still runs; without it replies are completed where they arise.
     open: AtomicBool,
     running: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    replies: Vec<(oneshot::Sender<CallResult>, CallResult)>,
+    work: Vec<BoxFuture<'static, ()>>,
 }
 
 impl ReplySlot {
@@ -74,8 +83,8 @@ impl ReplySlot {
         }
         let full = {
             let mut waiting = outbox.waiting.lock();
-            waiting.push((self.sender, result));
-            waiting.len() >= BATCH
+            waiting.replies.push((self.sender, result));
+            waiting.replies.len() >= BATCH
         };
         if full {
             outbox.notify.notify_one();
@@ -87,7 +96,7 @@ impl Outbox {
     /// An outbox with its task on `handle`.
     pub(super) fn start(handle: &Handle) -> Arc<Self> {
         let outbox = Arc::new(Self {
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::default(),
             notify: Notify::new(),
             open: AtomicBool::new(true),
             running: Arc::default(),
@@ -96,10 +105,31 @@ impl Outbox {
         outbox
     }
 
+    /// Starts work on the runtime at the next [`Outbox::flush`] or with a full batch. How much there can
+    /// be is the caller's to bound.
+    pub(super) fn start_work(&self, handle: &Handle, work: BoxFuture<'static, ()>) {
+        if !self.open.load(Ordering::Acquire) {
+            handle.spawn(work);
+            return;
+        }
+        let full = {
+            let mut waiting = self.waiting.lock();
+            waiting.work.push(work);
+            waiting.work.len() >= BATCH
+        };
+        if full {
+            self.notify.notify_one();
+        }
+    }
+
     /// Tells the task if anything waits. Needs no Python, so the watchdog may call it while plugin
     /// code holds the loop.
     pub(super) fn flush(&self) {
-        if !self.waiting.lock().is_empty() {
+        let waits = {
+            let waiting = self.waiting.lock();
+            !waiting.replies.is_empty() || !waiting.work.is_empty()
+        };
+        if waits {
             self.notify.notify_one();
         }
     }
@@ -115,9 +145,9 @@ impl Outbox {
         self.notify.notify_one();
     }
 
-    fn deliver(&self, batch: &mut Vec<(oneshot::Sender<CallResult>, CallResult)>) {
+    fn deliver(&self, batch: &mut Waiting) {
         std::mem::swap(&mut *self.waiting.lock(), batch);
-        for (sender, result) in batch.drain(..) {
+        for (sender, result) in batch.replies.drain(..) {
             // As in `complete`: nobody left to tell.
             sender.send(result).ok();
         }
@@ -129,10 +159,13 @@ struct Courier(Arc<Outbox>);
 
 impl Courier {
     async fn run(self) {
-        let mut batch = Vec::new();
+        let mut batch = Waiting::default();
         while self.0.open.load(Ordering::Acquire) {
             self.0.notify.notified().await;
             self.0.deliver(&mut batch);
+            for work in batch.work.drain(..) {
+                tokio::spawn(work);
+            }
         }
     }
 }
@@ -140,6 +173,7 @@ impl Courier {
 impl Drop for Courier {
     fn drop(&mut self) {
         self.0.open.store(false, Ordering::Release);
-        self.0.deliver(&mut Vec::new());
+        // Work that waits ends with the runtime.
+        self.0.deliver(&mut Waiting::default());
     }
 }

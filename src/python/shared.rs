@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
+use futures_util::FutureExt as _;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
@@ -55,6 +57,8 @@ pub(super) struct Shared {
     pub stopping: AtomicBool,
     /// The loop thread is in a batch, at whose end replies are flushed.
     pub in_batch: AtomicBool,
+    /// The loop has been asked to flush after the tasks that a batch has woken.
+    pub turn_will_flush: AtomicBool,
     pub next_id: AtomicU64,
     /// Requests to the host without an answer, at most `max_requests`.
     pub pending_requests: AtomicUsize,
@@ -168,9 +172,9 @@ impl Shared {
         })
     }
 
-    /// Tells callers of finished replies, unless the running batch is about to.
+    /// Lets replies and requests go, unless the running batch or turn is about to.
     pub(super) fn flush_if_idle(&self) {
-        if !self.in_batch.load(Ordering::Relaxed) {
+        if !self.in_batch.load(Ordering::Relaxed) && !self.turn_will_flush.load(Ordering::Relaxed) {
             self.outbox.flush();
         }
     }
@@ -195,18 +199,20 @@ impl Shared {
     ) {
         let work = self.host.request(caller, operation, payload);
         let shared = self.clone();
-        self.handle.spawn(async move {
+        let answering = async move {
             // A panic of the host must still give an answer.
-            let result = match tokio::spawn(work).await {
-                Ok(result) => result,
-                Err(error) => Err(HostError {
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| {
+                Err(HostError {
                     code: "INTERNAL_ERROR",
-                    message: format!("the request failed: {error}"),
+                    message: "the request failed".into(),
                     details: None,
-                }),
-            };
+                })
+            });
             // Refused only once the loop is gone, and with it whoever waited.
-            drop(shared.inbox.push_control(Job::Answer { request, result }));
-        });
+            drop(shared.inbox.push_answer(Job::Answer { request, result }));
+        };
+        self.outbox.start_work(&self.handle, Box::pin(answering));
+        self.flush_if_idle();
     }
 }

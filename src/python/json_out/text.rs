@@ -3,7 +3,7 @@
 use pyo3::{
     ffi, intern,
     prelude::*,
-    types::{PyInt, PyString},
+    types::{PyDateAccess as _, PyDateTime, PyInt, PyString, PyTimeAccess as _},
 };
 
 use super::{Fault, Writer, raised};
@@ -11,6 +11,8 @@ use crate::json_text::is_clean;
 
 /// Bytes of a string that are looked through at once for what needs an escape.
 const ESCAPE_BLOCK_BYTES: usize = 64;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Writer {
     pub(super) fn integer(&mut self, number: &Bound<'_, PyInt>) -> Result<(), Fault> {
@@ -65,6 +67,43 @@ impl Writer {
         self.raw(b"\"")
     }
 
+    /// A moment in UTC as `isoformat` writes it.
+    pub(super) fn utc(&mut self, at: &Bound<'_, PyDateTime>) -> Result<(), Fault> {
+        let mut text = *b"\"0000-00-00T00:00:00.000000+00:00\"";
+        let mut write = |end: usize, digits: usize, number: u32| {
+            let mut rest = number;
+            for place in text[end - digits..end].iter_mut().rev() {
+                *place = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        };
+        write(5, 4, at.get_year().unsigned_abs());
+        write(8, 2, at.get_month().into());
+        write(11, 2, at.get_day().into());
+        write(14, 2, at.get_hour().into());
+        write(17, 2, at.get_minute().into());
+        write(20, 2, at.get_second().into());
+        let micros = at.get_microsecond();
+        write(27, 6, micros);
+        if micros == 0 {
+            self.raw(&text[..20])?;
+            return self.raw(&text[27..]);
+        }
+        self.raw(&text)
+    }
+
+    /// Bytes as a string of their hexadecimal digits.
+    pub(super) fn hexadecimal(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.check_size(bytes.len() * 2 + 2)?;
+        self.out.push(b'"');
+        for byte in bytes {
+            self.out.push(HEX[usize::from(byte >> 4)]);
+            self.out.push(HEX[usize::from(byte & 15)]);
+        }
+        self.out.push(b'"');
+        Ok(())
+    }
+
     /// A string's inside; the quotes are the caller's.
     pub(super) fn escaped(&mut self, text: &str) -> Result<(), Fault> {
         self.check_size(text.len())?;
@@ -93,7 +132,6 @@ impl Writer {
                 b'\r' => self.out.extend_from_slice(b"\\r"),
                 b'\t' => self.out.extend_from_slice(b"\\t"),
                 control => {
-                    const HEX: &[u8; 16] = b"0123456789abcdef";
                     let escape = [
                         b'\\',
                         b'u',

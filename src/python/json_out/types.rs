@@ -6,6 +6,8 @@ use pyo3::{prelude::*, sync::PyOnceLock};
 pub(super) struct Types {
     pub(super) enumeration: Py<PyAny>,
     pub(super) datetime: Py<PyAny>,
+    /// `datetime.timezone.utc`.
+    pub(super) utc: Py<PyAny>,
     pub(super) date: Py<PyAny>,
     pub(super) time: Py<PyAny>,
     pub(super) uuid: Py<PyAny>,
@@ -23,6 +25,7 @@ impl Types {
             Ok(Self {
                 enumeration: get("enum", "Enum")?,
                 datetime: get("datetime", "datetime")?,
+                utc: get("datetime", "timezone")?.getattr(py, "utc")?,
                 date: get("datetime", "date")?,
                 time: get("datetime", "time")?,
                 uuid: get("uuid", "UUID")?,

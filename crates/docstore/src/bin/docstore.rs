@@ -9,6 +9,9 @@ use docstore::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A small document store that speaks MongoDB's wire protocol.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
