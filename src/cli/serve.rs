@@ -6,6 +6,9 @@ use super::{Failure, add_dev_secret, flags::ConfigFlags};
 use crate::{app, auth::TokenVerifier, notifications, python::Turns};
 
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
+    // Pages of 2 MiB would make what is resident twice what is used, and bring calls nothing. Where the
+    // kernel knows none there is nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut config = flags.load(true)?.config;
     add_dev_secret(&mut config)?;
     // Keys that cannot be used are a problem of the configuration: said before anything is opened.

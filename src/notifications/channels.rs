@@ -55,11 +55,15 @@ pub trait Sender: Send + Sync + 'static {
 /// # Errors
 /// A sentence that names the setting that cannot be used.
 pub fn senders(config: &ChannelsConfig) -> Result<BTreeMap<Channel, Arc<dyn Sender>>, String> {
-    let client = reqwest::Client::builder()
-        .timeout(config.send_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| format!("the HTTP client cannot be built: {error}"))?;
+    // Made where a channel needs it: a client reads the system's certificates, which takes longer than
+    // most of the start.
+    let client = || {
+        reqwest::Client::builder()
+            .timeout(config.send_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| format!("the HTTP client cannot be built: {error}"))
+    };
     let mut senders: BTreeMap<Channel, Arc<dyn Sender>> = BTreeMap::new();
     match &config.email {
         Some(EmailConfig::Smtp { url, from }) => {
@@ -67,22 +71,18 @@ pub fn senders(config: &ChannelsConfig) -> Result<BTreeMap<Channel, Arc<dyn Send
             senders.insert(Channel::Email, Arc::new(sender));
         }
         Some(EmailConfig::Http { url, token, from }) => {
-            let sender =
-                email_http::HttpMailSender::new(client.clone(), url, token.as_deref(), from)?;
+            let sender = email_http::HttpMailSender::new(client()?, url, token.as_deref(), from)?;
             senders.insert(Channel::Email, Arc::new(sender));
         }
         None => {}
     }
     if let Some(sms) = &config.sms {
-        senders.insert(
-            Channel::Sms,
-            Arc::new(sms::SmsSender::new(client.clone(), sms)?),
-        );
+        senders.insert(Channel::Sms, Arc::new(sms::SmsSender::new(client()?, sms)?));
     }
     if let Some(push) = &config.push {
         senders.insert(
             Channel::Push,
-            Arc::new(web_push::PushSender::new(client, push)?),
+            Arc::new(web_push::PushSender::new(client()?, push)?),
         );
     }
     Ok(senders)

@@ -54,6 +54,9 @@ fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
     for root in [venv, beside_cwd, beside_binary].into_iter().flatten() {
         let python = root.join("bin/python");
         if python.exists() {
+            if version_of(&root).as_deref() == Some(BUILD_VERSION) {
+                return Ok(python);
+            }
             match probe(&python) {
                 Ok(path) => return Ok(path),
                 Err(reason) => tracing::warn!(python = %python.display(), reason, "python.skipped"),
@@ -69,6 +72,19 @@ fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
              MOZAIKS_PYTHON"
         )
     })
+}
+
+/// The version that a virtual environment says it has, as `3.11`: read in no time, where running its
+/// interpreter takes longer than all else of the start.
+fn version_of(environment: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(environment.join("pyvenv.cfg")).ok()?;
+    let version = text.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        // virtualenv and uv write the longer name.
+        matches!(key.trim(), "version" | "version_info").then(|| value.trim())
+    })?;
+    let mut numbers = version.split('.');
+    Some(format!("{}.{}", numbers.next()?, numbers.next()?))
 }
 
 /// Asks an interpreter who it is. The answer, not the path, counts: what is on `PATH` may be a
@@ -205,4 +221,24 @@ fn sdk_dirs(configured: Option<&Path>) -> Vec<PathBuf> {
         .flatten()
         .filter(|dir| dir.is_dir())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_says_which_python_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(version_of(dir.path()), None);
+        for (text, found) in [
+            ("home = /usr/bin\nversion = 3.11.7\n", Some("3.11")),
+            ("version_info = 3.12.1.final.0\n", Some("3.12")),
+            ("home = /usr/bin\n", None),
+            ("version = 3\n", None),
+        ] {
+            std::fs::write(dir.path().join("pyvenv.cfg"), text).unwrap();
+            assert_eq!(version_of(dir.path()).as_deref(), found, "{text:?}");
+        }
+    }
 }
