@@ -12,8 +12,7 @@ test(
     const gateway = await startGateway({ environment: { MOZAIKS_CORS_ORIGINS: pages.url } });
     const browser = await launchBrowser();
     try {
-      const context = await browser.newContext();
-      const page = await context.newPage();
+      const page = await browser.openPage();
       await page.goto(pages.url);
       const connect = async ({ url, token }) => {
         const { MozaiksClient } = await import("/index.js");
@@ -47,7 +46,7 @@ test(
       assert.deepEqual(seen, Array.from({ length: 100 }, (_, index) => index + 1));
 
       // A page of another origin is not let in.
-      const stranger = await context.newPage();
+      const stranger = await browser.openPage();
       await stranger.goto(pages.url.replace("127.0.0.1", "localhost"));
       await stranger.evaluate(connect, { url: gateway.url, token: sign("ada") });
       await stranger.evaluate(

@@ -16,8 +16,17 @@ const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium"].find(
 export const withoutBrowser =
   executablePath || process.env.CI ? undefined : "chromium is not installed";
 
-export function launchBrowser() {
-  return chromium.launch({ executablePath, args: ["--no-sandbox"] });
+/** A browser, and what opens a window of its own in it: nothing there is waited for too long. */
+export async function launchBrowser() {
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  return {
+    async openPage(options = {}) {
+      const page = await browser.newPage(options);
+      page.setDefaultTimeout(10_000);
+      return page;
+    },
+    close: () => browser.close(),
+  };
 }
 
 /** Serves the built client and whatever is put into `documents` to pages of their own origin. */

@@ -31,7 +31,7 @@ test("pages of the documentation", { skip: withoutGateway ?? withoutBrowser }, a
   });
 
   async function open(address) {
-    const page = await browser.newPage();
+    const page = await browser.openPage();
     const complaints = [];
     page.on("pageerror", (error) => complaints.push(String(error)));
     await page.goto(pages.url + address);

@@ -103,12 +103,13 @@ function makeNotification(one) {
     "div",
     {},
     make("b", { textContent: one.title }),
-    make("p", { textContent: one.message }),
+    " ",
     when(one.created_at),
+    make("p", { textContent: one.message }),
   );
   const item = make("li", { className: one.read ? "" : "unread" }, text);
   if (!one.read) {
-    const button = make("button", { className: "quiet", type: "button", textContent: "Read" });
+    const button = make("button", { className: "quiet", type: "button", textContent: "Mark read" });
     button.ariaLabel = `Mark as read: ${one.title}, ${one.message}`;
     button.onclick = () => markRead(one.id);
     item.append(button);
