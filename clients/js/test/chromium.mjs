@@ -22,7 +22,7 @@ export async function launchBrowser() {
   return {
     async openPage(options = {}) {
       const page = await browser.newPage(options);
-      page.setDefaultTimeout(10_000);
+      page.setDefaultTimeout(20_000);
       return page;
     },
     close: () => browser.close(),

@@ -84,9 +84,9 @@ export async function execute(gateway, user, plugin, data) {
   return answer;
 }
 
-/** Waits for something, at most ten seconds. */
+/** Waits for something, at most twenty seconds. */
 export async function until(what, done) {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 20_000;
   while (!(await done())) {
     if (Date.now() > deadline) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -15,6 +15,7 @@ from mozaiks.errors import HostError
 from mozaiks.testing._services import RecordingNotifications
 
 _LISTED = 100
+_MOST_USERS = 10_000
 
 
 def _stamp(at: dt.datetime) -> str:
@@ -57,10 +58,13 @@ def _target(target: Any) -> Any:
         return "all"
     if isinstance(target, str) and target.removeprefix("role:") not in ("", target):
         return {"role": target.removeprefix("role:")}
-    if isinstance(target, dict) and set(target) == {"role"} and isinstance(target["role"], str):
-        return target
-    users = target.get("users") if isinstance(target, dict) and len(target) == 1 else target
-    if isinstance(users, list) and users and all(isinstance(user, str) for user in users):
+    fields = target if isinstance(target, dict) else {"users": target}
+    role, users = fields.get("role"), fields.get("users")
+    if isinstance(role, str) and users is None:
+        return {"role": role}
+    if role is None and isinstance(users, list) and all(isinstance(user, str) for user in users):
+        if not 1 <= len(users) <= _MOST_USERS:
+            raise _invalid("target.users", f"must hold 1 to {_MOST_USERS} users")
         return {"users": sorted(set(users))}
     raise _invalid("target", 'must be "all", {"role": "…"} or {"users": ["…"]}')
 
