@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 SMALL = json.dumps(
     {"action": "echo", "message": "x" * 64, "items": [1, 2, 3], "nested": {"a": True, "b": None}}
 ).encode()
 LARGE = json.dumps({"action": "echo", "rows": [{"id": i, "name": f"row {i}"} for i in range(2900)]})
 
-ALL = ("gateway", "ceiling", "rsgi token cache", "rsgi 1 worker", "rsgi 2 workers",
-       "fastapi 1 worker", "fastapi 2 workers")  # fmt: skip
+ALL = (
+    "gateway",
+    "gateway, token cache off",
+    "ceiling",
+    "rsgi token cache",
+    "rsgi 1 worker",
+    "rsgi 2 workers",
+    "fastapi 1 worker",
+    "fastapi 2 workers",
+)
 MAIN = ("gateway", "rsgi token cache", "fastapi 1 worker", "fastapi 2 workers")
 DATABASE = ("gateway", "fastapi pymongo", "fastapi motor")
 
@@ -28,6 +37,20 @@ class Load:
     algorithm: str = "HS256"
     servers: tuple[str, ...] = MAIN
     neighbour: bool = False
+
+    def paths(self) -> list[str]:
+        """Where its calls go, in turn."""
+        return [f"/api/execute/{plugin}" for plugin in self.plugins]
+
+    def files(self, folder: Path, tokens: list[str], body: bytes) -> dict[str, str]:
+        """Writes what wrk's script reads; gives the variables that name it."""
+        (folder / "body").write_bytes(body)
+        (folder / "tokens").write_text("\n".join(tokens))
+        return {
+            "BENCH_BODY": str(folder / "body"),
+            "BENCH_TOKENS": str(folder / "tokens"),
+            "BENCH_PATHS": ",".join(self.paths()),
+        }
 
 
 LOADS = [

@@ -76,12 +76,18 @@ def chart(rows: list[dict[str, Any]], load: str) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def write(rows: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> None:
-    """Writes `results.json`, `results.md` and a chart for each load."""
+def write(
+    rows: list[dict[str, Any]],
+    alive: list[dict[str, Any]],
+    text: str,
+    facts: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Writes `results.json`, `results.md` (the tables of `text`) and a chart for each load."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"facts": facts, "rows": rows}, indent=1)
-    (folder / "results.json").write_text(text + "\n")
-    (folder / "results.md").write_text(table(rows) + "\n")
+    everything = json.dumps({"facts": facts, "rows": rows, "life": alive}, indent=1)
+    (folder / "results.json").write_text(everything + "\n")
+    (folder / "results.md").write_text(text + "\n")
     for load in dict.fromkeys(row["load"] for row in rows):
         name = "".join(c if c.isalnum() else "-" for c in load.lower()).strip("-")
         (folder / f"{name}.svg").write_text(chart(rows, load))

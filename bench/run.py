@@ -19,50 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
+import life
 import report
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from loads import LOADS, SHORT, SMALL, Load
+from measuring import Keys, wrk
 from servers import HERE, ROOT, Kind, Running, kinds, running
-
-
-class Keys:
-    """The secret and the key pair of this run, and tokens signed with them."""
-
-    def __init__(self, folder: Path) -> None:
-        """Makes new keys; the public one is written into `folder`."""
-        self.secret = secrets.token_hex(32)
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.private = private
-        self.public_path = folder / "public.pem"
-        self.public_path.write_bytes(
-            private.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        )
-
-    def environment(self, algorithm: str) -> dict[str, str]:
-        """What a server needs to verify tokens of this algorithm."""
-        if algorithm == "HS256":
-            own = {"MOZAIKS_JWT_SECRET": self.secret, "BENCH_SECRET": self.secret}
-        else:
-            path = str(self.public_path)
-            own = {"MOZAIKS_JWT_PUBLIC_KEY_FILE": path, "BENCH_PUBLIC_KEY": path}
-        return {**own, "BENCH_ALGORITHM": algorithm}
-
-    def tokens(self, algorithm: str, users: int) -> list[str]:
-        """One token a user, good for an hour."""
-        key: Any = self.secret if algorithm == "HS256" else self.private
-        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-        return [
-            jwt.encode(
-                {"sub": f"user{i}", "username": f"user{i}", "roles": ["user"], "exp": expires},
-                key,
-                algorithm=algorithm,
-            )
-            for i in range(users)
-        ]
 
 
 def gather_plugins(folder: Path) -> Path:
@@ -87,28 +48,6 @@ def post(port: int, path: str, token: str, body: bytes, timeout: float = 60) -> 
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         answered: bytes = answer.read()
         return answered
-
-
-def measure(server: Running, load: Load, files: dict[str, str], seconds: int) -> dict[str, Any]:
-    """One run of wrk; its figures and what the server spent on it."""
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
-    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
-    cpu = server.cpu_seconds()
-    output = subprocess.run(
-        command, env={**os.environ, **files}, capture_output=True, text=True, check=True
-    ).stdout
-    spent = server.cpu_seconds() - cpu
-    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
-    requests, micros, failed, p50, p99, _ = (float(part) for part in line.split()[1:])
-    return {
-        "calls_per_second": requests / (micros / 1e6),
-        "p50_ms": p50 / 1000,
-        "p99_ms": p99 / 1000,
-        "cpu_us_per_call": spent * 1e6 / max(requests, 1),
-        "rss_mb": server.rss_mb(),
-        "failed": int(failed),
-        "start_to_first_answer_ms": server.start_to_first_answer_ms,
-    }
 
 
 def prepare_notes(server: Running, token: str, body: bytes) -> bytes:
@@ -151,31 +90,25 @@ def run_once(
     docstore: Path,
 ) -> dict[str, Any]:
     """Starts the server, warms it up, measures it, stops it."""
-    paths = [f"/api/execute/{plugin}" for plugin in load.plugins]
+    path = load.paths()[0]
     auth = keys.environment(load.algorithm)
     probe = b'{"action":"list"}' if load.plugins == ("notes",) else SMALL
     with contextlib.ExitStack() as stack:
         if load.plugins == ("notes",):
             auth |= stack.enter_context(database(docstore, folder))
-        server = stack.enter_context(running(kind, auth, paths[0], tokens[0], probe, folder))
+        server = stack.enter_context(running(kind, auth, path, tokens[0], probe, folder))
         body = load.body
         if load.plugins == ("notes",):
             body = prepare_notes(server, tokens[0], body)
-        (folder / "body").write_bytes(body)
-        (folder / "tokens").write_text("\n".join(tokens))
-        files = {
-            "BENCH_BODY": str(folder / "body"),
-            "BENCH_TOKENS": str(folder / "tokens"),
-            "BENCH_PATHS": ",".join(paths),
-        }
-        measure(server, load, files, 1)
+        files = load.files(folder, tokens, body)
+        wrk(server, load, files, 1)
         if not load.neighbour:
-            return measure(server, load, files, seconds)
+            return wrk(server, load, files, seconds)
         cpu_call = (server.port, "/api/execute/cpu_bound", tokens[0])
         spin = f'{{"seconds": {seconds + 1}}}'.encode()
         busy = threading.Thread(target=lambda: post(*cpu_call, spin))
         busy.start()
-        row = measure(server, load, files, seconds)
+        row = wrk(server, load, files, seconds)
         busy.join()
         return row
 
@@ -214,6 +147,11 @@ def main() -> None:
                         f"{row['calls_per_second']:,.0f} calls/s, p99 {row['p99_ms']:.2f} ms",
                         file=sys.stderr,
                     )
+        alive = [
+            life.measure(servers[name], keys, folder, short=arguments.short)
+            for name in life.SERVERS
+            if name in servers and (not arguments.only or arguments.only in "life")
+        ]
     facts = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.release()}",
@@ -222,8 +160,9 @@ def main() -> None:
         "seconds": seconds,
     }
     rows = report.summarise(measured)
-    report.write(rows, facts, arguments.out)
-    print(report.table(rows))
+    text = "\n\n".join([report.table(rows), life.table(alive)])
+    report.write(rows, alive, text, facts, arguments.out)
+    print(text)
     print(f"\n{facts}\nWritten to {arguments.out}")
 
 

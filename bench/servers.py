@@ -95,8 +95,10 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
 
     shims = str(HERE / "peers/shims")
     serve = [str(gateway), "serve", "--listen", "127.0.0.1:{port}", "--data-dir", "{data}"]
+    ours = {"MOZAIKS_PLUGINS_PATH": str(plugins)}
     found = [
-        Kind("gateway", serve, {"MOZAIKS_PLUGINS_PATH": str(plugins)}),
+        Kind("gateway", serve, ours),
+        Kind("gateway, token cache off", serve, {**ours, "MOZAIKS_TOKEN_CACHE_SIZE": "0"}),
         Kind("fastapi 1 worker", uvicorn(1), common),
         Kind("fastapi 2 workers", uvicorn(2), common),
         Kind("rsgi 1 worker", granian(1), common),
@@ -112,7 +114,7 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
             Kind(
                 "ceiling",
                 [str(ceiling), "127.0.0.1:{port}"],
-                {"MOZAIKS_PLUGINS_PATH": str(plugins)},
+                ours,
             )
         )
     return {kind.name: kind for kind in found}

@@ -20,7 +20,7 @@ use mozaiks_gateway::{
         registry::Registry,
         runtime::Generation,
     },
-    python::PythonRuntime,
+    python::{PythonRuntime, Turns},
 };
 
 #[global_allocator]
@@ -116,12 +116,21 @@ fn main() -> anyhow::Result<()> {
             .map_or_else(|| PathBuf::from("runtime/ai/plugins"), PathBuf::from),
         ..PluginsConfig::default()
     };
+    let turns = Turns::default();
     let tokio = tokio::runtime::Builder::new_current_thread()
+        .on_thread_unpark({
+            let turns = turns.clone();
+            move || turns.begin()
+        })
+        .on_thread_park({
+            let turns = turns.clone();
+            move || turns.end()
+        })
         .enable_all()
         .build()?;
     tokio.block_on(async {
         let runtime: Arc<dyn PluginRuntime> =
-            PythonRuntime::start(&config, Arc::new(NoHost)).map_err(anyhow::Error::msg)?;
+            PythonRuntime::start(&config, Arc::new(NoHost), &turns).map_err(anyhow::Error::msg)?;
         let registry = Registry::new(&config, runtime.clone());
         registry.load_all().await;
         let dispatcher = Dispatcher::new(runtime);

@@ -58,7 +58,47 @@ pub struct EventDraft {
     /// `task_manager:task_created`.
     pub name: Arc<str>,
     /// A JSON object. The publisher vouches for that.
-    pub data: Bytes,
+    pub data: EventData,
+}
+
+/// The data of an event: most events of calls are never read, so theirs is written when it is.
+#[derive(Debug, Clone)]
+pub enum EventData {
+    /// A JSON object.
+    Json(Bytes),
+    /// What becomes one when somebody reads it.
+    Deferred(Arc<dyn DeferredData>),
+}
+
+/// Data that is written out when it is read.
+pub trait DeferredData: std::fmt::Debug + Send + Sync {
+    /// The JSON object; the same each time.
+    fn to_json(&self) -> Bytes;
+    /// About as many bytes as it holds.
+    fn size_bytes(&self) -> usize;
+}
+
+impl EventData {
+    /// The JSON object.
+    pub fn to_json(&self) -> Bytes {
+        match self {
+            Self::Json(bytes) => bytes.clone(),
+            Self::Deferred(data) => data.to_json(),
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Json(bytes) => bytes.len(),
+            Self::Deferred(data) => data.size_bytes(),
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for EventData {
+    fn from(json: T) -> Self {
+        Self::Json(json.into())
+    }
 }
 
 /// Something that happened.
@@ -77,7 +117,7 @@ pub struct Event {
     /// `task_manager:task_created`.
     pub name: Arc<str>,
     /// A JSON object.
-    pub data: Bytes,
+    pub data: EventData,
     /// The app's counters, so that a delivery finds them without a look-up.
     stats: Arc<stats::AppCounters>,
     /// Gives this event's bytes back when the last holder lets go.

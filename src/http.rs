@@ -18,6 +18,7 @@ mod openapi;
 mod operations;
 pub mod origin;
 mod plugins;
+mod request_body;
 mod request_id;
 mod settings;
 mod stream;
@@ -44,6 +45,7 @@ pub use demo::page_of;
 pub use error::ApiError;
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
+use request_body::RequestBody;
 pub use ws::SocketUpgrade;
 
 use crate::{
@@ -235,6 +237,7 @@ impl Gateway {
         exchange: &mut Exchange<'_>,
         request: Request<Incoming>,
     ) -> Result<Response<GatewayBody>, ApiError> {
+        let request = request.map(|body| RequestBody::new(body, Arc::clone(exchange.context())));
         self.check_head(&request)?;
         if let Some(preflight) = self.app.origins.preflight(&request) {
             return preflight;
@@ -257,7 +260,7 @@ impl Gateway {
         exchange::open(response)
     }
 
-    fn check_head(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
+    fn check_head<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
         let uri = request.uri();
         let uri_bytes = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
         if uri_bytes > self.app.server.max_uri_bytes {

@@ -19,6 +19,7 @@ mod pool;
 mod progress;
 mod runtime_types;
 mod shared;
+mod turns;
 mod watchdog;
 
 use std::{
@@ -42,6 +43,8 @@ use outbox::{Outbox, ReplySlot};
 use pool::{Pool, PoolJob};
 use shared::{Job, Limits, Shared};
 
+pub use turns::Turns;
+
 /// The embedded CPython with its one event loop thread; implements
 /// [`PluginRuntime`].
 ///
@@ -54,12 +57,17 @@ pub struct PythonRuntime {
 
 impl PythonRuntime {
     /// Initialises CPython (once in a process) and starts the loop thread. Must be called inside a
-    /// tokio runtime: it carries the answers and the requests to the host.
+    /// tokio runtime: it carries the answers and the requests to the host. `turns` are those of the
+    /// runtime; with others, calls wake the Python thread one by one.
     ///
     /// # Errors
     /// A sentence that says what is missing (interpreter home, standard library, package) and
     /// what to do.
-    pub fn start(config: &PluginsConfig, host: Arc<dyn HostServices>) -> Result<Arc<Self>, String> {
+    pub fn start(
+        config: &PluginsConfig,
+        host: Arc<dyn HostServices>,
+        turns: &Turns,
+    ) -> Result<Arc<Self>, String> {
         let handle = Handle::try_current()
             .map_err(|_| "the Python runtime must be started inside a tokio runtime".to_owned())?;
         interpreter::initialize(config.python.as_deref(), config.sdk_path.as_deref())?;
@@ -96,6 +104,12 @@ impl PythonRuntime {
             watchdog: watchdog::Watchdog::default(),
         });
         loop_thread::start(&shared)?;
+        let waiting = Arc::downgrade(&shared);
+        turns.at_end(move || {
+            if let Some(shared) = waiting.upgrade() {
+                shared.inbox.end_turn();
+            }
+        });
         watchdog::start(&shared)?;
         Ok(Arc::new(Self { shared }))
     }

@@ -11,7 +11,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -159,7 +158,7 @@ impl SettingsManager {
             principal: by,
             request_id,
             name: "settings_updated".into(),
-            data: Bytes::from(data.to_string()),
+            data: data.to_string().into(),
         };
         if let Err(error) = self.events.publish(draft) {
             tracing::error!(error = %error, "settings_updated could not be published");

@@ -1,12 +1,13 @@
 //! Tells subscribers of every finished call: `plugin_executed`, `plugin_execution_error`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::{
-    events::{EventBus, EventDraft},
+    auth::Principal,
+    events::{DeferredData, EventBus, EventData, EventDraft},
     plugins::{
         CallError,
         dispatch::{CallObserver, DispatchError, FinishedCall},
@@ -30,8 +31,19 @@ impl Announcer {
     }
 }
 
+/// A finished call, until somebody wants to read it.
+#[derive(Debug)]
+struct Told {
+    plugin: Arc<str>,
+    principal: Arc<Principal>,
+    request_id: Arc<str>,
+    action: Option<Box<str>>,
+    execution_time: Duration,
+    error: Option<String>,
+}
+
 #[derive(Serialize)]
-struct Told<'a> {
+struct Written<'a> {
     app_id: &'a str,
     plugin: &'a str,
     user: &'a str,
@@ -40,13 +52,37 @@ struct Told<'a> {
     execution_time: f64,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    error: Option<&'a str>,
+}
+
+impl DeferredData for Told {
+    fn to_json(&self) -> Bytes {
+        let written = Written {
+            app_id: &self.principal.app_id,
+            plugin: &self.plugin,
+            user: &self.principal.user_id,
+            action: self.action.as_deref(),
+            execution_time: self.execution_time.as_secs_f64(),
+            request_id: &self.request_id,
+            error: self.error.as_deref(),
+        };
+        serde_json::to_vec(&written)
+            .expect("invariant: strings and numbers have a JSON form")
+            .into()
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.action.as_ref().map_or(0, |action| action.len())
+            + self.error.as_ref().map_or(0, String::len)
+            + self.request_id.len()
+            + size_of::<Self>()
+    }
 }
 
 impl CallObserver for Announcer {
     fn call_finished(&self, call: &FinishedCall<'_>) {
         let (action, error) = match call.outcome {
-            Ok(reply) => (reply.action.as_deref(), None),
+            Ok(reply) => (reply.action.clone(), None),
             Err(error) => (action_of(error), Some(error.to_string())),
         };
         let name = if error.is_none() {
@@ -55,23 +91,19 @@ impl CallObserver for Announcer {
             &self.failed
         };
         let told = Told {
-            app_id: &call.principal.app_id,
-            plugin: call.plugin,
-            user: &call.principal.user_id,
+            plugin: Arc::clone(call.plugin),
+            principal: Arc::clone(call.principal),
+            request_id: Arc::clone(call.request_id),
             action,
-            execution_time: call.elapsed.as_secs_f64(),
-            request_id: call.request_id,
+            execution_time: call.elapsed,
             error,
-        };
-        let Ok(data) = serde_json::to_vec(&told) else {
-            return;
         };
         let published = self.events.publish(EventDraft {
             app_id: call.principal.app_id.clone(),
             principal: Some(Arc::clone(call.principal)),
             request_id: Some(Arc::clone(call.request_id)),
             name: Arc::clone(name),
-            data: Bytes::from(data),
+            data: EventData::Deferred(Arc::new(told)),
         });
         if let Err(error) = published {
             tracing::error!(event.name = &**name, error = %error, "an event could not be published");
@@ -79,9 +111,9 @@ impl CallObserver for Announcer {
     }
 }
 
-fn action_of(error: &DispatchError) -> Option<&str> {
+fn action_of(error: &DispatchError) -> Option<Box<str>> {
     match error {
-        DispatchError::Call(CallError::Raised { action, .. }) => action.as_deref(),
+        DispatchError::Call(CallError::Raised { action, .. }) => action.clone(),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ use crate::{
         dispatch::{CallObserver, Dispatcher},
         registry::Registry,
     },
-    python::PythonRuntime,
+    python::{PythonRuntime, Turns},
     realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
     settings::SettingsManager,
@@ -53,14 +53,14 @@ const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
-/// Runs the gateway until a signal ends the process. CPython is never finalised: when everything is
+/// Runs the gateway until a signal ends the process; `turns` are those of the current runtime. CPython is never finalised: when everything is
 /// drained the log is flushed and the process exits with 0.
 ///
 /// # Errors
 /// What kept it from starting: a bad log filter, unusable keys, a taken port, a missing Python.
-pub async fn run(config: Config, definitions: Definitions) -> anyhow::Result<()> {
+pub async fn run(config: Config, definitions: Definitions, turns: Turns) -> anyhow::Result<()> {
     let python = |config: &PluginsConfig, host| -> Result<Arc<dyn PluginRuntime>, String> {
-        Ok(PythonRuntime::start(config, host)?)
+        Ok(PythonRuntime::start(config, host, &turns)?)
     };
     run_with(config, definitions, python).await
 }

@@ -116,15 +116,16 @@ impl EventBus {
     pub fn publish(&self, draft: EventDraft) -> Result<u64, EventError> {
         check_name(&draft.name)?;
         let config = &self.shared.config;
-        if draft.data.len() > config.max_event_bytes {
+        let data_bytes = draft.data.size_bytes();
+        if data_bytes > config.max_event_bytes {
             return Err(EventError::TooLarge {
-                found_bytes: draft.data.len(),
+                found_bytes: data_bytes,
                 limit_bytes: config.max_event_bytes,
             });
         }
         let stats = self.stats.app(&draft.app_id);
         stats.count_published(&draft.name, config.history_names);
-        let size = draft.data.len() + draft.name.len() + EVENT_OVERHEAD_BYTES;
+        let size = data_bytes + draft.name.len() + EVENT_OVERHEAD_BYTES;
         let held = HeldBytes::new(&self.shared.held_bytes, size);
 
         let subscriptions = self.subscriptions.read();

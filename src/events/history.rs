@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::quality::RandomState;
+
 use super::Event;
 
 type Key = (Arc<str>, Arc<str>);
 
 /// Events by app and name.
 pub(super) struct History {
-    names: HashMap<Key, VecDeque<Arc<Event>>>,
+    names: HashMap<Key, VecDeque<Arc<Event>>, RandomState>,
     // Last event of each name → the name, so that the quietest name is found at once.
     by_last: BTreeMap<u64, Key>,
     bytes: usize,
@@ -23,7 +25,7 @@ pub(super) struct History {
 impl History {
     pub(super) fn new(per_name: usize, max_names: usize, max_bytes: usize) -> Self {
         Self {
-            names: HashMap::new(),
+            names: HashMap::default(),
             by_last: BTreeMap::new(),
             bytes: 0,
             per_name,

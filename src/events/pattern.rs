@@ -71,9 +71,10 @@ pub(super) fn check_name(name: &str) -> Result<(), EventError> {
 }
 
 fn is_plain(text: &str) -> bool {
+    let visible = |byte: u8| byte.is_ascii_graphic();
     !text.is_empty()
         && text.len() <= MAX_NAME_BYTES
-        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && (text.bytes().all(visible) || !text.chars().any(|c| c.is_whitespace() || c.is_control()))
 }
 
 #[cfg(test)]

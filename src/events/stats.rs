@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ pub(super) struct AppCounters {
     pub(super) failed: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) dropped: AtomicU64,
-    by_type: Mutex<HashMap<Arc<str>, u64>>,
+    by_type: Mutex<HashMap<Arc<str>, u64, RandomState>>,
 }
 
 /// How the bus has done for one app, or for all.
@@ -60,7 +61,7 @@ pub struct SubscriptionStats {
 /// All counters. Apps and names are bounded; what comes past the bounds is counted together.
 #[derive(Default)]
 pub(super) struct Stats {
-    apps: Mutex<HashMap<Arc<str>, Arc<AppCounters>>>,
+    apps: Mutex<HashMap<Arc<str>, Arc<AppCounters>, RandomState>>,
 }
 
 const MAX_APPS: usize = 10_000;

@@ -35,7 +35,7 @@ impl Subscriber for Handle {
             if let Some(delay) = recorder.delay {
                 tokio::time::sleep(delay).await;
             }
-            recorder.seen.lock().push((event.id, event.data.clone()));
+            recorder.seen.lock().push((event.id, event.data.to_json()));
             let fails = recorder
                 .failures_left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -60,7 +60,7 @@ fn draft(app_id: &str, name: &str, data: &str) -> EventDraft {
         principal: None,
         request_id: None,
         name: name.into(),
-        data: Bytes::copy_from_slice(data.as_bytes()),
+        data: Bytes::copy_from_slice(data.as_bytes()).into(),
     }
 }
 
@@ -325,7 +325,7 @@ async fn history_keeps_the_last_events_of_each_name_and_app() {
     let data = |app, name, limit| -> Vec<Bytes> {
         bus.history(app, name, limit)
             .iter()
-            .map(|event| event.data.clone())
+            .map(|event| event.data.to_json())
             .collect()
     };
     assert_eq!(data(Some("a"), Some("x:y"), 10), ["2", "3", "4"]);

@@ -133,7 +133,7 @@ fn describe(event: &Event) -> Value {
         "app_id": &*event.app_id,
         "user_id": principal.map(|principal| &*principal.user_id),
         "request_id": event.request_id.as_deref(),
-        "data": serde_json::from_slice::<Value>(&event.data).unwrap_or_default(),
+        "data": serde_json::from_slice::<Value>(&event.data.to_json()).unwrap_or_default(),
     })
 }
 

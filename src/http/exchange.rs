@@ -5,11 +5,12 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 
 use super::{
     body::GatewayBody,
     error::ApiError,
+    request_body::BodyLeft,
     request_id::{RequestId, X_REQUEST_ID},
 };
 use crate::{
@@ -25,6 +26,8 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// Who asks, once that has been verified.
     pub principal: OnceLock<Arc<Principal>>,
+    /// Whether its body was left unread.
+    pub body_left: BodyLeft,
 }
 
 /// A request on its way to an answer. Dropped without one, its client has gone away: that is counted
@@ -32,6 +35,7 @@ pub struct RequestContext {
 pub(super) struct Exchange<'a> {
     app: &'a App,
     started: Instant,
+    is_http1: bool,
     method: Method,
     uri: Uri,
     origin: Option<HeaderValue>,
@@ -52,6 +56,7 @@ impl<'a> Exchange<'a> {
         Self {
             app,
             started: Instant::now(),
+            is_http1: request.version() < Version::HTTP_2,
             method: request.method().clone(),
             uri: request.uri().clone(),
             origin: request.headers().get(header::ORIGIN).cloned(),
@@ -59,6 +64,7 @@ impl<'a> Exchange<'a> {
             context: Arc::new(RequestContext {
                 request_id: id.text,
                 principal: OnceLock::new(),
+                body_left: BodyLeft::default(),
             }),
             plugin: None,
             action: None,
@@ -99,6 +105,9 @@ impl<'a> Exchange<'a> {
         );
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if self.is_http1 && self.context.body_left.get() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.app.origins.mark(origin.as_ref(), headers);
         response

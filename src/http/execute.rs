@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::{
     EXECUTE,
@@ -17,6 +16,7 @@ use super::{
     error::{ApiError, domain_status},
     exchange::Exchange,
     identify::authenticate,
+    request_body::RequestBody,
 };
 use crate::{
     app::{App, Phase},
@@ -30,7 +30,7 @@ const SHUTTING_DOWN: &str = "the gateway is shutting down";
 pub(super) async fn call_plugin(
     app: &Arc<App>,
     exchange: &mut Exchange<'_>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<GatewayBody>, ApiError> {
     let principal = authenticate(app, request.headers()).await?;
     let _ = exchange.context().principal.set(Arc::clone(&principal));

@@ -11,6 +11,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::quality::{FixedState, RandomState};
 use tokio::sync::mpsc;
 
 use super::repository::{Repository, Seen};
@@ -26,7 +27,7 @@ const REFRESH: Duration = Duration::from_secs(6 * 3600);
 /// The users that have been seen.
 pub struct UserDirectory {
     // By app and user: when it was handed to the writer, and a mark of what was handed over.
-    known: DashMap<(Arc<str>, Arc<str>), (Instant, u64)>,
+    known: DashMap<(Arc<str>, Arc<str>), (Instant, u64), RandomState>,
     queue: mpsc::Sender<Seen>,
     dropped: AtomicU64,
 }
@@ -36,7 +37,7 @@ impl UserDirectory {
     pub(super) fn start(repository: Arc<Repository>) -> Arc<Self> {
         let (queue, mut waiting) = mpsc::channel::<Seen>(QUEUE);
         let directory = Arc::new(Self {
-            known: DashMap::new(),
+            known: DashMap::default(),
             queue,
             dropped: AtomicU64::new(0),
         });
@@ -93,10 +94,8 @@ impl UserDirectory {
     }
 }
 
+/// Equal for principals of equal roles and name; only compared within one process.
 fn mark_of(principal: &Principal) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    principal.roles.hash(&mut hasher);
-    principal.username.hash(&mut hasher);
-    hasher.finish()
+    use std::hash::BuildHasher;
+    FixedState::with_seed(0).hash_one((&principal.roles, &principal.username))
 }

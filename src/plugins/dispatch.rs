@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
     time::{Sleep, sleep},
@@ -79,6 +80,7 @@ pub struct Dispatcher {
     observers: Vec<Arc<dyn CallObserver>>,
     in_flight: AtomicUsize,
     draining: AtomicBool,
+    deadlines: Deadlines,
 }
 
 impl Dispatcher {
@@ -97,6 +99,7 @@ impl Dispatcher {
             observers,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            deadlines: Deadlines::default(),
         })
     }
 
@@ -147,7 +150,7 @@ impl Dispatcher {
             started,
             timeout,
             receiver,
-            deadline: Box::pin(sleep(timeout)),
+            deadline: Some(self.deadlines.after(timeout)),
         };
         Attended(Some(running)).await
     }
@@ -187,6 +190,37 @@ impl Dispatcher {
     }
 }
 
+/// A timer of tokio's.
+type Deadline = Pin<Box<Sleep>>;
+
+/// Timers for further calls. A timer is large and has a place in tokio's wheel, which takes a lock to
+/// enter and to leave; one that is set to a later moment just keeps its place.
+#[derive(Default)]
+struct Deadlines(Mutex<Vec<Deadline>>);
+
+/// Most timers kept.
+const SPARE_DEADLINES: usize = 1024;
+
+impl Deadlines {
+    fn after(&self, time: Duration) -> Deadline {
+        let spare = self.0.lock().pop();
+        match spare {
+            Some(mut deadline) => {
+                deadline.as_mut().reset(tokio::time::Instant::now() + time);
+                deadline
+            }
+            None => Box::pin(sleep(time)),
+        }
+    }
+
+    fn give_back(&self, deadline: Deadline) {
+        let mut spare = self.0.lock();
+        if spare.len() < SPARE_DEADLINES {
+            spare.push(deadline);
+        }
+    }
+}
+
 /// A call on its way; ends by its answer or its deadline.
 struct RunningCall {
     dispatcher: Arc<Dispatcher>,
@@ -197,7 +231,8 @@ struct RunningCall {
     started: Instant,
     timeout: Duration,
     receiver: oneshot::Receiver<CallResult>,
-    deadline: Pin<Box<Sleep>>,
+    /// Given back at the end.
+    deadline: Option<Deadline>,
 }
 
 impl RunningCall {
@@ -209,13 +244,17 @@ impl RunningCall {
                 Err(DispatchError::Call(CallError::Internal(reason)))
             }
             Poll::Pending => {
-                if self.deadline.as_mut().poll(context).is_pending() {
+                let deadline = self.deadline.as_mut();
+                if deadline.is_some_and(|at| at.as_mut().poll(context).is_pending()) {
                     return Poll::Pending;
                 }
                 self.dispatcher.runtime.cancel(self.id);
                 Err(DispatchError::TimedOut(self.timeout))
             }
         };
+        if let Some(deadline) = self.deadline.take() {
+            self.dispatcher.deadlines.give_back(deadline);
+        }
         self.finish(&outcome);
         Poll::Ready(outcome)
     }

@@ -175,6 +175,8 @@ impl Call {
 #[pyclass(frozen, module = "_mozaiks_native", weakref)]
 pub(super) struct Driver {
     state: Mutex<State>,
+    /// How the first step ended, if the Task has still to be told.
+    untold: Mutex<Option<Untold>>,
     shared: Arc<Shared>,
     id: CallId,
     generation: Generation,
@@ -191,6 +193,17 @@ enum State {
     Running { coroutine: Py<PyAny>, call: Call },
     /// Answered.
     Done,
+}
+
+/// What a Task made after the first step has to learn at its own first step.
+enum Untold {
+    /// The coroutine waits for this.
+    Yielded(Py<PyAny>),
+    /// It ended by its cancellation.
+    Raised(PyErr),
+    /// The Task was cancelled during the first step, and what the coroutine waits for was not: it is
+    /// thrown when the coroutine goes on.
+    Throw(Py<PyAny>),
 }
 
 /// What a function is called with.
@@ -216,6 +229,7 @@ impl Driver {
             shared: call.shared.clone(),
             id: call.id,
             generation: call.generation,
+            untold: Mutex::default(),
             state: Mutex::new(State::Start {
                 function,
                 arguments,
@@ -227,6 +241,63 @@ impl Driver {
     /// Whether the call has been answered.
     pub(super) fn is_done(&self) -> bool {
         matches!(*self.state.lock(), State::Done)
+    }
+
+    /// Runs the first step outside of the Task. `Some` is what the coroutine waits for.
+    ///
+    /// # Errors
+    /// The coroutine's cancellation.
+    #[cfg(not(Py_3_12))]
+    pub(super) fn first_step<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.step(py, |coroutine| send(coroutine, &py.None().into_bound(py)))
+    }
+
+    /// Keeps how the first step ended for the Task's own first step.
+    #[cfg(not(Py_3_12))]
+    pub(super) fn tell_task(&self, ended: PyResult<Option<Bound<'_, PyAny>>>) {
+        *self.untold.lock() = match ended {
+            Ok(None) => None,
+            Ok(Some(value)) => Some(Untold::Yielded(value.unbind())),
+            Err(error) => Some(Untold::Raised(error)),
+        };
+    }
+
+    /// Goes on with `value`, or with what the first step has left to do.
+    fn go_on<'py>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let untold = self.untold.lock().take();
+        match untold {
+            None => self.step(py, |coroutine| send(coroutine, value)),
+            Some(Untold::Yielded(value)) => Ok(Some(value.into_bound(py))),
+            Some(Untold::Raised(error)) => Err(error),
+            Some(Untold::Throw(error)) => {
+                self.step(py, |coroutine| throw(coroutine, (error.into_bound(py),)))
+            }
+        }
+    }
+
+    /// As a Task does whose coroutine was cancelled in the step in which it began to wait: what it
+    /// waits for is cancelled, or else its next step.
+    fn cancel_wait<'py>(
+        &self,
+        value: Bound<'py, PyAny>,
+        error: Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = value.py();
+        // With the message that `Task.cancel` was given.
+        let cancel = || -> PyResult<bool> {
+            let message = error.getattr(intern!(py, "args"))?.cast_into::<PyTuple>()?;
+            let cancel = value.getattr(intern!(py, "cancel"))?;
+            cancel.call1(message)?.is_truthy()
+        };
+        let cancelled = !value.is_none() && cancel().unwrap_or(false);
+        if !cancelled {
+            *self.untold.lock() = Some(Untold::Throw(error.unbind()));
+        }
+        Ok(Some(value))
     }
 
     /// Ends the call with an error where no task could be made for it.
@@ -332,7 +403,7 @@ impl Driver {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let step = self.step(py, |coroutine| send(coroutine, &py.None().into_bound(py)));
+        let step = self.go_on(py, &py.None().into_bound(py));
         if matches!(step, Ok(None)) {
             self.shared.flush_if_idle();
         }
@@ -340,7 +411,7 @@ impl Driver {
     }
 
     fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let step = self.step(py, |coroutine| send(coroutine, value));
+        let step = self.go_on(py, value);
         self.returned(step)
     }
 
@@ -352,24 +423,19 @@ impl Driver {
         value: Option<&Bound<'py, PyAny>>,
         traceback: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let step = self.step(py, |coroutine| {
-            let thrown = match (value, traceback) {
-                (None, None) => coroutine.call_method1(intern!(py, "throw"), (kind,)),
-                (value, traceback) => {
-                    coroutine.call_method1(intern!(py, "throw"), (kind, value, traceback))
-                }
-            };
-            match thrown {
-                Ok(value) => Ended::Yielded(value),
-                Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
-                    match error.value(py).getattr(intern!(py, "value")) {
-                        Ok(value) => Ended::Returned(value),
-                        Err(error) => Ended::Raised(error),
-                    }
-                }
-                Err(error) => Ended::Raised(error),
+        let untold = self.untold.lock().take();
+        let step = match (untold, value, traceback) {
+            (Some(Untold::Yielded(waited)), ..) => {
+                self.cancel_wait(waited.into_bound(py), kind.clone())
             }
-        });
+            // Ended, and cancelled besides.
+            (Some(Untold::Raised(error)), ..) => Err(error),
+            _ if self.is_done() => Err(PyErr::from_value(kind.clone())),
+            (_, None, None) => self.step(py, |coroutine| throw(coroutine, (kind,))),
+            (_, value, traceback) => {
+                self.step(py, |coroutine| throw(coroutine, (kind, value, traceback)))
+            }
+        };
         self.returned(step)
     }
 
@@ -437,6 +503,24 @@ fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Ended<
             ffi::PySendResult::PYGEN_RETURN => Ended::Returned(Bound::from_owned_ptr(py, result)),
             ffi::PySendResult::PYGEN_ERROR => Ended::Raised(PyErr::fetch(py)),
         }
+    }
+}
+
+/// `coroutine.throw(…)`.
+fn throw<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    arguments: impl pyo3::call::PyCallArgs<'py>,
+) -> Ended<'py> {
+    let py = coroutine.py();
+    match coroutine.call_method1(intern!(py, "throw"), arguments) {
+        Ok(value) => Ended::Yielded(value),
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            match error.value(py).getattr(intern!(py, "value")) {
+                Ok(value) => Ended::Returned(value),
+                Err(error) => Ended::Raised(error),
+            }
+        }
+        Err(error) => Ended::Raised(error),
     }
 }
 

@@ -1,14 +1,17 @@
 //! The way into the loop thread: a bounded list and one eventfd.
 //!
-//! Only the push that finds the list unarmed writes to the eventfd, so under load there is no
-//! system call between two calls. No Python here.
+//! Only the push that finds the list unarmed writes to the eventfd, or leaves that to the end of its
+//! turn, so under load there is no system call between two calls. No Python here.
 
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use parking_lot::Mutex;
+
+use super::turns;
 
 /// A list that many threads fill and one empties.
 pub(super) struct Inbox<T> {
@@ -16,16 +19,23 @@ pub(super) struct Inbox<T> {
     state: Mutex<State<T>>,
     /// Readable while the loop thread has something to fetch.
     event: OwnedFd,
+    /// What `deferred` says, for a look without the lock.
+    maybe_deferred: AtomicBool,
     /// Most jobs of [`Inbox::push`]; [`Inbox::push_control`] is bounded by what is in flight.
     capacity: usize,
 }
 
 struct State<T> {
     jobs: Vec<T>,
-    /// Whether the loop thread has been told, and not yet seen the list empty.
+    /// Whether the loop thread has been told or is about to be, and has not yet seen the list empty.
     armed: bool,
+    /// Armed, and the telling is left to [`Inbox::end_turn`].
+    deferred: bool,
     closed: bool,
 }
+
+/// Calls that are put down before the loop thread is woken in the middle of a turn.
+const DEFERRED_CALLS: usize = 8;
 
 /// Why a job was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +64,10 @@ impl<T> Inbox<T> {
             state: Mutex::new(State {
                 jobs: Vec::new(),
                 armed: false,
+                deferred: false,
                 closed: false,
             }),
+            maybe_deferred: AtomicBool::new(false),
             event,
             capacity,
         })
@@ -66,17 +78,34 @@ impl<T> Inbox<T> {
         self.event.as_raw_fd()
     }
 
-    /// Puts a call at the end, or gives it back.
+    /// Puts a call at the end, or gives it back. In a turn whose end will be told, the loop thread is
+    /// woken then.
     pub(super) fn push(&self, job: T) -> Result<(), (PushError, T)> {
-        self.put(job, self.capacity)
+        self.put(job, self.capacity, turns::in_turn())
+    }
+
+    /// Wakes the loop thread for what was put down in the turn that ends.
+    pub(super) fn end_turn(&self) {
+        // Seen by the thread that has set it, which is enough: each tells of its own turns.
+        if !self.maybe_deferred.load(Ordering::Relaxed) {
+            return;
+        }
+        let wake = {
+            let mut state = self.state.lock();
+            self.maybe_deferred.store(false, Ordering::Relaxed);
+            std::mem::take(&mut state.deferred)
+        };
+        if wake {
+            self.wake();
+        }
     }
 
     /// Puts something at the end that answers a job already taken, and therefore always fits.
     pub(super) fn push_control(&self, job: T) -> Result<(), (PushError, T)> {
-        self.put(job, usize::MAX)
+        self.put(job, usize::MAX, false)
     }
 
-    fn put(&self, job: T, capacity: usize) -> Result<(), (PushError, T)> {
+    fn put(&self, job: T, capacity: usize, may_defer: bool) -> Result<(), (PushError, T)> {
         let wake = {
             let mut state = self.state.lock();
             if state.closed {
@@ -86,7 +115,12 @@ impl<T> Inbox<T> {
                 return Err((PushError::Full, job));
             }
             state.jobs.push(job);
-            !std::mem::replace(&mut state.armed, true)
+            if !std::mem::replace(&mut state.armed, true) {
+                state.deferred = true;
+                self.maybe_deferred.store(true, Ordering::Relaxed);
+            }
+            let waits = may_defer && state.jobs.len() < DEFERRED_CALLS;
+            !waits && std::mem::take(&mut state.deferred)
         };
         if wake {
             self.wake();
@@ -118,6 +152,8 @@ impl<T> Inbox<T> {
             return false;
         }
         std::mem::swap(&mut state.jobs, batch);
+        // Whoever takes looks again until there is nothing.
+        state.deferred = false;
         true
     }
 
@@ -136,7 +172,7 @@ impl<T> Inbox<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::turns::Turns, *};
 
     #[test]
     fn is_bounded_for_calls_and_open_for_their_answers() {
@@ -182,5 +218,43 @@ mod tests {
         assert!(!inbox.take(&mut batch));
         inbox.push(3).unwrap();
         assert!(readable());
+    }
+
+    #[test]
+    fn in_a_turn_it_wakes_at_its_end_or_with_enough_calls() {
+        let inbox = Inbox::new(32).unwrap();
+        let readable = || {
+            let mut fd = libc::pollfd {
+                fd: inbox.raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one live pollfd.
+            unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
+        };
+        let mut batch = Vec::new();
+        let mut empty = || {
+            inbox.acknowledge();
+            while inbox.take(&mut batch) {
+                batch.clear();
+            }
+        };
+        Turns::default().begin();
+        inbox.push(1).unwrap();
+        assert!(!readable());
+        inbox.end_turn();
+        assert!(readable());
+        empty();
+        inbox.end_turn();
+        assert!(!readable(), "nothing was put down");
+        for job in 0..DEFERRED_CALLS {
+            assert!(!readable(), "{job}");
+            inbox.push(job).unwrap();
+        }
+        assert!(readable());
+        empty();
+        inbox.push(1).unwrap();
+        inbox.push_control(2).unwrap();
+        assert!(readable(), "an answer does not wait for the turn's end");
     }
 }

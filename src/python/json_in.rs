@@ -1,5 +1,7 @@
 //! Request bodies become Python dicts directly, with the verified identity put over the client's.
 
+mod keys;
+
 use pyo3::{
     ffi, intern,
     prelude::*,
@@ -125,7 +127,7 @@ impl<'py> Sink for Builder<'py> {
     }
 
     fn key(&mut self, value: &str) -> Result<Self::Key, String> {
-        Ok(PyString::new(self.py, value).into_any())
+        Ok(keys::string(self.py, value).into_any())
     }
 
     fn array(&mut self) -> Result<Self::Array, String> {

@@ -91,6 +91,9 @@ pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
         .unwrap_or_else(|| "object".into())
 }
 
+/// Bytes of a string that are looked through at once for what needs an escape.
+const ESCAPE_BLOCK_BYTES: usize = 64;
+
 enum Step {
     Key(Py<PyAny>),
     Index(usize),
@@ -422,6 +425,14 @@ impl Writer {
         let Ok(text) = text.to_str() else {
             return Err(Fault::Unsendable("a string with a lone surrogate".into()));
         };
+        if is_clean(text.as_bytes()) {
+            self.check_size(text.len() + 2)?;
+            self.out.reserve(text.len() + 2);
+            self.out.push(b'"');
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+            return Ok(());
+        }
         self.raw(b"\"")?;
         self.escaped(text)?;
         self.raw(b"\"")
@@ -429,7 +440,17 @@ impl Writer {
 
     fn escaped(&mut self, text: &str) -> Result<(), Fault> {
         self.check_size(text.len())?;
-        let bytes = text.as_bytes();
+        for block in text.as_bytes().chunks(ESCAPE_BLOCK_BYTES) {
+            if is_clean(block) {
+                self.out.extend_from_slice(block);
+            } else {
+                self.escaped_block(block);
+            }
+        }
+        self.check_size(0)
+    }
+
+    fn escaped_block(&mut self, bytes: &[u8]) {
         let mut start = 0;
         for (index, &byte) in bytes.iter().enumerate() {
             if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -458,7 +479,6 @@ impl Writer {
             }
         }
         self.out.extend_from_slice(&bytes[start..]);
-        self.check_size(0)
     }
 
     fn display(&mut self, number: i64) -> Result<(), Fault> {
@@ -533,6 +553,13 @@ impl Writer {
         });
         text
     }
+}
+
+/// Whether nothing needs an escape: no branch for each byte, so the compiler compares many at once.
+fn is_clean(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |is, &byte| {
+        is & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+    })
 }
 
 fn is_plain(key: &str) -> bool {

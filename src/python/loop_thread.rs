@@ -18,13 +18,13 @@ use pyo3::{
 };
 
 #[cfg(not(Py_3_12))]
-use self::first_step::FirstStep;
+use self::first_step::FirstSteps;
 use super::{
     call::{Arguments, Call, Driver},
     interpreter::attach,
     json_in,
     outbox::ReplySlot,
-    runtime_types::{Entered, Kinds},
+    runtime_types::Entered,
     shared::{Code, Handler, Job, Shared},
 };
 use crate::plugins::{
@@ -118,7 +118,7 @@ struct Reader {
     batch: Mutex<Vec<Job>>,
     event_loop: Py<PyAny>,
     #[cfg(not(Py_3_12))]
-    first_step: FirstStep,
+    first_steps: FirstSteps,
 }
 
 #[pymethods]
@@ -160,7 +160,7 @@ impl Reader {
             batch: Mutex::default(),
             event_loop: event_loop.clone().unbind(),
             #[cfg(not(Py_3_12))]
-            first_step: FirstStep::new(py, event_loop)?,
+            first_steps: FirstSteps::new(py, event_loop)?,
         })
     }
 
@@ -261,7 +261,7 @@ impl Reader {
         };
         match self.start_task(py, &driver, info) {
             Ok(task) => {
-                if !driver.get().is_done() {
+                if let Some(task) = task.filter(|_| !driver.get().is_done()) {
                     self.shared.tasks.lock().insert(id, task.unbind());
                     if self.shared.cancelled.contains(id) {
                         // Its deadline passed during the first step; the request to cancel may
@@ -286,51 +286,31 @@ impl Reader {
         py: Python<'py>,
         driver: &Bound<'py, Driver>,
         info: super::call::CallInfo,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let info = Bound::new(py, info)?.into_any();
         let context = Entered::new(&info)?.context().clone();
         let options = PyDict::new(py);
         options.set_item(intern!(py, "loop"), &self.event_loop)?;
         options.set_item(intern!(py, "context"), context)?;
         options.set_item(intern!(py, "eager_start"), true)?;
-        Kinds::get(py).task.bind(py).call((driver,), Some(&options))
+        Kinds::get(py)
+            .task
+            .bind(py)
+            .call((driver,), Some(&options))
+            .map(Some)
     }
 
-    /// The same for older Pythons: a Task is made while `loop.call_soon` keeps its first step
-    /// instead of scheduling it, and that step is run here.
+    /// The same for older Pythons.
     #[cfg(not(Py_3_12))]
     fn start_task<'py>(
         &self,
         py: Python<'py>,
         driver: &Bound<'py, Driver>,
         info: super::call::CallInfo,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let info = Bound::new(py, info)?.into_any();
         let entered = Entered::new(&info)?;
-        let options = PyDict::new(py);
-        options.set_item(intern!(py, "loop"), &self.event_loop)?;
-        #[cfg(Py_3_11)]
-        options.set_item(intern!(py, "context"), entered.context())?;
-        let task = self.first_step.capture(py, || {
-            Kinds::get(py).task.bind(py).call((driver,), Some(&options))
-        })?;
-        // Before 3.11 a Task takes a copy of the current context; the first step then runs in the
-        // original, so what it sets is carried over by the step's own context object.
-        let Some((step, context)) = self.first_step.take() else {
-            // Somebody else's `call_soon` got it: the Task is scheduled in the ordinary way.
-            return Ok(task);
-        };
-        #[cfg(Py_3_11)]
-        {
-            let _ = context;
-            step.call0(py)?;
-        }
-        #[cfg(not(Py_3_11))]
-        {
-            drop(entered);
-            context.call_method1(py, intern!(py, "run"), (step,))?;
-        }
-        Ok(task)
+        self.first_steps.run(driver, entered.context())
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
@@ -37,13 +38,13 @@ pub(super) struct Shared {
     pub pool: Pool,
     pub limits: Limits,
     /// Imported plugins. Written at load and unload, read for every call.
-    pub generations: RwLock<HashMap<Generation, Arc<Code>>>,
+    pub generations: RwLock<HashMap<Generation, Arc<Code>, RandomState>>,
     /// Functions that plugins have registered.
-    pub handlers: RwLock<HashMap<HandlerId, Arc<Handler>>>,
+    pub handlers: RwLock<HashMap<HandlerId, Arc<Handler>, RandomState>>,
     /// Tasks that have suspended, for cancelling. Never held while Python code may run.
-    pub tasks: Mutex<HashMap<CallId, Py<PyAny>>>,
+    pub tasks: Mutex<HashMap<CallId, Py<PyAny>, RandomState>>,
     /// Futures of requests to the host. Never held while Python code may run.
-    pub requests: Mutex<HashMap<u64, Py<PyAny>>>,
+    pub requests: Mutex<HashMap<u64, Py<PyAny>, RandomState>>,
     /// Calls asked to stop that the loop or the pool has not come to yet.
     pub cancelled: Cancelled,
     /// What the loop thread runs at the moment.

@@ -57,7 +57,8 @@ impl Gateway {
         adjust(&mut config);
         let host = Arc::new(TestHost::default());
         tokio_runtime().block_on(async {
-            let python = PythonRuntime::start(&config, host.clone()).expect("Python starts");
+            let python = PythonRuntime::start(&config, host.clone(), &super::Turns::default())
+                .expect("Python starts");
             let runtime: Arc<dyn PluginRuntime> = python.clone();
             let registry = Registry::new(&config, runtime.clone());
             registry.load_all().await;

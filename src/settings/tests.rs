@@ -119,7 +119,7 @@ mod on_a_database {
 
         let told = events.history(Some("shop"), Some("settings_updated"), 10);
         assert_eq!(told.len(), 2);
-        let data: Value = serde_json::from_slice(&told[1].data).expect("JSON");
+        let data: Value = serde_json::from_slice(&told[1].data.to_json()).expect("JSON");
         assert_eq!(
             data,
             json!({ "user_id": "ann", "plugin": "to-do", "settings": { "a": 1 } })

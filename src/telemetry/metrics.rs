@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 /// Upper bounds of the latency buckets, in microseconds.
@@ -86,7 +87,7 @@ pub struct Metrics {
     /// Requests by route and status class (index 1 to 5; 0 for clients that went away).
     requests: [[AtomicU64; 6]; Route::ALL.len()],
     request_time: Histogram,
-    plugins: RwLock<HashMap<Arc<str>, Arc<PluginMetrics>>>,
+    plugins: RwLock<HashMap<Arc<str>, Arc<PluginMetrics>, RandomState>>,
     /// Connections open now.
     pub connections_open: AtomicU64,
     /// Connections accepted since the start.

@@ -141,6 +141,39 @@ async fn bodies_too_large_are_refused_by_their_length_or_while_they_come() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_body_has_come_says_that_the_connection_ends() {
+    let app = TestApp::builder().plugin("echo", ECHO).start().await;
+    let unsigned = |headers: &str| {
+        format!(
+            "POST /api/execute/echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{headers}\r\n"
+        )
+    };
+    let mut connection = app.raw().await;
+    // What came along with its head is read, and the connection goes on.
+    for _ in 0..2 {
+        connection
+            .send(unsigned("content-length: 2\r\n") + "{}")
+            .await;
+        let answer = connection.answer().await;
+        answer.expect_error(401, "AUTH_REQUIRED");
+        assert!(!answer.head.contains("connection:"), "{answer:?}");
+    }
+    connection.send(unsigned("content-length: 9\r\n")).await;
+    let answer = connection.answer().await;
+    answer.expect_error(401, "AUTH_REQUIRED");
+    assert!(answer.head.contains("connection: close\r\n"), "{answer:?}");
+    connection.closed().await;
+
+    let mut declared = app.raw().await;
+    declared
+        .send(call_head("content-length: 1048577\r\n"))
+        .await;
+    let answer = declared.answer().await;
+    answer.expect_error(413, "PAYLOAD_TOO_LARGE");
+    assert!(answer.head.contains("connection: close\r\n"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn heads_too_large_are_refused() {
     let mut app = TestApp::builder().start().await;
     let refused = async |head: String, status: u16, code: &str| {

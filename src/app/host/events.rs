@@ -71,7 +71,7 @@ impl EventsPart {
             principal: caller.principal.clone(),
             request_id: caller.request_id.clone(),
             name: event.into(),
-            data,
+            data: data.into(),
         };
         self.bus.publish(draft).map(drop).map_err(refused)
     }
@@ -160,7 +160,7 @@ fn entry(event: &Event) -> serde_json::Value {
 
 /// The data of an event, which was checked when it was published.
 fn data_of(event: &Event) -> serde_json::Value {
-    serde_json::from_slice(&event.data).unwrap_or_default()
+    serde_json::from_slice(&event.data.to_json()).unwrap_or_default()
 }
 
 fn check_object(data: &[u8]) -> Result<(), HostError> {
@@ -214,7 +214,7 @@ async fn invoke(
         principal: event.principal.clone(),
         request_id: (event.request_id.clone())
             .unwrap_or_else(|| format!("event-{}", event.id).into()),
-        arguments: one_argument(&event.data),
+        arguments: one_argument(&event.data.to_json()),
     };
     let answer = loop {
         match runtime.invoke(call.clone()) {

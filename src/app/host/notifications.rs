@@ -122,7 +122,7 @@ impl Outlet for NotificationOutlet {
             principal: None,
             request_id: None,
             name: event.into(),
-            data: Bytes::from(data.to_string()),
+            data: data.to_string().into(),
         });
         if let Err(error) = published {
             tracing::warn!(event.name = event, error = %error, "an event could not be published");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::json;
 
 use crate::{
@@ -28,7 +27,7 @@ impl PresenceEvents {
             principal: None,
             request_id: None,
             name: name.into(),
-            data: Bytes::from(data.to_string()),
+            data: data.to_string().into(),
         });
         if let Err(error) = published {
             tracing::warn!(event = name, error = %error, "presence was not published");

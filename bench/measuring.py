@@ -1,0 +1,76 @@
+"""The keys and tokens of a run, and one run of wrk."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from loads import Load
+from servers import HERE, Running
+
+
+class Keys:
+    """The secret and the key pair of this run, and tokens signed with them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes new keys; the public one is written into `folder`."""
+        self.secret = secrets.token_hex(32)
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.private = private
+        self.public_path = folder / "public.pem"
+        self.public_path.write_bytes(
+            private.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+
+    def environment(self, algorithm: str) -> dict[str, str]:
+        """What a server needs to verify tokens of this algorithm."""
+        if algorithm == "HS256":
+            own = {"MOZAIKS_JWT_SECRET": self.secret, "BENCH_SECRET": self.secret}
+        else:
+            path = str(self.public_path)
+            own = {"MOZAIKS_JWT_PUBLIC_KEY_FILE": path, "BENCH_PUBLIC_KEY": path}
+        return {**own, "BENCH_ALGORITHM": algorithm}
+
+    def tokens(self, algorithm: str, users: int) -> list[str]:
+        """One token a user, good for an hour."""
+        key: Any = self.secret if algorithm == "HS256" else self.private
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        return [
+            jwt.encode(
+                {"sub": f"user{i}", "username": f"user{i}", "roles": ["user"], "exp": expires},
+                key,
+                algorithm=algorithm,
+            )
+            for i in range(users)
+        ]
+
+
+def wrk(server: Running, load: Load, files: dict[str, str], seconds: int) -> dict[str, Any]:
+    """One run of wrk; its figures and what the server spent on it."""
+    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
+    cpu = server.cpu_seconds()
+    output = subprocess.run(
+        command, env={**os.environ, **files}, capture_output=True, text=True, check=True
+    ).stdout
+    spent = server.cpu_seconds() - cpu
+    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
+    requests, micros, failed, p50, p99, _ = (float(part) for part in line.split()[1:])
+    return {
+        "requests": requests,
+        "calls_per_second": requests / (micros / 1e6),
+        "p50_ms": p50 / 1000,
+        "p99_ms": p99 / 1000,
+        "cpu_us_per_call": spent * 1e6 / max(requests, 1),
+        "rss_mb": server.rss_mb(),
+        "failed": int(failed),
+    }

@@ -1,0 +1,48 @@
+//! Lets I/O threads wake the Python thread once for all the calls of a turn.
+//!
+//! An I/O thread handles everything that is ready and then sleeps. Woken by the first call, the Python
+//! thread would run one or two of them, find no more and sleep again, at the cost of a few system calls
+//! for each time. So a call that arrives in a turn is only put down; the thread is woken when the turn
+//! ends, or earlier by a number of calls.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
+
+thread_local! {
+    /// This thread tells when its turn ends.
+    static TELLS: Cell<bool> = const { Cell::new(false) };
+}
+
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+/// The turns of a runtime's worker threads; to be told of them by `on_thread_unpark` and
+/// `on_thread_park`. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<OnceLock<Hook>>);
+
+impl Turns {
+    /// A worker thread has something to do.
+    pub fn begin(&self) {
+        TELLS.set(true);
+    }
+
+    /// A worker thread is about to sleep.
+    pub fn end(&self) {
+        if let Some(hook) = self.0.get() {
+            hook();
+        }
+    }
+
+    /// What happens at the end of each turn; the first one set stays.
+    pub(super) fn at_end(&self, hook: impl Fn() + Send + Sync + 'static) {
+        // One runtime of Python lives in a process.
+        self.0.set(Box::new(hook)).ok();
+    }
+}
+
+/// Whether the calling thread is in a turn whose end will be told.
+pub(super) fn in_turn() -> bool {
+    TELLS.get()
+}
