@@ -69,6 +69,8 @@ test("the page of the plugin tasks", { skip: withoutGateway ?? withoutBrowser },
     await page.waitForSelector("#tasks li.done:has-text('Book the train')");
     await until("that it is done", async () => (await unread(page)) === "5");
     assert.equal((await titles(page)).at(-1), "Book the train");
+    const focused = await page.evaluate(() => document.activeElement.closest("li")?.textContent);
+    assert.match(focused, /Book the train/, "the focus went with it");
     assert.match((await told(page))[0], /^Task completed \d\d:\d\d\s+Book the train/);
     assert.equal(await page.textContent("#open-count"), "3");
     assert.equal(await page.title(), "(5) Tasks");
