@@ -6,6 +6,7 @@
 
 mod arguments;
 mod body;
+mod demo;
 mod error;
 mod events_admin;
 mod exchange;
@@ -41,6 +42,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 pub use body::{BodyLimits, BodyRoom, GatewayBody, read_body};
+pub use demo::page_of;
 pub use error::ApiError;
 pub use exchange::RequestContext;
 pub use identify::{Admin, User};
@@ -54,7 +56,7 @@ use crate::{
 use exchange::Exchange;
 use request_id::RequestId;
 
-/// Every route but `POST /api/execute/{plugin}`.
+/// Every route but `POST /api/execute/{plugin}`, and but those that `demo` adds in development mode.
 fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/plugins", get(plugins::list_plugins))
@@ -182,7 +184,11 @@ pub struct Gateway {
 impl Gateway {
     /// The gateway over its joined parts.
     pub fn new(app: Arc<App>) -> Self {
-        let router = routes()
+        let mut router = routes();
+        if app.dev {
+            router = router.merge(demo::routes());
+        }
+        let router = router
             .fallback(async || ApiError::NotFound)
             .method_not_allowed_fallback(async || ApiError::MethodNotAllowed {
                 // The router adds the methods it knows to the answer.

@@ -10,6 +10,7 @@ pub mod host;
 pub mod manifest;
 pub mod registry;
 pub mod runtime;
+pub mod static_files;
 
 pub use host::{Caller, HostError, HostServices};
 pub use runtime::{

@@ -59,11 +59,32 @@ async def test_the_guides_plugins_work(plugins: Path, gateway: TestGateway) -> N
     assert await run_plugin(plugins / "themes", user_id="ann") == {"theme": "dark"}
 
 
-async def test_the_guides_test_passes(plugins: Path, gateway: TestGateway) -> None:
-    file = plugins / "todo/tests/test_todo.py"
-    module = ModuleType("test_todo")
-    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), module.__dict__)
-    await module.test_create(gateway)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("todo/tests/test_todo.py", "test_create"),
+        ("announcer/tests/test_announcer.py", "test_announce"),
+        ("announcer/tests/test_announcer.py", "test_remind"),
+    ],
+)
+async def test_the_guides_tests_pass(
+    plugins: Path, gateway: TestGateway, file: str, name: str
+) -> None:
+    module = ModuleType(name)
+    code = compile((plugins / file).read_text(encoding="utf-8"), file, "exec")
+    exec(code, module.__dict__)
+    await getattr(module, name)(gateway)
+
+
+def test_all_of_the_guides_tests_are_run(plugins: Path) -> None:
+    shown = [
+        name
+        for file in plugins.glob("*/tests/*.py")
+        for name in re.findall(
+            r"^async def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
+    assert sorted(shown) == ["test_announce", "test_create", "test_remind"]
 
 
 async def test_the_first_plugin_of_the_readme_works(tmp_path: Path, gateway: TestGateway) -> None:

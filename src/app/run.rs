@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    net::SocketAddr,
     process::exit,
     sync::{Arc, OnceLock, atomic::AtomicU8},
     time::{Duration, Instant},
@@ -23,10 +24,13 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    auth::{TokenVerifier, signer::dev_curl_line},
-    config::{Config, PluginsConfig},
+    auth::{
+        TokenVerifier,
+        signer::{dev_curl_line, dev_page_url},
+    },
+    config::{AuthConfig, Config, PluginsConfig},
     events::EventBus,
-    http::{BodyRoom, Gateway, origin::OriginAllowList},
+    http::{BodyRoom, Gateway, origin::OriginAllowList, page_of},
     notifications::{Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler},
     plugins::{
         HostServices, PluginRuntime,
@@ -83,12 +87,6 @@ where
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = server.local_addr().context("the listener has no address")?;
-
-    // With public keys there is nothing to sign with, and nothing to show.
-    let dev_line = config
-        .dev
-        .then(|| dev_curl_line(&config.auth, address).ok())
-        .flatten();
 
     let mut realtime_config = config.realtime;
     realtime_config.query_tokens |= config.dev;
@@ -201,8 +199,8 @@ where
         None => {
             app.enter(Phase::Ready);
             announce(address)?;
-            if let Some(line) = dev_line {
-                eprintln!("try it: {line}");
+            if app.dev {
+                invite(&app, &config.auth, address);
             }
             tracing::info!(address = %address, "ready");
             signals.next().await
@@ -227,9 +225,24 @@ where
 
 /// The one line on stdout, for whoever has started the process.
 #[expect(clippy::print_stdout, reason = "the contract's ready line")]
-fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
+fn announce(address: SocketAddr) -> anyhow::Result<()> {
     println!("listening on http://{address}");
     std::io::stdout().flush().context("cannot write to stdout")
+}
+
+/// What to try first, each with a token that works: a command, and the pages that plugins have. With
+/// public keys there is nothing to sign with, and nothing to show.
+fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
+    if let Ok(line) = dev_curl_line(auth, address) {
+        eprintln!("try it: {line}");
+    }
+    for plugin in app.registry.list() {
+        if let Some(path) = page_of(app, &plugin.name)
+            && let Ok(url) = dev_page_url(auth, address, &path)
+        {
+            eprintln!("open it: {url}");
+        }
+    }
 }
 
 /// No new calls, no new connections; running calls and their answers finish, or their time is up.

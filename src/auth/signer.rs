@@ -1,4 +1,4 @@
-//! Signs tokens with the configured shared secret: for `mozaiks token` and the line that development
+//! Signs tokens with the configured shared secret: for `mozaiks token` and the lines that development
 //! mode prints.
 
 use std::{
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::{AuthConfig, KeySource};
 
-/// Life of the token in the line that development mode prints.
+/// Life of the tokens in the lines that development mode prints.
 const DEV_TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
 
 /// What a token is to say.
@@ -119,26 +119,45 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
 /// # Errors
 /// See [`SignError`]; with public keys there is nothing to sign with.
 pub fn dev_curl_line(config: &AuthConfig, address: SocketAddr) -> Result<String, SignError> {
-    let roles = ["admin".to_owned()];
-    let token = sign(
-        config,
-        &TokenRequest {
-            user_id: "dev",
-            username: Some("dev"),
-            roles: &roles,
-            app_id: (config.app_id == "*").then_some("default"),
-            ttl: DEV_TOKEN_TTL,
-        },
-    )?;
-    // A socket on all addresses is reached at this machine's own.
+    let token = dev_token(config, &["admin".to_owned()])?;
+    Ok(format!(
+        "curl -s -X POST http://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
+         -H 'Content-Type: application/json' -d '{{\"action\": \"greet\"}}'",
+        reachable(address)
+    ))
+}
+
+/// The address of a page of the gateway with a token of its own, for development mode. The token is
+/// in the fragment, which browsers send to no server; it has no roles.
+///
+/// # Errors
+/// See [`SignError`].
+pub fn dev_page_url(
+    config: &AuthConfig,
+    address: SocketAddr,
+    path: &str,
+) -> Result<String, SignError> {
+    let token = dev_token(config, &[])?;
+    Ok(format!("http://{}{path}#token={token}", reachable(address)))
+}
+
+fn dev_token(config: &AuthConfig, roles: &[String]) -> Result<String, SignError> {
+    let request = TokenRequest {
+        user_id: "dev",
+        username: Some("dev"),
+        roles,
+        app_id: (config.app_id == "*").then_some("default"),
+        ttl: DEV_TOKEN_TTL,
+    };
+    sign(config, &request)
+}
+
+/// A socket on all addresses is reached at this machine's own.
+fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Ok(format!(
-        "curl -s -X POST http://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
-         -H 'Content-Type: application/json' -d '{{\"action\": \"greet\"}}'",
-        SocketAddr::new(host, address.port())
-    ))
+    SocketAddr::new(host, address.port())
 }

@@ -9,6 +9,7 @@ mod commands;
 mod connections;
 mod data;
 mod database;
+mod demo;
 mod dependencies;
 mod drain;
 mod error_table;

@@ -5,8 +5,13 @@ export { MozaiksError } from "./errors.js";
 export {
   Notifications,
   type ListOptions,
+  type Marked,
+  type MarkedAll,
   type Notification,
+  type NotificationConfig,
+  type NotificationCount,
   type NotificationList,
+  type PreferenceChanges,
   type Preferences,
 } from "./notifications.js";
 export type {

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const SECRET = "a-secret-of-the-client-tests-that-is-long-enough";
-const repository = fileURLToPath(new URL("../../../", import.meta.url));
+export const repository = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** Why there is nothing to test against; `undefined` where there is. CI always has a gateway. */
 export const withoutGateway =
@@ -23,15 +23,23 @@ export function sign(user, seconds = 3600) {
   return `${body}.${createHmac("sha256", SECRET).update(body).digest("base64url")}`;
 }
 
-/** Starts a gateway with the plugin `live`; `stop()` ends it. */
-export async function startGateway(environment = {}) {
+/**
+ * Starts a gateway with the fixture `live` and the shipped plugin `tasks`, in development mode where
+ * `dev` says so; `stop()` ends it.
+ */
+export async function startGateway({ environment = {}, dev = false } = {}) {
   const directory = await mkdtemp(path.join(tmpdir(), "mozaiks-client-"));
-  const fixture = path.join(repository, "tests/fixtures/plugins/live");
-  await cp(fixture, path.join(directory, "plugins/live"), { recursive: true });
+  for (const plugin of ["tests/fixtures/plugins/live", "runtime/ai/plugins/tasks"]) {
+    const copy = path.join(directory, "plugins", path.basename(plugin));
+    await cp(path.join(repository, plugin), copy, { recursive: true });
+  }
   const python = process.env.MOZAIKS_TEST_PYTHON;
   const child = spawn(
     process.env.MOZAIKS_BIN,
-    ["serve", "--listen", "127.0.0.1:0", "--plugins", "plugins", "--data-dir", "data"],
+    [
+      ...["serve", "--listen", "127.0.0.1:0", "--plugins", "plugins", "--data-dir", "data"],
+      ...(dev ? ["--dev"] : []),
+    ],
     {
       cwd: directory,
       stdio: ["ignore", "pipe", "pipe"],
@@ -54,6 +62,8 @@ export async function startGateway(environment = {}) {
   if (!line) throw new Error(`the gateway did not start:\n${log}`);
   return {
     url: line.replace("listening on ", ""),
+    /** What it has written to stderr. */
+    log: () => log,
     async stop() {
       child.kill("SIGTERM");
       await ended;
@@ -62,9 +72,21 @@ export async function startGateway(environment = {}) {
   };
 }
 
-/** Waits for something, at most ten seconds. */
+/** Calls a plugin as a program beside the page would; gives its dict. */
+export async function execute(gateway, user, plugin, data) {
+  const response = await fetch(`${gateway.url}/api/execute/${plugin}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${sign(user)}`, "content-type": "application/json" },
+    body: JSON.stringify(data),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(`${plugin}: ${response.status} ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+/** Waits for something, at most twenty seconds. */
 export async function until(what, done) {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 20_000;
   while (!(await done())) {
     if (Date.now() > deadline) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

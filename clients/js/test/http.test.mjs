@@ -69,10 +69,11 @@ test("what is no JSON and what never arrives are errors too", async () => {
 });
 
 test("notifications have their routes", async () => {
-  const { client, requests } = makeClient(...Array.from({ length: 10 }, () => ({})));
+  const { client, requests } = makeClient(...Array.from({ length: 12 }, () => ({})));
   const { notifications } = client;
   await notifications.list();
   await notifications.list({ unreadOnly: true, limit: 5, offset: 10 });
+  await notifications.list({ cursor: "a&b" });
   await notifications.count();
   await notifications.markRead("a/b");
   await notifications.markUnread("n1");
@@ -80,11 +81,13 @@ test("notifications have their routes", async () => {
   await notifications.delete("n1");
   await notifications.preferences();
   await notifications.preferences({ email: false });
+  await notifications.config();
   assert.deepEqual(
     requests.map(({ method, url }) => `${method} ${url.split("/base/api/notifications")[1]}`),
     [
       "GET ",
       "GET ?unread_only=true&limit=5&offset=10",
+      "GET ?cursor=a%26b",
       "GET /count",
       "POST /a%2Fb/read",
       "POST /n1/unread",
@@ -92,7 +95,8 @@ test("notifications have their routes", async () => {
       "DELETE /n1",
       "GET /preferences",
       "PUT /preferences",
+      "GET /config",
     ],
   );
-  assert.equal(requests.at(-1).body, '{"email":false}');
+  assert.equal(requests.at(-2).body, '{"preferences":{"email":false}}');
 });

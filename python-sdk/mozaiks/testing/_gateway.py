@@ -15,6 +15,7 @@ from pymongo.uri_parser import parse_uri
 from mozaiks import _host, _json
 from mozaiks.database import _transport
 from mozaiks.errors import HostError
+from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
 from mozaiks.testing._services import (
     RecordingEvents,
@@ -32,6 +33,8 @@ class TestGateway:
         events: What was published, and who subscribed.
         websocket: What was pushed.
         notifications: What was created.
+        broadcasts: What `broadcast_service` was asked for.
+        scheduled: What `digest_scheduler` is to send later.
         settings: User id to plugin to settings.
     """
 
@@ -50,6 +53,8 @@ class TestGateway:
         self.events = RecordingEvents()
         self.websocket = RecordingWebSockets()
         self.notifications = RecordingNotifications()
+        self.broadcasts = RecordingBroadcasts(self.notifications)
+        self.scheduled = RecordingSchedule(self.notifications)
         self.settings: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self._uri = database_uri or os.environ.get("TEST_MONGODB_URI")
         self._docstore: Docstore | None = None
@@ -203,6 +208,7 @@ class TestGateway:
 
     def _requests(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         sockets, notifications = self.websocket, self.notifications
+        broadcasts, scheduled, app_id = self.broadcasts, self.scheduled, current_app.get()
         return {
             "ws.send_to_user": lambda p: sockets.send_to_user(p["user_id"], p["message"]),
             "ws.broadcast": lambda p: sockets.broadcast(p["message"]),
@@ -224,6 +230,13 @@ class TestGateway:
                 p["user_id"], {}
             ),
             "notifications.update_preferences": self._update_preferences,
+            "broadcast.create": lambda p: broadcasts.create(app_id, p),
+            "broadcast.get": lambda p: broadcasts.get(app_id, p["id"]),
+            "broadcast.cancel": lambda p: broadcasts.cancel(app_id, p["id"]),
+            "broadcast.list": lambda p: broadcasts.latest(app_id),
+            "digest.schedule": lambda p: scheduled.schedule(app_id, p),
+            "digest.cancel": lambda p: scheduled.cancel(app_id, p["id"]),
+            "digest.list": lambda p: scheduled.latest(app_id),
         }
 
     def _settings_of(self, user_id: str) -> dict[str, dict[str, Any]]:

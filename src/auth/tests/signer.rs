@@ -1,7 +1,7 @@
 //! What is signed here is accepted here.
 
 use super::*;
-use crate::auth::signer::{SignError, TokenRequest, dev_curl_line, sign};
+use crate::auth::signer::{SignError, TokenRequest, dev_curl_line, dev_page_url, sign};
 
 fn request(app_id: Option<&'static str>) -> TokenRequest<'static> {
     TokenRequest {
@@ -74,18 +74,26 @@ fn what_would_be_refused_is_not_signed() {
 }
 
 #[test]
-fn the_line_of_development_mode_carries_a_good_token() {
+fn the_lines_of_development_mode_carry_good_tokens() {
     let config = secret_config();
+    let verifier = TokenVerifier::from_config(&config).unwrap();
     for (address, host) in [
         ("127.0.0.1:8000", "http://127.0.0.1:8000/"),
         ("0.0.0.0:80", "http://127.0.0.1:80/"),
         ("[::]:80", "http://[::1]:80/"),
     ] {
-        let line = dev_curl_line(&config, address.parse().unwrap()).unwrap();
+        let address = address.parse().unwrap();
+        let line = dev_curl_line(&config, address).unwrap();
         assert!(line.contains(host), "{line}");
         let (_, rest) = line.split_once("Bearer ").unwrap();
         let (token, _) = rest.split_once('\'').unwrap();
-        let verifier = TokenVerifier::from_config(&config).unwrap();
-        assert!(verdict(&verifier, token).is_ok());
+        let caller = verdict(&verifier, token).unwrap();
+
+        let url = dev_page_url(&config, address, "/demo/tasks/").unwrap();
+        let (page, token) = url.split_once("#token=").unwrap();
+        assert_eq!(page, format!("{host}demo/tasks/"));
+        let reader = verdict(&verifier, token).unwrap();
+        assert_eq!(caller.user_id, reader.user_id);
+        assert!(caller.is_admin() && !reader.is_admin());
     }
 }

@@ -7,7 +7,7 @@ pub(super) const PROCESS: &[Key] = &[
         "dev",
         "MOZAIKS_DEV",
         "dev",
-        "Development mode: a secret generated once under the data directory, tracebacks to the client, any localhost origin.",
+        "Development mode: a secret generated once under the data directory, tracebacks to the client, any localhost origin, pages of plugins under `/demo`.",
         Field::Switch(|s| &mut s.config.dev),
     ),
     key(

@@ -30,7 +30,7 @@ pub struct TestApp {
     /// Everything it has written to stderr so far; the channel says when there is more.
     log: watch::Receiver<Arc<Mutex<Vec<String>>>>,
     _data_dir: TempDir,
-    _plugins_dir: TempDir,
+    plugins_dir: TempDir,
 }
 
 /// What a gateway under test is started with.
@@ -92,6 +92,11 @@ impl TestApp {
 
     fn client(&self, token: Option<String>) -> TestClient {
         TestClient::new(&format!("http://{}", self.address), token)
+    }
+
+    /// Where its plugins are.
+    pub fn plugins_dir(&self) -> &Path {
+        self.plugins_dir.path()
     }
 
     /// A socket to the gateway.
@@ -327,7 +332,7 @@ impl Builder {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             log,
             _data_dir: data_dir,
-            _plugins_dir: plugins_dir,
+            plugins_dir,
         };
         (app, ready)
     }

@@ -1,0 +1,1 @@
+"""Tasks of users, with a live page."""
