@@ -19,50 +19,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import report
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from keys import Keys
 from loads import LOADS, SHORT, SMALL, Load
+from report import Column
 from servers import HERE, ROOT, Kind, Running, kinds, running
+from wrk import measure
 
-
-class Keys:
-    """The secret and the key pair of this run, and tokens signed with them."""
-
-    def __init__(self, folder: Path) -> None:
-        """Makes new keys; the public one is written into `folder`."""
-        self.secret = secrets.token_hex(32)
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.private = private
-        self.public_path = folder / "public.pem"
-        self.public_path.write_bytes(
-            private.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        )
-
-    def environment(self, algorithm: str) -> dict[str, str]:
-        """What a server needs to verify tokens of this algorithm."""
-        if algorithm == "HS256":
-            own = {"MOZAIKS_JWT_SECRET": self.secret, "BENCH_SECRET": self.secret}
-        else:
-            path = str(self.public_path)
-            own = {"MOZAIKS_JWT_PUBLIC_KEY_FILE": path, "BENCH_PUBLIC_KEY": path}
-        return {**own, "BENCH_ALGORITHM": algorithm}
-
-    def tokens(self, algorithm: str, users: int) -> list[str]:
-        """One token a user, good for an hour."""
-        key: Any = self.secret if algorithm == "HS256" else self.private
-        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-        return [
-            jwt.encode(
-                {"sub": f"user{i}", "username": f"user{i}", "roles": ["user"], "exp": expires},
-                key,
-                algorithm=algorithm,
-            )
-            for i in range(users)
-        ]
+CALLS = Column("calls_per_second", "calls/s", 0, ratio="calls/s")
+COLUMNS = (
+    CALLS,
+    Column("p50_ms", "p50 ms", 2),
+    Column("p99_ms", "p99 ms", 2, ratio="p99", less_is_better=True),
+    Column("cpu_us_per_call", "CPU µs/call", 1),
+    Column("rss_mb", "RSS MB", 0),
+)
 
 
 def gather_plugins(folder: Path) -> Path:
@@ -87,28 +58,6 @@ def post(port: int, path: str, token: str, body: bytes, timeout: float = 60) -> 
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         answered: bytes = answer.read()
         return answered
-
-
-def measure(server: Running, load: Load, files: dict[str, str], seconds: int) -> dict[str, Any]:
-    """One run of wrk; its figures and what the server spent on it."""
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
-    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
-    cpu = server.cpu_seconds()
-    output = subprocess.run(
-        command, env={**os.environ, **files}, capture_output=True, text=True, check=True
-    ).stdout
-    spent = server.cpu_seconds() - cpu
-    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
-    requests, micros, failed, p50, p99, _ = (float(part) for part in line.split()[1:])
-    return {
-        "calls_per_second": requests / (micros / 1e6),
-        "p50_ms": p50 / 1000,
-        "p99_ms": p99 / 1000,
-        "cpu_us_per_call": spent * 1e6 / max(requests, 1),
-        "rss_mb": server.rss_mb(),
-        "failed": int(failed),
-        "start_to_first_answer_ms": server.start_to_first_answer_ms,
-    }
 
 
 def prepare_notes(server: Running, token: str, body: bytes) -> bytes:
@@ -168,14 +117,14 @@ def run_once(
             "BENCH_TOKENS": str(folder / "tokens"),
             "BENCH_PATHS": ",".join(paths),
         }
-        measure(server, load, files, 1)
+        measure(server, load.connections, files, 1)
         if not load.neighbour:
-            return measure(server, load, files, seconds)
+            return measure(server, load.connections, files, seconds)
         cpu_call = (server.port, "/api/execute/cpu_bound", tokens[0])
         spin = f'{{"seconds": {seconds + 1}}}'.encode()
         busy = threading.Thread(target=lambda: post(*cpu_call, spin))
         busy.start()
-        row = measure(server, load, files, seconds)
+        row = measure(server, load.connections, files, seconds)
         busy.join()
         return row
 
@@ -221,9 +170,8 @@ def main() -> None:
         "rounds": rounds,
         "seconds": seconds,
     }
-    rows = report.summarise(measured)
-    report.write(rows, facts, arguments.out)
-    print(report.table(rows))
+    charted = dict.fromkeys((row["load"] for row in measured), CALLS)
+    print(report.write(measured, facts, COLUMNS, charted, arguments.out))
     print(f"\n{facts}\nWritten to {arguments.out}")
 
 

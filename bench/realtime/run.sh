@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Sets up wrk, the peers and the binaries, then measures. Arguments go on to bench/realtime/run.py.
+# MOZAIKS_BENCH_SHORT=1 takes the binaries of the tests and runs one short round.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. bench/setup.sh
+if [ -n "${MOZAIKS_BENCH_SHORT:-}" ]; then
+  cargo build --quiet --bin mozaiks --example push_load
+  set -- --short --gateway "$target/debug/mozaiks" "$@"
+else
+  cargo build --profile dist --bin mozaiks --example push_load
+  set -- --gateway "$target/dist/mozaiks" "$@"
+fi
+exec "$venv/bin/python" bench/realtime/run.py "$@"
