@@ -51,7 +51,11 @@ impl FrameCounter {
                 break;
             };
             let is_text = opcode == 0x1;
-            let look = if is_text { payload_bytes.min(LOOK_BYTES) } else { payload_bytes };
+            let look = if is_text {
+                payload_bytes.min(LOOK_BYTES)
+            } else {
+                payload_bytes
+            };
             let Some(seen) = rest.get(head_bytes..head_bytes + look) else {
                 break;
             };
@@ -62,7 +66,10 @@ impl FrameCounter {
             }
             rest = &rest[look..];
             found(match opcode {
-                0x8 => Frame::Close(seen.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
+                0x8 => Frame::Close(
+                    seen.first_chunk()
+                        .map_or(0, |code| u16::from_be_bytes(*code)),
+                ),
                 0x9 => Frame::Ping(seen),
                 _ => Frame::Other,
             });
@@ -76,8 +83,14 @@ impl FrameCounter {
 fn head(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let (head_bytes, payload_bytes) = match second & 0x7F {
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
-        127 => (10, u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize),
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)),
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize,
+        ),
         short => (2, usize::from(short)),
     };
     Some((first & 0x0F, head_bytes, payload_bytes))
@@ -86,10 +99,15 @@ fn head(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 fn sent_at(payload: &[u8]) -> Option<u64> {
     let digits = payload.strip_prefix(b"{\"t\":")?;
     let digits = digits.strip_prefix(b" ").unwrap_or(digits);
-    let number = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    let number =
+        digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .fold(0_u64, |number, digit| {
+                number
+                    .wrapping_mul(10)
+                    .wrapping_add(u64::from(digit - b'0'))
+            });
     (number > 0).then_some(number)
 }
 
@@ -114,11 +132,16 @@ mod tests {
             for chunk in sent.chunks(piece) {
                 let mut buffer = vec![0; HEADROOM + chunk.len()];
                 buffer[HEADROOM..].copy_from_slice(chunk);
-                counter.take(&mut buffer, chunk.len(), |frame| found.push(format!("{frame:?}")));
+                counter.take(&mut buffer, chunk.len(), |frame| {
+                    found.push(format!("{frame:?}"))
+                });
             }
             let stamped = "Text { sent_at_ns: Some(1763650000000000123) }";
             let plain = "Text { sent_at_ns: None }";
-            assert_eq!(found, [stamped, "Ping([1, 2, 3, 4])", stamped, plain, "Close(4408)"]);
+            assert_eq!(
+                found,
+                [stamped, "Ping([1, 2, 3, 4])", stamped, plain, "Close(4408)"]
+            );
         }
     }
 }

@@ -68,7 +68,10 @@ mod tests {
             assert!(found >= before, "{micros}");
             before = found;
             let end = upper_end(found);
-            assert!(end >= micros && end - micros <= micros / STEPS as u64, "{micros} {end}");
+            assert!(
+                end >= micros && end - micros <= micros / STEPS as u64,
+                "{micros} {end}"
+            );
         }
         assert!(bucket(u64::MAX) < BUCKETS);
     }

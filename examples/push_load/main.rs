@@ -212,7 +212,9 @@ impl Load {
             tally.deliveries += 1;
             if let Some(sent_at_ns) = sent_at_ns {
                 let now_ns = *now_ns.get_or_insert_with(unix_ns);
-                tally.latency.record(now_ns.saturating_sub(sent_at_ns) / 1000);
+                tally
+                    .latency
+                    .record(now_ns.saturating_sub(sent_at_ns) / 1000);
             }
         })?;
         match progress {
@@ -260,9 +262,10 @@ impl Load {
     /// Answers the command once everything is there, or nothing comes any more.
     fn end_run(&mut self) -> anyhow::Result<()> {
         let tally = &self.tally;
-        let is_over = self.run.as_ref().is_some_and(|run| {
-            tally.deliveries >= run.expect || tally.last.elapsed() > SILENCE
-        });
+        let is_over = self
+            .run
+            .as_ref()
+            .is_some_and(|run| tally.deliveries >= run.expect || tally.last.elapsed() > SILENCE);
         match self.run.take_if(|_| is_over) {
             Some(run) => self.report(Some(first_line(run.request)?)),
             None => Ok(()),
@@ -308,7 +311,9 @@ fn read_command() -> anyhow::Result<Option<Command>> {
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_str(&line).context("reading a command")?))
+    Ok(Some(
+        serde_json::from_str(&line).context("reading a command")?,
+    ))
 }
 
 fn first_line(mut answer: TcpStream) -> io::Result<String> {

@@ -15,11 +15,11 @@ use std::sync::{
 use dashmap::DashMap;
 use tokio::time::Instant;
 
+pub(super) use self::channel::{Connection, Form};
 use self::{
     broadcasts::Broadcasts,
     channel::{Channel, Joined},
 };
-pub(super) use self::channel::{Connection, Form};
 use super::{
     budget::Budget,
     close::CloseCode,
