@@ -1,10 +1,10 @@
 //! What waits to be sent on one connection.
 //!
 //! A connection that keeps up has nothing here: its frames are written to the socket by whoever
-//! sends them. Only what the socket does not take at once is queued, small frames joined into one
-//! block, large ones shared with the other receivers. The queue has a limit of its own and a share
-//! of a limit for all connections; past either the connection is closed as too slow, and nobody
-//! else notices.
+//! sends them, several in one piece where they come faster than sockets are written. Only what the
+//! socket does not take at once is queued, small frames joined into one block, large ones shared
+//! with the other receivers. The queue has a limit of its own and a share of a limit for all
+//! connections; past either the connection is closed as too slow, and nobody else notices.
 
 use std::{
     collections::VecDeque,
@@ -142,7 +142,8 @@ impl Outbound {
         self.socket.as_ref()
     }
 
-    /// Writes or queues a frame, or several in one piece. `false` where the connection is ending or just fell too far behind.
+    /// Writes or queues a frame, or several in one piece. `false` where the connection is ending or
+    /// just fell too far behind.
     pub(super) fn send(&self, outgoing: Outgoing<'_>) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
