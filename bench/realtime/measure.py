@@ -95,7 +95,7 @@ def backlog(server: Running, sockets: Sockets, count: int, size: int, plan: Plan
     """As many messages as fast as they go, as this server sends in about `burst_seconds`."""
     most = MOST_WAITING_BYTES // (size + FRAME_HEAD_BYTES)
     messages = max(2, min(most, 10_000 // count))
-    for share in (0.2, 1.0):
+    for share in (0.1, 0.3, 1.0):
         arrived = sockets.broadcast(messages, size, 0, messages * count)
         rate = arrived["deliveries"] / max(arrived["seconds"], 1e-6)
         messages = max(2, min(most, round(rate * plan.burst_seconds * share / count)))

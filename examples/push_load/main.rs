@@ -32,8 +32,8 @@ use self::{
     histogram::Histogram,
 };
 
-/// Handshakes at the same time.
-const OPENING: usize = 256;
+/// Handshakes at the same time: no more than the smallest queue of connections that servers ask for.
+const OPENING: usize = 100;
 /// Read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Without a message for this long a run is over.
