@@ -15,6 +15,8 @@ from wrk import measure as run_wrk
 
 Row = dict[str, Any]
 
+LOADS = ("connect", "push", "backlog", "paced")
+
 # The gateway lets 1 MiB wait for one connection; a burst stays below, even if nobody reads.
 MOST_WAITING_BYTES = 900_000
 FRAME_HEAD_BYTES = 8
@@ -37,31 +39,29 @@ SHORT = Plan(seconds=0.5, burst_seconds=0.2, sizes=(100,), push_seconds=1)
 
 
 def measure_all(
-    server: Running, client: Path, tokens: list[str], folder: Path, plan: Plan, pushes: bool
+    server: Running, client: Path, tokens: list[str], folder: Path, plan: Plan, names: set[str]
 ) -> Iterator[tuple[str, Row]]:
-    """Opens the sockets and runs every load; gives the name and the figures of each."""
+    """Opens the sockets and runs the loads of `LOADS` named; gives the name and figures of each."""
     count = len(tokens)
     before_mb, cpu = server.rss_mb(), server.cpu_seconds()
     with opened(client, server.port, tokens, folder) as sockets:
         spent = server.cpu_seconds() - cpu
         # What the handshakes needed for a moment is given back.
         time.sleep(1)
-        yield (
-            f"connect {count:,} sockets",
-            {
+        if "connect" in names:
+            figures = {
                 "per_second": count / sockets.opened["seconds"],
                 "cpu_us": spent * 1e6 / count,
                 "kb_per_socket": (server.rss_mb() - before_mb) * 1024 / count,
                 "failed": 0,
-            },
-        )
-        if pushes:
+            }
+            yield f"connect {count:,} sockets", figures
+        if "push" in names:
             name = f"push to one user, {count:,} sockets"
             yield name, push_to_users(server, sockets, tokens, folder, plan)
-        for size in plan.sizes:
-            yield f"backlog, {count:,} × {size:,} B", backlog(server, sockets, count, size, plan)
-        for size in plan.sizes:
-            yield f"paced, {count:,} × {size:,} B", paced(server, sockets, count, size, plan)
+        for name, load in (("backlog", backlog), ("paced", paced)):
+            for size in plan.sizes if name in names else ():
+                yield f"{name}, {count:,} × {size:,} B", load(server, sockets, count, size, plan)
 
 
 def push_to_users(

@@ -20,7 +20,7 @@ sys.path.append(str(HERE.parent))
 import report  # noqa: E402
 from client import PATH  # noqa: E402
 from keys import Keys  # noqa: E402
-from measure import SHORT, Plan, measure_all  # noqa: E402
+from measure import LOADS, SHORT, Plan, measure_all  # noqa: E402
 from report import Column  # noqa: E402
 from servers import ROOT, Kind, running  # noqa: E402
 
@@ -66,8 +66,10 @@ def one_round(arguments: argparse.Namespace, servers: list[Kind], plan: Plan) ->
             auth = keys.environment("HS256")
             for kind in servers:
                 with running(kind, auth, PATH, tokens[0], probe, folder) as server:
-                    pushes = count == min(PUSH_SOCKETS, *arguments.sockets)
-                    rows = measure_all(server, arguments.client, tokens, folder, plan, pushes)
+                    names = set(arguments.loads)
+                    if count > max(PUSH_SOCKETS, min(arguments.sockets)):
+                        names.discard("push")
+                    rows = measure_all(server, arguments.client, tokens, folder, plan, names)
                     for load, row in rows:
                         print(f"{load}: {kind.name}: {brief(row)}", file=sys.stderr)
                         yield {"load": load, "server": kind.name, **row}
@@ -87,6 +89,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sockets", type=int, nargs="+", default=list(SOCKETS))
     parser.add_argument("--only", help="servers whose name contains this")
+    parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS))
     parser.add_argument("--short", action="store_true", help="a few seconds; judges nothing")
     parser.add_argument("--add", action="store_true", help="to the rounds that --out has already")
     parser.add_argument("--out", type=Path, default=ROOT / ".build/bench-realtime")
