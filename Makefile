@@ -13,7 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 RUN_ARGS ?= serve --dev
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js test-ferretdb deny conformance conformance-update chaos bench bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -79,6 +79,9 @@ chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million 
 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
+
+bench-realtime: setup ## Live connections: broadcasts, pushes, handshakes, memory; see bench/realtime/README.md
+	bash bench/realtime/run.sh
 
 bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
 	bash bench/docstore/run.sh

@@ -21,9 +21,20 @@ from typing import Any
 
 import life
 import report
+from keys import Keys
 from loads import LOADS, SHORT, SMALL, Load
-from measuring import Keys, wrk
+from report import Column
 from servers import HERE, ROOT, Kind, Running, kinds, running
+from wrk import measure
+
+CALLS = Column("calls_per_second", "calls/s", 0, ratio="calls/s")
+COLUMNS = (
+    CALLS,
+    Column("p50_ms", "p50 ms", 2),
+    Column("p99_ms", "p99 ms", 2, ratio="p99", less_is_better=True),
+    Column("cpu_us_per_call", "CPU µs/call", 1),
+    Column("rss_mb", "RSS MB", 0),
+)
 
 
 def gather_plugins(folder: Path) -> Path:
@@ -101,14 +112,14 @@ def run_once(
         if load.plugins == ("notes",):
             body = prepare_notes(server, tokens[0], body)
         files = load.files(folder, tokens, body)
-        wrk(server, load, files, 1)
+        measure(server, load.connections, files, 1)
         if not load.neighbour:
-            return wrk(server, load, files, seconds)
+            return measure(server, load.connections, files, seconds)
         cpu_call = (server.port, "/api/execute/cpu_bound", tokens[0])
         spin = f'{{"seconds": {seconds + 1}}}'.encode()
         busy = threading.Thread(target=lambda: post(*cpu_call, spin))
         busy.start()
-        row = wrk(server, load, files, seconds)
+        row = measure(server, load.connections, files, seconds)
         busy.join()
         return row
 
@@ -117,7 +128,7 @@ def main() -> None:
     """Runs the rounds and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gateway", type=Path, default=ROOT / "target/dist/mozaiks")
-    parser.add_argument("--ceiling", type=Path)
+    parser.add_argument("--ceiling", type=Path, help="unset: beside the gateway")
     parser.add_argument("--docstore", type=Path, help="unset: beside the gateway")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
@@ -125,6 +136,7 @@ def main() -> None:
     parser.add_argument("--only", help="loads whose name contains this")
     parser.add_argument("--out", type=Path, default=ROOT / ".build/bench")
     arguments = parser.parse_args()
+    ceiling = arguments.ceiling or arguments.gateway.with_name("ceiling")
     docstore = arguments.docstore or arguments.gateway.with_name("docstore")
     loads = SHORT if arguments.short else LOADS
     rounds, seconds = (1, 2) if arguments.short else (arguments.rounds, arguments.seconds)
@@ -133,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         keys = Keys(folder)
-        servers = kinds(arguments.gateway, arguments.ceiling, gather_plugins(folder))
+        servers = kinds(arguments.gateway, ceiling, gather_plugins(folder))
         for number in range(rounds):
             for load in loads:
                 tokens = keys.tokens(load.algorithm, load.users)
@@ -147,10 +159,11 @@ def main() -> None:
                         f"{row['calls_per_second']:,.0f} calls/s, p99 {row['p99_ms']:.2f} ms",
                         file=sys.stderr,
                     )
+        alone = kinds(arguments.gateway, ceiling, life.only_echo(folder))
         alive = [
-            life.measure(servers[name], keys, folder, short=arguments.short)
+            life.measure(alone[name], keys, folder, short=arguments.short)
             for name in life.SERVERS
-            if name in servers and (not arguments.only or arguments.only in "life")
+            if not arguments.only or arguments.only in life.LOAD
         ]
     facts = {
         "date": datetime.date.today().isoformat(),
@@ -159,10 +172,9 @@ def main() -> None:
         "rounds": rounds,
         "seconds": seconds,
     }
-    rows = report.summarise(measured)
-    text = "\n\n".join([report.table(rows), life.table(alive)])
-    report.write(rows, alive, text, facts, arguments.out)
-    print(text)
+    charted = dict.fromkeys((row["load"] for row in measured), CALLS)
+    print(report.write(measured, facts, COLUMNS, charted, arguments.out))
+    print("\n" + report.write(alive, facts, life.COLUMNS, {}, arguments.out / "life"))
     print(f"\n{facts}\nWritten to {arguments.out}")
 
 

@@ -75,7 +75,7 @@ def free_port() -> int:
         return port
 
 
-def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]:
+def kinds(gateway: Path, ceiling: Path, plugins: Path) -> dict[str, Kind]:
     """Every server that a load may name."""
     peers = str(HERE / "peers")
     python = sys.executable
@@ -109,7 +109,8 @@ def kinds(gateway: Path, ceiling: Path | None, plugins: Path) -> dict[str, Kind]
             "fastapi motor", uvicorn(1), {**common, "BENCH_SHIMS": shims, "BENCH_DRIVER": "motor"}
         ),
     ]
-    if ceiling is not None:
+    # Not built where only a look is wanted.
+    if ceiling.exists():
         found.append(
             Kind(
                 "ceiling",

@@ -24,7 +24,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
@@ -33,6 +33,10 @@ use crate::{config::ServerConfig, http::Gateway, telemetry::metrics::Metrics};
 
 /// The smallest buffer hyper works with.
 const LEAST_HEAD_BYTES: usize = 8 * 1024;
+/// Connections that the kernel holds for us while we accept others: when many clients come back at
+/// once, one that finds no place there tries again only after a second. The kernel's own limit
+/// (`net.core.somaxconn`) applies too.
+const BACKLOG: u32 = 4096;
 /// How long an HTTP/2 connection may take to answer a ping.
 const HTTP2_PONG: Duration = Duration::from_secs(10);
 /// First and longest pause after an accept that failed for want of descriptors or memory.
@@ -58,7 +62,7 @@ impl Server {
     /// # Errors
     /// Those of the system: taken, not ours, not allowed.
     pub async fn bind(config: &ServerConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = listen(config.listen)?;
         let mut config = config.clone();
         config.max_connections = descriptors::connections_that_fit(config.max_connections);
         Ok(Self { listener, config })
@@ -98,6 +102,17 @@ impl RunningServer {
         self.drain.send_replace(true);
         self.drain.closed().await;
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that was just stopped does not keep its address from the next.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn protocol(config: &ServerConfig) -> auto::Builder<TokioExecutor> {

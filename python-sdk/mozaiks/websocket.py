@@ -32,11 +32,14 @@ class WebSocketManager:
     async def broadcast(self, message: Any) -> int:
         """Sends a message to every connection of the caller's app.
 
+        Returns when the message is on its way: what is sent to one of the users afterwards arrives
+        after it.
+
         Args:
             message: A dict; it arrives as it is.
 
         Returns:
-            How many connections were reached.
+            How many connections it goes to.
         """
         return int(await _host.request("ws.broadcast", {"message": message}))
 

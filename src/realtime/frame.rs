@@ -43,6 +43,22 @@ pub(super) fn encode(opcode: u8, payload: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// Where the frame ends that the byte before `position` belongs to; `frames` are whole frames of ours.
+pub(super) fn end_of_begun(frames: &[u8], position: usize) -> usize {
+    let mut end = 0;
+    while end < position {
+        let payload_bytes = match frames[end + 1] {
+            126 => usize::from(u16::from_be_bytes([frames[end + 2], frames[end + 3]])),
+            127 => frames[end + 2..end + 10]
+                .iter()
+                .fold(0, |bytes, digit| bytes << 8 | usize::from(*digit)),
+            short => usize::from(short),
+        };
+        end += head_bytes(payload_bytes) + payload_bytes;
+    }
+    end
+}
+
 /// A close frame; a reason that does not fit is cut at a character.
 pub(super) fn encode_close(code: u16, reason: &str) -> Bytes {
     let mut end = reason.len().min(MAX_REASON_BYTES);
@@ -72,6 +88,24 @@ mod tests {
                 small => small as usize,
             };
             assert_eq!(said, payload);
+        }
+    }
+
+    #[test]
+    fn a_begun_frame_ends_where_the_next_starts() {
+        let mut frames = Vec::new();
+        let mut ends = Vec::new();
+        for payload in [0, 125, 126, 65_535, 65_536] {
+            frames.extend_from_slice(&encode(OP_TEXT, &vec![b'a'; payload]));
+            ends.push(frames.len());
+        }
+        assert_eq!(end_of_begun(&frames, 0), 0);
+        let mut start = 0;
+        for end in ends {
+            for position in [start + 1, (start + end) / 2 + 1, end] {
+                assert_eq!(end_of_begun(&frames, position), end);
+            }
+            start = end;
         }
     }
 

@@ -4,6 +4,7 @@
 //! of everything, so that no call can reach another app's users. A map's guard is never held across
 //! an await; a channel's lock is taken after the guard is gone.
 
+mod broadcasts;
 mod channel;
 
 use std::sync::{
@@ -14,8 +15,11 @@ use std::sync::{
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use self::channel::{Channel, Joined};
 pub(super) use self::channel::{Connection, Form};
+use self::{
+    broadcasts::Broadcasts,
+    channel::{Channel, Joined},
+};
 use super::{
     budget::Budget,
     close::CloseCode,
@@ -26,8 +30,10 @@ use super::{
 };
 use crate::config::RealtimeConfig;
 
-/// Users reached between two yields of a broadcast.
+/// Users reached between two yields of a walk.
 const BROADCAST_SLICE: usize = 64;
+/// The part of a connection's queue that the broadcasts of one walk may fill.
+const BROADCAST_QUEUE_FRACTION: usize = 8;
 
 /// Is told of a user's first and last connection. Called while the user's channel is locked, so that
 /// the order is right: must return at once and must not call the hub.
@@ -101,13 +107,13 @@ pub struct Hub {
     presence: Arc<dyn PresenceSink>,
     /// Set once; nobody is let in afterwards.
     shutting_down: AtomicBool,
-    messages_sent: AtomicU64,
+    messages_sent: Arc<AtomicU64>,
     closed: [AtomicU64; CloseCode::ALL.len()],
 }
 
-#[derive(Default)]
 struct App {
     users: DashMap<Arc<str>, Arc<Channel>>,
+    broadcasts: Arc<Broadcasts>,
 }
 
 /// Who connects, and how.
@@ -129,7 +135,7 @@ impl Hub {
             history_budget: Arc::new(Budget::new(config.history_budget_bytes)),
             presence,
             shutting_down: AtomicBool::new(false),
-            messages_sent: AtomicU64::new(0),
+            messages_sent: Arc::default(),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
             config,
         })
@@ -138,31 +144,27 @@ impl Hub {
     /// Sends to every connection of one user of one app. Gives the number of connections reached; 0
     /// where nobody is connected (the message is then kept for users who left lately).
     pub fn send_to_user(&self, app_id: &str, user_id: &str, message: &Arc<Message>) -> usize {
-        let channel = self
-            .apps
-            .get(app_id)
-            .and_then(|app| app.users.get(user_id).map(|channel| Arc::clone(&channel)));
+        let channel = self.find_channel(app_id, user_id);
         let reached = channel.map_or(0, |channel| channel.send(message, Instant::now()));
         self.count_sent(reached);
         reached
     }
 
-    /// Sends to every connection of every user of one app. Gives the number of connections reached.
+    /// Sends to every connection of every user of one app. Gives the number of connections that the
+    /// message goes to. It is on its way then; whoever sends something else to one of them sends it
+    /// behind. Waits where broadcasts come faster than they can be written.
     pub async fn broadcast(&self, app_id: &str, message: &Arc<Message>) -> usize {
-        let channels: Vec<Arc<Channel>> = match self.apps.get(app_id) {
-            Some(app) => app.users.iter().map(|user| Arc::clone(&user)).collect(),
-            None => return 0,
+        let Some(app) = self.apps.get(app_id).map(|app| Arc::clone(&app)) else {
+            return 0;
         };
-        let mut reached = 0;
-        for slice in channels.chunks(BROADCAST_SLICE) {
-            let now = Instant::now();
-            for channel in slice {
-                reached += channel.send(message, now);
-            }
+        let starts_walk = app.broadcasts.append_waiting(message).await;
+        let receivers = app.broadcasts.receivers();
+        if starts_walk {
+            tokio::spawn(Walk(app).run());
+            // Where nobody else broadcasts and the users are few, they have the message now.
             tokio::task::yield_now().await;
         }
-        self.count_sent(reached);
-        reached
+        receivers
     }
 
     /// Sends to one connection of the app. Such a message has no offset and is not replayed. Gives
@@ -178,7 +180,12 @@ impl Hub {
             .get(connection_id)
             .map(|connection| Arc::clone(&connection))
             .filter(|connection| *connection.app_id == *app_id);
-        let reached = connection.is_some_and(|connection| connection.send_untracked(message));
+        let reached = connection.is_some_and(|connection| {
+            if let Some(channel) = self.find_channel(app_id, &connection.user_id) {
+                channel.catch_up(Instant::now());
+            }
+            connection.send_untracked(message)
+        });
         self.count_sent(usize::from(reached));
         reached
     }
@@ -223,6 +230,11 @@ impl Hub {
     /// goodbye; [`Self::stats`] tells when none is left.
     pub fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);
+        // What was broadcast goes out before the goodbyes.
+        let apps: Vec<Arc<App>> = self.apps.iter().map(|app| Arc::clone(&app)).collect();
+        for channel in apps.iter().flat_map(|app| app.channels()) {
+            channel.catch_up(Instant::now());
+        }
         for connection in &self.connections {
             connection
                 .outbound
@@ -295,12 +307,7 @@ impl Hub {
         if self.connections.remove(&connection.id).is_none() {
             return;
         }
-        let channel = self.apps.get(&connection.app_id).and_then(|app| {
-            app.users
-                .get(&connection.user_id)
-                .map(|channel| Arc::clone(&channel))
-        });
-        if let Some(channel) = channel {
+        if let Some(channel) = self.find_channel(&connection.app_id, &connection.user_id) {
             channel.leave(connection, &*self.presence);
         }
     }
@@ -313,7 +320,22 @@ impl Hub {
         }
     }
 
+    fn find_channel(&self, app_id: &str, user_id: &str) -> Option<Arc<Channel>> {
+        let app = self.apps.get(app_id)?;
+        app.users.get(user_id).map(|channel| Arc::clone(&channel))
+    }
+
     fn channel(&self, app_id: &Arc<str>, user_id: &Arc<str>) -> Arc<Channel> {
+        let new_app = || {
+            let limit_bytes = self.config.queue_bytes / BROADCAST_QUEUE_FRACTION;
+            Arc::new(App {
+                users: DashMap::new(),
+                broadcasts: Broadcasts::new(limit_bytes, Arc::clone(&self.messages_sent)),
+            })
+        };
+        let app = self.apps.entry(Arc::clone(app_id)).or_insert_with(new_app);
+        // Runs under the guard of the user's place: a walk that does not see the channel has taken
+        // its batch before, and the channel begins behind it.
         let new_channel = || {
             Channel::new(
                 RingLimits {
@@ -322,9 +344,9 @@ impl Hub {
                     age: self.config.history_age,
                 },
                 Arc::clone(&self.history_budget),
+                Arc::clone(&app.broadcasts),
             )
         };
-        let app = self.apps.entry(Arc::clone(app_id)).or_default();
         let channel = app
             .users
             .entry(Arc::clone(user_id))
@@ -335,6 +357,43 @@ impl Hub {
     fn count_sent(&self, count: usize) {
         self.messages_sent
             .fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+impl App {
+    fn channels(&self) -> Vec<Arc<Channel>> {
+        self.users.iter().map(|user| Arc::clone(&user)).collect()
+    }
+}
+
+/// Brings what was broadcast to the users of an app, until nothing waits.
+struct Walk(Arc<App>);
+
+impl Walk {
+    async fn run(self) {
+        let app = &self.0;
+        while let Some(batch) = app.broadcasts.next_batch() {
+            let channels = app.channels();
+            for (index, slice) in channels.chunks(BROADCAST_SLICE).enumerate() {
+                if index > 0 {
+                    tokio::task::yield_now().await;
+                }
+                let now = Instant::now();
+                let sent = slice.iter().map(|channel| channel.send_batch(&batch, now));
+                app.broadcasts.count_sent(sent.sum());
+            }
+            app.broadcasts.finish(&batch);
+        }
+    }
+}
+
+impl Drop for Walk {
+    /// After a panic the next broadcast starts another walk. One more than needed does no harm:
+    /// each user knows what it has been given.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broadcasts.abandon_walk();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 /// A JSON object as a ready WebSocket frame.
 #[derive(Debug)]
 pub struct Message {
-    /// The whole text frame, head and payload.
+    /// The whole text frame, head and payload; of joined messages all of them.
     frame: Bytes,
     /// Where in `frame` the payload starts.
     payload_start: usize,
@@ -80,6 +80,21 @@ impl Message {
             queued: Holders::default(),
             kept: Holders::default(),
         }))
+    }
+
+    /// Several messages' frames in one piece, to be written together. It has no payload of its own.
+    pub(super) fn join(messages: &[Arc<Self>]) -> Arc<Self> {
+        let bytes = messages.iter().map(|message| message.frame.len()).sum();
+        let mut frames = BytesMut::with_capacity(bytes);
+        for message in messages {
+            frames.put_slice(&message.frame);
+        }
+        Arc::new(Self {
+            payload_start: frames.len(),
+            frame: frames.freeze(),
+            queued: Holders::default(),
+            kept: Holders::default(),
+        })
     }
 
     /// The JSON text.

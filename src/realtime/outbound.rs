@@ -1,10 +1,10 @@
 //! What waits to be sent on one connection.
 //!
 //! A connection that keeps up has nothing here: its frames are written to the socket by whoever
-//! sends them. Only what the socket does not take at once is queued, small frames joined into one
-//! block, large ones shared with the other receivers. The queue has a limit of its own and a share
-//! of a limit for all connections; past either the connection is closed as too slow, and nobody
-//! else notices.
+//! sends them, several in one piece where they come faster than sockets are written. Only what the
+//! socket does not take at once is queued, small frames joined into one block, large ones shared
+//! with the other receivers. The queue has a limit of its own and a share of a limit for all
+//! connections; past either the connection is closed as too slow, and nobody else notices.
 
 use std::{
     collections::VecDeque,
@@ -142,7 +142,8 @@ impl Outbound {
         self.socket.as_ref()
     }
 
-    /// Writes or queues a frame. `false` where the connection is ending or just fell too far behind.
+    /// Writes or queues a frame, or several in one piece. `false` where the connection is ending or
+    /// just fell too far behind.
     pub(super) fn send(&self, outgoing: Outgoing<'_>) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
@@ -150,9 +151,8 @@ impl Outbound {
         }
         let frame = outgoing.bytes();
         let mut written = 0;
-        if state.queue.is_empty()
-            && let Some(socket) = &self.socket
-        {
+        let was_empty = state.queue.is_empty();
+        if was_empty && let Some(socket) = &self.socket {
             match socket.try_write(frame) {
                 Ok(count) if count == frame.len() => return true,
                 Ok(count) => written = count,
@@ -163,16 +163,18 @@ impl Outbound {
                 }
             }
         }
-        if !self.enqueue(&mut state, outgoing) {
+        if !self.enqueue(&mut state, outgoing, written) {
             // A frame that was begun must be ended, or the close behind it could not be read.
-            let rest = (written > 0).then(|| frame[written..].to_vec());
+            let end = frame::end_of_begun(frame, written);
+            let rest = (written < end).then(|| frame[written..end].to_vec());
             self.fall_behind(&mut state, rest, "too far behind");
             return false;
         }
-        if written > 0 {
+        if was_empty {
+            // Who waits for the socket to take more finds what is queued behind by itself.
             state.head_written = written;
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
         true
     }
 
@@ -273,7 +275,8 @@ impl Outbound {
         self.abandon(&mut self.state.lock());
     }
 
-    fn enqueue(&self, state: &mut State, outgoing: Outgoing<'_>) -> bool {
+    /// Queues what the socket has not taken; it has taken `written` bytes, of an empty queue.
+    fn enqueue(&self, state: &mut State, outgoing: Outgoing<'_>, written: usize) -> bool {
         let frame = outgoing.bytes();
         if let Some(Entry {
             bytes: Piece::Joined(block),
@@ -294,7 +297,7 @@ impl Outbound {
             return true;
         }
         // An empty queue takes one frame of any size: the limit is on being behind.
-        let charge_bytes = frame.len() + ENTRY_BYTES;
+        let charge_bytes = frame.len() - written + ENTRY_BYTES;
         if !state.queue.is_empty() && state.charged_bytes + charge_bytes > self.limits.bytes {
             return false;
         }

@@ -8,12 +8,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{PresenceSink, Resume};
+use super::{
+    PresenceSink, Resume,
+    broadcasts::{Batch, Broadcasts},
+};
 use crate::realtime::{
     budget::Budget,
     message::Message,
@@ -92,6 +95,43 @@ impl<'a> Numbered<'a> {
     }
 }
 
+/// Messages that are sent together, each form encoded at most once for all connections of the user.
+struct Pieces<'a> {
+    messages: &'a [Arc<Message>],
+    epoch: &'a str,
+    first_offset: u64,
+    /// The frames as one piece, where all of a batch are sent.
+    joined: Option<&'a Arc<Message>>,
+    forms: [Option<Bytes>; 3],
+}
+
+impl Pieces<'_> {
+    fn send(&mut self, connection: &Connection) -> bool {
+        if let (Form::Plain, Some(joined)) = (connection.form, self.joined) {
+            return connection.outbound.send(Outgoing::Shared(joined));
+        }
+        let form = connection.form;
+        if self.forms[form as usize].is_none() {
+            self.forms[form as usize] = Some(self.encode(form));
+        }
+        self.forms[form as usize]
+            .as_ref()
+            .is_some_and(|bytes| connection.outbound.send(Outgoing::Own(bytes)))
+    }
+
+    fn encode(&self, form: Form) -> Bytes {
+        let mut out = BytesMut::new();
+        for (message, offset) in self.messages.iter().zip(self.first_offset..) {
+            match form {
+                Form::Plain => out.put_slice(message.frame()),
+                Form::Tracked => out.put_slice(&message.tracked_frame(self.epoch, offset)),
+                Form::Events => out.put_slice(&message.event(Some((self.epoch, offset)))),
+            }
+        }
+        out.freeze()
+    }
+}
+
 /// What came of [`Channel::join`].
 pub(super) enum Joined {
     Yes,
@@ -110,11 +150,15 @@ pub(super) struct Channel {
     state: Mutex<State>,
     /// `connections.len()`, for questions that need not wait for the lock.
     connection_count: AtomicUsize,
+    /// The app's, some of which this user may not have been given yet.
+    broadcasts: Arc<Broadcasts>,
 }
 
 struct State {
     connections: Vec<Arc<Connection>>,
     ring: Ring,
+    /// The number of the first broadcast that this user has not been given.
+    next_broadcast: u64,
     /// When the last connection left.
     idle_since: Instant,
     /// No longer in the map.
@@ -122,16 +166,23 @@ struct State {
 }
 
 impl Channel {
-    pub(super) fn new(limits: RingLimits, history_budget: Arc<Budget>) -> Arc<Self> {
+    /// A user who gets the broadcasts from here on.
+    pub(super) fn new(
+        limits: RingLimits,
+        history_budget: Arc<Budget>,
+        broadcasts: Arc<Broadcasts>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             epoch: random_hex::<8>().into(),
             state: Mutex::new(State {
                 connections: Vec::new(),
                 ring: Ring::new(limits, history_budget),
+                next_broadcast: broadcasts.end(),
                 idle_since: Instant::now(),
                 retired: false,
             }),
             connection_count: AtomicUsize::new(0),
+            broadcasts,
         })
     }
 
@@ -142,6 +193,7 @@ impl Channel {
     /// Numbers a message, keeps it and gives it to every connection; how many took it.
     pub(super) fn send(&self, message: &Arc<Message>, now: Instant) -> usize {
         let mut state = self.state.lock();
+        self.catch_up_locked(&mut state, now);
         let offset = state.ring.push(message, now);
         let mut numbered = Numbered::new(message, &self.epoch, offset);
         state
@@ -149,6 +201,49 @@ impl Channel {
             .iter()
             .filter(|connection| connection.send_numbered(&mut numbered))
             .count()
+    }
+
+    /// Gives the user those broadcasts of a batch that are new to it, as [`Self::send`] does; how
+    /// many messages connections took.
+    pub(super) fn send_batch(&self, batch: &Batch, now: Instant) -> usize {
+        self.take_batch(&mut self.state.lock(), batch, now)
+    }
+
+    /// Gives the user the broadcasts that have been sent so far.
+    pub(super) fn catch_up(&self, now: Instant) {
+        self.catch_up_locked(&mut self.state.lock(), now);
+    }
+
+    fn catch_up_locked(&self, state: &mut State, now: Instant) {
+        if let Some(batch) = self.broadcasts.since(state.next_broadcast) {
+            let sent = self.take_batch(state, &batch, now);
+            self.broadcasts.count_sent(sent);
+        }
+    }
+
+    fn take_batch(&self, state: &mut State, batch: &Batch, now: Instant) -> usize {
+        let messages = batch.since(state.next_broadcast);
+        if messages.is_empty() {
+            return 0;
+        }
+        state.next_broadcast = batch.end();
+        let first_offset = state.ring.offset() + 1;
+        for message in messages {
+            state.ring.push(message, now);
+        }
+        let mut pieces = Pieces {
+            messages,
+            epoch: &self.epoch,
+            first_offset,
+            joined: (messages.len() == batch.len()).then(|| batch.joined()),
+            forms: [const { None }; 3],
+        };
+        let reached = state
+            .connections
+            .iter()
+            .filter(|connection| pieces.send(connection))
+            .count();
+        reached * messages.len()
     }
 
     /// Acknowledges a connection, replays what it missed and makes it a receiver.
@@ -166,6 +261,7 @@ impl Channel {
         if state.connections.len() >= max_connections {
             return Joined::Full;
         }
+        self.catch_up_locked(&mut state, Instant::now());
         let newest = state.ring.offset();
         let missed = resume
             .filter(|resume| resume.epoch == self.epoch)
@@ -184,6 +280,7 @@ impl Channel {
         state.connections.push(Arc::clone(connection));
         self.connection_count
             .store(state.connections.len(), Ordering::Release);
+        self.broadcasts.add_receiver();
         if state.connections.len() == 1 {
             presence.user_connected(&connection.app_id, &connection.user_id);
         }
@@ -200,6 +297,7 @@ impl Channel {
         }
         self.connection_count
             .store(state.connections.len(), Ordering::Release);
+        self.broadcasts.remove_receiver();
         if state.connections.is_empty() {
             state.connections = Vec::new();
             state.idle_since = Instant::now();

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::realtime::testing::Presence;
 
+mod broadcasts;
+
 struct Setup {
     hub: Arc<Hub>,
     presence: Arc<Presence>,

@@ -1,19 +1,15 @@
-"""The keys and tokens of a run, and one run of wrk."""
+"""The secret and the key pair of a run, and tokens signed with them."""
 
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from loads import Load
-from servers import HERE, Running
 
 
 class Keys:
@@ -52,25 +48,3 @@ class Keys:
             )
             for i in range(users)
         ]
-
-
-def wrk(server: Running, load: Load, files: dict[str, str], seconds: int) -> dict[str, Any]:
-    """One run of wrk; its figures and what the server spent on it."""
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s"]
-    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
-    cpu = server.cpu_seconds()
-    output = subprocess.run(
-        command, env={**os.environ, **files}, capture_output=True, text=True, check=True
-    ).stdout
-    spent = server.cpu_seconds() - cpu
-    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
-    requests, micros, failed, p50, p99, _ = (float(part) for part in line.split()[1:])
-    return {
-        "requests": requests,
-        "calls_per_second": requests / (micros / 1e6),
-        "p50_ms": p50 / 1000,
-        "p99_ms": p99 / 1000,
-        "cpu_us_per_call": spent * 1e6 / max(requests, 1),
-        "rss_mb": server.rss_mb(),
-        "failed": int(failed),
-    }
