@@ -10,6 +10,8 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
+#[cfg(not(Py_3_11))]
+use super::runtime_types::Entered;
 use super::{
     error, json_out,
     outbox::ReplySlot,
@@ -177,6 +179,9 @@ pub(super) struct Driver {
     state: Mutex<State>,
     /// How the first step ended, if the Task has still to be told.
     untold: Mutex<Option<Untold>>,
+    /// The call's context, where a Task has one of its own: before 3.11 it cannot be given.
+    #[cfg(not(Py_3_11))]
+    context: std::sync::OnceLock<Py<PyAny>>,
     shared: Arc<Shared>,
     id: CallId,
     generation: Generation,
@@ -230,6 +235,8 @@ impl Driver {
             id: call.id,
             generation: call.generation,
             untold: Mutex::default(),
+            #[cfg(not(Py_3_11))]
+            context: std::sync::OnceLock::new(),
             state: Mutex::new(State::Start {
                 function,
                 arguments,
@@ -252,9 +259,18 @@ impl Driver {
         self.step(py, |coroutine| send(coroutine, &py.None().into_bound(py)))
     }
 
-    /// Keeps how the first step ended for the Task's own first step.
+    /// Keeps how the first step ended for the Task's own first step, and the context it ran in.
     #[cfg(not(Py_3_12))]
-    pub(super) fn tell_task(&self, ended: PyResult<Option<Bound<'_, PyAny>>>) {
+    pub(super) fn tell_task(
+        &self,
+        ended: PyResult<Option<Bound<'_, PyAny>>>,
+        context: &Bound<'_, PyAny>,
+    ) {
+        #[cfg(Py_3_11)]
+        let _ = context;
+        // Told once.
+        #[cfg(not(Py_3_11))]
+        self.context.set(context.clone().unbind()).ok();
         *self.untold.lock() = match ended {
             Ok(None) => None,
             Ok(Some(value)) => Some(Untold::Yielded(value.unbind())),
@@ -358,6 +374,11 @@ impl Driver {
         py: Python<'py>,
         run: impl FnOnce(&Bound<'py, PyAny>) -> Ended<'py>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        #[cfg(not(Py_3_11))]
+        let _inside = match self.context.get() {
+            Some(context) => Some(Entered::again(context.bind(py))?),
+            None => None,
+        };
         let before = self.shared.loop_progress.enter(self.id, self.generation);
         let ended = match self.coroutine(py) {
             Ok(Some(coroutine)) => run(&coroutine),

@@ -77,6 +77,21 @@ impl<'py> Entered<'py> {
         }
     }
 
+    /// A context that was left before.
+    ///
+    /// # Errors
+    /// Where it is entered.
+    #[cfg(not(Py_3_11))]
+    pub(super) fn again(context: &Bound<'py, PyAny>) -> PyResult<Self> {
+        // SAFETY: attached and a live context; it is left exactly once, in `drop`.
+        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+            return Err(PyErr::fetch(context.py()));
+        }
+        Ok(Self {
+            context: context.clone(),
+        })
+    }
+
     /// The context.
     pub(super) fn context(&self) -> &Bound<'py, PyAny> {
         &self.context

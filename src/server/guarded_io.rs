@@ -26,6 +26,9 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// is less than gathering two.
 const JOINED_BYTES: usize = 1024;
 
+/// How a connection begins that speaks HTTP/2 (RFC 9113, 3.4), as far as no method of HTTP/1 does.
+const HTTP2_PREFACE: &[u8] = b"PRI ";
+
 /// What is answered to a request that never became one, and who counts it.
 pub(super) trait Refusals: Send + Sync {
     /// The whole answer to a head that was refused with `status` after `waited`, ready to be written.
@@ -57,6 +60,8 @@ pub(super) struct GuardedIo<T> {
     first_line_complete: bool,
     /// The head being read has at least a byte.
     head_has_bytes: bool,
+    /// The client has said that it speaks HTTP/2: an answer of ours in text would be no answer to it.
+    is_http2: bool,
     /// Our words in place of hyper's, while they are being written.
     refusal: Option<Refusal>,
     linger: Option<Linger>,
@@ -102,6 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             flushed: true,
             first_line_complete: false,
             head_has_bytes: false,
+            is_http2: false,
             refusal: None,
             linger: None,
         }
@@ -152,7 +158,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             // An idle connection simply ends, as hyper expects it of clients.
             Limit::Idle => Ok(()),
             Limit::Head => {
-                if self.flushed && self.head_has_bytes {
+                if self.flushed && self.head_has_bytes && !self.is_http2 {
                     let answer = self.refusals.refuse(408, self.clock.head_age());
                     // A client this slow may be too slow for an answer as well.
                     let _ = Pin::new(&mut self.inner).poll_write(context, &answer);
@@ -259,6 +265,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
                 if !arrived.is_empty() {
                     if this.clock.bytes_arrived() {
                         this.first_line_complete = false;
+                    }
+                    if !this.head_has_bytes {
+                        this.is_http2 = arrived.starts_with(HTTP2_PREFACE);
                     }
                     this.head_has_bytes = true;
                     if !this.first_line_complete {

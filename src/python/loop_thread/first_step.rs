@@ -5,8 +5,8 @@
 //! than running it. So the step runs as part of whoever started it, and `asyncio.current_task` (with
 //! `all_tasks`) is replaced by a function that makes the running step's Task if there is none yet.
 //! From then on it is an ordinary Task: entered for the rest of the step, and told afterwards how the
-//! step ended. For Python 3.11; later ones have `eager_start`, and before 3.11 a Task cannot be given
-//! its context.
+//! step ended. Python 3.12 and later have `eager_start`; before 3.11 a Task cannot be given its
+//! context, so the driver enters it at each step.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -77,7 +77,7 @@ impl FirstSteps {
                     let reason = super::super::error::summary(py, &error);
                     tracing::warn!(reason, "python.task_not_left");
                 }
-                driver.get().tell_task(ended);
+                driver.get().tell_task(ended, context);
                 made
             }
             None => match ended {
@@ -85,7 +85,7 @@ impl FirstSteps {
                 // Cancelled, and nobody has seen a Task that could be.
                 Err(_) => return Ok(None),
                 suspended => {
-                    driver.get().tell_task(suspended);
+                    driver.get().tell_task(suspended, context);
                     self.maker.make(py, driver, context)?
                 }
             },
@@ -251,7 +251,10 @@ impl TaskMaker {
     ) -> PyResult<Made> {
         let options = PyDict::new(py);
         options.set_item(intern!(py, "loop"), &self.event_loop)?;
+        #[cfg(Py_3_11)]
         options.set_item(intern!(py, "context"), context)?;
+        #[cfg(not(Py_3_11))]
+        let _ = context;
         let attributes = self.attributes.bind(py);
         let name = intern!(py, "call_soon");
         self.caught.lock().expecting = true;

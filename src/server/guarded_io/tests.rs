@@ -57,6 +57,26 @@ async fn a_connection_that_says_nothing_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn http2_without_a_request_is_cut_without_words() {
+    let (mut io, mut theirs, _clock, seen) = guarded();
+    theirs
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    let error = loop {
+        if let Err(error) = io.read_u8().await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(*seen.timed_out.lock(), 1);
+    drop(io);
+    let mut said = Vec::new();
+    theirs.read_to_end(&mut said).await.unwrap();
+    assert_eq!((said.len(), seen.refused.lock().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_answered_and_cut() {
     let (mut io, mut theirs, _clock, seen) = guarded();
     let began = Instant::now();
