@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -138,7 +139,8 @@ def first_answer(port: int, path: str, token: str, body: bytes, until: float) ->
             problem = error
             if error.code not in (503, 404):
                 raise SystemExit(f"{path}: {error.code} {error.read()[:500]!r}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            # On the loopback a connection to a port that nobody listens on can reach itself.
             problem = error
         time.sleep(0.002)
     raise SystemExit(f"no answer from {path} on port {port}: {problem}")

@@ -10,8 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::frames::{Frame, FrameCounter, HEADROOM};
 
-/// Connections from one source address; it has about 28,000 ports.
-const SOCKETS_PER_ADDRESS: usize = 20_000;
+/// Connections from one source address. It has about 28,000 ports, but the kernel searches long for
+/// a free one where an earlier run's still rest.
+const SOCKETS_PER_ADDRESS: usize = 1_000;
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,7 @@ impl Connection {
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        let last = 1 + (index / SOCKETS_PER_ADDRESS) as u8;
-        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
+        socket.bind(&SocketAddr::from((source(index), 0)).into())?;
         match socket.connect(&server.into()) {
             Ok(()) => {}
             // EINPROGRESS; it is writable once it stands.
@@ -174,6 +174,13 @@ impl Connection {
         self.stage = Stage::Ended;
         Progress::Ended(code)
     }
+}
+
+/// A loopback address of this process's own for every thousand connections.
+fn source(index: usize) -> Ipv4Addr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let last = 1 + (index / SOCKETS_PER_ADDRESS) as u8;
+    Ipv4Addr::new(127, 1 + high % 250, low, last)
 }
 
 /// A masked pong; the mask is zero, so that the payload stays as it is.
