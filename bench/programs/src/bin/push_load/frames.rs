@@ -121,7 +121,7 @@ mod tests {
         let long = [text.as_slice(), &[b' '; 200]].concat();
         let mut sent = vec![0x81, text.len() as u8];
         sent.extend_from_slice(text);
-        sent.extend_from_slice(&[0x89, 4, 1, 2, 3, 4, 0x81, 126, 0, long.len() as u8]);
+        sent.extend_from_slice(&[0x89, 4, 1, 2, 3, 4, 0x81, 126, 0, 0]);
         let at = sent.len() - 2;
         sent[at..].copy_from_slice(&(long.len() as u16).to_be_bytes());
         sent.extend_from_slice(&long);
