@@ -5,6 +5,7 @@
 )]
 
 mod call;
+mod caller;
 mod error;
 mod inbox;
 mod interpreter;

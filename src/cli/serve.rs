@@ -13,18 +13,11 @@ pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
     add_dev_secret(&mut config)?;
     // Keys that cannot be used are a problem of the configuration: said before anything is opened.
     TokenVerifier::from_config(&config.auth).map_err(Failure::Usage)?;
-    let turns = Turns::default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let turns = Turns::of(&mut builder);
+    let runtime = builder
         .worker_threads(config.server.io_thread_count())
         .thread_name("io")
-        .on_thread_unpark({
-            let turns = turns.clone();
-            move || turns.begin()
-        })
-        .on_thread_park({
-            let turns = turns.clone();
-            move || turns.end()
-        })
         .enable_all()
         .build()
         .context("cannot start the I/O threads")?;

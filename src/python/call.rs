@@ -13,6 +13,7 @@ use pyo3::{
 #[cfg(not(Py_3_11))]
 use super::runtime_types::Entered;
 use super::{
+    caller::CallInfo,
     error, json_out,
     outbox::ReplySlot,
     runtime_types::Kinds,
@@ -21,88 +22,10 @@ use super::{
 use crate::{
     auth::Principal,
     plugins::{
-        CallError, CallReply, CallResult, Caller,
+        CallError, CallReply, CallResult,
         runtime::{CallId, Generation},
     },
 };
-
-/// Who runs: the value of the context variable that each call, import and handler carries.
-#[pyclass(frozen, module = "_mozaiks_native", name = "Caller")]
-pub(super) struct CallInfo {
-    pub shared: Arc<Shared>,
-    pub plugin: Arc<str>,
-    pub generation: Generation,
-    pub principal: Option<Arc<Principal>>,
-    pub request_id: Option<Arc<str>>,
-}
-
-impl CallInfo {
-    /// As the host sees it.
-    pub(super) fn caller(&self) -> Caller {
-        Caller {
-            plugin: self.plugin.clone(),
-            generation: self.generation,
-            principal: self.principal.clone(),
-            request_id: self.request_id.clone(),
-        }
-    }
-}
-
-#[pymethods]
-impl CallInfo {
-    /// The plugin's name.
-    #[getter]
-    fn plugin(&self) -> &str {
-        &self.plugin
-    }
-
-    /// Which load of the plugin runs.
-    #[getter]
-    fn generation(&self) -> u64 {
-        self.generation.0
-    }
-
-    /// Request id of the running call.
-    #[getter]
-    fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
-
-    /// App of whom the call is for.
-    #[getter]
-    fn app_id(&self) -> Option<&str> {
-        self.principal.as_ref().map(|principal| &*principal.app_id)
-    }
-
-    /// Id of whom the call is for.
-    #[getter]
-    fn user_id(&self) -> Option<&str> {
-        self.principal.as_ref().map(|principal| &*principal.user_id)
-    }
-
-    /// Name of whom the call is for.
-    #[getter]
-    fn username(&self) -> Option<&str> {
-        self.principal
-            .as_ref()
-            .and_then(|principal| principal.username.as_deref())
-    }
-
-    /// Roles of whom the call is for.
-    #[getter]
-    fn roles(&self) -> Vec<&str> {
-        let roles = self.principal.as_ref().map(|principal| &principal.roles);
-        roles.into_iter().flatten().map(|role| &**role).collect()
-    }
-
-    /// Whether whom the call is for may do everything.
-    #[getter]
-    fn is_superadmin(&self) -> bool {
-        self.principal
-            .as_ref()
-            .is_some_and(|principal| principal.is_superadmin)
-    }
-}
 
 /// What is needed to end a call, wherever it ends.
 pub(super) struct Call {

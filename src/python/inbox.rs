@@ -177,7 +177,17 @@ impl<T> Inbox<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::turns::Turns, *};
+    use super::*;
+
+    fn is_readable(inbox: &Inbox<usize>) -> bool {
+        let mut fd = libc::pollfd {
+            fd: inbox.raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one live pollfd.
+        unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
+    }
 
     #[test]
     fn is_bounded_for_calls_and_open_for_their_answers() {
@@ -199,15 +209,7 @@ mod tests {
     #[test]
     fn wakes_once_until_seen_empty() {
         let inbox = Inbox::new(8).unwrap();
-        let readable = || {
-            let mut fd = libc::pollfd {
-                fd: inbox.raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            // SAFETY: one live pollfd.
-            unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
-        };
+        let readable = || is_readable(&inbox);
         assert!(!readable());
         inbox.push(1).unwrap();
         assert!(readable());
@@ -228,15 +230,7 @@ mod tests {
     #[test]
     fn in_a_turn_it_wakes_at_its_end_or_with_enough_calls() {
         let inbox = Inbox::new(32).unwrap();
-        let readable = || {
-            let mut fd = libc::pollfd {
-                fd: inbox.raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            // SAFETY: one live pollfd.
-            unsafe { libc::poll(&raw mut fd, 1, 0) == 1 }
-        };
+        let readable = || is_readable(&inbox);
         let mut batch = Vec::new();
         let mut empty = || {
             inbox.acknowledge();
@@ -244,7 +238,7 @@ mod tests {
                 batch.clear();
             }
         };
-        Turns::default().begin();
+        turns::begin_turn();
         inbox.push(1).unwrap();
         assert!(!readable());
         inbox.end_turn();

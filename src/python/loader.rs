@@ -10,7 +10,7 @@ use pyo3::{exceptions::PyLookupError, prelude::*};
 use tokio::sync::oneshot;
 
 use super::{
-    call::CallInfo,
+    caller::CallInfo,
     error,
     interpreter::attach,
     progress::Progress,

@@ -324,7 +324,7 @@ impl Reader {
         &self,
         py: Python<'py>,
         driver: &Bound<'py, Driver>,
-        info: super::call::CallInfo,
+        info: super::caller::CallInfo,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let info = Bound::new(py, info)?.into_any();
         let context = Entered::new(&info)?.context().clone();
@@ -345,7 +345,7 @@ impl Reader {
         &self,
         py: Python<'py>,
         driver: &Bound<'py, Driver>,
-        info: super::call::CallInfo,
+        info: super::caller::CallInfo,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let info = Bound::new(py, info)?.into_any();
         let entered = Entered::new(&info)?;

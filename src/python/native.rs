@@ -14,7 +14,8 @@ use pyo3::{
 };
 
 use super::{
-    call::{CallInfo, Driver},
+    call::Driver,
+    caller::CallInfo,
     logging,
     runtime_types::{Kinds, current_caller},
     shared::{Handler, Shared},

@@ -111,7 +111,7 @@ impl Drop for Entered<'_> {
 }
 
 /// The `Caller` of whatever runs now, if it runs for a plugin.
-pub(super) fn current_caller(py: Python<'_>) -> Option<Bound<'_, super::call::CallInfo>> {
+pub(super) fn current_caller(py: Python<'_>) -> Option<Bound<'_, super::caller::CallInfo>> {
     let mut value = std::ptr::null_mut();
     // SAFETY: attached; a context variable of ours; `value` is a new reference or null.
     let value = unsafe {

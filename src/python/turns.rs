@@ -17,19 +17,22 @@ thread_local! {
 
 type Hook = Box<dyn Fn() + Send + Sync>;
 
-/// The turns of a runtime's worker threads; to be told of them by `on_thread_unpark` and
-/// `on_thread_park`. Clones are the same.
+/// The turns of a runtime's worker threads. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<OnceLock<Hook>>);
 
 impl Turns {
-    /// A worker thread has something to do.
-    pub fn begin(&self) {
-        TELLS.set(true);
+    /// Those of the runtime to be built: its threads tell when they wake and when they are about to sleep.
+    pub fn of(builder: &mut tokio::runtime::Builder) -> Self {
+        let turns = Self::default();
+        let ending = turns.clone();
+        builder
+            .on_thread_unpark(|| TELLS.set(true))
+            .on_thread_park(move || ending.end());
+        turns
     }
 
-    /// A worker thread is about to sleep.
-    pub fn end(&self) {
+    fn end(&self) {
         if let Some(hook) = self.0.get() {
             hook();
         }
@@ -45,4 +48,10 @@ impl Turns {
 /// Whether the calling thread is in a turn whose end will be told.
 pub(super) fn in_turn() -> bool {
     TELLS.get()
+}
+
+/// As in the middle of a turn that nobody ends.
+#[cfg(test)]
+pub(super) fn begin_turn() {
+    TELLS.set(true);
 }

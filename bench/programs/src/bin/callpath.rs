@@ -116,18 +116,9 @@ fn main() -> anyhow::Result<()> {
             .map_or_else(|| PathBuf::from("runtime/ai/plugins"), PathBuf::from),
         ..PluginsConfig::default()
     };
-    let turns = Turns::default();
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .on_thread_unpark({
-            let turns = turns.clone();
-            move || turns.begin()
-        })
-        .on_thread_park({
-            let turns = turns.clone();
-            move || turns.end()
-        })
-        .enable_all()
-        .build()?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let turns = Turns::of(&mut builder);
+    let tokio = builder.enable_all().build()?;
     tokio.block_on(async {
         let runtime: Arc<dyn PluginRuntime> =
             PythonRuntime::start(&config, Arc::new(NoHost), &turns).map_err(anyhow::Error::msg)?;
