@@ -110,6 +110,7 @@ impl PythonRuntime {
         turns.at_end(move || {
             if let Some(shared) = waiting.upgrade() {
                 shared.inbox.end_turn();
+                shared.pool.end_turn();
             }
         });
         watchdog::start(&shared)?;

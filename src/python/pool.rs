@@ -1,11 +1,18 @@
 //! Threads for plain functions: bounded, each attached to Python for its whole life.
 //!
+//! A thread takes a job only while it holds the interpreter, and one more at most waits for the
+//! interpreter beside those that run: functions that never let go of it are called one after the other by
+//! one thread, and where one waits for something, the next job goes on in another.
+//!
 //! A thread that stays in code that cannot be interrupted past its call's deadline is written off:
 //! another takes its place, and it ends when it comes back.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +26,7 @@ use super::{
     progress::{Progress, Step},
     runtime_types::Entered,
     shared::{Code, Handler, Job, Shared},
+    turns,
 };
 use crate::plugins::{
     CallError, SubmitError,
@@ -60,8 +68,10 @@ impl PoolJob {
 pub(super) struct Pool {
     /// Never held while Python code runs.
     state: Mutex<State>,
-    /// Waited for by idle threads, signalled for each job.
+    /// Waited for by idle threads.
     work: Condvar,
+    /// What `deferred` says, for a look without the lock.
+    maybe_deferred: AtomicBool,
     max_threads: usize,
     capacity: usize,
 }
@@ -70,15 +80,23 @@ pub(super) struct Pool {
 struct State {
     jobs: VecDeque<PoolJob>,
     threads: Vec<Arc<Worker>>,
+    /// Threads that wait for work.
     idle: usize,
+    /// Threads on their way to the queue: woken or started, and waiting for the interpreter.
+    coming: usize,
+    /// A thread is to be woken at the end of the turn.
+    deferred: bool,
     closed: bool,
 }
+
+/// Calls that are put down before a thread is woken in the middle of a turn.
+const DEFERRED_CALLS: usize = 8;
 
 /// One thread.
 pub(super) struct Worker {
     pub progress: Progress,
     /// Written off: not counted, ends when it comes back.
-    lost: std::sync::atomic::AtomicBool,
+    lost: AtomicBool,
 }
 
 impl Pool {
@@ -86,6 +104,7 @@ impl Pool {
         Self {
             state: Mutex::default(),
             work: Condvar::new(),
+            maybe_deferred: AtomicBool::new(false),
             max_threads: max_threads.max(1),
             capacity,
         }
@@ -101,15 +120,31 @@ impl Pool {
             return Err(SubmitError::Full);
         }
         state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() {
-            drop(state);
-            self.work.notify_one();
+        if state.coming > 0 {
             return Ok(());
         }
-        self.add_thread(shared, &mut state);
-        drop(state);
-        self.work.notify_one();
+        if state.idle == 0 {
+            self.add_thread(shared, &mut state);
+        } else if turns::in_turn() && state.jobs.len() < DEFERRED_CALLS {
+            state.deferred = true;
+            self.maybe_deferred.store(true, Ordering::Relaxed);
+        } else {
+            self.work.notify_one();
+        }
         Ok(())
+    }
+
+    /// Wakes a thread for what was put down in the turn that ends.
+    pub(super) fn end_turn(&self) {
+        // Seen by the thread that has set it, which is enough: each tells of its own turns.
+        if !self.maybe_deferred.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.state.lock();
+        self.maybe_deferred.store(false, Ordering::Relaxed);
+        if std::mem::take(&mut state.deferred) && !state.jobs.is_empty() && state.coming == 0 {
+            self.work.notify_one();
+        }
     }
 
     /// Another thread if there may be one. With none at all the queue waits for the next try.
@@ -119,7 +154,7 @@ impl Pool {
         }
         let worker = Arc::new(Worker {
             progress: Progress::default(),
-            lost: std::sync::atomic::AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         });
         let (weak, mine) = (Arc::downgrade(shared), worker.clone());
         let spawned = std::thread::Builder::new()
@@ -127,7 +162,10 @@ impl Pool {
             .stack_size(STACK_BYTES)
             .spawn(move || attach(|py| work(py, &weak, &mine)));
         match spawned {
-            Ok(_) => state.threads.push(worker),
+            Ok(_) => {
+                state.threads.push(worker);
+                state.coming += 1;
+            }
             Err(error) => tracing::error!(%error, "python.no_thread"),
         }
     }
@@ -153,10 +191,8 @@ impl Pool {
         if state.threads.len() == before {
             return false;
         }
-        worker
-            .lost
-            .store(true, std::sync::atomic::Ordering::Release);
-        if !state.jobs.is_empty() {
+        worker.lost.store(true, Ordering::Release);
+        if !state.jobs.is_empty() && state.coming == 0 && state.idle == 0 {
             self.add_thread(shared, &mut state);
         }
         true
@@ -190,37 +226,77 @@ impl Pool {
         self.work.notify_all();
     }
 
-    fn next(&self, worker: &Worker) -> Option<PoolJob> {
+    /// A job for a thread that holds the interpreter. `came` is true for one that has been on its way.
+    fn take(&self, shared: &Arc<Shared>, worker: &Worker, came: bool) -> Next {
         let mut state = self.state.lock();
-        loop {
-            if state.closed || worker.lost.load(std::sync::atomic::Ordering::Acquire) {
-                state
-                    .threads
-                    .retain(|other| !std::ptr::eq(&**other, worker));
-                return None;
+        if came {
+            state.coming -= 1;
+        }
+        if state.closed || worker.is_lost() {
+            state
+                .threads
+                .retain(|other| !std::ptr::eq(&**other, worker));
+            return Next::End;
+        }
+        let Some(job) = state.jobs.pop_front() else {
+            return Next::Wait;
+        };
+        // Whoever comes waits until this thread lets go of the interpreter.
+        if !state.jobs.is_empty() && state.coming == 0 {
+            if state.idle == 0 {
+                self.add_thread(shared, &mut state);
+            } else {
+                self.work.notify_one();
             }
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
-            }
+        }
+        Next::Run(job)
+    }
+
+    /// Waits until there is something to come for. Without the interpreter.
+    fn wait(&self, worker: &Worker) {
+        let mut state = self.state.lock();
+        while !state.closed && !worker.is_lost() && (state.jobs.is_empty() || state.coming > 0) {
             state.idle += 1;
             self.work.wait(&mut state);
             state.idle -= 1;
         }
+        state.coming += 1;
+    }
+}
+
+/// What a thread does next.
+enum Next {
+    Run(PoolJob),
+    Wait,
+    End,
+}
+
+impl Worker {
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 }
 
 fn work(py: Python<'_>, shared: &Weak<Shared>, worker: &Arc<Worker>) {
     worker.progress.bind(py);
+    let mut came = true;
     loop {
         // Held by a thread only while it works or waits in the queue; closing the pool wakes it.
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let Some(job) = py.detach(|| shared.pool.next(worker)) else {
-            return;
-        };
-        run(py, &shared, &worker.progress, job);
-        shared.outbox.flush();
+        match shared.pool.take(&shared, worker, came) {
+            Next::Run(job) => {
+                came = false;
+                run(py, &shared, &worker.progress, job);
+                shared.outbox.flush();
+            }
+            Next::Wait => {
+                py.detach(|| shared.pool.wait(worker));
+                came = true;
+            }
+            Next::End => return,
+        }
     }
 }
 

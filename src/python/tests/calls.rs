@@ -99,6 +99,16 @@ fn plain_functions_run_on_the_pool() {
 }
 
 #[test]
+fn a_plain_function_that_waits_keeps_no_other_from_running() {
+    on_shared(|gateway| async move {
+        let calls = (0..3).map(|_| gateway.call("sync_gate", json!({})));
+        for reply in futures_util::future::join_all(calls).await {
+            assert_eq!(reply.unwrap(), json!({"place": true}));
+        }
+    });
+}
+
+#[test]
 fn asyncio_works_inside_a_call() {
     on_shared(|gateway| async move {
         for (probe, wanted) in [
