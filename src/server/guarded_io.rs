@@ -60,8 +60,9 @@ pub(super) struct GuardedIo<T> {
     first_line_complete: bool,
     /// The head being read has at least a byte.
     head_has_bytes: bool,
-    /// The client has said that it speaks HTTP/2: an answer of ours in text would be no answer to it.
-    is_http2: bool,
+    /// How many bytes of the connection's beginning are HTTP/2's; `None` once one was not. All of them:
+    /// an answer of ours in text would be no answer to that client.
+    preface_bytes: Option<usize>,
     /// Our words in place of hyper's, while they are being written.
     refusal: Option<Refusal>,
     linger: Option<Linger>,
@@ -107,7 +108,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             flushed: true,
             first_line_complete: false,
             head_has_bytes: false,
-            is_http2: false,
+            preface_bytes: Some(0),
             refusal: None,
             linger: None,
         }
@@ -158,7 +159,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             // An idle connection simply ends, as hyper expects it of clients.
             Limit::Idle => Ok(()),
             Limit::Head => {
-                if self.flushed && self.head_has_bytes && !self.is_http2 {
+                if self.flushed && self.head_has_bytes && !self.is_http2() {
                     let answer = self.refusals.refuse(408, self.clock.head_age());
                     // A client this slow may be too slow for an answer as well.
                     let _ = Pin::new(&mut self.inner).poll_write(context, &answer);
@@ -170,6 +171,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
                 self.refusals.timed_out();
                 Err(io::ErrorKind::TimedOut.into())
             }
+        }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.preface_bytes == Some(HTTP2_PREFACE.len())
+    }
+
+    fn compare_preface(&mut self, arrived: &[u8]) {
+        if let Some(rest) = self.preface_bytes.map(|count| &HTTP2_PREFACE[count..])
+            && !rest.is_empty()
+        {
+            let compared = rest.len().min(arrived.len());
+            let is_alike = rest[..compared] == arrived[..compared];
+            self.preface_bytes = self
+                .preface_bytes
+                .filter(|_| is_alike)
+                .map(|count| count + compared);
         }
     }
 
@@ -266,9 +284,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
                     if this.clock.bytes_arrived() {
                         this.first_line_complete = false;
                     }
-                    if !this.head_has_bytes {
-                        this.is_http2 = arrived.starts_with(HTTP2_PREFACE);
-                    }
+                    this.compare_preface(arrived);
                     this.head_has_bytes = true;
                     if !this.first_line_complete {
                         this.first_line_complete = arrived.contains(&b'\n');
