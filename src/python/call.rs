@@ -124,6 +124,10 @@ enum State {
 }
 
 /// What a Task made after the first step has to learn at its own first step.
+#[cfg_attr(
+    Py_3_12,
+    allow(dead_code, reason = "eager tasks run the first step themselves")
+)]
 enum Untold {
     /// The coroutine waits for this.
     Yielded(Py<PyAny>),

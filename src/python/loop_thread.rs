@@ -332,7 +332,7 @@ impl Reader {
         options.set_item(intern!(py, "loop"), &self.event_loop)?;
         options.set_item(intern!(py, "context"), context)?;
         options.set_item(intern!(py, "eager_start"), true)?;
-        Kinds::get(py)
+        super::runtime_types::Kinds::get(py)
             .task
             .bind(py)
             .call((driver,), Some(&options))

@@ -180,11 +180,13 @@ fn a_client_that_goes_away_does_not_cancel_its_call() {
 #[test]
 fn a_full_queue_and_draining_are_answers() {
     let gateway = Gateway::start("plugins", |config| {
-        config.call_timeout = Duration::from_secs(10);
+        config.call_timeout = Duration::from_secs(30);
         config.queue_size = 4;
     });
+    let dir = tempfile::tempdir().unwrap();
+    let gate = dir.path().join("open");
     tokio_runtime().block_on(async {
-        let blocking = gateway.call("blocking_sleep", json!({"seconds": 1.5}));
+        let blocking = gateway.call("blocking_gate", json!({ "gate": gate }));
         let mut blocking = std::pin::pin!(blocking);
         assert!(futures_util::poll!(&mut blocking).is_pending());
         eventually("it has left the queue", || {
@@ -192,13 +194,18 @@ fn a_full_queue_and_draining_are_answers() {
         })
         .await;
         let calls = (0..8).map(|_| gateway.call("echo", json!({})));
-        let results = futures_util::future::join_all(calls).await;
+        let mut calls = std::pin::pin!(futures_util::future::join_all(calls));
+        // All eight have come before the loop goes on.
+        assert!(futures_util::poll!(&mut calls).is_pending());
+        std::fs::write(&gate, "").unwrap();
+        let results = calls.await;
         let full = results
             .iter()
-            .filter(|one| matches!(one, Err(DispatchError::Overloaded)));
+            .filter(|one| matches!(one, Err(DispatchError::Overloaded)))
+            .count();
         // The watchdog's ping may take one of the four places.
-        assert!((4..=5).contains(&full.count()));
-        blocking.await.unwrap();
+        assert!((4..=5).contains(&full), "{full} of 8 were refused");
+        assert_eq!(blocking.await.unwrap(), json!({"opened": true}));
         gateway.dispatcher.start_draining();
         let refused = gateway.call("echo", json!({})).await;
         assert!(matches!(refused, Err(DispatchError::Overloaded)));
