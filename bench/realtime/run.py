@@ -17,6 +17,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 
+# After the line above, which is how the benchmarks share their modules.
 import report  # noqa: E402
 from client import PATH  # noqa: E402
 from keys import Keys  # noqa: E402
