@@ -21,20 +21,18 @@ use std::{
 pub use host::{Host, HostPart, host_error, notification_error, to_host_error};
 pub use run::{run, run_with};
 
-use crate::{
-    auth::TokenVerifier,
-    config::ServerConfig,
-    events::EventBus,
-    http::{BodyRoom, origin::OriginAllowList},
-    notifications::{NotificationsManager, Operations},
-    plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry},
-    realtime::Realtime,
-    settings::SettingsManager,
-    store::Store,
-    telemetry::{
-        access::AccessLog,
-        metrics::{Gauges, Metrics},
-    },
+use crate::http::{BodyRoom, origin::OriginAllowList};
+use mozaiks_auth::TokenVerifier;
+use mozaiks_config::ServerConfig;
+use mozaiks_events::EventBus;
+use mozaiks_notifications::{NotificationsManager, Operations};
+use mozaiks_plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry};
+use mozaiks_realtime::Realtime;
+use mozaiks_settings::SettingsManager;
+use mozaiks_store::Store;
+use mozaiks_telemetry::{
+    access::AccessLog,
+    metrics::{Gauges, Metrics},
 };
 
 /// The joined parts, shared by all requests.

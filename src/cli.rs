@@ -15,11 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    auth::dev_secret,
-    config::{Config, Problems},
-};
 use flags::ConfigFlags;
+use mozaiks_auth::dev_secret;
+use mozaiks_config::{Config, Problems};
 
 /// Wrong usage, and a configuration that cannot be used.
 const EXIT_USAGE: u8 = 2;

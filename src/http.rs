@@ -49,11 +49,9 @@ pub use identify::{Admin, User};
 use request_body::RequestBody;
 pub use ws::SocketUpgrade;
 
-use crate::{
-    app::{App, AppState},
-    telemetry::access::AccessRecord,
-};
+use crate::app::{App, AppState};
 use exchange::Exchange;
+use mozaiks_telemetry::access::AccessRecord;
 use request_id::RequestId;
 
 /// Every route but `POST /api/execute/{plugin}`, and but those that `demo` adds in development mode.

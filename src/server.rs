@@ -29,7 +29,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{config::ServerConfig, http::Gateway, telemetry::metrics::Metrics};
+use crate::http::Gateway;
+use mozaiks_config::ServerConfig;
+use mozaiks_telemetry::metrics::Metrics;
 
 /// The smallest buffer hyper works with.
 const LEAST_HEAD_BYTES: usize = 8 * 1024;

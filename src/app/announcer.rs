@@ -5,13 +5,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{
-    auth::Principal,
-    events::{DeferredData, EventBus, EventData, EventDraft},
-    plugins::{
-        CallError,
-        dispatch::{CallObserver, DispatchError, FinishedCall},
-    },
+use mozaiks_auth::Principal;
+use mozaiks_events::{DeferredData, EventBus, EventData, EventDraft};
+use mozaiks_plugins::{
+    CallError,
+    dispatch::{CallObserver, DispatchError, FinishedCall},
 };
 
 /// Publishes an event for each call.

@@ -7,11 +7,8 @@ use anyhow::Context as _;
 use docstore::server::{Config as DocstoreConfig, Listen, Server as Docstore};
 
 use super::host::Apps;
-use crate::{
-    config::DatabaseConfig,
-    notifications, settings,
-    store::{Store, StoreConfig},
-};
+use mozaiks_config::DatabaseConfig;
+use mozaiks_store::{Store, StoreConfig};
 
 /// Connections that the embedded store is given: each is a thread of this process.
 const EMBEDDED_POOL_SIZE: usize = 16;
@@ -44,8 +41,8 @@ pub(super) async fn open(
         command_timeout: config.command_timeout,
         ..StoreConfig::new(uri)
     };
-    let declared = std::iter::once(settings::COLLECTION)
-        .chain(notifications::COLLECTIONS.iter().copied())
+    let declared = std::iter::once(mozaiks_settings::COLLECTION)
+        .chain(mozaiks_notifications::COLLECTIONS.iter().copied())
         .collect();
     let store = Store::open(options, declared)
         .await

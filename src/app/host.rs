@@ -22,7 +22,7 @@ pub use notifications::{
 pub use realtime::RealtimePart;
 pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
 
-use crate::plugins::{
+use mozaiks_plugins::{
     Caller, HostError, HostServices,
     host::{HandlerId, Registration, RegistrationId},
     runtime::Generation,

@@ -17,12 +17,10 @@ pub use handlers::{MessageHandlers, PluginMessages};
 pub use operations::RealtimeOperations;
 pub use presence::PresenceEvents;
 
-use crate::{
-    auth::{AuthError, Principal, TokenVerifier},
-    http::ApiError,
-    notifications::NotificationsManager,
-    realtime::{AuthFailure, Authenticator, CloseCode, Identity},
-};
+use crate::http::ApiError;
+use mozaiks_auth::{AuthError, Principal, TokenVerifier};
+use mozaiks_notifications::NotificationsManager;
+use mozaiks_realtime::{AuthFailure, Authenticator, CloseCode, Identity};
 
 /// A token is looked at again after a year at the latest.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);

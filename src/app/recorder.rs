@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{
-    plugins::{
-        CallError, CallReply,
-        dispatch::{CallObserver, DispatchError, FinishedCall},
-    },
-    telemetry::metrics::{CallOutcome, Metrics},
+use mozaiks_plugins::{
+    CallError, CallReply,
+    dispatch::{CallObserver, DispatchError, FinishedCall},
 };
+use mozaiks_telemetry::metrics::{CallOutcome, Metrics};
 
 /// Hears of every call, also of those whose clients have gone.
 pub(super) struct Recorder {

@@ -24,25 +24,27 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    auth::{
-        TokenVerifier,
-        signer::{dev_curl_line, dev_page_url},
-    },
-    config::{AuthConfig, Config, PluginsConfig},
-    events::EventBus,
     http::{BodyRoom, Gateway, origin::OriginAllowList, page_of},
-    notifications::{Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler},
-    plugins::{
-        HostServices, PluginRuntime,
-        dispatch::{CallObserver, Dispatcher},
-        registry::Registry,
-    },
-    python::{PythonRuntime, Turns},
-    realtime::{Hub, Realtime},
     server::{RunningServer, Server, shutdown::Signals},
-    settings::SettingsManager,
-    telemetry::{Telemetry, metrics::Metrics},
 };
+use mozaiks_auth::{
+    TokenVerifier,
+    signer::{dev_curl_line, dev_page_url},
+};
+use mozaiks_config::{AuthConfig, Config, PluginsConfig};
+use mozaiks_events::EventBus;
+use mozaiks_notifications::{
+    Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
+};
+use mozaiks_plugins::{
+    HostServices, PluginRuntime,
+    dispatch::{CallObserver, Dispatcher},
+    registry::Registry,
+};
+use mozaiks_python::{PythonRuntime, Turns};
+use mozaiks_realtime::{Hub, Realtime};
+use mozaiks_settings::SettingsManager;
+use mozaiks_telemetry::{Telemetry, metrics::Metrics};
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;

@@ -1,7 +1,7 @@
 //! `mozaiks config`: the effective configuration, or the table of all keys.
 
 use super::{Failure, flags::ConfigFlags, print};
-use crate::config::{effective, markdown_table};
+use mozaiks_config::{effective, markdown_table};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {

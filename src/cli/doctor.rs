@@ -6,11 +6,9 @@ mod python;
 use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};
-use crate::{
-    auth::{TokenVerifier, dev_secret},
-    config::{AuthConfig, Config, KeySource, redact_uri},
-    plugins::discovery,
-};
+use mozaiks_auth::{TokenVerifier, dev_secret};
+use mozaiks_config::{AuthConfig, Config, KeySource, redact_uri};
+use mozaiks_plugins::discovery;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

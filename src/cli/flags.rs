@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, parser::ValueSource};
 
-use crate::config::{Inputs, KEYS, Key, Loaded, Problems, ProcessEnvironment, load};
+use mozaiks_config::{Inputs, KEYS, Key, Loaded, Problems, ProcessEnvironment, load};
 
 /// Flags that `-h` shows; `--help` shows all.
 const SHORT_HELP: [&str; 5] = ["dev", "listen", "plugins", "data-dir", "database-uri"];

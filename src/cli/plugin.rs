@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
-use crate::plugins::{discovery, manifest};
 use inspect::{Inspection, inspect, inspect_manifest};
+use mozaiks_plugins::{discovery, manifest};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PluginArgs {

@@ -3,7 +3,9 @@
 use anyhow::Context as _;
 
 use super::{Failure, add_dev_secret, flags::ConfigFlags};
-use crate::{app, auth::TokenVerifier, notifications, python::Turns};
+use crate::app;
+use mozaiks_auth::TokenVerifier;
+use mozaiks_python::Turns;
 
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
     // Pages of 2 MiB would make what is resident twice what is used, and bring calls nothing. Where the
@@ -23,8 +25,9 @@ pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
         .context("cannot start the I/O threads")?;
     // A mail transport wants to be made, and dropped, inside a runtime.
     let _inside = runtime.enter();
-    let definitions = notifications::read_definitions(&config.notifications, &config.plugins.dir)
-        .map_err(Failure::Usage)?;
+    let definitions =
+        mozaiks_notifications::read_definitions(&config.notifications, &config.plugins.dir)
+            .map_err(Failure::Usage)?;
     runtime.block_on(app::run(config, definitions, turns))?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::config::KEYS;
+use mozaiks_config::KEYS;
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("mozaiks").chain(args.iter().copied()))

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use super::{Failure, add_dev_secret, flags::ConfigFlags, print};
-use crate::{
-    auth::signer::{TokenRequest, sign},
-    config::parse_duration,
-};
+use mozaiks_auth::signer::{TokenRequest, sign};
+use mozaiks_config::parse_duration;
 
 /// The longest life of a token that is signed here: ten years.
 const MAX_TTL: Duration = Duration::from_secs(10 * 365 * 86_400);

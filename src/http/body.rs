@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 use super::error::ApiError;
-use crate::config::ServerConfig;
+use mozaiks_config::ServerConfig;
 
 /// An answer's body: complete bytes without a box on the hot path, axum's for everything else.
 pub enum GatewayBody {

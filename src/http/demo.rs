@@ -16,10 +16,8 @@ use http::{
 };
 
 use super::error::ApiError;
-use crate::{
-    app::{App, AppState},
-    plugins::static_files,
-};
+use crate::app::{App, AppState};
+use mozaiks_plugins::static_files;
 
 /// The file behind the address of the directory.
 const INDEX: &str = "index.html";

@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 pub(super) use self::response::refusal_answer;
-use crate::{auth::AuthError, plugins::HostError};
+use mozaiks_auth::AuthError;
+use mozaiks_plugins::HostError;
 
 /// Everything that a client can be told instead of what it asked for.
 #[derive(Debug, Clone)]

@@ -10,10 +10,8 @@ use super::{
     error::ApiError,
     identify::Admin,
 };
-use crate::{
-    app::AppState,
-    events::{DeadLetter, Event, EventError},
-};
+use crate::app::AppState;
+use mozaiks_events::{DeadLetter, Event, EventError};
 
 const MAX_LIMIT: usize = 1000;
 

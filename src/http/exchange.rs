@@ -13,11 +13,9 @@ use super::{
     request_body::BodyLeft,
     request_id::{RequestId, X_REQUEST_ID},
 };
-use crate::{
-    app::App,
-    auth::Principal,
-    telemetry::{access::AccessRecord, metrics::Route},
-};
+use crate::app::App;
+use mozaiks_auth::Principal;
+use mozaiks_telemetry::{access::AccessRecord, metrics::Route};
 
 /// What handlers of the router may know about the request, and tell about it. In its extensions.
 #[derive(Debug)]

@@ -18,11 +18,9 @@ use super::{
     identify::authenticate,
     request_body::RequestBody,
 };
-use crate::{
-    app::{App, Phase},
-    auth::Principal,
-    plugins::{CallError, CallReply, dispatch::DispatchError},
-};
+use crate::app::{App, Phase};
+use mozaiks_auth::Principal;
+use mozaiks_plugins::{CallError, CallReply, dispatch::DispatchError};
 
 const SHUTTING_DOWN: &str = "the gateway is shutting down";
 

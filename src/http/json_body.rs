@@ -8,10 +8,8 @@ use super::{
     error::ApiError,
     execute::check_content,
 };
-use crate::{
-    app::AppState,
-    plugins::body::{BodyError, check_object},
-};
+use crate::app::AppState;
+use mozaiks_plugins::body::{BodyError, check_object};
 
 /// Nesting that these routes take.
 const MAX_DEPTH: usize = 64;

@@ -12,11 +12,9 @@ use super::{
     identify::User,
     json_body::JsonObject,
 };
-use crate::{
-    app::{App, AppState, notification_error},
-    auth::Principal,
-    notifications::{NotificationError, PageRequest},
-};
+use crate::app::{App, AppState, notification_error};
+use mozaiks_auth::Principal;
+use mozaiks_notifications::{NotificationError, PageRequest};
 
 impl From<NotificationError> for ApiError {
     fn from(error: NotificationError) -> Self {

@@ -9,10 +9,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{arguments::answer, error::ApiError, identify::User};
-use crate::{
-    app::AppState,
-    plugins::registry::{Plugin, PluginState},
-};
+use crate::app::AppState;
+use mozaiks_plugins::registry::{Plugin, PluginState};
 
 /// `GET /api/plugins`: all plugins by name.
 pub(super) async fn list_plugins(

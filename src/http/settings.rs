@@ -13,10 +13,8 @@ use super::{
     arguments::answer, error::ApiError, exchange::RequestContext, identify::User,
     json_body::JsonObject,
 };
-use crate::{
-    app::{App, AppState, to_host_error},
-    settings::Whose,
-};
+use crate::app::{App, AppState, to_host_error};
+use mozaiks_settings::Whose;
 
 /// `GET`: `{plugin, settings}`, the settings empty where there are none.
 pub(super) async fn get_settings(

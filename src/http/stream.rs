@@ -14,11 +14,9 @@ use super::{
     error::ApiError,
     ws::{Presented, QueryParameters},
 };
-use crate::{
-    app::AppState,
-    plugins::HostError,
-    realtime::{Resume, hub::SubscribeError},
-};
+use crate::app::AppState;
+use mozaiks_plugins::HostError;
+use mozaiks_realtime::{Resume, hub::SubscribeError};
 
 /// Where a browser that reconnects by itself stopped reading.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

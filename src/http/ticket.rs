@@ -6,7 +6,9 @@ use axum::{extract::State, response::Response};
 use serde_json::json;
 
 use super::{arguments::answer, error::ApiError, identify::User};
-use crate::{app::AppState, plugins::HostError, realtime::TicketError};
+use crate::app::AppState;
+use mozaiks_plugins::HostError;
+use mozaiks_realtime::TicketError;
 
 /// `POST /api/ws/ticket`: `{ticket, expires_in}`, `expires_in` in seconds.
 pub(super) async fn create_ticket(

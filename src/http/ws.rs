@@ -20,12 +20,10 @@ pub(super) use credentials::{Presented, QueryParameters};
 pub use upgrade::SocketUpgrade;
 
 use super::{error::ApiError, exchange::RequestContext};
-use crate::{
-    app::{App, AppState},
-    realtime::{
-        Resume,
-        socket::{Credentials, SocketRequest, may_connect_as},
-    },
+use crate::app::{App, AppState};
+use mozaiks_realtime::{
+    Resume,
+    socket::{Credentials, SocketRequest, may_connect_as},
 };
 
 /// The only subprotocol that is ever chosen; it carries a token.

@@ -24,11 +24,9 @@ use super::{
     clock::{ConnectionClock, Untaken},
     guarded_io::{GuardedIo, Refusals},
 };
-use crate::{
-    config::ServerConfig,
-    http::{ApiError, Gateway, GatewayBody, SocketUpgrade},
-    telemetry::metrics::Metrics,
-};
+use crate::http::{ApiError, Gateway, GatewayBody, SocketUpgrade};
+use mozaiks_config::ServerConfig;
+use mozaiks_telemetry::metrics::Metrics;
 
 /// What every connection shares.
 pub(super) struct Shared {

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Apps, HostFuture, HostPart, unknown, write_json};
-use crate::{
-    plugins::{Caller, HostError, runtime::Generation},
-    store::{CommandCaller, Store, StoreError},
-};
+use mozaiks_plugins::{Caller, HostError, runtime::Generation};
+use mozaiks_store::{CommandCaller, Store, StoreError};
 
 /// Sends commands of plugins to the database.
 pub struct DatabasePart {

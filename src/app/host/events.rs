@@ -13,13 +13,11 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{Apps, HostPart, host_error, read_json, unknown, write_json};
-use crate::{
-    events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId},
-    plugins::{
-        CallError, Caller, HostError, SubmitError,
-        host::{HandlerId, Registration, RegistrationId},
-        runtime::{CallId, Generation, HandlerCall, PluginRuntime},
-    },
+use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
+use mozaiks_plugins::{
+    CallError, Caller, HostError, SubmitError,
+    host::{HandlerId, Registration, RegistrationId},
+    runtime::{CallId, Generation, HandlerCall, PluginRuntime},
 };
 
 /// Events of background work in a gateway of many apps belong to this app, which no token names.

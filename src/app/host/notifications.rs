@@ -7,18 +7,16 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Apps, HostFuture, HostPart, host_error, read_json, write_json};
-use crate::{
-    events::{EventBus, EventDraft},
-    notifications::{NotificationError, NotificationsManager, Operations, Outlet},
-    plugins::{
-        Caller, HostError,
-        dispatch::{CallObserver, FinishedCall},
-        manifest::Manifest,
-        registry::ManifestObserver,
-    },
-    realtime::{Hub, Message},
-    store::StoreErrorKind,
+use mozaiks_events::{EventBus, EventDraft};
+use mozaiks_notifications::{NotificationError, NotificationsManager, Operations, Outlet};
+use mozaiks_plugins::{
+    Caller, HostError,
+    dispatch::{CallObserver, FinishedCall},
+    manifest::Manifest,
+    registry::ManifestObserver,
 };
+use mozaiks_realtime::{Hub, Message};
+use mozaiks_store::StoreErrorKind;
 
 /// Joins plugins and the notifications manager: the operations of one prefix.
 pub struct NotificationsPart {

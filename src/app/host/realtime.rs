@@ -5,13 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{HostFuture, HostPart, unknown};
-use crate::{
-    app::host_realtime::{MessageHandlers, RealtimeOperations},
-    plugins::{
-        Caller, HostError,
-        host::{HandlerId, Registration, RegistrationId},
-        runtime::Generation,
-    },
+use crate::app::host_realtime::{MessageHandlers, RealtimeOperations};
+use mozaiks_plugins::{
+    Caller, HostError,
+    host::{HandlerId, Registration, RegistrationId},
+    runtime::Generation,
 };
 
 /// Joins plugins and the hub.

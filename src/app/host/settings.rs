@@ -7,11 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Apps, HostFuture, HostPart, read_json, unknown, write_json};
-use crate::{
-    plugins::{Caller, HostError, registry::Registry},
-    settings::{SettingsError, SettingsManager, SettingsSchemas, Whose},
-    store::StoreErrorKind,
-};
+use mozaiks_plugins::{Caller, HostError, registry::Registry};
+use mozaiks_settings::{SettingsError, SettingsManager, SettingsSchemas, Whose};
+use mozaiks_store::StoreErrorKind;
 
 /// Joins plugins and the settings manager.
 pub struct SettingsPart {

@@ -8,15 +8,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{
-    http::ApiError,
-    plugins::{
-        CallError, CallResult, Caller, HostError, PluginRuntime,
-        host::{HandlerId, RegistrationId},
-        runtime::{CallId, Generation, HandlerCall},
-    },
-    realtime::{MessageRouter, RouteFailure, Routed, Sender},
+use crate::http::ApiError;
+use mozaiks_plugins::{
+    CallError, CallResult, Caller, HostError, PluginRuntime,
+    host::{HandlerId, RegistrationId},
+    runtime::{CallId, Generation, HandlerCall},
 };
+use mozaiks_realtime::{MessageRouter, RouteFailure, Routed, Sender};
 
 /// Handlers of one type of message.
 const MAX_PER_TYPE: usize = 64;

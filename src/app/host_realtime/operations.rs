@@ -6,10 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{
-    plugins::{Caller, HostError},
-    realtime::{Hub, Message},
-};
+use mozaiks_plugins::{Caller, HostError};
+use mozaiks_realtime::{Hub, Message};
 
 /// Answers the `ws.*` operations.
 pub struct RealtimeOperations {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::{
-    events::{EventBus, EventDraft},
-    realtime::PresenceSink,
-};
+use mozaiks_events::{EventBus, EventDraft};
+use mozaiks_realtime::PresenceSink;
 
 /// Publishes a user's first and last connection.
 pub struct PresenceEvents {

@@ -7,12 +7,8 @@ use std::{
 };
 
 use super::Finding;
-use crate::config::PluginsConfig;
-
-/// The interpreter the gateway was built with; empty where the build did not know it.
-const BUILD_PYTHON: &str = env!("MOZAIKS_BUILD_PYTHON");
-/// Its version, `major.minor`.
-const BUILD_VERSION: &str = env!("MOZAIKS_BUILD_PYTHON_VERSION");
+use mozaiks_config::PluginsConfig;
+use mozaiks_python::{BUILD_PYTHON, BUILD_VERSION};
 
 /// Prints a line for each thing that is asked: name, tab, answer. Imports may fail in any way.
 const QUESTIONS: &str = r#"

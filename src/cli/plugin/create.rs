@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::super::Failure;
-use crate::plugins::discovery::is_plugin_name;
+use mozaiks_plugins::discovery::is_plugin_name;
 
 const LOGIC: &str = r#""""What the plugin does, in one sentence."""
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::plugins::{discovery, manifest};
+use mozaiks_plugins::{discovery, manifest};
 
 /// What was found.
 pub(super) struct Inspection {

@@ -1,10 +1,8 @@
 //! What the parts of the gateway fail with, as [`ApiError`].
 
 use super::ApiError;
-use crate::{
-    auth::AuthError,
-    plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble},
-};
+use mozaiks_auth::AuthError;
+use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble};
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {

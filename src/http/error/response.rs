@@ -8,10 +8,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::ApiError;
-use crate::{
-    auth::AuthError,
-    http::{body::GatewayBody, request_id::X_REQUEST_ID},
-};
+use crate::http::{body::GatewayBody, request_id::X_REQUEST_ID};
+use mozaiks_auth::AuthError;
 
 /// When a client should come back after an overload.
 const RETRY_AFTER_SECONDS: &str = "1";

@@ -1,7 +1,7 @@
 use http_body_util::BodyExt as _;
 
 use super::*;
-use crate::plugins::{CallError, dispatch::DispatchError, runtime::DatabaseTrouble};
+use mozaiks_plugins::{CallError, dispatch::DispatchError, runtime::DatabaseTrouble};
 
 async fn body_of(error: &ApiError, dev: bool) -> (StatusCode, http::HeaderMap, Value) {
     let (head, body) = error.to_response("r-1", dev).into_parts();

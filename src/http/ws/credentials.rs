@@ -7,10 +7,10 @@ use http::{HeaderMap, header};
 use super::BEARER;
 use crate::{
     app::App,
-    auth::AuthError,
     http::{error::ApiError, identify::bearer_token},
-    realtime::Identity,
 };
+use mozaiks_auth::AuthError;
+use mozaiks_realtime::Identity;
 
 /// What a request brought along.
 #[derive(Debug, PartialEq, Eq)]

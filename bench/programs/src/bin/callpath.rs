@@ -10,18 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use mozaiks_gateway::{
-    auth::Principal,
-    config::PluginsConfig,
-    plugins::{
-        Caller, HostError, HostServices, PluginRuntime,
-        dispatch::Dispatcher,
-        host::{HandlerId, Registration, RegistrationId},
-        registry::Registry,
-        runtime::Generation,
-    },
-    python::{PythonRuntime, Turns},
+use mozaiks_auth::Principal;
+use mozaiks_config::PluginsConfig;
+use mozaiks_plugins::{
+    Caller, HostError, HostServices, PluginRuntime,
+    dispatch::Dispatcher,
+    host::{HandlerId, Registration, RegistrationId},
+    registry::Registry,
+    runtime::Generation,
 };
+use mozaiks_python::{PythonRuntime, Turns};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

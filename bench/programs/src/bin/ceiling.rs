@@ -12,16 +12,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use mozaiks_gateway::{
-    app,
-    config::{Inputs, PluginsConfig, ProcessEnvironment, load},
-    notifications::Definitions,
-    plugins::{
-        CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
-        PluginSource, SubmitError,
-        body::{BodyError, check_object},
-        runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
-    },
+use mozaiks_config::{Inputs, PluginsConfig, ProcessEnvironment, load};
+use mozaiks_gateway::app;
+use mozaiks_notifications::Definitions;
+use mozaiks_plugins::{
+    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
+    PluginSource, SubmitError,
+    body::{BodyError, check_object},
+    runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
 };
 use tokio::sync::oneshot;
 

@@ -4,12 +4,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::{
-    auth::Principal,
-    plugins::{
-        CallReply, LoadError, LoadedPlugin, PluginCall, PluginSource, SubmitError,
-        runtime::RuntimeStatus,
-    },
+use mozaiks_auth::Principal;
+use mozaiks_plugins::{
+    CallReply, LoadError, LoadedPlugin, PluginCall, PluginSource, SubmitError,
+    runtime::RuntimeStatus,
 };
 
 /// Keeps the calls until the test answers them.

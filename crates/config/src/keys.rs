@@ -1,0 +1,292 @@
+//! What a configuration key is: its spellings, its type, its place in the configuration. The keys
+//! themselves are in the table beside this file.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    Config, LogFormat,
+    notifications::ChannelInputs,
+    redact::{HIDDEN, redact_uri},
+    value,
+};
+
+/// The configuration while it is being put together: some keys only mean something together.
+#[derive(Clone)]
+pub struct Settings {
+    pub(super) config: Config,
+    pub(super) jwt_secret: Option<String>,
+    pub(super) jwt_algorithm: String,
+    pub(super) jwt_public_key_file: Option<PathBuf>,
+    pub(super) jwks_file: Option<PathBuf>,
+    pub(super) jwks_url: Option<String>,
+    pub(super) log_format: String,
+    pub(super) channels: ChannelInputs,
+}
+
+impl fmt::Debug for Settings {
+    /// Holds the secret in the clear, so nothing is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let config = Config::default();
+        let log_format = match config.log.format {
+            LogFormat::Json => "json",
+            LogFormat::Pretty => "pretty",
+        };
+        Self {
+            config,
+            jwt_secret: None,
+            jwt_algorithm: "HS256".into(),
+            jwt_public_key_file: None,
+            jwks_file: None,
+            jwks_url: None,
+            log_format: log_format.into(),
+            channels: ChannelInputs::default(),
+        }
+    }
+}
+
+/// One key in its three spellings.
+#[derive(Clone, Copy)]
+pub struct Key {
+    /// In `mozaiks.toml`, at the top level.
+    pub name: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Further environment variables, read where the first is not set.
+    pub aliases: &'static [&'static str],
+    /// Flag, without its dashes.
+    pub flag: &'static str,
+    /// What is never printed of its value.
+    pub secrecy: Secrecy,
+    /// One sentence for `--help` and the documentation.
+    pub about: &'static str,
+    /// What is done with a value.
+    pub(super) field: Field,
+}
+
+/// What is never printed of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Nothing is hidden.
+    Public,
+    /// A URI that may hold a password.
+    Uri,
+    /// The whole value is hidden.
+    Secret,
+}
+
+/// The type of a key, its place, and what is allowed.
+#[derive(Clone, Copy)]
+pub(super) enum Field {
+    Switch(fn(&mut Settings) -> &mut bool),
+    Address(fn(&mut Settings) -> &mut SocketAddr),
+    Path(fn(&mut Settings) -> &mut PathBuf),
+    OptionalPath(fn(&mut Settings) -> &mut Option<PathBuf>),
+    Text {
+        at: fn(&mut Settings) -> &mut String,
+        check: fn(&str) -> bool,
+        allowed: &'static str,
+    },
+    OptionalText {
+        at: fn(&mut Settings) -> &mut Option<String>,
+        check: fn(&str) -> bool,
+        allowed: &'static str,
+    },
+    Choice {
+        at: fn(&mut Settings) -> &mut String,
+        of: &'static [&'static str],
+    },
+    Seconds {
+        at: fn(&mut Settings) -> &mut Duration,
+        min: Duration,
+        max: Duration,
+    },
+    Bytes {
+        at: fn(&mut Settings) -> &mut usize,
+        min: usize,
+        max: usize,
+    },
+    Count {
+        at: fn(&mut Settings) -> &mut usize,
+        min: usize,
+        max: usize,
+    },
+    Origins(fn(&mut Settings) -> &mut Vec<String>),
+}
+
+/// A row of the table.
+pub(super) const fn key(
+    name: &'static str,
+    variable: &'static str,
+    flag: &'static str,
+    about: &'static str,
+    field: Field,
+) -> Key {
+    Key {
+        name,
+        variable,
+        aliases: &[],
+        flag,
+        secrecy: Secrecy::Public,
+        about,
+        field,
+    }
+}
+
+impl Key {
+    pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    pub(super) const fn uri(self) -> Self {
+        Self {
+            secrecy: Secrecy::Uri,
+            ..self
+        }
+    }
+
+    pub(super) const fn secret(self) -> Self {
+        Self {
+            secrecy: Secrecy::Secret,
+            ..self
+        }
+    }
+
+    /// Whether the key is a yes-or-no one, so that its flag may stand without a value.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.field, Field::Switch(_))
+    }
+
+    /// Whether the key takes several values.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.field, Field::Origins(_))
+    }
+
+    /// What stands for the value in `--help`.
+    pub fn value_name(&self) -> &'static str {
+        match self.field {
+            Field::Switch(_) => "true|false",
+            Field::Address(_) => "ADDR",
+            Field::Path(_) | Field::OptionalPath(_) => "PATH",
+            Field::Text { .. } | Field::OptionalText { .. } => "TEXT",
+            Field::Choice { .. } => "NAME",
+            Field::Seconds { .. } => "SECONDS",
+            Field::Bytes { .. } => "BYTES",
+            Field::Count { .. } => "N",
+            Field::Origins(_) => "ORIGINS",
+        }
+    }
+
+    /// What is allowed, as a person is told.
+    pub fn allowed(&self) -> String {
+        match self.field {
+            Field::Switch(_) => "true or false".into(),
+            Field::Address(_) => "an IP address and a port, such as 127.0.0.1:8000".into(),
+            Field::Path(_) | Field::OptionalPath(_) => "a path".into(),
+            Field::Text { allowed, .. } | Field::OptionalText { allowed, .. } => allowed.into(),
+            Field::Choice { of, .. } => of.join(", "),
+            Field::Seconds { min, max, .. } => format!(
+                "{} to {}",
+                value::show_duration(min),
+                value::show_duration(max)
+            ),
+            Field::Bytes { min, max, .. } => {
+                format!("{} to {}", value::show_bytes(min), value::show_bytes(max))
+            }
+            Field::Count { min, max, .. } => format!("{min} to {max}"),
+            Field::Origins(_) => {
+                "origins such as https://app.example.com, by comma; not `*`, as pages of any site \
+                 could then use a visitor's token"
+                    .into()
+            }
+        }
+    }
+
+    /// Takes a value as it was written; `false` where it is not allowed. Relative paths are taken
+    /// from `base`, where one is given.
+    pub(super) fn set(&self, settings: &mut Settings, text: &str, base: Option<&Path>) -> bool {
+        self.try_set(settings, text, base).is_some()
+    }
+
+    fn try_set(&self, settings: &mut Settings, text: &str, base: Option<&Path>) -> Option<()> {
+        let path = |text: &str| {
+            let path = Path::new(text);
+            (!text.is_empty()).then(|| base.map_or_else(|| path.to_owned(), |base| base.join(path)))
+        };
+        match self.field {
+            Field::Switch(at) => *at(settings) = value::switch(text)?,
+            Field::Address(at) => *at(settings) = value::address(text)?,
+            Field::Path(at) => *at(settings) = path(text)?,
+            Field::OptionalPath(at) => *at(settings) = Some(path(text)?),
+            Field::Text { at, check, .. } => {
+                *at(settings) = check(text).then(|| text.to_owned())?;
+            }
+            Field::OptionalText { at, check, .. } => {
+                *at(settings) = Some(check(text).then(|| text.to_owned())?);
+            }
+            Field::Choice { at, of } => {
+                *at(settings) = of.contains(&text).then(|| text.to_owned())?;
+            }
+            Field::Seconds { at, min, max } => {
+                let duration = value::duration(text)?;
+                *at(settings) = (min..=max).contains(&duration).then_some(duration)?;
+            }
+            Field::Bytes { at, min, max } => {
+                let bytes = value::bytes(text)?;
+                *at(settings) = (min..=max).contains(&bytes).then_some(bytes)?;
+            }
+            Field::Count { at, min, max } => {
+                let count = text.trim().parse().ok()?;
+                *at(settings) = (min..=max).contains(&count).then_some(count)?;
+            }
+            Field::Origins(at) => {
+                let origins = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(value::origin)
+                    .collect::<Option<Vec<_>>>()?;
+                *at(settings) = origins;
+            }
+        }
+        Some(())
+    }
+
+    /// The value in the settings as it would be written; `None` where it is unset. Not redacted.
+    pub(super) fn show(&self, settings: &mut Settings) -> Option<String> {
+        Some(match self.field {
+            Field::Switch(at) => at(settings).to_string(),
+            Field::Address(at) => at(settings).to_string(),
+            Field::Path(at) => at(settings).display().to_string(),
+            Field::OptionalPath(at) => at(settings).as_ref()?.display().to_string(),
+            Field::Text { at, .. } | Field::Choice { at, .. } => at(settings).clone(),
+            Field::OptionalText { at, .. } => at(settings).clone()?,
+            Field::Seconds { at, .. } => value::show_duration(*at(settings)),
+            Field::Bytes { at, .. } => value::show_bytes(*at(settings)),
+            Field::Count { at, .. } => at(settings).to_string(),
+            Field::Origins(at) => {
+                let origins = at(settings);
+                (!origins.is_empty()).then(|| origins.join(","))?
+            }
+        })
+    }
+
+    /// A written value as it may be printed.
+    pub(super) fn redact(&self, text: &str) -> String {
+        match self.secrecy {
+            Secrecy::Public => text.to_owned(),
+            Secrecy::Uri => redact_uri(text),
+            Secrecy::Secret => HIDDEN.to_owned(),
+        }
+    }
+}

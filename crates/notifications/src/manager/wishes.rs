@@ -1,0 +1,112 @@
+//! What users wish: their preferences, and the browsers that they have subscribed.
+
+use bson::DateTime;
+use serde_json::{Map, Value};
+
+use super::{MAX_SUBSCRIPTIONS, NotificationsManager};
+use crate::{
+    channels, digests::next_digest, model::NotificationError, preferences::Preferences,
+    repository::PushSubscription,
+};
+use mozaiks_config::PushConfig;
+
+/// How often a change of preferences is tried while others change them.
+const MAX_CHANGE_ROUNDS: usize = 32;
+
+impl NotificationsManager {
+    /// A user's preferences.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn preferences(
+        &self,
+        app_id: &str,
+        user_id: &str,
+    ) -> Result<Preferences, NotificationError> {
+        self.repository.preferences(app_id, user_id).await
+    }
+
+    /// Changes what `patch` names of a user's preferences; see [`Preferences::apply`].
+    ///
+    /// # Errors
+    /// [`NotificationError::Invalid`] with the path of what is wrong.
+    pub async fn update_preferences(
+        &self,
+        app_id: &str,
+        user_id: &str,
+        patch: &Map<String, Value>,
+    ) -> Result<Preferences, NotificationError> {
+        // Whoever changes them at the same time does not undo this, nor this theirs.
+        for _ in 0..MAX_CHANGE_ROUNDS {
+            let repository = &self.repository;
+            let (mut preferences, revision) =
+                repository.stored_preferences(app_id, user_id).await?;
+            preferences.apply(patch)?;
+            let next = next_digest(preferences.digest, DateTime::now(), self.config.digest_hour);
+            if repository
+                .save_preferences(app_id, user_id, &preferences, revision, next)
+                .await?
+            {
+                return Ok(preferences);
+            }
+        }
+        Err(NotificationError::Conflict(
+            "others keep changing these preferences".into(),
+        ))
+    }
+
+    /// The key that browsers subscribe with.
+    ///
+    /// # Errors
+    /// [`NotificationError::NotFound`] where web push is off.
+    pub fn vapid_public_key(&self) -> Result<String, NotificationError> {
+        let push = self.push_config()?;
+        channels::vapid_public_key(push).map_err(NotificationError::Internal)
+    }
+
+    /// Stores a browser's subscription.
+    ///
+    /// # Errors
+    /// [`NotificationError::Invalid`] where it cannot be used, or its service is not known.
+    pub async fn subscribe_push(
+        &self,
+        app_id: &str,
+        user_id: &str,
+        endpoint: &str,
+        p256dh: &str,
+        auth: &str,
+    ) -> Result<(), NotificationError> {
+        channels::check_subscription(self.push_config()?, endpoint, p256dh, auth)
+            .map_err(|message| NotificationError::invalid("subscription", message))?;
+        let subscription = PushSubscription {
+            endpoint: endpoint.to_owned(),
+            p256dh: p256dh.to_owned(),
+            auth: auth.to_owned(),
+        };
+        self.repository
+            .subscribe_push(app_id, user_id, &subscription, MAX_SUBSCRIPTIONS.into())
+            .await
+    }
+
+    /// Forgets a browser's subscription; whether there was one.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unsubscribe_push(
+        &self,
+        app_id: &str,
+        user_id: &str,
+        endpoint: &str,
+    ) -> Result<bool, NotificationError> {
+        self.repository
+            .unsubscribe_push(app_id, user_id, endpoint)
+            .await
+    }
+
+    fn push_config(&self) -> Result<&PushConfig, NotificationError> {
+        let push = self.config.channels.push.as_ref();
+        push.ok_or(NotificationError::NotFound(
+            "channel: web push is not configured",
+        ))
+    }
+}

@@ -1,0 +1,306 @@
+//! One call of one plugin: limits, queue, deadline, cancellation. No HTTP.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
+
+use crate::{
+    body::{self, BodyError},
+    registry::{Plugin, PluginState},
+    runtime::{CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime},
+};
+use mozaiks_auth::Principal;
+
+/// Bodies from here on are checked before they reach the Python thread, which a broken or deep one
+/// would hold for nothing.
+const CHECKED_BODY_BYTES: usize = 32 * 1024;
+
+/// Why a call gave no dict.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DispatchError {
+    /// Switched off.
+    #[error("the plugin is disabled")]
+    Disabled,
+    /// Not loaded; the reason is for admins only.
+    #[error("the plugin is not available")]
+    Unavailable(Arc<str>),
+    /// The plugin's or the runtime's queue is full, or the gateway is draining.
+    #[error("too many calls are waiting")]
+    Overloaded,
+    /// No answer within the limit; the call has been asked to stop.
+    #[error("the plugin did not answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The call itself failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// A call that has ended, for events, metrics and logs.
+#[derive(Debug)]
+pub struct FinishedCall<'a> {
+    /// The plugin's name.
+    pub plugin: &'a Arc<str>,
+    /// Whom it was for.
+    pub principal: &'a Arc<Principal>,
+    /// Its request id.
+    pub request_id: &'a Arc<str>,
+    /// From the acceptance to the answer.
+    pub elapsed: Duration,
+    /// What the caller was told, or would have been.
+    pub outcome: &'a Result<CallReply, DispatchError>,
+}
+
+/// Is told of every call that was started, once, when it is answered (or has run out of time), also
+/// when its client has gone. Called on a tokio thread: it must be quick and must not block.
+pub trait CallObserver: Send + Sync + 'static {
+    /// A call has ended.
+    fn call_finished(&self, call: &FinishedCall<'_>);
+}
+
+/// Sends calls to the runtime within each plugin's limits.
+pub struct Dispatcher {
+    runtime: Arc<dyn PluginRuntime>,
+    observers: Vec<Arc<dyn CallObserver>>,
+    in_flight: AtomicUsize,
+    draining: AtomicBool,
+    deadlines: Deadlines,
+}
+
+impl Dispatcher {
+    /// A dispatcher over a runtime.
+    pub fn new(runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
+        Self::with_observers(runtime, Vec::new())
+    }
+
+    /// A dispatcher that tells `observers` of each call's end, in their order.
+    pub fn with_observers(
+        runtime: Arc<dyn PluginRuntime>,
+        observers: Vec<Arc<dyn CallObserver>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            observers,
+            in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            deadlines: Deadlines::default(),
+        })
+    }
+
+    /// Calls `execute` and waits for its dict, at most for the plugin's time limit. The call goes on
+    /// when the returned future is dropped (a client that goes away does not cancel its call).
+    ///
+    /// # Errors
+    /// [`DispatchError`]; observers hear of every one but those of a call that never started.
+    pub async fn call(
+        self: &Arc<Self>,
+        plugin: &Arc<Plugin>,
+        principal: Arc<Principal>,
+        request_id: Arc<str>,
+        body: Bytes,
+    ) -> Result<CallReply, DispatchError> {
+        let (generation, timeout) = self.admit(plugin)?;
+        let place = plugin.enter().ok_or(DispatchError::Overloaded)?;
+        if body.len() >= CHECKED_BODY_BYTES {
+            body::check_object(&body, self.runtime.max_body_depth()).map_err(|error| {
+                DispatchError::Call(match error {
+                    BodyError::Invalid(reason) => CallError::InvalidJson(reason),
+                    BodyError::WrongType(found) => CallError::NotAnObject(found),
+                    BodyError::Sink(reason) => CallError::Internal(reason),
+                })
+            })?;
+        }
+        let id = CallId::next();
+        let call = PluginCall {
+            id,
+            generation,
+            principal: principal.clone(),
+            request_id: request_id.clone(),
+            body,
+            place: Some(place),
+        };
+        let started = Instant::now();
+        let receiver = self
+            .runtime
+            .submit(call)
+            .map_err(|_| DispatchError::Overloaded)?;
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let running = RunningCall {
+            dispatcher: self.clone(),
+            plugin: plugin.name.clone(),
+            principal,
+            request_id,
+            id,
+            started,
+            timeout,
+            receiver,
+            deadline: Some(self.deadlines.after(timeout)),
+        };
+        Attended(Some(running)).await
+    }
+
+    /// Whether the plugin takes calls now, before anything is known of the call.
+    ///
+    /// # Errors
+    /// [`DispatchError::Disabled`], [`DispatchError::Unavailable`], or [`DispatchError::Overloaded`]
+    /// while draining.
+    pub fn check(&self, plugin: &Plugin) -> Result<(), DispatchError> {
+        self.admit(plugin).map(drop)
+    }
+
+    fn admit(&self, plugin: &Plugin) -> Result<(Generation, Duration), DispatchError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(DispatchError::Overloaded);
+        }
+        let (state, timeout) = plugin.for_call();
+        match state {
+            PluginState::Active(generation) => Ok((generation, timeout)),
+            PluginState::Disabled => Err(DispatchError::Disabled),
+            PluginState::Loading => Err(DispatchError::Unavailable(
+                "it is still being loaded".into(),
+            )),
+            PluginState::Failed(reason) => Err(DispatchError::Unavailable(reason)),
+        }
+    }
+
+    /// Calls started and not yet ended: what draining waits for.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// From now on every call is answered `Overloaded`.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+/// A timer of tokio's.
+type Deadline = Pin<Box<Sleep>>;
+
+/// Timers for further calls. A timer is large and has a place in tokio's wheel, which takes a lock to
+/// enter and to leave; one that is set to a later moment just keeps its place.
+#[derive(Default)]
+struct Deadlines(Mutex<Vec<Deadline>>);
+
+/// Most timers kept.
+const SPARE_DEADLINES: usize = 1024;
+
+impl Deadlines {
+    fn after(&self, time: Duration) -> Deadline {
+        let spare = self.0.lock().pop();
+        match spare {
+            Some(mut deadline) => {
+                deadline.as_mut().reset(tokio::time::Instant::now() + time);
+                deadline
+            }
+            None => Box::pin(sleep(time)),
+        }
+    }
+
+    fn give_back(&self, deadline: Deadline) {
+        let mut spare = self.0.lock();
+        if spare.len() < SPARE_DEADLINES {
+            spare.push(deadline);
+        }
+    }
+}
+
+/// A call on its way; ends by its answer or its deadline.
+struct RunningCall {
+    dispatcher: Arc<Dispatcher>,
+    plugin: Arc<str>,
+    principal: Arc<Principal>,
+    request_id: Arc<str>,
+    id: CallId,
+    started: Instant,
+    timeout: Duration,
+    receiver: oneshot::Receiver<CallResult>,
+    /// Given back at the end.
+    deadline: Option<Deadline>,
+}
+
+impl RunningCall {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<CallReply, DispatchError>> {
+        let outcome = match Pin::new(&mut self.receiver).poll(context) {
+            Poll::Ready(Ok(result)) => result.map_err(DispatchError::Call),
+            Poll::Ready(Err(_)) => {
+                let reason = "the Python runtime dropped the call".to_owned();
+                Err(DispatchError::Call(CallError::Internal(reason)))
+            }
+            Poll::Pending => {
+                let deadline = self.deadline.as_mut();
+                if deadline.is_some_and(|at| at.as_mut().poll(context).is_pending()) {
+                    return Poll::Pending;
+                }
+                self.dispatcher.runtime.cancel(self.id);
+                Err(DispatchError::TimedOut(self.timeout))
+            }
+        };
+        if let Some(deadline) = self.deadline.take() {
+            self.dispatcher.deadlines.give_back(deadline);
+        }
+        self.finish(&outcome);
+        Poll::Ready(outcome)
+    }
+
+    fn finish(&self, outcome: &Result<CallReply, DispatchError>) {
+        self.dispatcher.in_flight.fetch_sub(1, Ordering::AcqRel);
+        let finished = FinishedCall {
+            plugin: &self.plugin,
+            principal: &self.principal,
+            request_id: &self.request_id,
+            elapsed: self.started.elapsed(),
+            outcome,
+        };
+        for observer in &self.dispatcher.observers {
+            observer.call_finished(&finished);
+        }
+    }
+}
+
+/// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
+/// deadline and its observers still hold.
+struct Attended(Option<RunningCall>);
+
+impl Future for Attended {
+    type Output = Result<CallReply, DispatchError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let running = self
+            .0
+            .as_mut()
+            .expect("invariant: not polled after its end");
+        let outcome = std::task::ready!(running.poll(context));
+        self.0 = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let Some(mut running) = self.0.take() else {
+            return;
+        };
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            handle.spawn(async move {
+                // Nobody waits for the outcome; the observers have heard it.
+                drop(std::future::poll_fn(|context| running.poll(context)).await);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What plugin code may ask of the gateway.
+//!
+//! A trait of plain data, so that code in a worker process can be given the same over a socket:
+//! operations are named by a string, payloads are JSON (managers) or BSON (database) bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use mozaiks_auth::Principal;
+
+/// A function that a plugin has registered with the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandlerId(pub u64);
+
+/// Something registered with the host; it ends with [`HostServices::unregister`] or with the
+/// plugin's generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistrationId(pub u64);
+
+/// Who asks. The runtime fills it in from the running call's context; plugin code cannot.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The plugin's name.
+    pub plugin: Arc<str>,
+    /// The load that asks.
+    pub generation: crate::runtime::Generation,
+    /// Whom the running call is for; `None` in background work.
+    pub principal: Option<Arc<Principal>>,
+    /// The running call's request id.
+    pub request_id: Option<Arc<str>>,
+}
+
+/// Why the host did not do it: a code of the contract and a sentence.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct HostError {
+    /// `VALIDATION_ERROR`, `DATABASE_UNAVAILABLE`, `NOT_FOUND`…
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// More, in the payload's format (JSON, or BSON for the database).
+    pub details: Option<Bytes>,
+}
+
+/// What a plugin can register a function for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// Events whose name matches the pattern.
+    Event {
+        /// `task:created` or `task:*`.
+        pattern: String,
+    },
+    /// WebSocket messages of a type.
+    WebSocketMessage {
+        /// The message's `type`.
+        message_type: String,
+    },
+}
+
+/// What plugin code may ask of the gateway.
+pub trait HostServices: Send + Sync + 'static {
+    /// Does something that takes time: database, settings, notifications, pushes.
+    fn request(
+        &self,
+        caller: Caller,
+        operation: &str,
+        payload: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, HostError>>;
+
+    /// Answers at once from memory: connected users, event history. Must not block.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an unknown operation, else as the operation says.
+    fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError>;
+
+    /// Publishes an event and returns at once.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for a bad name or data that is no JSON object.
+    fn publish(&self, caller: &Caller, event: &str, data: Bytes) -> Result<(), HostError>;
+
+    /// Registers a function.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for a bad pattern or type, `LIMIT_EXCEEDED` for too many.
+    fn register(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+        handler: HandlerId,
+    ) -> Result<RegistrationId, HostError>;
+
+    /// Ends a registration.
+    fn unregister(&self, id: RegistrationId);
+
+    /// The plugin's generation is gone: everything it registered ends.
+    fn forget_generation(&self, generation: crate::runtime::Generation);
+}

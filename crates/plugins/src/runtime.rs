@@ -1,0 +1,248 @@
+//! The boundary between the gateway and whatever runs plugin code.
+//!
+//! Plain Rust data crosses it in both directions; no Python type does.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::{host::HandlerId, registry::Place};
+use mozaiks_auth::Principal;
+
+/// Runs plugin code. The embedded interpreter implements it; a worker process can.
+pub trait PluginRuntime: Send + Sync + 'static {
+    /// Imports a plugin as a new generation, off the request path. The receiver answers within the
+    /// import's deadline whatever the plugin's module does.
+    fn load(&self, source: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>>;
+
+    /// Forgets a generation once its running calls have finished.
+    fn unload(&self, generation: Generation);
+
+    /// Puts a call into the queue, without waiting. The receiver answers when the plugin does;
+    /// the caller keeps the deadline. Dropping the receiver does not cancel the call.
+    ///
+    /// # Errors
+    /// [`SubmitError`] where the queue is full or the runtime is stopping.
+    fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
+
+    /// Asks that a call be cancelled (its deadline has passed). Never blocks, never fails.
+    fn cancel(&self, call: CallId);
+
+    /// Calls a function that a plugin registered, with a JSON array of its arguments.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
+
+    /// How deep a body may be nested.
+    fn max_body_depth(&self) -> usize;
+
+    /// How the runtime is doing now.
+    fn status(&self) -> RuntimeStatus;
+}
+
+/// One load of one plugin. Calls in flight keep theirs while a newer one takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// Names one call for [`PluginRuntime::cancel`]: of `execute`, of a function that a plugin
+/// registered, or of an import. Unique in the process, whoever makes the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// An id that no other call in this process has. The only source of new ones.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its number, for the log and for places that hold a number only.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id that had this number.
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Where a plugin's code is.
+#[derive(Debug, Clone)]
+pub struct PluginSource {
+    /// The plugin's name, already checked.
+    pub name: Arc<str>,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The file with `execute`: `logic.py`, else `backend/logic.py`.
+    pub entry: PathBuf,
+}
+
+/// A plugin whose module has been imported.
+#[derive(Debug, Clone)]
+pub struct LoadedPlugin {
+    /// The generation to call.
+    pub generation: Generation,
+    /// The module's docstring's first line, for a description where there is no manifest.
+    pub doc: Option<String>,
+}
+
+/// Why a plugin could not be loaded.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// Importing it raised. The traceback is for the log and for admins.
+    #[error("importing it raised {summary}")]
+    Raised {
+        /// `ValueError: …`, one line.
+        summary: String,
+        /// The whole traceback.
+        traceback: String,
+    },
+    /// Importing it took longer than allowed.
+    #[error("importing it took longer than {seconds} s")]
+    TimedOut {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// It has no callable `execute` (or `run`).
+    #[error("{0}")]
+    NoEntryPoint(String),
+    /// The runtime is gone.
+    #[error("the Python runtime has stopped")]
+    Stopped,
+}
+
+/// One call of `execute`.
+#[derive(Debug)]
+pub struct PluginCall {
+    /// For cancelling.
+    pub id: CallId,
+    /// Which load of which plugin.
+    pub generation: Generation,
+    /// Whom the call is for; injected into the data and visible to the SDK.
+    pub principal: Arc<Principal>,
+    /// Request id; injected and logged.
+    pub request_id: Arc<str>,
+    /// The request's body as it came: parsed on the Python thread, at most `max_body_bytes`.
+    pub body: Bytes,
+    /// The call's place among those of its plugin. The runtime gives it back before the answer, once
+    /// nothing of the call runs or waits any more.
+    pub place: Option<Place>,
+}
+
+/// One call of a function that a plugin registered.
+#[derive(Debug, Clone)]
+pub struct HandlerCall {
+    /// For cancelling.
+    pub id: CallId,
+    /// The function.
+    pub handler: HandlerId,
+    /// Whom it runs for, where there is somebody.
+    pub principal: Option<Arc<Principal>>,
+    /// Request or event id.
+    pub request_id: Arc<str>,
+    /// A JSON array with the positional arguments.
+    pub arguments: Bytes,
+}
+
+/// How a call ended.
+pub type CallResult = Result<CallReply, CallError>;
+
+/// A dict that the plugin returned.
+#[derive(Debug, Clone)]
+pub struct CallReply {
+    /// The dict as JSON.
+    pub body: Bytes,
+    /// Set where the dict has a string under `error`: a domain failure, with its `error_code`.
+    pub domain_failure: Option<Option<Box<str>>>,
+    /// The string under `action` of the request, for events and logs.
+    pub action: Option<Box<str>>,
+}
+
+/// Why a call gave no dict.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The body is not JSON as the contract takes it.
+    #[error("the body is not valid JSON: {0}")]
+    InvalidJson(String),
+    /// The body is JSON, but not an object.
+    #[error("the body must be a JSON object, not {0}")]
+    NotAnObject(&'static str),
+    /// The plugin raised.
+    #[error("the plugin raised {summary}")]
+    Raised {
+        /// `ValueError: …`, one line; safe even where `__str__` is broken.
+        summary: String,
+        /// The whole traceback.
+        traceback: String,
+        /// `action` of the request.
+        action: Option<Box<str>>,
+        /// Set where what was raised is trouble of the database, and not the plugin's own.
+        database: Option<DatabaseTrouble>,
+    },
+    /// `execute` returned something other than a dict.
+    #[error("the plugin returned {0}, not a dict")]
+    BadResult(String),
+    /// The dict holds something JSON has no form for.
+    #[error("the plugin's result cannot be sent: {path}: {reason}")]
+    NotSerializable {
+        /// Path of the offending value, `$.items[3].at`.
+        path: String,
+        /// What it is.
+        reason: String,
+    },
+    /// The dict is larger than allowed.
+    #[error("the plugin's result is larger than {limit_bytes} bytes")]
+    OutputTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Cancelled: after its deadline, or by shutdown.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The generation is not known (any more).
+    #[error("the plugin is not loaded")]
+    NotLoaded,
+    /// A bug of the gateway, said in one sentence.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Trouble of the database that a plugin let pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseTrouble {
+    /// It cannot be reached, or does not answer in time.
+    Unavailable,
+    /// It has no room left.
+    Full,
+}
+
+/// Why a call was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is full.
+    #[error("too many calls are waiting")]
+    Full,
+    /// The runtime is stopping.
+    #[error("the Python runtime has stopped")]
+    Stopped,
+}
+
+/// How the runtime is doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RuntimeStatus {
+    /// Calls in the queue.
+    pub queued: usize,
+    /// Calls started and not yet answered.
+    pub running: usize,
+    /// How long ago the event loop last turned, in milliseconds.
+    pub loop_lag_ms: u64,
+}

@@ -1,0 +1,87 @@
+//! Who runs, as Python code and the host see it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::shared::Shared;
+use mozaiks_auth::Principal;
+use mozaiks_plugins::{Caller, runtime::Generation};
+
+/// Who runs: the value of the context variable that each call, import and handler carries.
+#[pyclass(frozen, module = "_mozaiks_native", name = "Caller")]
+pub(super) struct CallInfo {
+    pub shared: Arc<Shared>,
+    pub plugin: Arc<str>,
+    pub generation: Generation,
+    pub principal: Option<Arc<Principal>>,
+    pub request_id: Option<Arc<str>>,
+}
+
+impl CallInfo {
+    /// As the host sees it.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            plugin: self.plugin.clone(),
+            generation: self.generation,
+            principal: self.principal.clone(),
+            request_id: self.request_id.clone(),
+        }
+    }
+}
+
+#[pymethods]
+impl CallInfo {
+    /// The plugin's name.
+    #[getter]
+    fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// Which load of the plugin runs.
+    #[getter]
+    fn generation(&self) -> u64 {
+        self.generation.0
+    }
+
+    /// Request id of the running call.
+    #[getter]
+    fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// App of whom the call is for.
+    #[getter]
+    fn app_id(&self) -> Option<&str> {
+        self.principal.as_ref().map(|principal| &*principal.app_id)
+    }
+
+    /// Id of whom the call is for.
+    #[getter]
+    fn user_id(&self) -> Option<&str> {
+        self.principal.as_ref().map(|principal| &*principal.user_id)
+    }
+
+    /// Name of whom the call is for.
+    #[getter]
+    fn username(&self) -> Option<&str> {
+        self.principal
+            .as_ref()
+            .and_then(|principal| principal.username.as_deref())
+    }
+
+    /// Roles of whom the call is for.
+    #[getter]
+    fn roles(&self) -> Vec<&str> {
+        let roles = self.principal.as_ref().map(|principal| &principal.roles);
+        roles.into_iter().flatten().map(|role| &**role).collect()
+    }
+
+    /// Whether whom the call is for may do everything.
+    #[getter]
+    fn is_superadmin(&self) -> bool {
+        self.principal
+            .as_ref()
+            .is_some_and(|principal| principal.is_superadmin)
+    }
+}

@@ -1,0 +1,76 @@
+//! Python exceptions become plain text. No `PyErr` leaves the Python module.
+//!
+//! An exception is a plugin's own object: its `__str__` may raise, block or return megabytes.
+
+use pyo3::{prelude::*, types::PyString};
+
+use mozaiks_plugins::{CallError, runtime::DatabaseTrouble};
+
+const MAX_SUMMARY_CHARS: usize = 500;
+const MAX_TRACEBACK_BYTES: usize = 64 * 1024;
+
+/// `ValueError: …` on one line, at most 500 characters.
+pub(super) fn summary(py: Python<'_>, error: &PyErr) -> String {
+    let value = error.value(py);
+    let name = super::json_out::type_name(value.as_any());
+    let message = match value.str() {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(_) => "<its __str__ raised>".into(),
+    };
+    let line = if message.is_empty() {
+        name
+    } else {
+        format!("{name}: {message}")
+    };
+    line.chars()
+        .take(MAX_SUMMARY_CHARS)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
+}
+
+/// The whole traceback as Python prints it, at most 64 KiB of it (the end, which says most).
+pub(super) fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    // The exception's own `__traceback__` may not be set yet: it is handed over beside it.
+    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+    let formatted = py
+        .import("traceback")
+        .and_then(|module| module.call_method1("format_exception", arguments))
+        .and_then(|lines| PyString::new(py, "").call_method1("join", (lines,)));
+    let text = match formatted {
+        Ok(text) => match text.cast::<PyString>() {
+            Ok(text) => text.to_string_lossy().into_owned(),
+            Err(_) => summary(py, error),
+        },
+        Err(_) => summary(py, error),
+    };
+    if text.len() <= MAX_TRACEBACK_BYTES {
+        return text;
+    }
+    let mut start = text.len() - MAX_TRACEBACK_BYTES;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    format!("[… {start} bytes left out]\n{}", &text[start..])
+}
+
+/// An exception that left a plugin's function.
+pub(super) fn raised(py: Python<'_>, error: &PyErr, action: Option<Box<str>>) -> CallError {
+    CallError::Raised {
+        summary: summary(py, error),
+        traceback: traceback(py, error),
+        action,
+        database: database_trouble(py, error),
+    }
+}
+
+/// Whether an exception is trouble of the database, by its type alone: nothing of the plugin's runs.
+fn database_trouble(py: Python<'_>, error: &PyErr) -> Option<DatabaseTrouble> {
+    let code = super::native::module(py)
+        .and_then(|module| module.call_method1("database_trouble", (error.value(py),)))
+        .ok()?;
+    match code.cast::<PyString>().ok()?.to_str().ok()? {
+        "DATABASE_UNAVAILABLE" => Some(DatabaseTrouble::Unavailable),
+        "STORAGE_FULL" => Some(DatabaseTrouble::Full),
+        _ => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! Request bodies become Python dicts directly, with the verified identity put over the client's.
+
+mod identities;
+mod keys;
+
+use std::sync::Arc;
+
+use pyo3::{
+    ffi, intern,
+    prelude::*,
+    types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString},
+};
+
+use mozaiks_auth::Principal;
+use mozaiks_plugins::{
+    CallError,
+    body::{self, BodyError, Sink},
+};
+
+/// Parses a body and injects who calls.
+///
+/// # Errors
+/// [`CallError::InvalidJson`], [`CallError::NotAnObject`].
+pub(super) fn parse_call<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    max_depth: usize,
+    principal: &Arc<Principal>,
+    request_id: &str,
+) -> Result<Bound<'py, PyDict>, CallError> {
+    let data = match body::walk_object(body, max_depth, &mut Builder { py }) {
+        Ok(Some(data)) => data,
+        Ok(None) => PyDict::new(py),
+        Err(BodyError::Invalid(reason)) => return Err(CallError::InvalidJson(reason)),
+        Err(BodyError::WrongType(found)) => return Err(CallError::NotAnObject(found)),
+        Err(BodyError::Sink(reason)) => return Err(CallError::Internal(reason)),
+    };
+    inject(py, &data, principal, request_id)
+        .map_err(|error| CallError::Internal(error.to_string()))?;
+    Ok(data)
+}
+
+/// Parses a handler's arguments.
+///
+/// # Errors
+/// A sentence; the array is the gateway's own, so that is a bug.
+pub(super) fn parse_arguments<'py>(
+    py: Python<'py>,
+    arguments: &[u8],
+    max_depth: usize,
+) -> Result<Bound<'py, PyList>, CallError> {
+    // The arguments wrap a user's document in one array.
+    body::walk_array(arguments, max_depth + 1, &mut Builder { py })
+        .map_err(|error| CallError::Internal(format!("a handler's arguments: {error}")))
+}
+
+fn inject(
+    py: Python<'_>,
+    data: &Bound<'_, PyDict>,
+    principal: &Arc<Principal>,
+    request_id: &str,
+) -> PyResult<()> {
+    let identity = identities::of(py, principal)?;
+    // Each call has a context of its own: a plugin may change it.
+    let context = identity.context.bind(py).copy()?;
+    let roles = PyList::new(py, &identity.roles)?;
+    context.set_item(intern!(py, "roles"), roles)?;
+    context.set_item(intern!(py, "request_id"), request_id)?;
+    data.set_item(intern!(py, "user_id"), &identity.user_id)?;
+    data.set_item(intern!(py, "app_id"), &identity.app_id)?;
+    data.set_item(intern!(py, "_context"), context)?;
+    let entitlements = intern!(py, "_entitlements");
+    if data.contains(entitlements)? {
+        data.del_item(entitlements)?;
+    }
+    Ok(())
+}
+
+/// Builds Python objects.
+struct Builder<'py> {
+    py: Python<'py>,
+}
+
+impl<'py> Builder<'py> {
+    /// Takes a new reference from the C API, or the exception it has set.
+    fn owned(&self, pointer: *mut ffi::PyObject) -> Result<Bound<'py, PyAny>, String> {
+        // SAFETY: the callers pass what a C function has just returned as a new reference.
+        unsafe { Bound::from_owned_ptr_or_err(self.py, pointer) }.map_err(|error| error.to_string())
+    }
+}
+
+impl<'py> Sink for Builder<'py> {
+    type Value = Bound<'py, PyAny>;
+    type Key = Bound<'py, PyAny>;
+    type Array = Bound<'py, PyList>;
+    type Object = Bound<'py, PyDict>;
+
+    fn null(&mut self) -> Self::Value {
+        self.py.None().into_bound(self.py)
+    }
+
+    fn boolean(&mut self, value: bool) -> Self::Value {
+        PyBool::new(self.py, value).to_owned().into_any()
+    }
+
+    fn integer(&mut self, value: i64) -> Result<Self::Value, String> {
+        // SAFETY: attached; takes a plain integer.
+        self.owned(unsafe { ffi::PyLong_FromLongLong(value) })
+    }
+
+    fn big_integer(&mut self, digits: &str) -> Result<Self::Value, String> {
+        self.py
+            .get_type::<PyInt>()
+            .call1((digits,))
+            .map_err(|error| error.to_string())
+    }
+
+    fn float(&mut self, value: f64) -> Result<Self::Value, String> {
+        Ok(PyFloat::new(self.py, value).into_any())
+    }
+
+    fn string(&mut self, value: &str) -> Result<Self::Value, String> {
+        Ok(PyString::new(self.py, value).into_any())
+    }
+
+    fn key(&mut self, value: &str) -> Result<Self::Key, String> {
+        Ok(keys::string(self.py, value).into_any())
+    }
+
+    fn array(&mut self) -> Result<Self::Array, String> {
+        Ok(PyList::empty(self.py))
+    }
+
+    fn push(&mut self, array: &mut Self::Array, value: Self::Value) -> Result<(), String> {
+        array.append(value).map_err(|error| error.to_string())
+    }
+
+    fn end_array(&mut self, array: Self::Array) -> Self::Value {
+        array.into_any()
+    }
+
+    fn object(&mut self) -> Result<Self::Object, String> {
+        Ok(PyDict::new(self.py))
+    }
+
+    fn insert(
+        &mut self,
+        object: &mut Self::Object,
+        key: Self::Key,
+        value: Self::Value,
+    ) -> Result<(), String> {
+        object
+            .set_item(key, value)
+            .map_err(|error| error.to_string())
+    }
+
+    fn end_object(&mut self, object: Self::Object) -> Self::Value {
+        object.into_any()
+    }
+}

@@ -1,0 +1,211 @@
+//! The embedded interpreter: the only pyo3. No Python type leaves this module.
+#![allow(
+    unsafe_code,
+    reason = "CPython's C interface; every block says what makes it sound"
+)]
+
+mod call;
+mod caller;
+mod error;
+mod inbox;
+mod interpreter;
+mod json_in;
+mod json_out;
+mod loader;
+mod logging;
+mod loop_thread;
+mod native;
+mod outbox;
+mod pool;
+mod progress;
+mod runtime_types;
+mod shared;
+mod turns;
+mod watchdog;
+
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{runtime::Handle, sync::oneshot};
+
+use json_out::OutputLimits;
+use mozaiks_config::PluginsConfig;
+use mozaiks_plugins::{
+    CallError, CallResult, HostServices, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
+    PluginSource, SubmitError,
+    runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
+};
+use outbox::{Outbox, ReplySlot};
+use pool::{Pool, PoolJob};
+use shared::{Job, Limits, Shared};
+
+pub use interpreter::{BUILD_PYTHON, BUILD_VERSION};
+pub use turns::Turns;
+
+/// The embedded CPython with its one event loop thread; implements
+/// [`PluginRuntime`].
+///
+/// CPython is started once in a process and never ended. Further runtimes in the same process
+/// (tests) share it and have a loop thread, a pool and plugins of their own; the interpreter and
+/// its packages are those of the first.
+pub struct PythonRuntime {
+    shared: Arc<Shared>,
+}
+
+impl PythonRuntime {
+    /// Initialises CPython (once in a process) and starts the loop thread. Must be called inside a
+    /// tokio runtime: it carries the answers and the requests to the host. `turns` are those of the
+    /// runtime; with others, calls wake the Python thread one by one.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing (interpreter home, standard library, package) and
+    /// what to do.
+    pub fn start(
+        config: &PluginsConfig,
+        host: Arc<dyn HostServices>,
+        turns: &Turns,
+    ) -> Result<Arc<Self>, String> {
+        let handle = Handle::try_current()
+            .map_err(|_| "the Python runtime must be started inside a tokio runtime".to_owned())?;
+        interpreter::initialize(config.python.as_deref(), config.sdk_path.as_deref())?;
+        let inbox = inbox::Inbox::new(config.queue_size)
+            .map_err(|error| format!("cannot make an eventfd for Python: {error}"))?;
+        let shared = Arc::new(Shared {
+            host,
+            outbox: Outbox::start(&handle),
+            handle,
+            inbox,
+            pool: Pool::new(config.thread_pool_size, config.queue_size),
+            limits: Limits {
+                output: OutputLimits {
+                    max_bytes: config.max_output_bytes,
+                    max_depth: config.max_depth,
+                },
+                max_depth: config.max_depth,
+                max_requests: config.max_requests,
+                import_timeout: config.import_timeout,
+                stall_limit: config.call_timeout.max(Duration::from_secs(1)),
+            },
+            generations: RwLock::default(),
+            handlers: RwLock::default(),
+            tasks: Mutex::default(),
+            requests: Mutex::default(),
+            cancelled: shared::Cancelled::default(),
+            loop_progress: Arc::default(),
+            event_loop: OnceLock::new(),
+            stopping: false.into(),
+            in_batch: false.into(),
+            turn_will_flush: false.into(),
+            next_id: 1.into(),
+            pending_requests: 0.into(),
+            ping_sent: Mutex::default(),
+            watchdog: watchdog::Watchdog::default(),
+        });
+        loop_thread::start(&shared)?;
+        let waiting = Arc::downgrade(&shared);
+        turns.at_end(move || {
+            if let Some(shared) = waiting.upgrade() {
+                shared.inbox.end_turn();
+                shared.pool.end_turn();
+            }
+        });
+        watchdog::start(&shared)?;
+        Ok(Arc::new(Self { shared }))
+    }
+}
+
+impl PluginRuntime for PythonRuntime {
+    fn load(&self, source: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
+        loader::load(&self.shared, source)
+    }
+
+    fn unload(&self, generation: Generation) {
+        loader::unload(&self.shared, generation);
+    }
+
+    fn submit(&self, mut call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let shared = &self.shared;
+        let (reply, receiver) = ReplySlot::new(&shared.outbox, call.place.take());
+        let Some(code) = shared.generations.read().get(&call.generation).cloned() else {
+            reply.complete(Err(CallError::NotLoaded));
+            shared.outbox.flush();
+            return Ok(receiver);
+        };
+        if code.is_async {
+            shared.push(Job::Call { call, code, reply })?;
+        } else {
+            shared
+                .pool
+                .submit(shared, PoolJob::Call { call, code, reply })?;
+        }
+        Ok(receiver)
+    }
+
+    fn cancel(&self, call: CallId) {
+        self.shared.cancelled.insert(call);
+        self.shared.watchdog.watch_call(call);
+        // Refused only by a loop that has ended, and its calls with it.
+        drop(self.shared.inbox.push_control(Job::Cancel(call)));
+    }
+
+    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let shared = &self.shared;
+        let (reply, receiver) = ReplySlot::new(&shared.outbox, None);
+        let Some(handler) = shared.handlers.read().get(&call.handler).cloned() else {
+            reply.complete(Err(CallError::NotLoaded));
+            shared.outbox.flush();
+            return Ok(receiver);
+        };
+        if handler.is_async {
+            shared.push(Job::Invoke {
+                call,
+                handler,
+                reply,
+            })?;
+        } else {
+            shared.pool.submit(
+                shared,
+                PoolJob::Invoke {
+                    call,
+                    handler,
+                    reply,
+                },
+            )?;
+        }
+        Ok(receiver)
+    }
+
+    fn max_body_depth(&self) -> usize {
+        self.shared.limits.max_depth
+    }
+
+    fn status(&self) -> RuntimeStatus {
+        let shared = &self.shared;
+        let lag = shared
+            .ping_sent
+            .lock()
+            .map_or(Duration::ZERO, |sent| sent.elapsed());
+        RuntimeStatus {
+            queued: shared.inbox.len() + shared.pool.queued(),
+            running: shared.outbox.running(),
+            loop_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Drop for PythonRuntime {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.stopping.store(true, Ordering::Release);
+        shared.pool.close();
+        shared.watchdog.stop();
+        // A loop that has ended by itself needs no telling.
+        drop(shared.inbox.push_control(Job::Stop));
+    }
+}
+
+#[cfg(test)]
+mod tests;

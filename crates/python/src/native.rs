@@ -1,0 +1,335 @@
+//! The module `_mozaiks_native`: what the Python SDK is built on.
+//!
+//! Every function works for the plugin whose code calls it, which the runtime knows from the
+//! context variable; plugin code cannot name another.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyCFunction},
+    wrap_pyfunction,
+};
+
+use super::{
+    call::Driver,
+    caller::CallInfo,
+    logging,
+    runtime_types::{Kinds, current_caller},
+    shared::{Handler, Shared},
+};
+use mozaiks_plugins::{
+    HostError,
+    host::{HandlerId, Registration, RegistrationId},
+};
+
+/// The module's name in `sys.modules`.
+const NAME: &str = "_mozaiks_native";
+
+/// Makes the module and Python's logging ready; called once, by the interpreter's start.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    let code = std::ffi::CString::new(include_str!("bootstrap.py"))?;
+    let module = PyModule::from_code(py, &code, c"<mozaiks>", c"_mozaiks_native")?;
+    module.add_class::<CallInfo>()?;
+    module.add_class::<Driver>()?;
+    for function in functions(py, &module)? {
+        module.add_function(function)?;
+    }
+    Kinds::prepare(py, &module)?;
+    module.call_method0("install_logging")?;
+    Ok(())
+}
+
+fn functions<'py>(
+    _py: Python<'py>,
+    module: &Bound<'py, PyModule>,
+) -> PyResult<Vec<Bound<'py, PyCFunction>>> {
+    Ok(vec![
+        wrap_pyfunction!(caller, module)?,
+        wrap_pyfunction!(request, module)?,
+        wrap_pyfunction!(request_blocking, module)?,
+        wrap_pyfunction!(query, module)?,
+        wrap_pyfunction!(publish, module)?,
+        wrap_pyfunction!(register_handler, module)?,
+        wrap_pyfunction!(unregister, module)?,
+        wrap_pyfunction!(logging::log_record, module)?,
+        wrap_pyfunction!(logging::log_text, module)?,
+        wrap_pyfunction!(logging::log_flush, module)?,
+    ])
+}
+
+/// The module.
+///
+/// # Errors
+/// Where plugin code has removed it from `sys.modules`.
+pub(super) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(NAME)
+}
+
+/// A host's error as the exception that plugin code sees.
+pub(super) fn host_error<'py>(py: Python<'py>, error: &HostError) -> PyResult<Bound<'py, PyAny>> {
+    let details = error
+        .details
+        .as_ref()
+        .map(|details| PyBytes::new(py, details));
+    Kinds::get(py)
+        .host_error
+        .bind(py)
+        .call1((error.code, &error.message, details))
+}
+
+fn raise(py: Python<'_>, error: &HostError) -> PyErr {
+    host_error(py, error).map_or_else(|error| error, PyErr::from_value)
+}
+
+fn whoever_calls(py: Python<'_>) -> PyResult<Bound<'_, CallInfo>> {
+    current_caller(py).ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "this works only in a plugin's call, handler or import (a thread of the plugin's own \
+             must run in a copy of its context: contextvars.copy_context().run)",
+        )
+    })
+}
+
+/// Who runs: `plugin`, `generation`, `request_id`, `app_id`, `user_id`, `username`, `roles`,
+/// `is_superadmin`; None outside any plugin.
+#[pyfunction]
+fn caller(py: Python<'_>) -> Option<Bound<'_, CallInfo>> {
+    current_caller(py)
+}
+
+/// Counts a request, unless too many wait.
+fn reserve(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    let before = shared.pending_requests.fetch_add(1, Ordering::AcqRel);
+    if before >= shared.limits.max_requests {
+        shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
+        let error = HostError {
+            code: "OVERLOADED",
+            message: "too many requests of plugins are waiting".into(),
+            details: None,
+        };
+        return Err(raise(py, &error));
+    }
+    Ok(())
+}
+
+/// Asks the gateway for something that takes time.
+///
+/// Args:
+///     operation: What to do, such as `db.find`.
+///     payload: Its arguments, as bytes.
+///
+/// Returns:
+///     A future of the answer's bytes; only on the event loop.
+///
+/// Raises:
+///     HostError: From the future, with the gateway's code and message.
+#[pyfunction]
+fn request<'py>(py: Python<'py>, operation: &str, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    let shared = &info.shared;
+    if !on_loop_thread(py, shared) {
+        return Err(PyRuntimeError::new_err(
+            "request() works on the gateway's event loop only; use request_blocking() elsewhere",
+        ));
+    }
+    let event_loop = shared
+        .event_loop
+        .get()
+        .ok_or_else(|| PyRuntimeError::new_err("the event loop has not started"))?;
+    let future = event_loop
+        .bind(py)
+        .call_method0(pyo3::intern!(py, "create_future"))?;
+    reserve(py, shared)?;
+    let id = shared.next_id();
+    shared.requests.lock().insert(id, future.clone().unbind());
+    shared.send_request(
+        info.caller(),
+        operation,
+        Bytes::copy_from_slice(payload),
+        id,
+    );
+    Ok(future)
+}
+
+/// As `request`, from a pool thread: waits for the answer without holding the interpreter.
+///
+/// Args:
+///     operation: What to do, such as `db.find`.
+///     payload: Its arguments, as bytes.
+///
+/// Returns:
+///     The answer's bytes.
+///
+/// Raises:
+///     HostError: The gateway's code and message.
+///     RuntimeError: On the event loop, which it would hold.
+#[pyfunction]
+fn request_blocking<'py>(
+    py: Python<'py>,
+    operation: &str,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    let shared = &info.shared;
+    if on_loop_thread(py, shared) {
+        return Err(PyRuntimeError::new_err(
+            "request_blocking() would hold the event loop; use request() here",
+        ));
+    }
+    reserve(py, shared)?;
+    let work = shared
+        .host
+        .request(info.caller(), operation, Bytes::copy_from_slice(payload));
+    let task = shared.handle.spawn(work);
+    let handle = shared.handle.clone();
+    let answer = py.detach(move || handle.block_on(task));
+    shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
+    match answer {
+        Ok(Ok(bytes)) => Ok(PyBytes::new(py, &bytes)),
+        Ok(Err(error)) => Err(raise(py, &error)),
+        Err(error) => Err(PyRuntimeError::new_err(format!(
+            "the request failed: {error}"
+        ))),
+    }
+}
+
+fn on_loop_thread(_py: Python<'_>, shared: &Shared) -> bool {
+    // SAFETY: attached, as the token shows.
+    let here = unsafe { pyo3::ffi::PyThread_get_thread_ident() };
+    shared.loop_progress.thread() == here as u64
+}
+
+/// Asks the gateway for something it has in memory.
+///
+/// Args:
+///     operation: What to ask, such as `websocket.connected_users`.
+///     payload: Its arguments, as bytes.
+///
+/// Returns:
+///     The answer's bytes.
+///
+/// Raises:
+///     HostError: The gateway's code and message.
+#[pyfunction]
+fn query<'py>(py: Python<'py>, operation: &str, payload: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    let caller = info.caller();
+    match py.detach(|| info.shared.host.query(&caller, operation, payload)) {
+        Ok(bytes) => Ok(PyBytes::new(py, &bytes)),
+        Err(error) => Err(raise(py, &error)),
+    }
+}
+
+/// Publishes an event and returns at once.
+///
+/// Args:
+///     event: Its name, `{plugin}:{action_past_tense}`.
+///     data: A JSON object, as bytes.
+///
+/// Raises:
+///     HostError: The name or the data is not valid.
+#[pyfunction]
+fn publish(py: Python<'_>, event: &str, data: &[u8]) -> PyResult<()> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    let (caller, data) = (info.caller(), Bytes::copy_from_slice(data));
+    py.detach(|| info.shared.host.publish(&caller, event, data))
+        .map_err(|error| raise(py, &error))
+}
+
+/// Registers a function with the gateway until it is unregistered or the plugin is unloaded.
+///
+/// Args:
+///     kind: `event` or `websocket`.
+///     key: The event's pattern or the message's type.
+///     function: Called with the message; async or plain.
+///
+/// Returns:
+///     A number for `unregister`.
+///
+/// Raises:
+///     HostError: The pattern or type is not valid, or there are too many.
+///     ValueError: The kind is unknown or the function cannot be called.
+#[pyfunction]
+fn register_handler(
+    py: Python<'_>,
+    kind: &str,
+    key: String,
+    function: &Bound<'_, PyAny>,
+) -> PyResult<u64> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    if !function.is_callable() {
+        return Err(PyValueError::new_err("the handler is not callable"));
+    }
+    let registration = match kind {
+        "event" => Registration::Event { pattern: key },
+        "websocket" => Registration::WebSocketMessage { message_type: key },
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "kind must be 'event' or 'websocket', not {other:?}"
+            )));
+        }
+    };
+    let is_async = module(py)?
+        .call_method1("is_async", (function,))?
+        .is_truthy()?;
+    let shared = &info.shared;
+    let id = HandlerId(shared.next_id());
+    let handler = Handler {
+        plugin: info.plugin.clone(),
+        generation: info.generation,
+        function: function.clone().unbind(),
+        is_async,
+        registration: std::sync::OnceLock::new(),
+    };
+    let handler = std::sync::Arc::new(handler);
+    shared.handlers.write().insert(id, handler.clone());
+    let caller = info.caller();
+    match py.detach(|| shared.host.register(&caller, registration, id)) {
+        Ok(registration) => {
+            // Set once: the handler was made above.
+            handler.registration.set(registration).ok();
+            Ok(registration.0)
+        }
+        Err(error) => {
+            let removed = shared.handlers.write().remove(&id);
+            drop(removed);
+            Err(raise(py, &error))
+        }
+    }
+}
+
+/// Ends a registration; an unknown number is ignored.
+///
+/// Args:
+///     registration: What `register_handler` returned.
+#[pyfunction]
+fn unregister(py: Python<'_>, registration: u64) -> PyResult<()> {
+    let info = whoever_calls(py)?;
+    let info = info.get();
+    let shared = &info.shared;
+    let registration = RegistrationId(registration);
+    let removed = {
+        let mut handlers = shared.handlers.write();
+        let id = handlers
+            .iter()
+            .find(|(_, handler)| {
+                // A plugin ends its own registrations only.
+                handler.generation == info.generation
+                    && handler.registration.get() == Some(&registration)
+            })
+            .map(|(id, _)| *id);
+        id.and_then(|id| handlers.remove(&id))
+    };
+    if removed.is_some() {
+        py.detach(|| shared.host.unregister(registration));
+    }
+    Ok(())
+}

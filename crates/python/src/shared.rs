@@ -1,0 +1,218 @@
+//! What the threads of one runtime share: its queues, its tables and its limits.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+use futures_util::FutureExt as _;
+use parking_lot::{Mutex, RwLock};
+use pyo3::prelude::*;
+use tokio::runtime::Handle;
+
+use super::{
+    inbox::{Inbox, PushError},
+    json_out::OutputLimits,
+    outbox::{Outbox, ReplySlot},
+    pool::Pool,
+    progress::Progress,
+    watchdog::Watchdog,
+};
+use mozaiks_plugins::{
+    Caller, HostError, HostServices, SubmitError,
+    host::{HandlerId, RegistrationId},
+    runtime::{CallId, Generation, HandlerCall, PluginCall},
+};
+
+/// Shared by the loop thread, the pool, the watchdog and the callers.
+pub(super) struct Shared {
+    pub host: Arc<dyn HostServices>,
+    /// Where requests to the host run.
+    pub handle: Handle,
+    pub inbox: Inbox<Job>,
+    pub outbox: Arc<Outbox>,
+    pub pool: Pool,
+    pub limits: Limits,
+    /// Imported plugins. Written at load and unload, read for every call.
+    pub generations: RwLock<HashMap<Generation, Arc<Code>, RandomState>>,
+    /// Functions that plugins have registered.
+    pub handlers: RwLock<HashMap<HandlerId, Arc<Handler>, RandomState>>,
+    /// Tasks that have suspended, for cancelling. Never held while Python code may run.
+    pub tasks: Mutex<HashMap<CallId, Py<PyAny>, RandomState>>,
+    /// Futures of requests to the host. Never held while Python code may run.
+    pub requests: Mutex<HashMap<u64, Py<PyAny>, RandomState>>,
+    /// Calls asked to stop that the loop or the pool has not come to yet.
+    pub cancelled: Cancelled,
+    /// What the loop thread runs at the moment.
+    pub loop_progress: Arc<Progress>,
+    /// The asyncio loop, once it runs.
+    pub event_loop: std::sync::OnceLock<Py<PyAny>>,
+    /// Set once the runtime is to end.
+    pub stopping: AtomicBool,
+    /// The loop thread is in a batch, at whose end replies are flushed.
+    pub in_batch: AtomicBool,
+    /// The loop has been asked to flush after the tasks that a batch has woken.
+    pub turn_will_flush: AtomicBool,
+    pub next_id: AtomicU64,
+    /// Requests to the host without an answer, at most `max_requests`.
+    pub pending_requests: AtomicUsize,
+    /// When the ping that the loop has not answered was sent.
+    pub ping_sent: Mutex<Option<Instant>>,
+    pub watchdog: Watchdog,
+}
+
+/// Bounds from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub output: OutputLimits,
+    pub max_depth: usize,
+    pub max_requests: usize,
+    pub import_timeout: Duration,
+    /// A loop that plugin code of no known call holds for longer is freed by the watchdog.
+    pub stall_limit: Duration,
+}
+
+/// One import of one plugin.
+pub(super) struct Code {
+    pub plugin: Arc<str>,
+    pub generation: Generation,
+    /// `execute` or `run`.
+    pub function: Py<PyAny>,
+    /// Whether it gives a coroutine, and so belongs on the loop.
+    pub is_async: bool,
+    /// The package's name in `sys.modules`.
+    pub package: String,
+}
+
+/// A registered function.
+pub(super) struct Handler {
+    pub plugin: Arc<str>,
+    pub generation: Generation,
+    pub function: Py<PyAny>,
+    pub is_async: bool,
+    /// The host's number for it, once it has given one.
+    pub registration: std::sync::OnceLock<RegistrationId>,
+}
+
+/// Work for the loop thread.
+pub(super) enum Job {
+    /// Call `execute`.
+    Call {
+        call: PluginCall,
+        code: Arc<Code>,
+        reply: ReplySlot,
+    },
+    /// Call a registered function.
+    Invoke {
+        call: HandlerCall,
+        handler: Arc<Handler>,
+        reply: ReplySlot,
+    },
+    /// Await what a plain function gave back.
+    Await {
+        awaitable: Py<PyAny>,
+        call: super::call::Call,
+    },
+    /// Cancel a call's task.
+    Cancel(CallId),
+    /// The host has answered a request.
+    Answer {
+        request: u64,
+        result: Result<bytes::Bytes, HostError>,
+    },
+    /// Shows the watchdog that the loop turns.
+    Ping,
+    /// End the loop.
+    Stop,
+}
+
+/// Calls that were asked to stop.
+#[derive(Default)]
+pub(super) struct Cancelled {
+    /// Read before the lock is taken: nearly always zero.
+    count: AtomicUsize,
+    calls: Mutex<HashSet<CallId>>,
+}
+
+impl Cancelled {
+    pub(super) fn insert(&self, call: CallId) {
+        let mut calls = self.calls.lock();
+        calls.insert(call);
+        self.count.store(calls.len(), Ordering::Release);
+    }
+
+    /// Forgets the call; `true` if it was asked to stop.
+    pub(super) fn take(&self, call: CallId) -> bool {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let mut calls = self.calls.lock();
+        let found = calls.remove(&call);
+        self.count.store(calls.len(), Ordering::Release);
+        found
+    }
+
+    pub(super) fn contains(&self, call: CallId) -> bool {
+        self.count.load(Ordering::Acquire) != 0 && self.calls.lock().contains(&call)
+    }
+}
+
+impl Shared {
+    /// Puts a call into the loop thread's queue.
+    pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
+        self.inbox.push(job).map_err(|(error, _)| match error {
+            PushError::Full => SubmitError::Full,
+            PushError::Closed => SubmitError::Stopped,
+        })
+    }
+
+    /// Lets replies and requests go, unless the running batch or turn is about to.
+    pub(super) fn flush_if_idle(&self) {
+        if !self.in_batch.load(Ordering::Relaxed) && !self.turn_will_flush.load(Ordering::Relaxed) {
+            self.outbox.flush();
+        }
+    }
+
+    /// The loop has turned: it answers the watchdog's ping.
+    pub(super) fn turned(&self) {
+        *self.ping_sent.lock() = None;
+    }
+
+    /// A number not used before in this process's runtime.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a request to the host; its answer arrives as [`Job::Answer`].
+    pub(super) fn send_request(
+        self: &Arc<Self>,
+        caller: Caller,
+        operation: &str,
+        payload: bytes::Bytes,
+        request: u64,
+    ) {
+        let work = self.host.request(caller, operation, payload);
+        let shared = self.clone();
+        let answering = async move {
+            // A panic of the host must still give an answer.
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| {
+                Err(HostError {
+                    code: "INTERNAL_ERROR",
+                    message: "the request failed".into(),
+                    details: None,
+                })
+            });
+            // Refused only once the loop is gone, and with it whoever waited.
+            drop(shared.inbox.push_answer(Job::Answer { request, result }));
+        };
+        self.outbox.start_work(&self.handle, Box::pin(answering));
+        self.flush_if_idle();
+    }
+}

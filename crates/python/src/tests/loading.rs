@@ -1,0 +1,140 @@
+//! Loading: packages, failures, hanging imports, unloading, the log.
+
+use super::*;
+use mozaiks_plugins::{PluginSource, runtime::Generation};
+
+fn failure(gateway: &Gateway, plugin: &str) -> String {
+    match gateway.plugin(plugin).state() {
+        PluginState::Failed(reason) => reason.to_string(),
+        other => panic!("{plugin} is {other:?}"),
+    }
+}
+
+#[test]
+fn broken_plugins_say_why_and_leave_others_alone() {
+    on_shared(|gateway| async move {
+        let reason = failure(gateway, "bad_import");
+        assert!(
+            reason.contains("No module named 'a_module_that_does_not_exist'"),
+            "{reason}"
+        );
+        assert!(reason.contains("Traceback"), "{reason}");
+        let reason = failure(gateway, "no_entry");
+        assert_eq!(
+            reason,
+            "logic.py defines neither execute(data) nor run(data)"
+        );
+        let reason = failure(gateway, "bad_manifest");
+        assert_eq!(
+            reason,
+            "plugin.json: version: must be a string, not a number"
+        );
+        let refused = gateway.call("bad_import", json!({})).await;
+        assert!(matches!(refused, Err(DispatchError::Unavailable(_))));
+        gateway.assert_alive().await;
+    });
+}
+
+#[test]
+fn plugins_are_packages_of_their_own() {
+    on_shared(|gateway| async move {
+        let reply = gateway.call("packaged", json!({})).await.unwrap();
+        assert_eq!(reply["helper"], "packaged");
+        assert_eq!(reply["depth"], "packaged.inner");
+        assert!(
+            reply["package"]
+                .as_str()
+                .unwrap()
+                .starts_with("mozaiks_plugin_packaged_g")
+        );
+        let reply = gateway.call("other_helper", json!({})).await.unwrap();
+        assert_eq!(reply, json!({"helper": "other"}));
+        let reply = gateway.call("run_entry", json!({})).await.unwrap();
+        assert_eq!(reply, json!({"entry": "run"}));
+        let manifest = gateway.plugin("timeout_setting").manifest();
+        assert_eq!(
+            (&*manifest.version, &*manifest.display_name),
+            ("1.2.0", "Own limits")
+        );
+        let manifest = gateway.plugin("echo").manifest();
+        assert_eq!(
+            manifest.description.as_deref(),
+            Some("Gives back what it was sent.")
+        );
+    });
+}
+
+#[test]
+fn hanging_imports_time_out_and_the_rest_runs() {
+    let started = Instant::now();
+    let gateway = Gateway::start("plugins_hanging", |config| {
+        config.import_timeout = Duration::from_secs(1);
+    });
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(
+        failure(&gateway, "hanging_import"),
+        "importing it took longer than 1 s"
+    );
+    assert_eq!(
+        failure(&gateway, "blocking_import"),
+        "importing it took longer than 1 s"
+    );
+    tokio_runtime().block_on(async {
+        let reply = gateway.call("fine", json!({})).await.unwrap();
+        assert_eq!(reply, json!({"fine": true}));
+    });
+}
+
+#[test]
+fn a_new_generation_takes_over_and_the_old_one_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = dir.path().join("changing");
+    std::fs::create_dir(&plugin).unwrap();
+    let source = PluginSource {
+        name: "changing".into(),
+        dir: plugin.clone(),
+        entry: plugin.join("logic.py"),
+    };
+    on_shared(|gateway| async move {
+        let load = |text: &str| {
+            std::fs::write(&source.entry, text).unwrap();
+            gateway.python.load(source.clone())
+        };
+        let call = |generation: Generation| {
+            let call = mozaiks_plugins::PluginCall {
+                id: mozaiks_plugins::runtime::CallId::next(),
+                generation,
+                principal: user(),
+                request_id: "r".into(),
+                body: Bytes::new(),
+                place: None,
+            };
+            gateway.python.submit(call).unwrap()
+        };
+        let first = load("async def execute(data):\n    return {'version': 1}\n");
+        let first = first.await.unwrap().unwrap().generation;
+        let second = load("async def execute(data):\n    return {'version': 2}\n");
+        let second = second.await.unwrap().unwrap().generation;
+        assert_eq!(
+            &call(first).await.unwrap().unwrap().body[..],
+            b"{\"version\":1}"
+        );
+        assert_eq!(
+            &call(second).await.unwrap().unwrap().body[..],
+            b"{\"version\":2}"
+        );
+        gateway.python.unload(first);
+        eventually("the host has heard", || {
+            gateway.host.forgotten.lock().contains(&first)
+        })
+        .await;
+        assert!(matches!(
+            call(first).await.unwrap(),
+            Err(CallError::NotLoaded)
+        ));
+        assert_eq!(
+            &call(second).await.unwrap().unwrap().body[..],
+            b"{\"version\":2}"
+        );
+    });
+}

@@ -1,0 +1,80 @@
+//! Log lines and counters: how the gateway is watched.
+//!
+//! A leaf. Lines of the code go through `tracing`; the one line a request is formatted by hand
+//! ([`access`]), because it is written for every call. Both end in one bounded buffer that a thread
+//! of its own writes to stderr ([`writer`]): nobody waits for a slow terminal, lines that find no
+//! room are counted. Tokens, bodies and query strings are never given to this module.
+
+pub mod access;
+pub mod metrics;
+pub mod writer;
+
+use std::sync::Arc;
+
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use mozaiks_config::{LogConfig, LogFormat};
+use writer::LogWriter;
+
+/// The running log: keep it to flush at the end.
+#[derive(Clone)]
+pub struct Telemetry {
+    /// The buffer behind all lines.
+    pub writer: LogWriter,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Telemetry {
+    /// Starts logging to stderr, once in a process.
+    ///
+    /// # Errors
+    /// A sentence where the filter is not one, or logging has been started before.
+    pub fn start(config: &LogConfig) -> Result<Self, String> {
+        let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
+            format!("MOZAIKS_LOG: `{}` is no log filter: {error}", config.filter)
+        })?;
+        let writer = LogWriter::start(config.queue_bytes, std::io::stderr())
+            .map_err(|error| format!("cannot start the log writer: {error}"))?;
+        let registry = tracing_subscriber::registry().with(filter);
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
+        match config.format {
+            LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+            LogFormat::Pretty => registry.with(lines).try_init(),
+        }
+        .map_err(|error| format!("logging has been started before: {error}"))?;
+        log_panics();
+        Ok(Self {
+            writer,
+            format: config.format,
+        })
+    }
+
+    /// Waits until every line so far is written, at most a second.
+    pub fn flush(&self) {
+        self.writer.flush();
+    }
+
+    /// The writer of request lines.
+    pub fn access_log(&self) -> Arc<access::AccessLog> {
+        Arc::new(access::AccessLog::new(self.writer.clone(), self.format))
+    }
+}
+
+/// A panic is a log line like any other, with the place it came from.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            panic.message = message.unwrap_or("no message"),
+            panic.place = place.as_deref(),
+            thread = std::thread::current().name(),
+            "the gateway panicked"
+        );
+    }));
+}
