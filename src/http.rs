@@ -11,6 +11,7 @@ mod error;
 mod events_admin;
 mod exchange;
 mod execute;
+mod framing;
 mod identify;
 mod json_body;
 mod notifications;
@@ -45,6 +46,7 @@ pub use body::{BodyLimits, BodyRoom, GatewayBody, read_body};
 pub use demo::page_of;
 pub use error::ApiError;
 pub use exchange::RequestContext;
+pub use framing::BodyFraming;
 pub use identify::{Admin, User};
 use request_body::RequestBody;
 pub use ws::SocketUpgrade;
@@ -236,7 +238,13 @@ impl Gateway {
         exchange: &mut Exchange<'_>,
         request: Request<Incoming>,
     ) -> Result<Response<GatewayBody>, ApiError> {
-        let request = request.map(|body| RequestBody::new(body, Arc::clone(exchange.context())));
+        let framing = request.extensions().get::<BodyFraming>().cloned();
+        let request =
+            request.map(|body| RequestBody::new(body, framing, Arc::clone(exchange.context())));
+        if let Err(error) = framing::check_head(&request) {
+            exchange.context().must_close.set();
+            return Err(error);
+        }
         self.check_head(&request)?;
         if let Some(preflight) = self.app.origins.preflight(&request) {
             return preflight;

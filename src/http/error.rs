@@ -67,6 +67,8 @@ pub enum ApiError {
     HeadTooLarge,
     /// Not HTTP as we speak it.
     MalformedRequest,
+    /// A `Transfer-Encoding` other than `chunked` alone.
+    UnsupportedTransferEncoding,
     /// The plugin raised.
     PluginRaised {
         /// `ValueError: …`, one line.
@@ -145,6 +147,9 @@ impl ApiError {
                 "HEADERS_TOO_LARGE",
             ),
             Self::MalformedRequest => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+            Self::UnsupportedTransferEncoding => {
+                (StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED_TRANSFER_ENCODING")
+            }
             Self::PluginRaised { .. } | Self::PluginCancelled => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "PLUGIN_ERROR")
             }
@@ -188,6 +193,9 @@ impl ApiError {
             Self::UriTooLong => "the URI is too long".into(),
             Self::HeadTooLarge => "the request has too many headers, or too large ones".into(),
             Self::MalformedRequest => "the request is malformed".into(),
+            Self::UnsupportedTransferEncoding => {
+                "the only transfer encoding taken is chunked".into()
+            }
             Self::PluginRaised { .. } => "the plugin failed".into(),
             Self::PluginCancelled => "the call was cancelled".into(),
             Self::PluginBadResult(_) => "the plugin returned something other than a dict".into(),
@@ -235,6 +243,7 @@ impl ApiError {
             | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::MalformedRequest
+            | Self::UnsupportedTransferEncoding
             | Self::PluginCancelled
             | Self::OutputTooLarge { .. }
             | Self::PluginTimeout(_)
@@ -283,6 +292,7 @@ impl ApiError {
             | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::MalformedRequest
+            | Self::UnsupportedTransferEncoding
             | Self::PluginCancelled
             | Self::Overloaded(_)
             | Self::DatabaseUnavailable

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use super::{
     body::GatewayBody,
     error::ApiError,
-    request_body::BodyLeft,
+    request_body::MustClose,
     request_id::{RequestId, X_REQUEST_ID},
 };
 use crate::app::App;
@@ -24,8 +24,8 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// Who asks, once that has been verified.
     pub principal: OnceLock<Arc<Principal>>,
-    /// Whether its body was left unread.
-    pub body_left: BodyLeft,
+    /// Whether the connection cannot be used after the answer.
+    pub must_close: MustClose,
 }
 
 /// A request on its way to an answer. Dropped without one, its client has gone away: that is counted
@@ -62,7 +62,7 @@ impl<'a> Exchange<'a> {
             context: Arc::new(RequestContext {
                 request_id: id.text,
                 principal: OnceLock::new(),
-                body_left: BodyLeft::default(),
+                must_close: MustClose::default(),
             }),
             plugin: None,
             action: None,
@@ -104,7 +104,7 @@ impl<'a> Exchange<'a> {
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if self.is_http1 && self.context.body_left.get() {
+        if self.is_http1 && self.context.must_close.get() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.app.origins.mark(origin.as_ref(), headers);

@@ -128,11 +128,9 @@ impl ConnectionClock {
         self.is_draining() && !self.is_busy() && !self.multiplexed.load(Ordering::Relaxed)
     }
 
-    /// Whether a request has begun to arrive that nobody has seen yet, on HTTP/1.
-    pub(super) fn is_reading_head(&self) -> bool {
-        !self.is_busy()
-            && !self.multiplexed.load(Ordering::Relaxed)
-            && self.head_since_ms.load(Ordering::Relaxed) != 0
+    /// Whether no request is being answered, on HTTP/1.
+    pub(super) fn is_between_requests(&self) -> bool {
+        !self.is_busy() && !self.multiplexed.load(Ordering::Relaxed)
     }
 
     /// How long ago the head being read began.

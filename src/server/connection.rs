@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, StatusCode, Version};
+use http::{Request, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -22,7 +22,7 @@ use tokio::{net::TcpStream, sync::watch};
 
 use super::{
     clock::{ConnectionClock, Untaken},
-    guarded_io::{GuardedIo, Refusals},
+    guarded_io::{Findings, GuardedIo, Refusals},
 };
 use crate::http::{ApiError, Gateway, GatewayBody, SocketUpgrade};
 use mozaiks_config::ServerConfig;
@@ -52,17 +52,22 @@ pub(super) async fn serve(
         config.header_timeout,
         config.idle_timeout,
     ));
+    let findings = Arc::new(Findings::default());
     let io = GuardedIo::new(
         stream,
         Arc::clone(&clock),
+        Arc::clone(&findings),
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
         config.linger,
     );
     let upgrade = Arc::new(Mutex::new(None));
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let is_http2 = request.version() == Version::HTTP_2;
+        if !is_http2 && request.headers().contains_key(header::TRANSFER_ENCODING) {
+            request.extensions_mut().insert(findings.take());
+        }
         clock.request_started(is_http2);
         let answering = Answering {
             clock: Arc::clone(&clock),
@@ -117,6 +122,7 @@ impl Refusals for Shared {
             408 => ApiError::RequestTimeout,
             414 => ApiError::UriTooLong,
             431 => ApiError::HeadTooLarge,
+            501 => ApiError::UnsupportedTransferEncoding,
             _ => ApiError::MalformedRequest,
         };
         self.gateway.refuse(&error, waited)

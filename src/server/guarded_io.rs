@@ -4,6 +4,8 @@
 //! for every request. Here one timer a connection fires at most every `header_timeout`, and looks at
 //! the [`ConnectionClock`] then: a request costs no timer.
 
+mod framing;
+
 use std::{
     io,
     pin::Pin,
@@ -17,6 +19,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+pub(super) use self::framing::Findings;
+use self::framing::Framing;
 use super::clock::{ConnectionClock, Waiting};
 
 /// Bytes read and thrown away while lingering.
@@ -63,6 +67,8 @@ pub(super) struct GuardedIo<T> {
     /// How many bytes of the connection's beginning are HTTP/2's; `None` once one was not. All of them:
     /// an answer of ours in text would be no answer to that client.
     preface_bytes: Option<usize>,
+    /// Follows the requests of HTTP/1.
+    framing: Framing,
     /// Our words in place of hyper's, while they are being written.
     refusal: Option<Refusal>,
     linger: Option<Linger>,
@@ -89,6 +95,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
     pub(super) fn new(
         inner: T,
         clock: Arc<ConnectionClock>,
+        findings: Arc<Findings>,
         refusals: Arc<dyn Refusals>,
         shortest_wait: Duration,
         write_timeout: Duration,
@@ -109,6 +116,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             first_line_complete: false,
             head_has_bytes: false,
             preface_bytes: Some(0),
+            framing: Framing::new(findings),
             refusal: None,
             linger: None,
         }
@@ -191,10 +199,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
         }
     }
 
-    /// Puts our answer in the place of hyper's own, bodiless one. Only hyper writes while a head is
-    /// being read and nothing waits for the socket.
+    /// Puts our answer in the place of hyper's own, bodiless one, which comes while nothing is being
+    /// answered and nothing waits for the socket.
     fn begin_refusal(&mut self, bytes: &[u8]) {
-        if self.refusal.is_some() || !self.flushed || !self.clock.is_reading_head() {
+        if self.refusal.is_some() || !self.flushed || !self.clock.is_between_requests() {
             return;
         }
         let status = bytes
@@ -203,10 +211,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             .and_then(|rest| rest.get(..3))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| digits.parse::<u16>().ok());
-        if let Some(status @ 400..=499) = status {
-            // The head is full, and all of it is one line: it is the URI that is too long.
+        if let Some(status @ 400..=499) = status
+            // Only the answers of handlers have one, the last of which may have ended just now.
+            && memchr::memmem::find(bytes, b"x-request-id").is_none()
+        {
             let status = match status {
+                // The head is full, and all of it is one line: it is the URI that is too long.
                 431 if !self.first_line_complete => 414,
+                400 if self.framing.findings().is_unsupported() => 501,
                 other => other,
             };
             self.refusal = Some(Refusal {
@@ -285,6 +297,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
                         this.first_line_complete = false;
                     }
                     this.compare_preface(arrived);
+                    if !this.is_http2() {
+                        this.framing.follow(arrived);
+                    }
                     this.head_has_bytes = true;
                     if !this.first_line_complete {
                         this.first_line_complete = arrived.contains(&b'\n');

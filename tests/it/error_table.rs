@@ -17,6 +17,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("INTERNAL_ERROR", "src/http.rs"),
     ("BAD_REQUEST", "connections.rs"),
     ("REQUEST_TIMEOUT", "connections.rs"),
+    ("UNSUPPORTED_TRANSFER_ENCODING", "connections.rs"),
     ("URI_TOO_LONG", "connections.rs"),
     ("HEADERS_TOO_LARGE", "connections.rs"),
     ("VALIDATION_ERROR", "errors.rs"),

@@ -43,6 +43,7 @@ impl ApiError {
             | Self::UriTooLong
             | Self::HeadTooLarge
             | Self::MalformedRequest
+            | Self::UnsupportedTransferEncoding
             | Self::PluginRaised { .. }
             | Self::PluginCancelled
             | Self::PluginBadResult(_)

@@ -37,6 +37,7 @@ fn guarded() -> (
     let io = GuardedIo::new(
         ours,
         Arc::clone(&clock),
+        Arc::default(),
         Arc::clone(&seen) as Arc<dyn Refusals>,
         HEAD,
         WRITE,
