@@ -154,6 +154,9 @@ impl JwksFile {
     fn open(path: PathBuf) -> Result<(Self, KeySet), String> {
         let modified = modified(&path);
         let keys = KeySet::from_jwks(&read_limited(&path)?)?;
+        if keys.len() == 0 {
+            return Err("it holds no keys".into());
+        }
         let seen = Mutex::new(Seen {
             checked: Instant::now(),
             modified,

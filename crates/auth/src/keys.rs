@@ -5,7 +5,7 @@ use std::{path::Path, str::FromStr};
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, crypto,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
 };
 use serde::Deserialize;
 
@@ -91,6 +91,9 @@ impl KeySet {
 
     /// The usable keys of a JWKS document. Others (encryption keys, shared secrets, unknown curves)
     /// are passed over, as an issuer may publish more than the gateway needs.
+    ///
+    /// A document whose list is empty is an issuer's word that it has no keys now, and gives an empty
+    /// set; one with keys of which none can be used is an error, as it is more likely to be a mistake.
     pub(super) fn from_jwks(document: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Document {
@@ -98,6 +101,7 @@ impl KeySet {
         }
         let document: Document = serde_json::from_slice(document)
             .map_err(|_| "it is not a JSON object with a list `keys`".to_owned())?;
+        let is_empty = document.keys.is_empty();
         let mut keys = Vec::new();
         let mut passed_over = Vec::new();
         for (index, value) in document.keys.into_iter().enumerate() {
@@ -110,8 +114,8 @@ impl KeySet {
                 Err(why) => passed_over.push(format!("key {index}: {why}")),
             }
         }
-        if keys.is_empty() {
-            let why = passed_over.first().map_or("it holds no keys", |why| why);
+        if keys.is_empty() && !is_empty {
+            let why = passed_over.first().map_or("", |why| why);
             return Err(format!("it has no key that can be used ({why})"));
         }
         if !passed_over.is_empty() {
@@ -169,6 +173,11 @@ impl VerificationKey {
         match &jwk.common.public_key_use {
             None | Some(PublicKeyUse::Signature) => {}
             Some(_) => return Err("it is not for signatures".into()),
+        }
+        if let Some(operations) = &jwk.common.key_operations
+            && !operations.contains(&KeyOperations::Verify)
+        {
+            return Err("it is not for verifying (key_ops)".into());
         }
         let unusable = |_| "its numbers cannot be read".to_owned();
         let (key, possible): (DecodingKey, &[Algorithm]) = match &jwk.algorithm {

@@ -209,7 +209,7 @@ async fn an_outage_keeps_the_old_keys() {
         ("404 Not Found", "{}"),
         (elsewhere, ""),
         ("200 OK", "not JSON"),
-        ("200 OK", "{\"keys\":[]}"),
+        ("200 OK", "{\"keys\":[{\"kty\":\"unheard-of\"}]}"),
         ("200 OK", large.as_str()),
     ];
     for (number, (status, body)) in answers.into_iter().enumerate() {
@@ -219,6 +219,27 @@ async fn an_outage_keeps_the_old_keys() {
         assert_eq!(server.requests(), number + 2, "it was asked");
         assert!(verdict(&verifier, &token(&key, "k1")).is_ok(), "{status}");
     }
+}
+
+#[tokio::test]
+async fn an_empty_set_withdraws_all_keys_and_a_new_one_brings_them_back() {
+    let key = TestKey::p256();
+    let full = jwks(&[key.jwk_named("k1")]);
+    let server = KeyServer::start(&full).await;
+    let (verifier, _) = build(&server.config(Duration::ZERO));
+    assert!(verifier.verify(&token(&key, "k1")).await.is_ok());
+    server.serve("200 OK", "{\"keys\":[]}");
+    verifier.prefetch().await;
+    assert_eq!(verifier.key_count(), 0);
+    assert_eq!(
+        verifier.verify(&token(&key, "k1")).await,
+        Err(AuthError::Invalid(
+            "it was signed with a key that is not known"
+        )),
+        "also a token that is in the cache"
+    );
+    server.serve("200 OK", &full);
+    assert!(verifier.verify(&token(&key, "k1")).await.is_ok());
 }
 
 #[tokio::test]

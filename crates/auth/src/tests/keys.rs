@@ -92,6 +92,10 @@ fn unusable_keys_of_a_document_are_passed_over() {
     encryption["use"] = "enc".into();
     let mut wrong_alg = key.jwk_named("alg");
     wrong_alg["alg"] = "RS256".into();
+    let mut signs_only = key.jwk_named("ops");
+    signs_only["key_ops"] = json!(["sign"]);
+    let mut nothing = key.jwk_named("none");
+    nothing["key_ops"] = json!([]);
     let mut wrong_curve = key.jwk_named("crv");
     wrong_curve["crv"] = "P-384".into();
     let unusable = [
@@ -105,13 +109,17 @@ fn unusable_keys_of_a_document_are_passed_over() {
         encryption,
         wrong_alg,
         wrong_curve,
+        signs_only,
+        nothing,
     ];
     for jwk in &unusable {
         let document = file(&jwks(std::slice::from_ref(jwk)));
         let built = TokenVerifier::from_config(&jwks_file_config(&document));
         assert!(built.is_err(), "{jwk}");
     }
-    let document = file(&jwks(&[&unusable[..], &[key.jwk_named("good")]].concat()));
+    let mut good = key.jwk_named("good");
+    good["key_ops"] = json!(["verify"]);
+    let document = file(&jwks(&[&unusable[..], &[good]].concat()));
     let (verifier, _) = build(&jwks_file_config(&document));
     assert_eq!(verifier.key_count(), 1);
     assert!(verdict(&verifier, &hs256(&claims(json!({})))).is_err());

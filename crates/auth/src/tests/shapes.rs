@@ -210,6 +210,8 @@ fn a_key_id_is_a_name_and_nothing_else() {
     for header in [
         r#"{"alg":"HS256","kid":1}"#,
         r#"{"alg":"HS256","kid":["a"]}"#,
+        r#"["HS256"]"#,
+        r#"["HS256",null]"#,
     ] {
         assert!(verdict(&verifier, &hs256_raw(header, &payload)).is_err());
     }
@@ -268,6 +270,33 @@ fn keys_that_a_token_brings_are_neither_used_nor_fetched() {
         ErrorKind::WouldBlock,
         "somebody has connected"
     );
+}
+
+#[test]
+fn a_header_is_an_object_in_utf8() {
+    let (verifier, _) = build(&secret_config());
+    let payload = claims(json!({})).to_string();
+    let signed = |header: &[u8]| {
+        let message = format!("{}.{}", base64url(header), base64url(&payload));
+        let key = EncodingKey::from_secret(SECRET);
+        let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    assert!(verdict(&verifier, &signed(br#" {"alg":"HS256","x":"y"}"#)).is_ok());
+    for header in [
+        &br#"["HS256"]"#[..],
+        br#" ["HS256",null,null]"#,
+        b"{\"alg\":\"HS256\",\"x\":\"\xff\"}",
+        b"{\"alg\":\"HS256\",\"\xc3\x28\":1}",
+        b"{\"alg\":\"HS256\",\"x\":\"\xed\xa0\x80\"}",
+    ] {
+        assert_eq!(
+            verdict(&verifier, &signed(header)),
+            Err(AuthError::Invalid("its header is not what a token needs")),
+            "{}",
+            String::from_utf8_lossy(header)
+        );
+    }
 }
 
 #[test]
