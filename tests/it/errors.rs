@@ -186,6 +186,9 @@ async fn bodies_that_are_not_taken() {
     let deep = format!("{{\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70));
     let cases: Vec<(Vec<u8>, u16, &str)> = vec![
         (b"{".to_vec(), 400, "INVALID_JSON"),
+        (b" ".to_vec(), 400, "INVALID_JSON"),
+        (b"\r\n\t".to_vec(), 400, "INVALID_JSON"),
+        (vec![b' '; 100_000], 400, "INVALID_JSON"),
         (b"{'x': 1}".to_vec(), 400, "INVALID_JSON"),
         (b"{\"x\": \"\xff\"}".to_vec(), 400, "INVALID_JSON"),
         (b"{\"x\": \"\\ud800\"}".to_vec(), 400, "INVALID_JSON"),

@@ -1,4 +1,7 @@
-//! Which strings stand in JSON as they are: looked at eight bytes at a time, as most do.
+//! JSON text: what the gateway takes ([`body`]), and which strings stand in it as they are, looked at
+//! eight bytes at a time, as most do.
+
+pub mod body;
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);

@@ -31,7 +31,13 @@ pub(super) fn draft_from_json(value: &Value) -> Result<Draft, NotificationError>
     };
     let metadata = match value.get("metadata") {
         None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(metadata)) => metadata.clone(),
+        Some(Value::Object(metadata)) => {
+            if !keys_can_be_stored(metadata) {
+                let what = "has a key with a NUL character in it";
+                return Err(NotificationError::invalid("metadata", what));
+            }
+            metadata.clone()
+        }
         Some(_) => return Err(NotificationError::invalid("metadata", "must be an object")),
     };
     let channels = match value.get("channels") {
@@ -51,6 +57,20 @@ pub(super) fn draft_from_json(value: &Value) -> Result<Draft, NotificationError>
         metadata,
         channels,
     })
+}
+
+/// Whether a document of the database can have these keys: they end at a NUL there.
+fn keys_can_be_stored(fields: &Map<String, Value>) -> bool {
+    fn value_can_be(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => keys_can_be_stored(fields),
+            Value::Array(items) => items.iter().all(value_can_be),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        }
+    }
+    fields
+        .iter()
+        .all(|(key, value)| !key.contains('\0') && value_can_be(value))
 }
 
 /// Reads a time that a caller sent: ISO 8601 with an offset, or without one for UTC.

@@ -181,10 +181,10 @@ impl Preferences {
     }
 
     fn apply_type(&mut self, id: &str, value: &Value, path: &str) -> Result<(), NotificationError> {
-        if id.is_empty() || id.len() > 128 {
+        if id.is_empty() || id.len() > 128 || id.contains('\0') {
             return Err(NotificationError::invalid(
                 path,
-                "must be named in 1 to 128 bytes",
+                "must be named in 1 to 128 bytes, none of them NUL",
             ));
         }
         let mut own = self.types.get(id).cloned().unwrap_or_default();

@@ -3,7 +3,6 @@
 //! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
 //! may ask of the gateway.
 
-pub mod body;
 pub mod discovery;
 pub mod dispatch;
 pub mod host;
@@ -11,6 +10,8 @@ pub mod manifest;
 pub mod registry;
 pub mod runtime;
 pub mod static_files;
+
+pub use mozaiks_json_text::body;
 
 pub use host::{Caller, HostError, HostServices};
 pub use runtime::{

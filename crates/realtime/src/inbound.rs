@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::message::Message;
+use mozaiks_json_text::body::{BodyError, MAX_DEPTH, check_object};
 
 /// Longest `type` of a message, in bytes.
 const MAX_TYPE_BYTES: usize = 128;
@@ -47,20 +48,21 @@ pub(super) fn parse(text: &str) -> Result<ClientMessage<'_>, Rejected> {
         error_code: "INVALID_REQUEST",
         error: "a message is a JSON object with one string under \"type\"",
     };
-    let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            NOT_A_MESSAGE
-        } else {
-            Rejected {
-                error_code: "INVALID_JSON",
-                error: "the message is not valid JSON",
-            }
-        }
-    })?;
-    // serde reads a struct from an array too.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(NOT_A_MESSAGE);
+    const NOT_JSON: Rejected = Rejected {
+        error_code: "INVALID_JSON",
+        error: "the message is not valid JSON, is nested deeper than 64, or holds a number or text \
+                that has no value",
+    };
+    if text.is_empty() {
+        return Err(NOT_JSON);
     }
+    // By the same grammar as calls, whole: what serde skips it hardly looks at, and a handler would
+    // fail on it.
+    check_object(text.as_bytes(), MAX_DEPTH).map_err(|error| match error {
+        BodyError::Invalid(_) | BodyError::Sink(_) => NOT_JSON,
+        BodyError::WrongType(_) => NOT_A_MESSAGE,
+    })?;
+    let head: Head<'_> = serde_json::from_str(text).map_err(|_| NOT_A_MESSAGE)?;
     match (&*head.message_type, head.token) {
         ("ping", _) => Ok(ClientMessage::Ping),
         ("auth", Some(Token::Text(token))) => Ok(ClientMessage::Auth { token }),
@@ -115,8 +117,20 @@ mod tests {
     #[test]
     fn everything_else_is_named() {
         let long = format!(r#"{{"type":"{}"}}"#, "x".repeat(129));
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+            format!(r#"{{"type":"ping","x":{open}{close}}}"#)
+        };
+        assert_eq!(parse(&nested(64)), Ok(ClientMessage::Ping));
+        let digits = format!(r#"{{"type":"a","n":{}}}"#, "7".repeat(5000));
         for (text, code) in [
             ("", "INVALID_JSON"),
+            (&nested(65), "INVALID_JSON"),
+            (&nested(10_000), "INVALID_JSON"),
+            (&digits, "INVALID_JSON"),
+            (r#"{"type":"a","x":1e999}"#, "INVALID_JSON"),
+            (r#"{"type":"a","x":["\ud800"]}"#, "INVALID_JSON"),
+            (r#"{"type":"a","\udc00":1}"#, "INVALID_JSON"),
             ("{", "INVALID_JSON"),
             (r#"{"type":"ping"} x"#, "INVALID_JSON"),
             ("[]", "INVALID_REQUEST"),

@@ -10,12 +10,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{Apps, HostPart, host_error, read_json, unknown, write_json};
 use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
 use mozaiks_plugins::{
-    CallError, Caller, HostError, SubmitError,
+    CallError, Caller, HostError, SubmitError, body,
     host::{HandlerId, Registration, RegistrationId},
     runtime::{CallId, Generation, HandlerCall, PluginRuntime},
 };
@@ -57,7 +57,9 @@ impl EventsPart {
         event: &str,
         data: Bytes,
     ) -> Result<(), HostError> {
-        check_object(&data)?;
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        let max_depth = runtime.map_or(body::MAX_DEPTH, |runtime| runtime.max_body_depth());
+        check_object(&data, max_depth)?;
         let draft = EventDraft {
             app_id: self.app(caller),
             principal: caller.principal.clone(),
@@ -155,16 +157,16 @@ fn data_of(event: &Event) -> serde_json::Value {
     serde_json::from_slice(&event.data.to_json()).unwrap_or_default()
 }
 
-fn check_object(data: &[u8]) -> Result<(), HostError> {
-    let raw: Box<RawValue> = read_json(data)?;
-    if raw.get().trim_start().starts_with('{') {
-        Ok(())
-    } else {
-        Err(host_error(
-            "VALIDATION_ERROR",
-            "the data of an event must be a JSON object",
-        ))
+/// By the grammar that subscribers read it with: what no handler could be given is no event.
+fn check_object(data: &[u8], max_depth: usize) -> Result<(), HostError> {
+    let refuse = |what: String| {
+        let message = format!("the data of an event must be a JSON object: {what}");
+        Err(host_error("VALIDATION_ERROR", message))
+    };
+    if data.is_empty() {
+        return refuse("it is empty".into());
     }
+    body::check_object(data, max_depth).or_else(|error| refuse(error.to_string()))
 }
 
 fn refused(error: EventError) -> HostError {
@@ -265,4 +267,33 @@ fn one_argument(data: &Bytes) -> Bytes {
     arguments.put_slice(data);
     arguments.put_u8(b']');
     arguments.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_that_no_handler_could_be_given_is_refused() {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+            format!(r#"{{"x":{open}{close}}}"#)
+        };
+        for good in ["{}", r#"{"a":[1,"b"]}"#, &nested(64)] {
+            assert!(check_object(good.as_bytes(), 64).is_ok(), "{good}");
+        }
+        let digits = format!(r#"{{"n":{}}}"#, "7".repeat(5000));
+        for bad in [
+            "",
+            "[]",
+            "null",
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":1e999}"#,
+            &nested(65),
+            &digits,
+        ] {
+            let error = check_object(bad.as_bytes(), 64).unwrap_err();
+            assert_eq!(error.code, "VALIDATION_ERROR", "{bad}");
+        }
+    }
 }

@@ -215,3 +215,37 @@ async fn what_makes_no_notification_is_refused_with_the_reason() {
     let count = ann.get("/api/notifications/count").await.expect_ok();
     assert_eq!(count["unread_count"], 0);
 }
+
+#[tokio::test]
+async fn input_that_the_database_cannot_take_is_the_clients_fault() {
+    let app = gateway().start().await;
+    let (user, admin) = (app.user("ann"), app.admin());
+    for offset in ["9223372036854775808", "18446744073709551615"] {
+        let path = format!("/api/notifications?offset={offset}");
+        user.get(&path).await.expect_error(422, "VALIDATION_ERROR");
+    }
+    user.get("/api/notifications?offset=9223372036854775807")
+        .await
+        .expect_ok();
+    for metadata in [json!({ "a\0b": 1 }), json!({ "a": [{ "\0": {} }] })] {
+        let more = json!({ "metadata": metadata });
+        tell(&user, "ann", "Milk", more.clone())
+            .await
+            .expect_domain_failure(422, "VALIDATION_ERROR");
+        let mut broadcast = json!({
+            "notification_type": "t", "title": "T", "message": "M", "target": "all",
+        });
+        broadcast["metadata"] = more["metadata"].clone();
+        post(
+            &admin,
+            "/__mozaiks/admin/notifications/broadcast",
+            broadcast,
+        )
+        .await
+        .expect_error(422, "VALIDATION_ERROR");
+    }
+    let types = json!({ "types": { "a\0": true } });
+    post(&user, "/api/notifications/preferences", types)
+        .await
+        .expect_error(422, "VALIDATION_ERROR");
+}

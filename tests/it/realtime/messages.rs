@@ -1,6 +1,7 @@
 //! What clients say reaches the plugin that wants it, with who says it.
 
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{Claims, Socket, gateway};
 
@@ -89,4 +90,31 @@ async fn the_first_and_the_last_connection_of_a_user_are_events() {
     };
     let seen = crate::support::within(std::time::Duration::from_secs(60), seen).await;
     assert_eq!(seen, json!(["+ada", "-ada"]));
+}
+
+#[tokio::test]
+async fn what_no_handler_could_be_given_is_answered_and_nothing_else_happens() {
+    let app = gateway().start().await;
+    let mut ada = Socket::open(&app, "ada").await;
+    let deep = format!("{}{}", "[".repeat(64), "]".repeat(64));
+    for value in [
+        deep.as_str(),
+        r#""\ud800""#,
+        r#"{"\udfff": 1}"#,
+        "1e999",
+        &"7".repeat(5000),
+    ] {
+        for message_type in ["live.echo", "nobody.listens", "ping"] {
+            let text = format!(r#"{{"type": "{message_type}", "x": {value}}}"#);
+            ada.send(Message::text(text)).await;
+            let answer = ada.message().await;
+            assert_eq!(answer["type"], "error", "{value}");
+            assert_eq!(answer["error_code"], "INVALID_JSON", "{value}");
+        }
+    }
+    assert!(ada.drain().await.is_empty());
+    let nested = format!("{}{}", "[".repeat(63), "]".repeat(63));
+    let text = format!(r#"{{"type": "live.plain", "expect": "ada", "x": {nested}}}"#);
+    ada.send(Message::text(text)).await;
+    assert!(ada.drain().await.is_empty(), "64 levels are taken");
 }

@@ -43,6 +43,12 @@ impl NotificationsManager {
         user_id: &str,
         request: &PageRequest,
     ) -> Result<Page, NotificationError> {
+        if i64::try_from(request.offset).is_err() {
+            return Err(NotificationError::invalid(
+                "offset",
+                "is larger than any list",
+            ));
+        }
         let limit = match request.limit {
             0 => 20,
             limit => limit.min(MAX_PAGE),

@@ -8,6 +8,9 @@ use jiter::{Jiter, JiterError, Peek};
 /// Most digits an integer may have: Python's own limit for converting text to `int`.
 pub const MAX_INT_DIGITS: usize = 4300;
 
+/// Nesting that is taken where nothing else is configured.
+pub const MAX_DEPTH: usize = 64;
+
 /// Why a body was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -86,10 +89,7 @@ pub fn walk_object<S: Sink>(
     max_depth: usize,
     sink: &mut S,
 ) -> Result<Option<S::Object>, BodyError> {
-    if body
-        .iter()
-        .all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-    {
+    if body.is_empty() {
         return Ok(None);
     }
     let mut walker = Walker {
