@@ -1,28 +1,29 @@
 //! Routes, layers and resources: the only axum beside the server.
 //!
-//! `routes` lists what there is, [`Gateway::answer`] the order of what happens to every request.
+//! [`routes`] lists what there is, [`Gateway::answer`] the order of what happens to every request.
 //! `POST /api/execute/{plugin}` is recognised before the router: at its rate the router's boxed
 //! handlers and extractors are a good part of what a call costs.
 
+mod admin;
 mod arguments;
 mod body;
 mod demo;
 mod error;
-mod events_admin;
 mod exchange;
 mod execute;
 mod framing;
 mod identify;
 mod json_body;
 mod notifications;
-mod notifications_admin;
 mod openapi;
 mod operations;
 pub mod origin;
 mod plugins;
 mod request_body;
 mod request_id;
+mod routes;
 mod settings;
+mod state;
 mod stream;
 mod ticket;
 mod ws;
@@ -33,10 +34,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    routing::{delete, get, post},
-};
+use axum::Router;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
@@ -49,127 +47,13 @@ pub use exchange::RequestContext;
 pub use framing::BodyFraming;
 pub use identify::{Admin, User};
 use request_body::RequestBody;
+use state::AppState;
+pub use state::{App, Life, Phase};
 pub use ws::SocketUpgrade;
 
-use crate::app::{App, AppState};
 use exchange::Exchange;
 use mozaiks_telemetry::access::AccessRecord;
 use request_id::RequestId;
-
-/// Every route but `POST /api/execute/{plugin}`, and but those that `demo` adds in development mode.
-fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/api/plugins", get(plugins::list_plugins))
-        .route("/api/plugins/{name}", get(plugins::get_plugin))
-        .route(
-            "/api/plugin-settings/{plugin}",
-            get(settings::get_settings)
-                .put(settings::save_settings)
-                .post(settings::save_settings),
-        )
-        .route("/api/notifications", get(notifications::list_notifications))
-        .route(
-            "/api/notifications/count",
-            get(notifications::count_notifications),
-        )
-        .route(
-            "/api/notifications/read-all",
-            post(notifications::mark_all_read),
-        )
-        .route(
-            "/api/notifications/mark-all-read",
-            post(notifications::mark_all_read),
-        )
-        .route(
-            "/api/notifications/preferences",
-            get(notifications::get_preferences)
-                .put(notifications::save_preferences)
-                .post(notifications::save_preferences),
-        )
-        .route("/api/notifications/config", get(notifications::get_config))
-        .route(
-            "/api/notifications/{id}",
-            delete(notifications::delete_notification),
-        )
-        .route(
-            "/api/notifications/{id}/read",
-            post(notifications::mark_read),
-        )
-        .route(
-            "/api/notifications/{id}/unread",
-            post(notifications::mark_unread),
-        )
-        .route("/api/push/subscribe", post(notifications::subscribe_push))
-        .route(
-            "/api/push/unsubscribe",
-            post(notifications::unsubscribe_push),
-        )
-        .route(
-            "/api/push/vapid-public-key",
-            get(notifications::get_vapid_key),
-        )
-        .route("/api/stream", get(stream::get_stream))
-        .route("/api/ws/ticket", post(ticket::create_ticket))
-        .route("/ws", get(ws::get_socket))
-        .route("/ws/notifications/{user_id}", get(ws::get_user_socket))
-        .route(
-            "/__mozaiks/admin/events/history",
-            get(events_admin::get_history),
-        )
-        .route(
-            "/__mozaiks/admin/events/stats",
-            get(events_admin::get_stats),
-        )
-        .route(
-            "/__mozaiks/admin/events/dead-letters",
-            get(events_admin::list_dead_letters),
-        )
-        .route(
-            "/__mozaiks/admin/events/dead-letters/{id}",
-            delete(events_admin::discard_dead_letter),
-        )
-        .route(
-            "/__mozaiks/admin/events/dead-letters/{id}/retry",
-            post(events_admin::retry_dead_letter),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/broadcast",
-            post(notifications_admin::create_broadcast),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/broadcasts",
-            get(notifications_admin::list_broadcasts),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/broadcasts/{id}",
-            get(notifications_admin::get_broadcast).delete(notifications_admin::cancel_broadcast),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/schedule",
-            get(notifications_admin::list_scheduled).post(notifications_admin::create_scheduled),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/schedule/{id}",
-            delete(notifications_admin::cancel_scheduled),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/channels",
-            get(notifications_admin::list_channels),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/deliveries/{id}/retry",
-            post(notifications_admin::retry_delivery),
-        )
-        .route(
-            "/__mozaiks/admin/notifications/templates",
-            get(notifications_admin::list_templates),
-        )
-        .route("/health", get(operations::get_health))
-        .route("/ready", get(operations::get_ready))
-        .route("/metrics", get(operations::get_metrics))
-        .route("/openapi.json", get(openapi::get_openapi))
-        .route("/docs", get(openapi::get_docs))
-}
 
 /// Where calls of plugins go; the rest of the path is the plugin's name.
 const EXECUTE: &str = "/api/execute/";
@@ -184,7 +68,7 @@ pub struct Gateway {
 impl Gateway {
     /// The gateway over its joined parts.
     pub fn new(app: Arc<App>) -> Self {
-        let mut router = routes();
+        let mut router = routes::router();
         if app.dev {
             router = router.merge(demo::routes());
         }

@@ -5,4 +5,5 @@
 pub mod app;
 pub mod cli;
 pub mod http;
+mod refusals;
 pub mod server;

@@ -16,11 +16,11 @@ use futures_util::future::BoxFuture;
 
 pub use database::DatabasePart;
 pub use events::{EventsPart, RuntimeSlot};
-pub use notifications::{
-    DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers, notification_error,
-};
+pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
 pub use realtime::RealtimePart;
-pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
+pub use settings::{ManifestSchemas, SettingsPart};
+
+pub use crate::refusals::host_error;
 
 use mozaiks_plugins::{
     Caller, HostError, HostServices,
@@ -151,15 +151,6 @@ impl HostServices for Host {
         for part in self.all_parts() {
             part.forget_generation(generation);
         }
-    }
-}
-
-/// An error without details.
-pub fn host_error(code: &'static str, message: impl Into<String>) -> HostError {
-    HostError {
-        code,
-        message: message.into(),
-        details: None,
     }
 }
 

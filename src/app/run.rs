@@ -4,14 +4,14 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     process::exit,
-    sync::{Arc, OnceLock, atomic::AtomicU8},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
 use super::{
-    App, Host, Phase,
+    Host,
     announcer::Announcer,
     database,
     host::{
@@ -24,7 +24,7 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    http::{BodyRoom, Gateway, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
     server::{RunningServer, Server, shutdown::Signals},
 };
 use mozaiks_auth::{
@@ -184,7 +184,7 @@ where
         metrics,
         access: telemetry.access_log(),
         started: Instant::now(),
-        phase: AtomicU8::new(Phase::Starting as u8),
+        life: Life::default(),
     });
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;

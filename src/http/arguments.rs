@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ApiError;
-use crate::app::AppState;
+use crate::http::state::AppState;
 
 /// The id in a path. What cannot be read is the id of nothing.
 pub(super) struct PathId<T>(pub(super) T);

@@ -16,7 +16,7 @@ use http::{
 };
 
 use super::error::ApiError;
-use crate::app::{App, AppState};
+use crate::http::state::{App, AppState};
 use mozaiks_plugins::static_files;
 
 /// The file behind the address of the directory.

@@ -13,7 +13,7 @@ use super::{
     request_body::MustClose,
     request_id::{RequestId, X_REQUEST_ID},
 };
-use crate::app::App;
+use crate::http::state::App;
 use mozaiks_auth::Principal;
 use mozaiks_telemetry::{access::AccessRecord, metrics::Route};
 

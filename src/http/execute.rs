@@ -18,7 +18,7 @@ use super::{
     identify::authenticate,
     request_body::RequestBody,
 };
-use crate::app::{App, Phase};
+use crate::http::state::{App, Phase};
 use mozaiks_auth::Principal;
 use mozaiks_plugins::{CallError, CallReply, dispatch::DispatchError};
 

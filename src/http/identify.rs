@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
 
 use super::{error::ApiError, exchange::RequestContext};
-use crate::app::{App, AppState};
+use crate::http::state::{App, AppState};
 use mozaiks_auth::{AuthError, Principal};
 
 /// The token of the one `Authorization` header.

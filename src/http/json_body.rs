@@ -8,7 +8,7 @@ use super::{
     error::ApiError,
     execute::check_content,
 };
-use crate::app::AppState;
+use crate::http::state::AppState;
 use mozaiks_plugins::body::{BodyError, check_object};
 
 /// Nesting that these routes take.

@@ -12,7 +12,10 @@ use super::{
     identify::User,
     json_body::JsonObject,
 };
-use crate::app::{App, AppState, notification_error};
+use crate::{
+    http::state::{App, AppState},
+    refusals::notification_error,
+};
 use mozaiks_auth::Principal;
 use mozaiks_notifications::{NotificationError, PageRequest};
 

@@ -4,7 +4,7 @@ use axum::{extract::State, response::IntoResponse};
 use http::{StatusCode, header};
 use serde_json::json;
 
-use crate::app::{AppState, Phase};
+use crate::http::state::{AppState, Phase};
 
 /// `GET /health`: the process answers.
 pub(super) async fn get_health() -> impl IntoResponse {

@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{arguments::answer, error::ApiError, identify::User};
-use crate::app::AppState;
+use crate::http::state::AppState;
 use mozaiks_plugins::registry::{Plugin, PluginState};
 
 /// `GET /api/plugins`: all plugins by name.

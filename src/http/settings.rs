@@ -13,7 +13,10 @@ use super::{
     arguments::answer, error::ApiError, exchange::RequestContext, identify::User,
     json_body::JsonObject,
 };
-use crate::app::{App, AppState, to_host_error};
+use crate::{
+    http::state::{App, AppState},
+    refusals::settings_error,
+};
 use mozaiks_settings::Whose;
 
 /// `GET`: `{plugin, settings}`, the settings empty where there are none.
@@ -27,7 +30,7 @@ pub(super) async fn get_settings(
         app_id: &principal.app_id,
         user_id: &principal.user_id,
     };
-    let settings = (app.settings.get(whose, &plugin).await).map_err(to_host_error)?;
+    let settings = (app.settings.get(whose, &plugin).await).map_err(settings_error)?;
     Ok(describe(&plugin, settings))
 }
 
@@ -54,7 +57,7 @@ pub(super) async fn save_settings(
             Some(Arc::clone(&context.request_id)),
         )
         .await
-        .map_err(to_host_error)?;
+        .map_err(settings_error)?;
     Ok(describe(&plugin, settings))
 }
 

@@ -14,7 +14,7 @@ use super::{
     error::ApiError,
     ws::{Presented, QueryParameters},
 };
-use crate::app::AppState;
+use crate::http::state::AppState;
 use mozaiks_plugins::HostError;
 use mozaiks_realtime::{Resume, hub::SubscribeError};
 

@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use serde_json::json;
 
 use super::{arguments::answer, error::ApiError, identify::User};
-use crate::app::AppState;
+use crate::http::state::AppState;
 use mozaiks_plugins::HostError;
 use mozaiks_realtime::TicketError;
 

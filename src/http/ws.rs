@@ -20,7 +20,7 @@ pub(super) use credentials::{Presented, QueryParameters};
 pub use upgrade::SocketUpgrade;
 
 use super::{error::ApiError, exchange::RequestContext};
-use crate::app::{App, AppState};
+use crate::http::state::{App, AppState};
 use mozaiks_realtime::{
     Resume,
     socket::{Credentials, SocketRequest, may_connect_as},

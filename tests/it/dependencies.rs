@@ -45,7 +45,8 @@ const PARTS: &[(&str, &[&str])] = &[
     ),
     ("plugins", &["app", "cli", "http", "python", "server"]),
     ("python", &["app", "cli", "http", "server"]),
-    ("http", &["cli", "python", "server"]),
+    ("http", &["app", "cli", "python", "server"]),
+    ("refusals", &["app", "cli", "http", "server"]),
     ("server", &["app", "auth", "cli", "plugins", "python"]),
     (
         "store",

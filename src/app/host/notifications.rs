@@ -6,17 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Apps, HostFuture, HostPart, host_error, read_json, write_json};
+use super::{Apps, HostFuture, HostPart, read_json, write_json};
+use crate::refusals::notification_error;
 use mozaiks_events::{EventBus, EventDraft};
-use mozaiks_notifications::{NotificationError, NotificationsManager, Operations, Outlet};
+use mozaiks_notifications::{NotificationsManager, Operations, Outlet};
 use mozaiks_plugins::{
-    Caller, HostError,
+    Caller,
     dispatch::{CallObserver, FinishedCall},
     manifest::Manifest,
     registry::ManifestObserver,
 };
 use mozaiks_realtime::{Hub, Message};
-use mozaiks_store::StoreErrorKind;
 
 /// Joins plugins and the notifications manager: the operations of one prefix.
 pub struct NotificationsPart {
@@ -56,32 +56,6 @@ impl HostPart for NotificationsPart {
                 .map_err(notification_error)?;
             write_json(&answer)
         })
-    }
-}
-
-/// A refusal with the contract's code; what the database says stays in the log.
-pub fn notification_error(error: NotificationError) -> HostError {
-    let store = match &error {
-        NotificationError::Invalid { .. }
-        | NotificationError::NotFound(_)
-        | NotificationError::Conflict(_) => {
-            return host_error(error.error_code(), error.to_string());
-        }
-        NotificationError::Internal(what) => {
-            tracing::error!(error = what, "the notifications failed");
-            return host_error("INTERNAL_ERROR", "the notifications failed");
-        }
-        NotificationError::Store(store) => store,
-    };
-    tracing::warn!(error = %store, "notifications were not read or written");
-    match store.kind {
-        StoreErrorKind::Unavailable => {
-            host_error(store.error_code(), "the database does not answer")
-        }
-        StoreErrorKind::Full => host_error(store.error_code(), "the database has no room left"),
-        StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
-            host_error("INTERNAL_ERROR", "the database refused")
-        }
     }
 }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Apps, HostFuture, HostPart, read_json, unknown, write_json};
-use mozaiks_plugins::{Caller, HostError, registry::Registry};
-use mozaiks_settings::{SettingsError, SettingsManager, SettingsSchemas, Whose};
-use mozaiks_store::StoreErrorKind;
+use crate::refusals::settings_error;
+use mozaiks_plugins::{Caller, registry::Registry};
+use mozaiks_settings::{SettingsManager, SettingsSchemas, Whose};
 
 /// Joins plugins and the settings manager.
 pub struct SettingsPart {
@@ -64,7 +64,7 @@ impl HostPart for SettingsPart {
                         &manager
                             .get(whose, &of.plugin)
                             .await
-                            .map_err(to_host_error)?,
+                            .map_err(settings_error)?,
                     )
                 }
                 "settings.get_all" => {
@@ -73,7 +73,7 @@ impl HostPart for SettingsPart {
                         app_id: &app_id,
                         user_id: &of.user_id,
                     };
-                    write_json(&manager.get_all(whose).await.map_err(to_host_error)?)
+                    write_json(&manager.get_all(whose).await.map_err(settings_error)?)
                 }
                 "settings.save" => {
                     let save: Save = read_json(&payload)?;
@@ -90,52 +90,12 @@ impl HostPart for SettingsPart {
                             caller.request_id,
                         )
                         .await
-                        .map_err(to_host_error)?;
+                        .map_err(settings_error)?;
                     write_json(&true)
                 }
                 other => Err(unknown(other)),
             }
         })
-    }
-}
-
-/// A refusal with the contract's code; what does not fit is in the details.
-pub fn to_host_error(error: SettingsError) -> HostError {
-    let (code, details) = match &error {
-        SettingsError::BadPluginName(_) => ("VALIDATION_ERROR", None),
-        SettingsError::Invalid(problems) => (
-            "VALIDATION_ERROR",
-            serde_json::to_vec(&serde_json::json!({ "problems": problems })).ok(),
-        ),
-        SettingsError::TooLarge { limit_bytes, .. } => (
-            "VALIDATION_ERROR",
-            serde_json::to_vec(&serde_json::json!({ "limit_bytes": limit_bytes })).ok(),
-        ),
-        SettingsError::Store(store) => match store.kind {
-            StoreErrorKind::Unavailable | StoreErrorKind::Full => (store.error_code(), None),
-            StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
-                ("INTERNAL_ERROR", None)
-            }
-        },
-    };
-    let message = match &error {
-        // What the driver says names hosts; clients are not to know them.
-        SettingsError::Store(store) => {
-            tracing::warn!(error = %store, "settings were not read or written");
-            match store.kind {
-                StoreErrorKind::Unavailable => "the database does not answer".into(),
-                StoreErrorKind::Full => "the database has no room left".into(),
-                StoreErrorKind::Conflict | StoreErrorKind::Invalid | StoreErrorKind::Other => {
-                    "the database refused".into()
-                }
-            }
-        }
-        other => other.to_string(),
-    };
-    HostError {
-        code,
-        message,
-        details: details.map(Bytes::from),
     }
 }
 

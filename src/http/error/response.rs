@@ -7,87 +7,30 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::ApiError;
+use super::{ApiError, declarations::Declaration};
 use crate::http::{body::GatewayBody, request_id::X_REQUEST_ID};
-use mozaiks_auth::AuthError;
 
 /// When a client should come back after an overload.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 impl ApiError {
-    /// The challenge of a 401 (RFC 6750: the error is named only where credentials were sent).
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::AuthRequired => Some("Bearer realm=\"mozaiks\""),
-            Self::AuthInvalid(_) => Some("Bearer realm=\"mozaiks\", error=\"invalid_request\""),
-            Self::Token(
-                AuthError::Invalid(_)
-                | AuthError::Expired
-                | AuthError::NotYetValid
-                | AuthError::TooLarge,
-            ) => Some("Bearer realm=\"mozaiks\", error=\"invalid_token\""),
-            Self::Token(AuthError::AppMismatch | AuthError::KeysUnavailable)
-            | Self::Forbidden(_)
-            | Self::PluginNotFound
-            | Self::PluginDisabled
-            | Self::PluginUnavailable { .. }
-            | Self::NotFound
-            | Self::MethodNotAllowed { .. }
-            | Self::UpgradeRequired
-            | Self::UnsupportedMediaType
-            | Self::UnsupportedEncoding
-            | Self::InvalidJson(_)
-            | Self::InvalidRequest(_)
-            | Self::PayloadTooLarge { .. }
-            | Self::RequestTimeout
-            | Self::UriTooLong
-            | Self::HeadTooLarge
-            | Self::MalformedRequest
-            | Self::UnsupportedTransferEncoding
-            | Self::PluginRaised { .. }
-            | Self::PluginCancelled
-            | Self::PluginBadResult(_)
-            | Self::OutputNotSerializable { .. }
-            | Self::OutputTooLarge { .. }
-            | Self::PluginTimeout(_)
-            | Self::Overloaded(_)
-            | Self::DatabaseUnavailable
-            | Self::StorageFull
-            | Self::Host(_)
-            | Self::Internal(_) => None,
-        }
-    }
-
-    /// The body every error has.
-    fn body(&self, request_id: &str, dev: bool) -> Bytes {
-        let (_, code) = self.status_and_code();
-        let mut body = json!({
-            "error": self.message(),
-            "error_code": code,
-            "request_id": request_id,
-        });
-        if let Some(details) = self.details(dev) {
-            body["details"] = details;
-        }
-        body.to_string().into()
-    }
-
     /// The whole response, but for the headers that every response gets.
     pub fn to_response(&self, request_id: &str, dev: bool) -> Response<GatewayBody> {
-        let mut response = Response::new(GatewayBody::from(self.body(request_id, dev)));
-        *response.status_mut() = self.status_and_code().0;
+        let declared = self.declaration();
+        let mut response = Response::new(GatewayBody::from(body(&declared, request_id, dev)));
+        *response.status_mut() = declared.status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Some(challenge) = self.challenge() {
+        if let Some(challenge) = declared.challenge {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static(challenge),
             );
         }
-        if let Self::Overloaded(_) | Self::Token(AuthError::KeysUnavailable) = self {
+        if declared.retry {
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from_static(RETRY_AFTER_SECONDS),
@@ -120,6 +63,19 @@ impl ApiError {
     }
 }
 
+/// The body every error has.
+fn body(declared: &Declaration<'_>, request_id: &str, dev: bool) -> Bytes {
+    let mut body = json!({
+        "error": declared.message,
+        "error_code": declared.code,
+        "request_id": request_id,
+    });
+    if let Some(details) = declared.details(dev) {
+        body["details"] = details;
+    }
+    body.to_string().into()
+}
+
 /// Handlers of the router answer with the error itself: it waits in the response's extensions until
 /// [`crate::http::Gateway::answer`], which knows the request id, writes it out.
 impl IntoResponse for ApiError {
@@ -132,8 +88,9 @@ impl IntoResponse for ApiError {
 
 /// The whole answer, head and body, to a request that never became one. The connection ends with it.
 pub(in crate::http) fn refusal_answer(error: &ApiError, request_id: &str) -> Vec<u8> {
-    let (status, _) = error.status_and_code();
-    let body = error.body(request_id, false);
+    let declared = error.declaration();
+    let status = declared.status;
+    let body = body(&declared, request_id, false);
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          {}: {}\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\

@@ -1,5 +1,7 @@
 use http_body_util::BodyExt as _;
 
+use serde_json::Value;
+
 use super::*;
 use mozaiks_plugins::{CallError, dispatch::DispatchError, runtime::DatabaseTrouble};
 

@@ -5,10 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, header};
 
 use super::BEARER;
-use crate::{
-    app::App,
-    http::{error::ApiError, identify::bearer_token},
-};
+use crate::http::{error::ApiError, identify::bearer_token, state::App};
 use mozaiks_auth::AuthError;
 use mozaiks_realtime::Identity;
 

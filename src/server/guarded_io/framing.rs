@@ -23,9 +23,6 @@ use crate::http::BodyFraming;
 /// The beginning of a header line that is kept where it is cut by the end of a read.
 const LINE_BYTES: usize = 64;
 
-/// The size of a chunk before its first digit.
-const NO_DIGIT: u64 = u64::MAX;
-
 /// Findings on the connection's requests with a `Transfer-Encoding`, oldest first: at most as many as
 /// there are heads in hyper's buffer.
 #[derive(Default)]
@@ -65,7 +62,9 @@ enum State {
     Head,
     /// In a body of known length.
     Length(u64),
-    /// In the size of a chunk.
+    /// Before the first digit of a chunk's size.
+    SizeStart,
+    /// Behind a digit of it.
     Size(u64),
     /// Behind the size.
     SizeRest {
@@ -158,11 +157,10 @@ impl Framing {
         };
         let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
         let is_end = if self.line_bytes == 0 {
-            self.head.read_line(line, false)
+            self.head.read_line(line)
         } else {
             self.keep(line);
-            let is_cut = self.line_bytes == LINE_BYTES;
-            self.head.read_line(&self.line[..self.line_bytes], is_cut)
+            self.head.read_line(&self.line[..self.line_bytes])
         };
         self.line_bytes = 0;
         if is_end {
@@ -189,7 +187,7 @@ impl Framing {
             Encoding::Chunked if head.length.is_none() => {
                 self.body = BodyFraming::default();
                 self.findings.heads.lock().push_back(self.body.clone());
-                State::Size(NO_DIGIT)
+                State::SizeStart
             }
             Encoding::Chunked => self.refuse(BodyFraming::malformed()),
             Encoding::Other => {
@@ -208,10 +206,13 @@ impl Framing {
     /// A byte of a chunked body's framing.
     fn step(&mut self, state: State, byte: u8) -> State {
         match (state, byte) {
-            (State::Size(size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (State::SizeStart | State::Size(_), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
-                let size = if size == NO_DIGIT { 0 } else { size };
-                match size
+                let so_far = match state {
+                    State::Size(size) => size,
+                    _ => 0,
+                };
+                match so_far
                     .checked_mul(16)
                     .and_then(|size| size.checked_add(digit))
                 {
@@ -219,7 +220,6 @@ impl Framing {
                     None => State::Lost,
                 }
             }
-            (State::Size(NO_DIGIT), _) => State::Lost,
             (State::Size(size), b'\r') | (State::SizeRest { size }, b'\r') => {
                 State::SizeEnd { size }
             }
@@ -228,7 +228,7 @@ impl Framing {
             (State::SizeEnd { size: 0 }, b'\n') => State::TrailerStart,
             (State::SizeEnd { size }, b'\n') => State::Data(size),
             (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::Size(NO_DIGIT),
+            (State::DataLf, b'\n') => State::SizeStart,
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::Trailer, b'\r') => State::TrailerLf,
             // hyper ends lines with CR LF and then reads them as lines that end with LF.
@@ -246,7 +246,9 @@ impl Framing {
 
 impl Head {
     /// Reads a line without its LF, or what is kept of it; `true` where it ends the head.
-    fn read_line(&mut self, line: &[u8], is_cut: bool) -> bool {
+    fn read_line(&mut self, line: &[u8]) -> bool {
+        // Judged alike however the bytes came.
+        let is_cut = line.len() >= LINE_BYTES;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(first) = line.first() else {
             // Empty lines before a request are allowed.

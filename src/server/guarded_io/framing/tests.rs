@@ -37,7 +37,7 @@ fn requests_of_every_framing_end_where_the_next_begins() {
     ] {
         assert_eq!(state_after(text), State::Head, "{text:?}");
         let (again, _) = followed(&[text.as_bytes(), CHUNKED.as_bytes()]);
-        assert_eq!(again.state, State::Size(NO_DIGIT), "after {text:?}");
+        assert_eq!(again.state, State::SizeStart, "after {text:?}");
     }
 }
 
@@ -71,6 +71,12 @@ fn trailers_end_their_lines_with_both_characters() {
         let (_, findings) = followed(&[text.as_bytes()]);
         assert_eq!(findings.take().is_broken(), is_broken, "{trailers:?}");
     }
+}
+
+#[test]
+fn the_largest_chunk_is_a_size_like_any_other() {
+    let text = format!("{CHUNKED}ffffffffffffffff\r\nx");
+    assert_eq!(state_after(&text), State::Data(u64::MAX - 1));
 }
 
 #[test]

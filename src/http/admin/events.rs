@@ -5,19 +5,22 @@ use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    arguments::{Arguments, PathId, answer},
-    error::ApiError,
-    identify::Admin,
+use crate::{
+    http::{
+        arguments::{Arguments, PathId, answer},
+        error::ApiError,
+        identify::Admin,
+        state::AppState,
+    },
+    refusals::host_error,
 };
-use crate::app::AppState;
 use mozaiks_events::{DeadLetter, Event, EventError};
 
 const MAX_LIMIT: usize = 1000;
 
 /// Which part of a list.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
+pub(in crate::http) struct Page {
     event: Option<String>,
     #[serde(default = "fifty")]
     limit: usize,
@@ -30,7 +33,7 @@ fn fifty() -> usize {
 }
 
 /// `GET …/history?event&limit`: the latest events, newest first.
-pub(super) async fn get_history(
+pub(in crate::http) async fn get_history(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     Arguments(page): Arguments<Page>,
@@ -46,7 +49,7 @@ pub(super) async fn get_history(
 }
 
 /// `GET …/stats`: counters of the app, subscriptions and dead letters.
-pub(super) async fn get_stats(
+pub(in crate::http) async fn get_stats(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
 ) -> Response {
@@ -59,7 +62,7 @@ pub(super) async fn get_stats(
 }
 
 /// `GET …/dead-letters?limit&offset`: deliveries that failed for good, newest first.
-pub(super) async fn list_dead_letters(
+pub(in crate::http) async fn list_dead_letters(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     Arguments(page): Arguments<Page>,
@@ -77,7 +80,7 @@ pub(super) async fn list_dead_letters(
 }
 
 /// `POST …/dead-letters/{id}/retry`: delivers it once more.
-pub(super) async fn retry_dead_letter(
+pub(in crate::http) async fn retry_dead_letter(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     PathId(id): PathId<u64>,
@@ -89,7 +92,7 @@ pub(super) async fn retry_dead_letter(
 }
 
 /// `DELETE …/dead-letters/{id}`: throws it away.
-pub(super) async fn discard_dead_letter(
+pub(in crate::http) async fn discard_dead_letter(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     PathId(id): PathId<u64>,
@@ -101,7 +104,7 @@ pub(super) async fn discard_dead_letter(
 }
 
 fn refused(error: EventError) -> ApiError {
-    ApiError::Host(crate::app::host_error("NOT_FOUND", error.to_string()))
+    ApiError::Host(host_error("NOT_FOUND", error.to_string()))
 }
 
 fn describe(event: &Event) -> Value {

@@ -1,11 +1,15 @@
-//! The operations on what users have set, what they are told, and what admins see of it.
+//! The operations on what users have set and what they are told.
+
+use axum::routing::on;
 
 use super::{Operation, Who};
+use crate::http::{notifications, settings};
 
 pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugin-settings/{plugin}",
+        handler: Some(|method| on(method, settings::get_settings)),
         who: Who::User,
         summary: "The user's settings of a plugin: `{plugin, settings}`.",
         answers: &[
@@ -18,6 +22,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/plugin-settings/{plugin}",
+        handler: Some(|method| on(method, settings::save_settings)),
         who: Who::User,
         summary: "Replaces the user's settings of a plugin.",
         answers: &[
@@ -34,6 +39,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugin-settings/{plugin}",
+        handler: Some(|method| on(method, settings::save_settings)),
         who: Who::User,
         summary: "As `PUT`.",
         answers: &[
@@ -50,6 +56,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications",
+        handler: Some(|method| on(method, notifications::list_notifications)),
         who: Who::User,
         summary: "The user's notifications, newest first; `unread_only`, `limit`, `offset`, `cursor`.",
         answers: &[
@@ -66,6 +73,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/count",
+        handler: Some(|method| on(method, notifications::count_notifications)),
         who: Who::User,
         summary: "How many of the user's notifications are unread.",
         answers: &[
@@ -77,6 +85,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/{id}/read",
+        handler: Some(|method| on(method, notifications::mark_read)),
         who: Who::User,
         summary: "Marks a notification as read.",
         answers: &[
@@ -89,6 +98,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/{id}/unread",
+        handler: Some(|method| on(method, notifications::mark_unread)),
         who: Who::User,
         summary: "Marks a notification as unread.",
         answers: &[
@@ -101,6 +111,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/read-all",
+        handler: Some(|method| on(method, notifications::mark_all_read)),
         who: Who::User,
         summary: "Marks all notifications as read.",
         answers: &[
@@ -112,6 +123,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/mark-all-read",
+        handler: Some(|method| on(method, notifications::mark_all_read)),
         who: Who::User,
         summary: "As `read-all`.",
         answers: &[
@@ -123,6 +135,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/api/notifications/{id}",
+        handler: Some(|method| on(method, notifications::delete_notification)),
         who: Who::User,
         summary: "Deletes a notification.",
         answers: &[
@@ -135,6 +148,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/preferences",
+        handler: Some(|method| on(method, notifications::get_preferences)),
         who: Who::User,
         summary: "What the user wants to be told, and how.",
         answers: &[
@@ -146,6 +160,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/notifications/preferences",
+        handler: Some(|method| on(method, notifications::save_preferences)),
         who: Who::User,
         summary: "Changes what the body names and leaves the rest.",
         answers: &[
@@ -158,6 +173,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/preferences",
+        handler: Some(|method| on(method, notifications::save_preferences)),
         who: Who::User,
         summary: "As `PUT`.",
         answers: &[
@@ -170,6 +186,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/config",
+        handler: Some(|method| on(method, notifications::get_config)),
         who: Who::User,
         summary: "The types and channels that exist.",
         answers: &[
@@ -180,6 +197,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/push/subscribe",
+        handler: Some(|method| on(method, notifications::subscribe_push)),
         who: Who::User,
         summary: "Takes what a browser's `PushSubscription.toJSON()` gives.",
         answers: &[
@@ -194,6 +212,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/push/unsubscribe",
+        handler: Some(|method| on(method, notifications::unsubscribe_push)),
         who: Who::User,
         summary: "Forgets a browser's subscription by its `endpoint`.",
         answers: &[
@@ -206,199 +225,13 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/push/vapid-public-key",
+        handler: Some(|method| on(method, notifications::get_vapid_key)),
         who: Who::User,
         summary: "The key that browsers subscribe with.",
         answers: &[
             ("200", "`{public_key}`."),
             ("401", "Not authenticated."),
             ("404", "NOT_FOUND: web push is not configured."),
-        ],
-    },
-    Operation {
-        method: "post",
-        path: "/__mozaiks/admin/notifications/broadcast",
-        who: Who::Admin,
-        summary: "Tells all users, those with a role or some the same.",
-        answers: &[
-            ("200", "`{broadcast}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("422", "VALIDATION_ERROR."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/notifications/broadcasts",
-        who: Who::Admin,
-        summary: "The latest broadcasts and how far each is.",
-        answers: &[
-            ("200", "`{broadcasts}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/notifications/broadcasts/{id}",
-        who: Who::Admin,
-        summary: "A broadcast and how far it is.",
-        answers: &[
-            ("200", "`{broadcast}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "delete",
-        path: "/__mozaiks/admin/notifications/broadcasts/{id}",
-        who: Who::Admin,
-        summary: "Cancels a broadcast that has not begun.",
-        answers: &[
-            ("200", "Done."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
-            ("409", "CONFLICT: it has begun."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/notifications/schedule",
-        who: Who::Admin,
-        summary: "The latest notifications for later and what became of each.",
-        answers: &[
-            ("200", "`{scheduled}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "post",
-        path: "/__mozaiks/admin/notifications/schedule",
-        who: Who::Admin,
-        summary: "Creates a notification at `scheduled_for`.",
-        answers: &[
-            ("200", "`{scheduled}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("422", "VALIDATION_ERROR."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "delete",
-        path: "/__mozaiks/admin/notifications/schedule/{id}",
-        who: Who::Admin,
-        summary: "Cancels a notification for later.",
-        answers: &[
-            ("200", "Done."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
-            ("409", "CONFLICT: it has gone out."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/notifications/channels",
-        who: Who::Admin,
-        summary: "Which channels are configured, how deliveries are doing, and their log; `channel`, `status`, `limit`.",
-        answers: &[
-            ("200", "`{channels, deliveries, log}`."),
-            ("400", "INVALID_REQUEST: the query cannot be read."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "post",
-        path: "/__mozaiks/admin/notifications/deliveries/{id}/retry",
-        who: Who::Admin,
-        summary: "Puts a delivery that failed for good back into its queue.",
-        answers: &[
-            ("200", "Done."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
-            ("503", "DATABASE_UNAVAILABLE."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/notifications/templates",
-        who: Who::Admin,
-        summary: "The templates.",
-        answers: &[
-            ("200", "`{templates}`."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/events/history",
-        who: Who::Admin,
-        summary: "The latest events; `event`, `limit`.",
-        answers: &[
-            ("200", "`{count, events}`."),
-            ("400", "INVALID_REQUEST: the query cannot be read."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/events/stats",
-        who: Who::Admin,
-        summary: "Counters of the event bus.",
-        answers: &[
-            ("200", "The counters."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/__mozaiks/admin/events/dead-letters",
-        who: Who::Admin,
-        summary: "Events that failed for good; `limit`, `offset`.",
-        answers: &[
-            ("200", "`{count, total, dead_letters}`."),
-            ("400", "INVALID_REQUEST: the query cannot be read."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-        ],
-    },
-    Operation {
-        method: "delete",
-        path: "/__mozaiks/admin/events/dead-letters/{id}",
-        who: Who::Admin,
-        summary: "Throws such an event away.",
-        answers: &[
-            ("200", "Done."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
-        ],
-    },
-    Operation {
-        method: "post",
-        path: "/__mozaiks/admin/events/dead-letters/{id}/retry",
-        who: Who::Admin,
-        summary: "Delivers such an event once more.",
-        answers: &[
-            ("200", "Done."),
-            ("401", "Not authenticated."),
-            ("403", "FORBIDDEN: this needs the role admin."),
-            ("404", "NOT_FOUND."),
         ],
     },
 ];

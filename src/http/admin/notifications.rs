@@ -5,17 +5,17 @@ use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{
+use crate::http::{
     arguments::{Arguments, PathId, answer},
     error::ApiError,
     identify::Admin,
     json_body::JsonObject,
+    state::AppState,
 };
-use crate::app::AppState;
 
 /// The log's query.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct LogQuery {
+pub(in crate::http) struct LogQuery {
     channel: Option<String>,
     status: Option<String>,
     limit: Option<u64>,
@@ -35,7 +35,7 @@ async fn operate(
 }
 
 /// `POST …/broadcast`: `{notification_type, title, message, target, channels?, metadata?}`.
-pub(super) async fn create_broadcast(
+pub(in crate::http) async fn create_broadcast(
     State(state): State<AppState>,
     Admin(admin): Admin,
     JsonObject(mut body): JsonObject,
@@ -52,7 +52,7 @@ pub(super) async fn create_broadcast(
 }
 
 /// `GET …/broadcasts`: the newest hundred with their progress.
-pub(super) async fn list_broadcasts(
+pub(in crate::http) async fn list_broadcasts(
     State(state): State<AppState>,
     Admin(admin): Admin,
 ) -> Result<Response, ApiError> {
@@ -61,7 +61,7 @@ pub(super) async fn list_broadcasts(
 }
 
 /// `GET …/broadcasts/{id}`
-pub(super) async fn get_broadcast(
+pub(in crate::http) async fn get_broadcast(
     State(state): State<AppState>,
     Admin(admin): Admin,
     PathId(id): PathId<String>,
@@ -71,7 +71,7 @@ pub(super) async fn get_broadcast(
 }
 
 /// `DELETE …/broadcasts/{id}`: cancels one that has not begun.
-pub(super) async fn cancel_broadcast(
+pub(in crate::http) async fn cancel_broadcast(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
     PathId(id): PathId<String>,
@@ -83,7 +83,7 @@ pub(super) async fn cancel_broadcast(
 }
 
 /// `POST …/schedule`: `{user_id, notification_type, title, message, scheduled_for}`.
-pub(super) async fn create_scheduled(
+pub(in crate::http) async fn create_scheduled(
     State(state): State<AppState>,
     Admin(admin): Admin,
     JsonObject(body): JsonObject,
@@ -99,7 +99,7 @@ pub(super) async fn create_scheduled(
 }
 
 /// `GET …/schedule`
-pub(super) async fn list_scheduled(
+pub(in crate::http) async fn list_scheduled(
     State(state): State<AppState>,
     Admin(admin): Admin,
 ) -> Result<Response, ApiError> {
@@ -108,7 +108,7 @@ pub(super) async fn list_scheduled(
 }
 
 /// `DELETE …/schedule/{id}`: cancels one that has not gone out.
-pub(super) async fn cancel_scheduled(
+pub(in crate::http) async fn cancel_scheduled(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
     PathId(id): PathId<String>,
@@ -121,7 +121,7 @@ pub(super) async fn cancel_scheduled(
 
 /// `GET …/channels`: what is configured, how many deliveries are in which state, and the log's
 /// newest lines; `channel`, `status` and `limit` narrow these.
-pub(super) async fn list_channels(
+pub(in crate::http) async fn list_channels(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
     Arguments(query): Arguments<LogQuery>,
@@ -147,7 +147,7 @@ pub(super) async fn list_channels(
 }
 
 /// `POST …/deliveries/{id}/retry`: puts a dead letter back into its queue.
-pub(super) async fn retry_delivery(
+pub(in crate::http) async fn retry_delivery(
     State(AppState(app)): State<AppState>,
     Admin(admin): Admin,
     PathId(id): PathId<String>,
@@ -157,6 +157,9 @@ pub(super) async fn retry_delivery(
 }
 
 /// `GET …/templates`
-pub(super) async fn list_templates(State(AppState(app)): State<AppState>, _: Admin) -> Response {
+pub(in crate::http) async fn list_templates(
+    State(AppState(app)): State<AppState>,
+    _: Admin,
+) -> Response {
     answer(&json!({ "templates": app.notifications.templates().to_json() }))
 }

@@ -1,0 +1,5 @@
+//! `/__mozaiks/admin/…`: what admins see and do, one file a resource. Every handler takes an
+//! [`Admin`](super::identify::Admin), and answers for the admin's own app.
+
+pub(super) mod events;
+pub(super) mod notifications;

@@ -1,0 +1,220 @@
+//! Every operation of every route, declared once: the router, `/openapi.json` and `/docs` are made from
+//! it. Only what `demo` adds in development mode stands elsewhere.
+
+mod admin;
+mod notifications;
+
+use axum::{
+    Router,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use self::{admin::ADMIN, notifications::NOTIFICATIONS};
+use super::{openapi, operations as health, plugins, state::AppState, stream, ticket, ws};
+
+/// Who may call an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Anyone,
+    User,
+    Admin,
+}
+
+/// One operation of one route.
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// Makes what answers it; `None` where it is recognised before the router.
+    handler: Option<fn(MethodFilter) -> MethodRouter<AppState>>,
+    pub(super) who: Who,
+    pub(super) summary: &'static str,
+    /// Statuses and what each means.
+    pub(super) answers: &'static [(&'static str, &'static str)],
+}
+
+/// What a handshake can come to.
+const SOCKET_ANSWERS: &[(&str, &str)] = &[
+    ("101", "A WebSocket."),
+    ("401", "The credentials presented were not accepted."),
+    (
+        "403",
+        "FORBIDDEN: another user's socket, or an origin that is not admitted; APP_MISMATCH.",
+    ),
+    ("426", "UPGRADE_REQUIRED: no WebSocket handshake."),
+    ("503", "OVERLOADED: too many sockets wait for credentials."),
+];
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "post",
+        path: "/api/execute/{plugin}",
+        handler: None,
+        who: Who::User,
+        summary: "Calls a plugin with a JSON object and answers the dict it returns.",
+        answers: &[
+            ("200", "The plugin's dict."),
+            (
+                "400",
+                "INVALID_JSON, INVALID_REQUEST, or a domain failure of the plugin.",
+            ),
+            (
+                "401",
+                "AUTH_REQUIRED, AUTH_INVALID, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_NOT_YET_VALID, TOKEN_TOO_LARGE.",
+            ),
+            ("403", "APP_MISMATCH, FORBIDDEN, FEATURE_GATED."),
+            (
+                "404",
+                "PLUGIN_NOT_FOUND, PLUGIN_DISABLED, or a domain failure NOT_FOUND.",
+            ),
+            ("408", "REQUEST_TIMEOUT: the body did not arrive in time."),
+            ("409", "A domain failure CONFLICT."),
+            ("413", "PAYLOAD_TOO_LARGE."),
+            ("415", "UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING."),
+            ("422", "A domain failure VALIDATION_ERROR."),
+            ("429", "A domain failure LIMIT_EXCEEDED."),
+            (
+                "500",
+                "PLUGIN_ERROR, PLUGIN_BAD_RESULT, OUTPUT_NOT_SERIALIZABLE, OUTPUT_TOO_LARGE, INTERNAL_ERROR.",
+            ),
+            (
+                "503",
+                "OVERLOADED (with Retry-After), PLUGIN_UNAVAILABLE, DATABASE_UNAVAILABLE.",
+            ),
+            ("504", "PLUGIN_TIMEOUT."),
+            ("507", "STORAGE_FULL."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins",
+        handler: Some(|method| on(method, plugins::list_plugins)),
+        who: Who::User,
+        summary: "Lists the plugins and the state of each.",
+        answers: &[("200", "The plugins."), ("401", "Not authenticated.")],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/{name}",
+        handler: Some(|method| on(method, plugins::get_plugin)),
+        who: Who::User,
+        summary: "Describes one plugin.",
+        answers: &[
+            ("200", "The plugin."),
+            ("401", "Not authenticated."),
+            ("404", "PLUGIN_NOT_FOUND."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/ws",
+        handler: Some(|method| on(method, ws::get_socket)),
+        who: Who::User,
+        summary: "Opens a WebSocket of the token's user.",
+        answers: SOCKET_ANSWERS,
+    },
+    Operation {
+        method: "get",
+        path: "/ws/notifications/{user_id}",
+        handler: Some(|method| on(method, ws::get_user_socket)),
+        who: Who::User,
+        summary: "Opens a WebSocket of the user named, who is the token's unless a superadmin asks.",
+        answers: SOCKET_ANSWERS,
+    },
+    Operation {
+        method: "get",
+        path: "/api/stream",
+        handler: Some(|method| on(method, stream::get_stream)),
+        who: Who::User,
+        summary: "The user's messages as server-sent events; `Last-Event-ID` resumes.",
+        answers: &[
+            ("200", "A stream of events that does not end by itself."),
+            ("401", "Not authenticated."),
+            ("429", "LIMIT_EXCEEDED: the user has too many connections."),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/ws/ticket",
+        handler: Some(|method| on(method, ticket::create_ticket)),
+        who: Who::User,
+        summary: "A credential for one connection: `{ticket, expires_in}`, for `?ticket=`.",
+        answers: &[
+            ("200", "The ticket."),
+            ("401", "Not authenticated."),
+            ("429", "LIMIT_EXCEEDED: too many tickets are open."),
+        ],
+    },
+];
+
+const REST: &[Operation] = &[
+    Operation {
+        method: "get",
+        path: "/health",
+        handler: Some(|method| on(method, health::get_health)),
+        who: Who::Anyone,
+        summary: "Whether the process is alive.",
+        answers: &[("200", "It is.")],
+    },
+    Operation {
+        method: "get",
+        path: "/ready",
+        handler: Some(|method| on(method, health::get_ready)),
+        who: Who::Anyone,
+        summary: "Whether calls are taken.",
+        answers: &[
+            ("200", "They are."),
+            ("503", "Not yet (starting), or no longer (draining)."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/metrics",
+        handler: Some(|method| on(method, health::get_metrics)),
+        who: Who::Anyone,
+        summary: "Counters in Prometheus' text format.",
+        answers: &[("200", "The counters.")],
+    },
+    Operation {
+        method: "get",
+        path: "/openapi.json",
+        handler: Some(|method| on(method, openapi::get_openapi)),
+        who: Who::Anyone,
+        summary: "This description.",
+        answers: &[("200", "OpenAPI 3.1.")],
+    },
+    Operation {
+        method: "get",
+        path: "/docs",
+        handler: Some(|method| on(method, openapi::get_docs)),
+        who: Who::Anyone,
+        summary: "This description, for people.",
+        answers: &[("200", "A page.")],
+    },
+];
+
+/// All of them, in the order of the documentation.
+pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
+    [OPERATIONS, NOTIFICATIONS, ADMIN, REST]
+        .into_iter()
+        .flatten()
+}
+
+/// The router over all of them.
+pub(super) fn router() -> Router<AppState> {
+    operations().fold(Router::new(), |router, operation| match operation.handler {
+        Some(handler) => router.route(operation.path, handler(operation.filter())),
+        None => router,
+    })
+}
+
+impl Operation {
+    fn filter(&self) -> MethodFilter {
+        match self.method {
+            "get" => MethodFilter::GET,
+            "post" => MethodFilter::POST,
+            "put" => MethodFilter::PUT,
+            "delete" => MethodFilter::DELETE,
+            other => unreachable!("invariant: no operation has the method {other}"),
+        }
+    }
+}

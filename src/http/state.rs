@@ -1,0 +1,130 @@
+//! What the handlers share: the parts of the gateway, joined by whoever starts it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{body::BodyRoom, origin::OriginAllowList};
+use mozaiks_auth::TokenVerifier;
+use mozaiks_config::ServerConfig;
+use mozaiks_events::EventBus;
+use mozaiks_notifications::{NotificationsManager, Operations};
+use mozaiks_plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry};
+use mozaiks_realtime::Realtime;
+use mozaiks_settings::SettingsManager;
+use mozaiks_store::Store;
+use mozaiks_telemetry::{
+    access::AccessLog,
+    metrics::{Gauges, Metrics},
+};
+
+/// The joined parts, shared by all requests.
+pub struct App {
+    /// Development mode: tracebacks go to the client.
+    pub dev: bool,
+    /// Limits of requests.
+    pub server: ServerConfig,
+    /// Verifies tokens.
+    pub verifier: Arc<TokenVerifier>,
+    /// The plugins there are.
+    pub registry: Arc<Registry>,
+    /// Calls them.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Runs them; asked here how it is doing.
+    pub runtime: Arc<dyn PluginRuntime>,
+    /// Which origins of browsers are let in.
+    pub origins: OriginAllowList,
+    /// Live connections.
+    pub realtime: Arc<Realtime>,
+    /// What happens, for whoever wants to hear of it.
+    pub events: Arc<EventBus>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// What users have set.
+    pub settings: Arc<SettingsManager>,
+    /// Room for large request bodies.
+    pub bodies: Arc<BodyRoom>,
+    /// What users are told.
+    pub notifications: Arc<NotificationsManager>,
+    /// The same as plugins reach it.
+    pub notification_operations: Operations,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// One line a request.
+    pub access: Arc<AccessLog>,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// Where in its life the gateway is.
+    pub life: Life,
+}
+
+/// The state of axum's handlers.
+#[derive(Clone)]
+pub struct AppState(pub Arc<App>);
+
+/// Where in its life the gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Plugins are being loaded.
+    Starting,
+    /// Calls are taken.
+    Ready,
+    /// Calls are finished, none is taken.
+    Draining,
+}
+
+/// The phases a gateway goes through, from [`Phase::Starting`] on.
+#[derive(Debug, Default)]
+pub struct Life(AtomicU8);
+
+impl App {
+    /// Where in its life the gateway is now.
+    pub fn phase(&self) -> Phase {
+        match self.life.0.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Takes the next step of its life; there is no way back.
+    pub fn enter(&self, phase: Phase) {
+        self.life.0.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// Whether what needs the database works.
+    pub fn database_answers(&self) -> bool {
+        self.store.health().is_up()
+    }
+
+    /// What is measured at the moment of asking.
+    pub fn gauges(&self) -> Gauges {
+        let runtime = self.runtime.status();
+        let tokens = self.verifier.cache_stats();
+        let realtime = self.realtime.hub.stats();
+        Gauges {
+            calls_queued: runtime.queued as u64,
+            calls_running: runtime.running as u64,
+            loop_lag_ms: runtime.loop_lag_ms,
+            token_cache_hits: tokens.hits,
+            token_cache_misses: tokens.misses,
+            sockets_open: realtime.connections as u64,
+            socket_queued_bytes: realtime.queued_bytes as u64,
+            socket_history_bytes: realtime.history_bytes as u64,
+            socket_messages_sent: realtime.messages_sent,
+            sockets_closed: realtime
+                .closed
+                .into_iter()
+                .map(|(code, count)| (code.number(), count))
+                .collect(),
+            body_bytes_held: self.bodies.held_bytes() as u64,
+            log_lines_dropped: self.access.dropped_lines(),
+            ready: self.phase() == Phase::Ready,
+            uptime_seconds: self.started.elapsed().as_secs(),
+        }
+    }
+}
