@@ -42,6 +42,8 @@ pub struct StoreError {
     pub message: String,
     /// The server's whole answer, where there is one.
     pub response: Option<RawDocumentBuf>,
+    /// What the server or the driver says about trying again, `TransientTransactionError`….
+    pub labels: Vec<String>,
     /// Whether trying again at once may help.
     pub(super) is_passing: bool,
 }
@@ -54,6 +56,7 @@ impl StoreError {
             code: None,
             message: message.into(),
             response: None,
+            labels: Vec::new(),
             is_passing: false,
         }
     }
@@ -85,6 +88,7 @@ impl From<Error> for StoreError {
             code,
             message: sentence(&error),
             response: error.server_response().cloned(),
+            labels: error.labels().iter().cloned().collect(),
             is_passing,
         }
     }

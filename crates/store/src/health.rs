@@ -44,6 +44,7 @@ pub(super) async fn watch(store: Weak<Store>) {
             outcome = look(&strong, &mut indexes_exist).await;
         }
         strong.cursors.close_idle();
+        strong.sessions.end_idle();
         let pause = match outcome {
             Ok(()) => {
                 set(&strong, Health::Up);

@@ -5,14 +5,17 @@
 //! without a reachable database: [`Store::open`] does no I/O that must succeed, a task watches the
 //! server, and what was declared is created as soon as it answers, and again after an outage.
 
+mod answers;
 mod commands;
 mod cursors;
 mod error;
 mod health;
 mod indexes;
 mod names;
+mod policy;
 mod query;
 mod retry;
+mod sessions;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +27,10 @@ use std::{
 
 use mongodb::{
     Client, Database,
-    bson::Document,
+    bson::{Document, RawDocumentBuf},
     options::{Acknowledgment, ClientOptions, WriteConcern},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 pub use commands::CommandCaller;
 pub use error::{StoreError, StoreErrorKind};
@@ -60,8 +63,12 @@ pub struct StoreConfig {
     pub ping_every_while_down: Duration,
     /// Open cursors of one plugin. `MOZAIKS_DATABASE_MAX_CURSORS`
     pub max_cursors_per_plugin: usize,
-    /// How long a cursor may lie unused.
-    pub cursor_idle_timeout: Duration,
+    /// Open change streams of one plugin. `MOZAIKS_DATABASE_MAX_WATCHES`
+    pub max_watches_per_plugin: usize,
+    /// Open sessions of one plugin. `MOZAIKS_DATABASE_MAX_SESSIONS`
+    pub max_sessions_per_plugin: usize,
+    /// How long a cursor or a session may lie unused. `MOZAIKS_DATABASE_IDLE_SECONDS`
+    pub idle_timeout: Duration,
 }
 
 impl StoreConfig {
@@ -79,7 +86,9 @@ impl StoreConfig {
             ping_timeout: Duration::from_secs(2),
             ping_every_while_down: Duration::from_secs(1),
             max_cursors_per_plugin: 1000,
-            cursor_idle_timeout: Duration::from_secs(600),
+            max_watches_per_plugin: 32,
+            max_sessions_per_plugin: 100,
+            idle_timeout: Duration::from_secs(600),
         }
     }
 }
@@ -96,6 +105,10 @@ pub struct Store {
     /// Told when a command failed: the watching task looks at once.
     doubt: Arc<Notify>,
     cursors: cursors::Cursors,
+    sessions: sessions::Sessions,
+    /// Change streams that wait for a batch at the same time hold a connection each: half of them
+    /// at most.
+    waiting: Semaphore,
     numbered: retry::NumberedSessions,
 }
 
@@ -119,8 +132,11 @@ impl Store {
             doubt: Arc::default(),
             cursors: cursors::Cursors::new(
                 config.max_cursors_per_plugin,
-                config.cursor_idle_timeout,
+                config.max_watches_per_plugin,
+                config.idle_timeout,
             ),
+            sessions: sessions::Sessions::new(config.max_sessions_per_plugin, config.idle_timeout),
+            waiting: Semaphore::new((config.pool_size / 2).max(1)),
             numbered: retry::NumberedSessions::default(),
             config,
         });
@@ -146,28 +162,25 @@ impl Store {
         Ok(self.client()?.database(&self.database))
     }
 
-    /// The database of an app's plugins; `None` is background work that belongs to no app.
+    /// The database of an app's plugins.
     ///
     /// # Errors
-    /// As [`Self::own_database`].
-    pub fn database(&self, app_id: Option<&str>) -> Result<Database, StoreError> {
+    /// As [`Self::own_database`] and [`Self::database_name`].
+    pub fn database(&self, app_id: &str) -> Result<Database, StoreError> {
         self.check_not_down()?;
-        Ok(self.client()?.database(&self.database_name(app_id)))
+        Ok(self.client()?.database(&self.database_name(app_id)?))
     }
 
     /// The name of [`Self::database`].
-    pub fn database_name(&self, app_id: Option<&str>) -> String {
-        match app_id {
-            Some(app_id) if self.config.database_per_app => {
-                names::database_of_app(&self.database, app_id)
-            }
-            _ => self.database.clone(),
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] for an app whose database is another's.
+    pub fn database_name(&self, app_id: &str) -> Result<String, StoreError> {
+        if self.config.database_per_app {
+            Ok(names::database_of_app(&self.database, app_id))
+        } else {
+            Ok(self.database.clone())
         }
-    }
-
-    /// The URI, for drivers that connect by themselves. Holds the password.
-    pub fn uri(&self) -> &str {
-        &self.config.uri
     }
 
     /// How the database is doing now.
@@ -238,6 +251,12 @@ impl Store {
         let _ = self.client.set(client);
         let _ = self.write_concern.set(Some(write_concern));
         Ok(())
+    }
+
+    /// The read concern that commands get which bring none: the URI's.
+    fn read_concern(&self) -> Option<RawDocumentBuf> {
+        let concern = self.client.get()?.read_concern()?;
+        mongodb::bson::serialize_to_raw_document_buf(concern).ok()
     }
 
     /// The write concern that commands get which bring none.

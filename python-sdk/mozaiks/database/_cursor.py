@@ -258,3 +258,7 @@ class AggregateCursor(BatchCursor):
 
     def _command(self) -> dict[str, Any]:
         return self._aggregate
+
+
+class CommandCursor(AggregateCursor):
+    """What lists collections and indexes. May be awaited (PyMongo) or read at once (Motor)."""
