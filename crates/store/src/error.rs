@@ -61,6 +61,14 @@ impl StoreError {
         }
     }
 
+    /// The sentence without the servers' addresses, which drivers name where they reach none.
+    pub fn for_plugins(&self) -> String {
+        match (self.kind, self.code) {
+            (StoreErrorKind::Unavailable, None) => "the database does not answer".into(),
+            _ => self.message.clone(),
+        }
+    }
+
     /// The code of the contract.
     pub fn error_code(&self) -> &'static str {
         match self.kind {

@@ -135,7 +135,7 @@ class ChangeStream(BatchCursor):
             self._begin_again()
             raise
         except PyMongoError as error:
-            if not _is_resumable(error) or self._token is None and not self._starts:
+            if not _is_resumable(error) or (self._token is None and not self._starts):
                 self._closed = True
                 raise
             self._begin_again()

@@ -44,7 +44,9 @@ class Client:
             The session.
         """
         if snapshot and causal_consistency:
-            raise ConfigurationError("snapshot reads and causal_consistency=True are not compatible")
+            raise ConfigurationError(
+                "snapshot reads and causal_consistency=True are not compatible"
+            )
         causal = not snapshot if causal_consistency is None else causal_consistency
         return Session(self, causal, default_transaction_options, bool(snapshot))
 
@@ -317,9 +319,7 @@ class Transaction:
 
 def _may_retry(error: BaseException, label: str, end: float) -> bool:
     return (
-        isinstance(error, PyMongoError)
-        and error.has_error_label(label)
-        and time.monotonic() < end
+        isinstance(error, PyMongoError) and error.has_error_label(label) and time.monotonic() < end
     )
 
 
