@@ -11,6 +11,7 @@ mod cursors;
 mod error;
 mod health;
 mod indexes;
+mod migrate;
 mod names;
 mod policy;
 mod query;
@@ -21,7 +22,10 @@ mod sessions;
 mod tests;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +40,7 @@ pub use commands::CommandCaller;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Health;
 pub use indexes::{CollectionSpec, IndexSpec};
+pub use migrate::{FieldType, Moved};
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -44,6 +49,11 @@ pub struct StoreConfig {
     pub uri: String,
     /// Database name where the URI names none.
     pub database: String,
+    /// Database of the gateway's own data, else the plugins' with `_control`.
+    /// `MOZAIKS_CONTROL_DATABASE`
+    pub control_database: Option<String>,
+    /// What earlier versions kept among the plugins' data.
+    pub moved: Vec<Moved>,
     /// Whether each app has a database of its own (`MOZAIKS_APP_ID=*`).
     pub database_per_app: bool,
     /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
@@ -77,6 +87,8 @@ impl StoreConfig {
         Self {
             uri: uri.into(),
             database: "mozaiks".into(),
+            control_database: None,
+            moved: Vec::new(),
             database_per_app: false,
             pool_size: 64,
             server_selection_timeout: Duration::from_secs(5),
@@ -96,7 +108,12 @@ impl StoreConfig {
 /// The database. Shared by all managers; cheap to use from many tasks.
 pub struct Store {
     config: StoreConfig,
+    /// The plugins' database, and what the names of apps' begin with.
     database: String,
+    /// The gateway's own.
+    control: String,
+    /// Documents of the gateway that could not be read.
+    malformed: AtomicU64,
     // Empty while a `mongodb+srv` name could not be resolved yet.
     client: OnceLock<Client>,
     write_concern: OnceLock<Option<WriteConcern>>,
@@ -122,9 +139,17 @@ impl Store {
         config: StoreConfig,
         declared: Vec<CollectionSpec>,
     ) -> Result<Arc<Self>, StoreError> {
+        let database =
+            names::database_of_uri(&config.uri).unwrap_or_else(|| config.database.clone());
+        let control = names::control_database(
+            &database,
+            config.control_database.as_deref(),
+            config.database_per_app,
+        )?;
         let store = Arc::new(Self {
-            database: names::database_of_uri(&config.uri)
-                .unwrap_or_else(|| config.database.clone()),
+            database,
+            control,
+            malformed: AtomicU64::new(0),
             client: OnceLock::new(),
             write_concern: OnceLock::new(),
             declared,
@@ -140,7 +165,6 @@ impl Store {
             numbered: retry::NumberedSessions::default(),
             config,
         });
-        names::check_database(&store.database)?;
         match store.create_client().await {
             Ok(()) => {}
             Err(error) if error.kind == StoreErrorKind::Unavailable => {
@@ -159,7 +183,24 @@ impl Store {
     /// not wait for what was just tried in vain.
     pub fn own_database(&self) -> Result<Database, StoreError> {
         self.check_not_down()?;
-        Ok(self.client()?.database(&self.database))
+        if !self.config.moved.is_empty() && *self.health.borrow() == Health::Starting {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "the gateway's own data is not in its place yet",
+            ));
+        }
+        Ok(self.client()?.database(&self.control))
+    }
+
+    /// Takes note of a document of the gateway's that cannot be read; whoever reads goes on without.
+    pub fn skip_malformed(&self, collection: &str, error: impl std::fmt::Display) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(collection, error = %error, "a stored document cannot be read; it is left out");
+    }
+
+    /// How many documents could not be read.
+    pub fn malformed_documents(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
     }
 
     /// The database of an app's plugins.
@@ -177,7 +218,7 @@ impl Store {
     /// [`StoreErrorKind::Invalid`] for an app whose database is another's.
     pub fn database_name(&self, app_id: &str) -> Result<String, StoreError> {
         if self.config.database_per_app {
-            Ok(names::database_of_app(&self.database, app_id))
+            names::database_of_app(&self.database, &self.control, app_id)
         } else {
             Ok(self.database.clone())
         }

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod moving;
+
 const DECLARED: CollectionSpec = CollectionSpec {
     name: "things",
     indexes: &[IndexSpec {
@@ -263,8 +265,12 @@ async fn declared_indexes_exist_and_conflicts_are_told() {
     assert_eq!(error.kind, StoreErrorKind::Conflict);
     assert_eq!(error.code, Some(11000));
 
-    // A plugin's own gets the server's answer as it is.
-    let twice = doc! { "insert": "things", "documents": [{ "app_id": "a", "name": "n" }] };
+    // A plugin's collection of that name is another, without these indexes.
+    let twice = doc! { "insert": "things", "documents": [thing.clone(), thing] };
+    let reply = run(&store, &caller(1), twice).await.expect("an answer");
+    assert_eq!(reply.get_array("writeErrors").ok(), None);
+    // Errors of a plugin's own get the server's answer as it is.
+    let twice = doc! { "insert": "things", "documents": [{ "_id": 1 }, { "_id": 1 }] };
     let reply = run(&store, &caller(1), twice).await.expect("an answer");
     assert_eq!(reply.get_array("writeErrors").ok().map(Vec::len), Some(1));
 }
