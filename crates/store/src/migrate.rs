@@ -39,6 +39,8 @@ pub enum FieldType {
     Text,
     /// A string or null.
     TextOrNull,
+    /// A string or a document.
+    TextOrDocument,
     /// An `ObjectId`.
     ObjectId,
     /// A document.
@@ -266,6 +268,9 @@ impl FieldType {
         match self {
             Self::Text => found == ElementType::String,
             Self::TextOrNull => matches!(found, ElementType::String | ElementType::Null),
+            Self::TextOrDocument => {
+                matches!(found, ElementType::String | ElementType::EmbeddedDocument)
+            }
             Self::ObjectId => found == ElementType::ObjectId,
             Self::Document => found == ElementType::EmbeddedDocument,
             Self::Texts => value.as_document().is_some_and(|document| {
@@ -321,8 +326,8 @@ fn number(value: &Bson) -> Option<i64> {
     match value {
         Bson::Int32(number) => Some(i64::from(*number)),
         Bson::Int64(number) => Some(*number),
-        Bson::Double(number) if *number == 1.0 => Some(1),
-        Bson::Double(number) if *number == -1.0 => Some(-1),
+        Bson::Double(number) if number.to_bits() == 1f64.to_bits() => Some(1),
+        Bson::Double(number) if number.to_bits() == (-1f64).to_bits() => Some(-1),
         _ => None,
     }
 }
