@@ -141,3 +141,6 @@ pub const MOVED: &[Moved] = &[
         ],
     },
 ];
+
+#[cfg(test)]
+mod tests;

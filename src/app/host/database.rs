@@ -105,7 +105,7 @@ mod tests {
         assert!(!said.message.contains("internal"), "{}", said.message);
         let details = said.details.expect("labels");
         let details: bson::Document = bson::deserialize_from_slice(&details).expect("BSON");
-        assert_eq!(details.to_string().contains("internal"), false);
-        assert_eq!(details.get_array("errorLabels").map(Vec::len), Ok(1));
+        assert!(!details.to_string().contains("internal"));
+        assert_eq!(details.get_array("errorLabels").map(Vec::len).ok(), Some(1));
     }
 }
