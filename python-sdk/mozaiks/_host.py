@@ -21,7 +21,7 @@ class Host(Protocol):
 
     @property
     def serves_database(self) -> bool:
-        """Whether `db.command` works; else the database is reached directly, at `db.uri`."""
+        """Whether `db.command` works; else the database is reached at `database_target()`."""
 
     def request(self, operation: str, payload: bytes) -> Awaitable[bytes]:
         """Does something that takes time."""

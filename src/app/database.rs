@@ -1,17 +1,20 @@
 //! The database that the gateway uses: the configured one, else the embedded store under the data
 //! directory. Either is reached through the same driver.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use docstore::server::{Config as DocstoreConfig, Listen, Server as Docstore};
 
 use super::host::Apps;
 use mozaiks_config::DatabaseConfig;
-use mozaiks_store::{Store, StoreConfig};
+use mozaiks_store::{Health, Store, StoreConfig};
 
 /// Connections that the embedded store is given: each is a thread of this process.
 const EMBEDDED_POOL_SIZE: usize = 16;
+
+/// How long the start waits to hear from the database.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Connects to the configured database, or starts the embedded store and connects to that. A
 /// configured one that does not answer yet is waited for later.
@@ -34,6 +37,14 @@ pub(super) async fn open(
     };
     let options = StoreConfig {
         database: config.name.clone(),
+        control_database: config.control.clone(),
+        moved: std::iter::once(mozaiks_settings::MOVED)
+            .chain(mozaiks_notifications::MOVED.iter().copied())
+            .collect(),
+        max_cursors_per_plugin: config.max_cursors,
+        max_watches_per_plugin: config.max_watches,
+        max_sessions_per_plugin: config.max_sessions,
+        idle_timeout: config.idle_timeout,
         database_per_app: apps.are_many(),
         pool_size,
         server_selection_timeout: config.selection_timeout,
@@ -47,6 +58,10 @@ pub(super) async fn open(
     let store = Store::open(options, declared)
         .await
         .context("the database cannot be used")?;
+    // One that answers is ready for the first call; one that does not keeps nobody.
+    let mut health = store.watch_health();
+    let known = health.wait_for(|health| *health != Health::Starting);
+    let _ = tokio::time::timeout(FIRST_LOOK, known).await;
     Ok((store, embedded))
 }
 

@@ -106,6 +106,7 @@ impl App {
         let runtime = self.runtime.status();
         let tokens = self.verifier.cache_stats();
         let realtime = self.realtime.hub.stats();
+        let (cursors, sessions) = self.store.open_for_plugins();
         Gauges {
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
@@ -123,6 +124,9 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            malformed_documents: self.store.malformed_documents(),
+            database_cursors: cursors as u64,
+            database_sessions: sessions as u64,
             ready: self.phase() == Phase::Ready,
             uptime_seconds: self.started.elapsed().as_secs(),
         }

@@ -88,6 +88,8 @@ impl Database {
         if let Self::OnServer { uri, name } = self {
             let client = mongodb::Client::with_uri_str(uri).await.unwrap();
             client.database(name).drop().await.unwrap();
+            let control = format!("{name}_control");
+            client.database(&control).drop().await.unwrap();
         }
     }
 }

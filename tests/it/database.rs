@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
-    support::{DocstoreProcess, TestApp, within},
+    support::{Answer, DocstoreProcess, TestApp, within},
 };
 
 /// Longest that an answer may take while the database is away: five seconds to look for a server,
@@ -25,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const ITEMS: &str = r#"
 import asyncio
 from bson import ObjectId
+from pymongo import ReadPreference
+from pymongo.errors import OperationFailure
 from core.config.database import db
 from core.settings_manager import settings_manager
 from mozaiks import StorageFull
@@ -103,19 +106,141 @@ async def do_where(data):
     return await said(items.find({"$where": "this.n > 1"}).to_list())
 
 
-async def do_open_cursors(data):
-    status = await db.command("serverStatus")
-    return {"open": status["metrics"]["cursor"]["open"]["total"]}
-
-
 async def do_half_read(data):
     await items.insert_many([{} for _ in range(10)])
     cursor = items.find({}, batch_size=2)
     await cursor.next()
-    found = await do_open_cursors(data)
     if data["close"]:
         await cursor.close()
-    return found
+    return {}
+
+
+async def do_keep_reading(data):
+    global kept
+    kept = items.find({}, batch_size=2)
+    await kept.next()
+    return {}
+
+
+async def do_transaction(data):
+    async with db.client.start_session() as session:
+        async with session.start_transaction():
+            await items.insert_one({"_id": data["n"]}, session=session)
+            within = await items.count_documents({}, session=session)
+            outside = await items.count_documents({})
+            if data["fail"]:
+                await session.abort_transaction()
+    return {"within": within, "outside": outside, "after": await items.count_documents({})}
+
+
+async def do_with_transaction(data):
+    tries = []
+
+    async def both(session):
+        tries.append(1)
+        if len(tries) == 1:
+            error = OperationFailure("again", 112, {"errorLabels": ["TransientTransactionError"]})
+            raise error
+        await items.insert_one({"_id": data["n"]}, session=session)
+        await items.update_one({"_id": data["n"]}, {"$set": {"x": 1}}, session=session)
+        return len(tries)
+
+    async with await db.client.start_session() as session:
+        return {"tries": await session.with_transaction(both)}
+
+
+async def do_watch(data):
+    await items.insert_one({"_id": "before"})
+    async with items.watch([{"$match": {"operationType": "insert"}}], max_await_time_ms=500) as changes:
+        assert await changes.try_next() is None
+        # A reader that gives up, and what happens meanwhile.
+        try:
+            await asyncio.wait_for(changes.next(), 0.05)
+        except asyncio.TimeoutError:
+            pass
+        await items.insert_one({"_id": data["n"]})
+        await items.insert_one({"_id": data["n"] + 1})
+        seen = [(await changes.next())["documentKey"]["_id"] for _ in range(2)]
+        token = changes.resume_token
+    await items.insert_one({"_id": data["n"] + 2})
+    async with db.watch(resume_after=token) as changes:
+        seen.append((await changes.next())["documentKey"]["_id"])
+    return {"seen": seen}
+
+
+async def do_admin(data):
+    await items.create_index([("a", 1)], unique=True, name="by_a")
+    listed = [index["name"] async for index in items.list_indexes()]
+    known = await items.index_information()
+    await items.drop_index("by_a")
+    await db.create_collection("made", capped=True, size=4096)
+    options = await db["made"].options()
+    await db["made"].rename("remade")
+    names = await db.list_collection_names()
+    await db.drop_collection("remade")
+    missing = [index async for index in db["missing"].list_indexes()]
+    documents = [d async for d in db.aggregate([{"$documents": [{"n": 1}]}])]
+    secondary = items.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
+    await secondary.find_one({})
+    return {
+        "listed": listed, "known": sorted(known), "capped": options.get("capped"), "names": sorted(names),
+        "missing": missing, "name": db.name, "documents": documents,
+        "valid": (await db.validate_collection("items"))["valid"],
+    }
+
+
+async def do_secrets(data):
+    from mozaiks import _host
+    from mozaiks.database import _transport
+
+    said = {}
+    for operation in ("db.uri", "db.target", "db.url"):
+        try:
+            said[operation] = repr(_host.query(operation))
+        except Exception as error:
+            said[operation] = type(error).__name__
+    for name in ("client", "target"):
+        try:
+            said[name] = repr(getattr(_transport, name)())
+        except Exception as error:
+            said[name] = type(error).__name__
+    said["db"] = repr(db) + repr(db.client) + repr(items) + repr(vars(db))
+    for command in ("hello", "buildInfo", "dbStats"):
+        said[command] = repr(await db.command(command))
+    said["explain"] = repr(await items.find({}).explain())
+    for command in ("serverStatus", "getCmdLineOpts", "whatsmyuri", "connectionStatus", "hostInfo"):
+        said[command] = (await said_of(db.command(command)))["raised"]
+    return said
+
+
+async def said_of(awaitable):
+    return await said(awaitable)
+
+
+async def do_foreign(data):
+    tried = {}
+    for name in data["databases"]:
+        for stage in (
+            {"$out": {"db": name, "coll": "items"}},
+            {"$merge": {"into": {"db": name, "coll": "items"}}},
+            {"$lookup": {"from": {"db": name, "coll": "settings"}, "as": "x"}},
+            {"$unionWith": {"db": name, "coll": "settings"}},
+        ):
+            found = await said(items.aggregate([{"$facet": {"a": [stage]}}]).to_list())
+            tried[str(stage)] = found["raised"]
+        try:
+            db.client[name]
+        except Exception as error:
+            tried[name] = type(error).__name__
+    return {"tried": tried, "settings": await db["settings"].count_documents({})}
+
+
+async def do_outage(data):
+    try:
+        await items.find_one({})
+    except Exception as error:
+        return {"message": str(error)}
+    return {}
 "#;
 
 async fn started(database: &DocstoreProcess) -> TestApp {
@@ -242,7 +367,7 @@ async fn an_uncaught_error_of_the_database_is_not_the_plugins() {
     let full = ann.execute("items", &json!({ "action": "full" })).await;
     full.expect_error(507, "STORAGE_FULL");
     database.kill().await;
-    // `indexes` goes through PyMongo's own client, `together` raises a group.
+    // `together` raises a group.
     for action in ["find", "indexes", "together", "settings"] {
         let begin = Instant::now();
         let answer = ann
@@ -311,18 +436,107 @@ async fn what_cannot_be_stored_or_asked_is_said_as_pymongo_says_it() {
     assert_eq!(all["found"], json!([]));
 }
 
+/// Cursors that the gateway says plugins have open.
+async fn open_cursors(app: &TestApp) -> f64 {
+    app.metric("mozaiks_database_cursors_open").await
+}
+
 #[tokio::test]
-async fn a_cursor_that_is_left_half_read_is_closed_on_the_server() {
+async fn a_cursor_that_is_left_half_read_is_closed() {
     let database = DocstoreProcess::start().await;
     let app = started(&database).await;
     for close in [true, false] {
-        let reading = ask(&app, json!({ "action": "half_read", "close": close })).await;
-        assert_eq!(reading["open"], 1);
+        ask(&app, json!({ "action": "half_read", "close": close })).await;
         within(LIMIT, async {
-            while ask(&app, json!({ "action": "open_cursors" })).await["open"] != 0 {
+            while open_cursors(&app).await > 0.0 {
                 tokio::task::yield_now().await;
             }
         })
         .await;
     }
+    ask(&app, json!({ "action": "keep_reading" })).await;
+    assert_eq!(open_cursors(&app).await, 1.0);
+}
+
+#[tokio::test]
+async fn sessions_streams_and_listings_go_through_the_gateway() {
+    let database = DocstoreProcess::start_replica_set().await;
+    let app = started(&database).await;
+    let kept = ask(
+        &app,
+        json!({ "action": "transaction", "n": 1, "fail": false }),
+    )
+    .await;
+    assert_eq!(kept, json!({ "within": 1, "outside": 0, "after": 1 }));
+    let undone = ask(
+        &app,
+        json!({ "action": "transaction", "n": 2, "fail": true }),
+    )
+    .await;
+    assert_eq!(undone, json!({ "within": 2, "outside": 1, "after": 1 }));
+    let again = ask(&app, json!({ "action": "with_transaction", "n": 3 })).await;
+    assert_eq!(again["tries"], 2);
+    let watched = ask(&app, json!({ "action": "watch", "n": 10 })).await;
+    assert_eq!(watched["seen"], json!([10, 11, 12]));
+    let admin = ask(&app, json!({ "action": "admin" })).await;
+    assert_eq!(
+        admin,
+        json!({
+            "listed": ["_id_", "by_a"], "known": ["_id_", "by_a"], "capped": true,
+            "names": ["items", "remade"], "missing": [], "name": "mozaiks",
+            "documents": [{ "n": 1 }], "valid": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_cannot_learn_where_the_database_is() {
+    let mut database = DocstoreProcess::start().await;
+    let app = started(&database).await;
+    ask(&app, json!({ "action": "insert", "n": 1 })).await;
+    let place = database.uri().replace("mongodb://", "");
+    let place = place.split('/').next().unwrap().to_owned();
+    let port = place.rsplit(':').next().unwrap().to_owned();
+    let said = ask(&app, json!({ "action": "secrets" })).await;
+    assert!(!said.to_string().contains(&port), "{port}: {said}");
+    for operation in ["db.uri", "db.target", "db.url"] {
+        assert_eq!(said[operation], "HostError", "{said}");
+    }
+    for refused in ["serverStatus", "getCmdLineOpts", "whatsmyuri", "hostInfo"] {
+        assert_eq!(said[refused], "OperationFailure", "{said}");
+    }
+    database.kill().await;
+    let said = within(LIMIT, async {
+        loop {
+            let said = ask(&app, json!({ "action": "outage" })).await;
+            if said.get("message").is_some() {
+                return said;
+            }
+        }
+    })
+    .await;
+    assert!(!said.to_string().contains(&port), "{port}: {said}");
+}
+
+#[tokio::test]
+async fn the_gateways_data_is_out_of_reach() {
+    let app = with_sdk().plugin("items", ITEMS).start().await;
+    ready(&app, 200).await;
+    let ann = app.user("ann");
+    let saved = ann
+        .request(Method::POST, "/api/plugin-settings/items")
+        .json(&json!({ "settings": { "a": 1 } }));
+    let saved = Answer::of(saved).await;
+    assert_eq!(saved.status.as_u16(), 200, "{}", saved.text);
+    ask(&app, json!({ "action": "insert", "n": 1 })).await;
+    let databases = ["mozaiks_control", "admin", "other"];
+    let said = ask(&app, json!({ "action": "foreign", "databases": databases })).await;
+    assert_eq!(said["settings"], 0);
+    let tried = said["tried"].as_object().unwrap();
+    assert_eq!(tried.len(), 15);
+    for (what, raised) in tried {
+        assert_eq!(raised, "OperationFailure", "{what}");
+    }
+    let kept = ask(&app, json!({ "action": "settings", "user_id": "ann" })).await;
+    assert_eq!(kept, json!({ "a": 1 }));
 }

@@ -141,6 +141,17 @@ pub struct DatabaseConfig {
     pub uri: Option<String>,
     /// Database name where the URI names none. `MOZAIKS_DATABASE_NAME` (default `mozaiks`)
     pub name: String,
+    /// Database of the gateway's own data; `None` is the name with `_control`.
+    /// `MOZAIKS_CONTROL_DATABASE`
+    pub control: Option<String>,
+    /// Open cursors of one plugin in one app. `MOZAIKS_DATABASE_MAX_CURSORS`
+    pub max_cursors: usize,
+    /// Open change streams of one plugin in one app. `MOZAIKS_DATABASE_MAX_WATCHES`
+    pub max_watches: usize,
+    /// Open sessions of one plugin in one app. `MOZAIKS_DATABASE_MAX_SESSIONS`
+    pub max_sessions: usize,
+    /// How long cursors and sessions may lie unused. `MOZAIKS_DATABASE_IDLE_SECONDS`
+    pub idle_timeout: Duration,
     /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
     pub pool_size: usize,
     /// How long to look for a server that takes a command.
@@ -244,6 +255,11 @@ impl Default for DatabaseConfig {
         Self {
             uri: None,
             name: "mozaiks".into(),
+            control: None,
+            max_cursors: 1000,
+            max_watches: 32,
+            max_sessions: 100,
+            idle_timeout: Duration::from_secs(600),
             pool_size: 64,
             selection_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),

@@ -293,7 +293,19 @@ impl Repository {
             .skip(offset)
             .limit(limit);
         let found = self.ask_all(found).await?;
-        found.iter().map(Notification::from_document).collect()
+        Ok(self.readable(&found))
+    }
+
+    /// Those that can be read; the others are counted.
+    fn readable(&self, found: &[Document]) -> Vec<Notification> {
+        let read = |document| match Notification::from_document(document) {
+            Ok(notification) => Some(notification),
+            Err(error) => {
+                self.store.skip_malformed(NOTIFICATIONS, error);
+                None
+            }
+        };
+        found.iter().filter_map(read).collect()
     }
 
     /// What a digest tells of, newest first: what came after `from` and until `to` and has not been
@@ -318,7 +330,7 @@ impl Repository {
         let collection = self.collection(NOTIFICATIONS)?;
         let found = collection.find(filter).sort(newest_first()).limit(limit);
         let found = self.ask_all(found).await?;
-        found.iter().map(Notification::from_document).collect()
+        Ok(self.readable(&found))
     }
 
     /// How many of a user's notifications are unread.

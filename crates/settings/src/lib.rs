@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use mozaiks_auth::Principal;
 use mozaiks_events::{EventBus, EventDraft};
-use mozaiks_store::{CollectionSpec, Store, StoreError};
+use mozaiks_store::{CollectionSpec, Moved, Store, StoreError};
 use repository::Repository;
 
 /// The settings of one plugin.
@@ -29,6 +29,9 @@ const MAX_PROBLEMS: usize = 20;
 
 /// The collection and its indexes, for [`Store::open`].
 pub const COLLECTION: CollectionSpec = repository::COLLECTION;
+
+/// What earlier versions kept among the plugins' data.
+pub const MOVED: Moved = repository::MOVED;
 
 /// Tells what settings a plugin takes.
 pub trait SettingsSchemas: Send + Sync + 'static {

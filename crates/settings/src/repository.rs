@@ -12,7 +12,9 @@ use mongodb::{
 use serde_json::{Map, Value};
 
 use super::{PluginSettings, Whose};
-use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
+use mozaiks_store::{
+    CollectionSpec, FieldType, IndexSpec, Moved, Store, StoreError, StoreErrorKind,
+};
 
 pub(super) const COLLECTION: CollectionSpec = CollectionSpec {
     name: "settings",
@@ -23,6 +25,21 @@ pub(super) const COLLECTION: CollectionSpec = CollectionSpec {
         expire_after: None,
         only_where_present: None,
     }],
+};
+
+/// What earlier versions kept among the plugins' data.
+pub(super) const MOVED: Moved = Moved {
+    collection: "settings",
+    required: &[
+        ("_id", FieldType::ObjectId),
+        ("app_id", FieldType::Text),
+        ("user_id", FieldType::Text),
+        ("plugins", FieldType::Texts),
+        ("updated_at", FieldType::DateTime),
+        ("created_at", FieldType::DateTime),
+    ],
+    optional: &[],
+    indexes: &[("app_user", &[("app_id", 1), ("user_id", 1)])],
 };
 
 pub(super) struct Repository {
@@ -101,13 +118,12 @@ impl Repository {
             let Bson::String(text) = text else {
                 continue;
             };
-            let value = serde_json::from_str(&text).map_err(|error| {
-                StoreError::new(
-                    StoreErrorKind::Other,
-                    format!("the stored settings of {plugin} are damaged: {error}"),
-                )
-            })?;
-            settings.insert(plugin, value);
+            match serde_json::from_str(&text) {
+                Ok(value) => {
+                    settings.insert(plugin, value);
+                }
+                Err(error) => self.store.skip_malformed(COLLECTION.name, error),
+            }
         }
         Ok(settings)
     }

@@ -156,6 +156,25 @@ mod on_a_database {
     }
 
     #[tokio::test]
+    async fn damaged_settings_of_one_plugin_hide_no_others() {
+        let (manager, _events, server, _dir) = manager().await;
+        let client = mongodb::Client::with_uri_str(server.uri())
+            .await
+            .expect("a client");
+        let damaged = mongodb::bson::doc! {
+            "app_id": "shop", "user_id": "ann", "plugins": { "a": "{\"n\":1}", "b": "{" },
+        };
+        client
+            .database("mozaiks_control")
+            .collection("settings")
+            .insert_one(damaged)
+            .await
+            .expect("inserted");
+        let all = manager.get_all(ANN).await.expect("settings");
+        assert_eq!(Value::Object(all), json!({ "a": { "n": 1 } }));
+    }
+
+    #[tokio::test]
     async fn what_is_refused_changes_nothing() {
         let (manager, events, _server, _dir) = manager().await;
         let bad = manager

@@ -42,6 +42,8 @@ pub struct StoreError {
     pub message: String,
     /// The server's whole answer, where there is one.
     pub response: Option<RawDocumentBuf>,
+    /// What the server or the driver says about trying again, `TransientTransactionError`….
+    pub labels: Vec<String>,
     /// Whether trying again at once may help.
     pub(super) is_passing: bool,
 }
@@ -54,7 +56,16 @@ impl StoreError {
             code: None,
             message: message.into(),
             response: None,
+            labels: Vec::new(),
             is_passing: false,
+        }
+    }
+
+    /// The sentence without the servers' addresses, which drivers name where they reach none.
+    pub fn for_plugins(&self) -> String {
+        match (self.kind, self.code) {
+            (StoreErrorKind::Unavailable, None) => "the database does not answer".into(),
+            _ => self.message.clone(),
         }
     }
 
@@ -85,6 +96,7 @@ impl From<Error> for StoreError {
             code,
             message: sentence(&error),
             response: error.server_response().cloned(),
+            labels: error.labels().iter().cloned().collect(),
             is_passing,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use mongodb::bson::doc;
 use tokio::sync::Notify;
 
-use super::{Store, StoreError, indexes};
+use super::{Store, StoreError, indexes, migrate};
 
 /// Least time between two looks while commands fail.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -44,6 +44,7 @@ pub(super) async fn watch(store: Weak<Store>) {
             outcome = look(&strong, &mut indexes_exist).await;
         }
         strong.cursors.close_idle();
+        strong.sessions.end_idle();
         let pause = match outcome {
             Ok(()) => {
                 set(&strong, Health::Up);
@@ -100,7 +101,11 @@ async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), Look> {
         .numbered
         .allow(numbers_writes && hello.contains_key("logicalSessionTimeoutMinutes"));
     if !*indexes_exist {
-        indexes::create(&database, &store.declared).await?;
+        // In this order: what is moved must not meet what a second gateway has written meanwhile
+        // without the indexes that tell the two apart.
+        let control = store.client()?.database(&store.control);
+        indexes::create(&control, &store.declared).await?;
+        migrate::run(&database, &control, &store.config.moved).await?;
         *indexes_exist = true;
     }
     Ok(())

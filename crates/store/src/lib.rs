@@ -5,34 +5,42 @@
 //! without a reachable database: [`Store::open`] does no I/O that must succeed, a task watches the
 //! server, and what was declared is created as soon as it answers, and again after an outage.
 
+mod answers;
 mod commands;
 mod cursors;
 mod error;
 mod health;
 mod indexes;
+mod migrate;
 mod names;
+mod policy;
 mod query;
 mod retry;
+mod sessions;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use mongodb::{
     Client, Database,
-    bson::Document,
+    bson::{Document, RawDocumentBuf},
     options::{Acknowledgment, ClientOptions, WriteConcern},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 pub use commands::CommandCaller;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Health;
 pub use indexes::{CollectionSpec, IndexSpec};
+pub use migrate::{FieldType, Moved};
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -41,6 +49,11 @@ pub struct StoreConfig {
     pub uri: String,
     /// Database name where the URI names none.
     pub database: String,
+    /// Database of the gateway's own data, else the plugins' with `_control`.
+    /// `MOZAIKS_CONTROL_DATABASE`
+    pub control_database: Option<String>,
+    /// What earlier versions kept among the plugins' data.
+    pub moved: Vec<Moved>,
     /// Whether each app has a database of its own (`MOZAIKS_APP_ID=*`).
     pub database_per_app: bool,
     /// Connections where the URI says nothing. `MOZAIKS_DATABASE_POOL_SIZE`
@@ -60,8 +73,12 @@ pub struct StoreConfig {
     pub ping_every_while_down: Duration,
     /// Open cursors of one plugin. `MOZAIKS_DATABASE_MAX_CURSORS`
     pub max_cursors_per_plugin: usize,
-    /// How long a cursor may lie unused.
-    pub cursor_idle_timeout: Duration,
+    /// Open change streams of one plugin. `MOZAIKS_DATABASE_MAX_WATCHES`
+    pub max_watches_per_plugin: usize,
+    /// Open sessions of one plugin. `MOZAIKS_DATABASE_MAX_SESSIONS`
+    pub max_sessions_per_plugin: usize,
+    /// How long a cursor or a session may lie unused. `MOZAIKS_DATABASE_IDLE_SECONDS`
+    pub idle_timeout: Duration,
 }
 
 impl StoreConfig {
@@ -70,6 +87,8 @@ impl StoreConfig {
         Self {
             uri: uri.into(),
             database: "mozaiks".into(),
+            control_database: None,
+            moved: Vec::new(),
             database_per_app: false,
             pool_size: 64,
             server_selection_timeout: Duration::from_secs(5),
@@ -79,7 +98,9 @@ impl StoreConfig {
             ping_timeout: Duration::from_secs(2),
             ping_every_while_down: Duration::from_secs(1),
             max_cursors_per_plugin: 1000,
-            cursor_idle_timeout: Duration::from_secs(600),
+            max_watches_per_plugin: 32,
+            max_sessions_per_plugin: 100,
+            idle_timeout: Duration::from_secs(600),
         }
     }
 }
@@ -87,7 +108,12 @@ impl StoreConfig {
 /// The database. Shared by all managers; cheap to use from many tasks.
 pub struct Store {
     config: StoreConfig,
+    /// The plugins' database, and what the names of apps' begin with.
     database: String,
+    /// The gateway's own.
+    control: String,
+    /// Documents of the gateway that could not be read.
+    malformed: AtomicU64,
     // Empty while a `mongodb+srv` name could not be resolved yet.
     client: OnceLock<Client>,
     write_concern: OnceLock<Option<WriteConcern>>,
@@ -96,6 +122,10 @@ pub struct Store {
     /// Told when a command failed: the watching task looks at once.
     doubt: Arc<Notify>,
     cursors: cursors::Cursors,
+    sessions: sessions::Sessions,
+    /// Change streams that wait for a batch at the same time hold a connection each: half of them
+    /// at most.
+    waiting: Semaphore,
     numbered: retry::NumberedSessions,
 }
 
@@ -109,9 +139,17 @@ impl Store {
         config: StoreConfig,
         declared: Vec<CollectionSpec>,
     ) -> Result<Arc<Self>, StoreError> {
+        let database =
+            names::database_of_uri(&config.uri).unwrap_or_else(|| config.database.clone());
+        let control = names::control_database(
+            &database,
+            config.control_database.as_deref(),
+            config.database_per_app,
+        )?;
         let store = Arc::new(Self {
-            database: names::database_of_uri(&config.uri)
-                .unwrap_or_else(|| config.database.clone()),
+            database,
+            control,
+            malformed: AtomicU64::new(0),
             client: OnceLock::new(),
             write_concern: OnceLock::new(),
             declared,
@@ -119,12 +157,14 @@ impl Store {
             doubt: Arc::default(),
             cursors: cursors::Cursors::new(
                 config.max_cursors_per_plugin,
-                config.cursor_idle_timeout,
+                config.max_watches_per_plugin,
+                config.idle_timeout,
             ),
+            sessions: sessions::Sessions::new(config.max_sessions_per_plugin, config.idle_timeout),
+            waiting: Semaphore::new((config.pool_size / 2).max(1)),
             numbered: retry::NumberedSessions::default(),
             config,
         });
-        names::check_database(&store.database)?;
         match store.create_client().await {
             Ok(()) => {}
             Err(error) if error.kind == StoreErrorKind::Unavailable => {
@@ -143,31 +183,45 @@ impl Store {
     /// not wait for what was just tried in vain.
     pub fn own_database(&self) -> Result<Database, StoreError> {
         self.check_not_down()?;
-        Ok(self.client()?.database(&self.database))
+        if !self.config.moved.is_empty() && *self.health.borrow() == Health::Starting {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "the gateway's own data is not in its place yet",
+            ));
+        }
+        Ok(self.client()?.database(&self.control))
     }
 
-    /// The database of an app's plugins; `None` is background work that belongs to no app.
+    /// Takes note of a document of the gateway's that cannot be read; whoever reads goes on without.
+    pub fn skip_malformed(&self, collection: &str, error: impl std::fmt::Display) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(collection, error = %error, "a stored document cannot be read; it is left out");
+    }
+
+    /// How many documents could not be read.
+    pub fn malformed_documents(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// The database of an app's plugins.
     ///
     /// # Errors
-    /// As [`Self::own_database`].
-    pub fn database(&self, app_id: Option<&str>) -> Result<Database, StoreError> {
+    /// As [`Self::own_database`] and [`Self::database_name`].
+    pub fn database(&self, app_id: &str) -> Result<Database, StoreError> {
         self.check_not_down()?;
-        Ok(self.client()?.database(&self.database_name(app_id)))
+        Ok(self.client()?.database(&self.database_name(app_id)?))
     }
 
     /// The name of [`Self::database`].
-    pub fn database_name(&self, app_id: Option<&str>) -> String {
-        match app_id {
-            Some(app_id) if self.config.database_per_app => {
-                names::database_of_app(&self.database, app_id)
-            }
-            _ => self.database.clone(),
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] for an app whose database is another's.
+    pub fn database_name(&self, app_id: &str) -> Result<String, StoreError> {
+        if self.config.database_per_app {
+            names::database_of_app(&self.database, &self.control, app_id)
+        } else {
+            Ok(self.database.clone())
         }
-    }
-
-    /// The URI, for drivers that connect by themselves. Holds the password.
-    pub fn uri(&self) -> &str {
-        &self.config.uri
     }
 
     /// How the database is doing now.
@@ -238,6 +292,12 @@ impl Store {
         let _ = self.client.set(client);
         let _ = self.write_concern.set(Some(write_concern));
         Ok(())
+    }
+
+    /// The read concern that commands get which bring none: the URI's.
+    fn read_concern(&self) -> Option<RawDocumentBuf> {
+        let concern = self.client.get()?.read_concern()?;
+        mongodb::bson::serialize_to_raw_document_buf(concern).ok()
     }
 
     /// The write concern that commands get which bring none.

@@ -140,6 +140,12 @@ pub struct Gauges {
     pub body_bytes_held: u64,
     /// Log lines that found no room, since the start.
     pub log_lines_dropped: u64,
+    /// Documents of the gateway that could not be read, since the start.
+    pub malformed_documents: u64,
+    /// Database cursors that plugins have open.
+    pub database_cursors: u64,
+    /// Database sessions that plugins have open.
+    pub database_sessions: u64,
     /// Whether the gateway is ready.
     pub ready: bool,
     /// Seconds since the start.
@@ -245,7 +251,7 @@ impl Metrics {
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 17] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 20] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -301,6 +307,24 @@ impl Metrics {
                 "counter",
                 "Messages given to live connections.",
                 gauges.socket_messages_sent,
+            ),
+            (
+                "mozaiks_malformed_documents_total",
+                "counter",
+                "Documents of the gateway that could not be read.",
+                gauges.malformed_documents,
+            ),
+            (
+                "mozaiks_database_cursors_open",
+                "gauge",
+                "Database cursors that plugins have open.",
+                gauges.database_cursors,
+            ),
+            (
+                "mozaiks_database_sessions_open",
+                "gauge",
+                "Database sessions that plugins have open.",
+                gauges.database_sessions,
             ),
             (
                 "mozaiks_log_lines_dropped_total",

@@ -1,26 +1,29 @@
 """The app's database, with the API on which PyMongo's async client and Motor agree.
 
-What plugins do all the time (finding, inserting, updating, deleting, counting, aggregating) is sent
-by the gateway, outside of the interpreter; documents are encoded and decoded here, by PyMongo's own
-BSON. What they do rarely (indexes, collections, change streams, sessions) goes through an
-`AsyncMongoClient` on the same database, made when it is first needed, one for each event loop.
+Everything is sent by the gateway, outside of the interpreter; documents are encoded and decoded
+here, by PyMongo's own BSON. No plugin learns where the database is. Outside of the gateway, in
+tests, the same commands go through an `AsyncMongoClient`, one for each event loop.
 
 `db` may be used from every event loop and thread. Its methods return awaitables also where they are
 called from a plain function; such a function runs on a thread without an event loop and would use
 `asyncio.run(...)` to wait for them.
 """
 
+from mozaiks.database._changes import ChangeStream
 from mozaiks.database._collection import Collection
-from mozaiks.database._cursor import AggregateCursor, FindCursor
+from mozaiks.database._cursor import AggregateCursor, CommandCursor, FindCursor
 from mozaiks.database._database import Database
-from mozaiks.database._deferred import DeferredCursor
+from mozaiks.database._session import Client, Session
 
 __all__ = [
     "AggregateCursor",
+    "ChangeStream",
+    "Client",
     "Collection",
+    "CommandCursor",
     "Database",
-    "DeferredCursor",
     "FindCursor",
+    "Session",
     "db",
     "get_collection",
     "get_database",

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bson.codec_options import CodecOptions
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
 
 from mozaiks.database import _transport
 
@@ -59,29 +62,19 @@ class CollectionBase:
     @property
     def read_preference(self) -> Any:
         """Where it is read from."""
-        return self._real().read_preference
+        return self._read_preference or ReadPreference.PRIMARY
 
     @property
     def write_concern(self) -> Any:
-        """How safe writes must be."""
-        return self._real().write_concern
+        """How safe writes must be; one that says nothing is the gateway's."""
+        return self._write_concern or WriteConcern()
 
     @property
     def read_concern(self) -> Any:
         """How safe reads must be."""
-        return self._real().read_concern
+        return self._read_concern or ReadConcern()
 
     # How it works.
-
-    def _real(self) -> Any:
-        """PyMongo's collection, on the client of the running event loop."""
-        collection = _transport.client()[self._database.name][self._name]
-        return collection.with_options(
-            codec_options=self._codec_options,
-            read_preference=self._read_preference,
-            write_concern=self._write_concern,
-            read_concern=self._read_concern,
-        )
 
     def _transport(self, session: Any) -> _transport.Transport:
         return _transport.select(session, self._read_preference)
@@ -90,7 +83,11 @@ class CollectionBase:
         return await self._transport(session).command(command, self._codec_options)
 
     def _add_read_concern(self, command: dict[str, Any], session: Any) -> None:
-        if self._read_concern is not None and not _in_transaction(session):
+        if (
+            self._read_concern is not None
+            and self._read_concern.document
+            and not _in_transaction(session)
+        ):
             command["readConcern"] = self._read_concern.document
 
     def _add_write_concern(self, command: dict[str, Any], session: Any) -> None:

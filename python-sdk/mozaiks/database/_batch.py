@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
@@ -39,6 +39,9 @@ class BatchCursor:
 
     def _command(self) -> dict[str, Any]:
         raise NotImplementedError
+
+    def _took(self, cursor: Mapping[str, Any]) -> None:
+        """Looks at what came with a batch."""
 
     # What users see.
 
@@ -158,14 +161,8 @@ class BatchCursor:
             reply = await self._transport.command(self._command(), options)
             batch = reply["cursor"]["firstBatch"]
         else:
-            command: dict[str, Any] = {
-                "getMore": Int64(self._cursor_id),
-                "collection": self._source,
-            }
-            if self._batch_size:
-                command["batchSize"] = self._batch_size
             try:
-                reply = await self._transport.command(command, options)
+                reply = await self._transport.command(self._get_more(), options)
             except PyMongoError:
                 self._cursor_id, self._done = 0, True
                 raise
@@ -176,6 +173,16 @@ class BatchCursor:
             self._source = namespace.split(".", 1)[1]
         self._done = self._cursor_id == 0
         self._buffer.extend(batch)
+        self._took(reply["cursor"])
+
+    def _get_more(self) -> dict[str, Any]:
+        command: dict[str, Any] = {
+            "getMore": Int64(self._cursor_id),
+            "collection": self._source,
+        }
+        if self._batch_size:
+            command["batchSize"] = self._batch_size
+        return command
 
     def _let_go(self) -> tuple[int, Transport | None]:
         cursor_id, self._cursor_id = self._cursor_id, 0

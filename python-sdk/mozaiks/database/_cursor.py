@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import InvalidOperation
+from pymongo.errors import InvalidOperation, OperationFailure
 
 from mozaiks.database import _spec
 from mozaiks.database._batch import BatchCursor
 
 if TYPE_CHECKING:
     from mozaiks.database._base import CollectionBase
+
+_NAMESPACE_NOT_FOUND = 26
 
 
 class FindCursor(BatchCursor):
@@ -248,6 +250,10 @@ class AggregateCursor(BatchCursor):
             self._aggregate["cursor"] = {"batchSize": batch_size} if batch_size else {}
         return self
 
+    def starts_from_nothing(self) -> None:
+        """The pipeline is the database's, not the collection's."""
+        self._aggregate["aggregate"] = 1
+
     def __await__(self) -> Generator[Any, None, AggregateCursor]:
         return self._open().__await__()
 
@@ -258,3 +264,15 @@ class AggregateCursor(BatchCursor):
 
     def _command(self) -> dict[str, Any]:
         return self._aggregate
+
+
+class CommandCursor(AggregateCursor):
+    """What lists collections and indexes. May be awaited (PyMongo) or read at once (Motor)."""
+
+    async def _refill(self) -> None:
+        try:
+            await super()._refill()
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_NOT_FOUND:
+                raise
+            self._done = True

@@ -43,7 +43,10 @@ def from_host(error: HostError) -> PyMongoError:
         reply = details
     message = str(error)
     if error.error_code == "DATABASE_UNAVAILABLE":
-        return DatabaseUnavailable(message)
+        unavailable = DatabaseUnavailable(message)
+        for label in (reply or {}).get("errorLabels", ()):
+            unavailable._add_error_label(label)
+        return unavailable
     if error.error_code == "STORAGE_FULL":
         return StorageFull(message, reply)
     code = reply.get("code") if reply else None

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import bson
@@ -26,17 +26,31 @@ _CURSOR_COMMANDS = frozenset({"find", "aggregate"})
 class Transport(Protocol):
     """Sends commands to the app's database."""
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether commands go to the server as they are."""
+
     async def command(
         self, command: Mapping[str, Any], codec_options: CodecOptions[Any]
     ) -> dict[str, Any]:
         """Sends a command; the answer has `ok: 1` and may hold write errors."""
 
+    def wait_for_changes(self, command: dict[str, Any], millis: int) -> None:
+        """Says how long a batch of a change stream is waited for."""
+
 
 class HostTransport:
     """Through the gateway: the network is served outside of the interpreter."""
 
-    def __init__(self, host: _host.Host) -> None:
+    is_direct = False
+
+    def __init__(self, host: _host.Host, session: Any = None, read_preference: Any = None) -> None:
         self._host = host
+        self._session = session
+        # The primary is where commands go that say nothing.
+        self._around: dict[str, Any] = {}
+        if read_preference is not None and read_preference.mode and session is None:
+            self._around["$readPreference"] = read_preference.document
 
     async def command(
         self, command: Mapping[str, Any], codec_options: CodecOptions[Any]
@@ -53,15 +67,31 @@ class HostTransport:
         Raises:
             PyMongoError: If the server or the gateway refuses, or cannot be reached.
         """
+        if self._around:
+            command = {**command, **self._around}
+        if self._session is not None:
+            envelope = await self._session.envelope()
+            command = {**command, "$gateway": {**command.get("$gateway", {}), **envelope}}
         try:
             reply = await self._host.request("db.command", encode(command, codec_options))
         except HostError as error:
             raise _errors.from_host(error) from None
         return bson.decode(reply, codec_options)
 
+    def wait_for_changes(self, command: dict[str, Any], millis: int) -> None:
+        """Says how long a batch of a change stream is waited for.
+
+        Args:
+            command: What opens the stream.
+            millis: How long; the gateway waits no longer than ten seconds.
+        """
+        command["$gateway"] = {"maxAwaitTimeMS": min(millis, 1 << 30)}
+
 
 class DirectTransport:
-    """Through PyMongo: outside of the gateway, and for sessions and read preferences."""
+    """Through PyMongo, outside of the gateway."""
+
+    is_direct = True
 
     def __init__(
         self,
@@ -99,8 +129,14 @@ class DirectTransport:
             session = session or self._cursor_sessions.get(int(command["getMore"]))
         # Here too, so that errors name the field.
         encode(command, codec_options)
+        database = self._database
+        if name == "renameCollection":
+            # Only servers want both names in full.
+            of = f"{database.name}."
+            command = {**command, name: of + command[name], "to": of + command["to"]}
+            database = database.client.admin
         try:
-            reply: dict[str, Any] = await self._database.command(
+            reply: dict[str, Any] = await database.command(
                 dict(command),
                 codec_options=codec_options,
                 session=session,
@@ -112,6 +148,14 @@ class DirectTransport:
             raise
         await self._settle(name, command, reply, own)
         return reply
+
+    def wait_for_changes(self, command: dict[str, Any], millis: int) -> None:
+        """Nothing: each request for more says it.
+
+        Args:
+            command: What opens the stream.
+            millis: How long.
+        """
 
     async def _settle(
         self, name: str, command: Mapping[str, Any], reply: Mapping[str, Any], own: Any
@@ -145,17 +189,21 @@ _clients_lock = threading.Lock()
 
 
 def target() -> tuple[str, str]:
-    """Where PyMongo finds the app's database.
+    """Where PyMongo finds the app's database, outside of the gateway.
 
     Returns:
         The URI and the database's name.
 
     Raises:
-        RuntimeError: Outside of the gateway, where nothing says where the database is.
+        RuntimeError: Where nothing says where the database is, as in the gateway: what plugins ask
+            of the database goes through it.
     """
-    if _host.find() is not None:
-        answer = _host.query("db.uri")
-        return answer["uri"], answer["database"]
+    host = _host.find()
+    if host is not None:
+        found: Callable[[], tuple[str, str]] | None = getattr(host, "database_target", None)
+        if found is None:
+            raise RuntimeError("in the gateway, the database is reached through `db` alone")
+        return found()
     uri = os.environ.get("MOZAIKS_DATABASE_URI") or os.environ.get("DATABASE_URI")
     if not uri:
         raise RuntimeError(
@@ -166,8 +214,20 @@ def target() -> tuple[str, str]:
     return uri, named or os.environ.get("MOZAIKS_DATABASE_NAME", "mozaiks")
 
 
+def database_name() -> str:
+    """The name of the app's database.
+
+    Returns:
+        The name.
+    """
+    if has_fast_path():
+        name: str = _host.query("db.name")["database"]
+        return name
+    return target()[1]
+
+
 def client() -> AsyncMongoClient[Any]:
-    """The client of the running event loop, made when it is first needed.
+    """The client of the running event loop, made when it is first needed, outside of the gateway.
 
     Returns:
         A client of PyMongo.
@@ -224,10 +284,14 @@ def select(session: Any = None, read_preference: Any = None) -> Transport:
         read_preference: Where it may be read from, if that was said.
 
     Returns:
-        The gateway where it can do it, else PyMongo.
+        The gateway, or PyMongo outside of it.
+
+    Raises:
+        TypeError: If the session is none of `db.client`.
     """
-    if session is None and read_preference is None and has_fast_path():
-        return HostTransport(_host.get())
-    # A session belongs to its client, which may be one of the plugin's own.
+    if has_fast_path():
+        if session is not None and not hasattr(session, "envelope"):
+            raise TypeError("a session of another client: use `db.client.start_session()`")
+        return HostTransport(_host.get(), session, read_preference)
     on = client() if session is None else session.client
     return DirectTransport(on[target()[1]], session, read_preference)

@@ -110,6 +110,17 @@ class TestGateway:
 
     # What the objects of `core` use.
 
+    def database_target(self) -> tuple[str, str]:
+        """Where documents go.
+
+        Returns:
+            The URI and the test's own database.
+        """
+        self._database_used = True
+        uri = self.database_uri
+        parse_uri(uri, warn=False, validate=False)
+        return uri, self._database
+
     async def request(self, operation: str, payload: bytes) -> bytes:
         """Does what a manager asks for.
 
@@ -143,11 +154,6 @@ class TestGateway:
         """
         arguments = _json.loads(payload)
         app_id = current_app.get()
-        if operation == "db.uri":
-            self._database_used = True
-            uri = self.database_uri
-            parse_uri(uri, warn=False, validate=False)
-            return _json.dumps({"uri": uri, "database": self._database})
         if operation == "events.history":
             return _json.dumps(
                 self.events.history(app_id, arguments["event"], arguments.get("limit", 10))

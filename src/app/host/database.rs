@@ -32,10 +32,15 @@ impl HostPart for DatabasePart {
             let error = unknown(operation);
             return Box::pin(async move { Err(error) });
         }
+        let app_id = match self.apps.require(&caller) {
+            Ok(app_id) => app_id,
+            Err(error) => return Box::pin(async move { Err(error) }),
+        };
         let store = Arc::clone(&self.store);
         let sender = CommandCaller {
             generation: caller.generation.0,
-            app_id: self.apps.of(&caller),
+            app_id,
+            plugin: caller.plugin,
         };
         Box::pin(async move {
             store
@@ -47,9 +52,10 @@ impl HostPart for DatabasePart {
 
     fn query(&self, caller: &Caller, operation: &str, _payload: &[u8]) -> Result<Bytes, HostError> {
         match operation {
-            "db.uri" => {
-                let database = self.store.database_name(self.apps.of(caller).as_deref());
-                write_json(&json!({ "uri": self.store.uri(), "database": database }))
+            "db.name" => {
+                let app_id = self.apps.require(caller)?;
+                let database = self.store.database_name(&app_id).map_err(with_response)?;
+                write_json(&json!({ "database": database }))
             }
             other => Err(unknown(other)),
         }
@@ -60,19 +66,46 @@ impl HostPart for DatabasePart {
     }
 }
 
-/// The error with the server's answer, from which the SDK makes PyMongo's exceptions.
+/// The error with the server's answer, from which the SDK makes PyMongo's exceptions. Where the
+/// database is stays here, in the log.
 fn with_response(error: StoreError) -> HostError {
-    let response = match (&error.response, error.code) {
-        (Some(response), _) => Some(Bytes::copy_from_slice(response.as_bytes())),
+    let mut answer = match (&error.response, error.code) {
+        (Some(response), _) => bson::Document::try_from(&**response).ok(),
         (None, Some(code)) => {
-            let answer = bson::doc! { "ok": 0.0, "code": code, "errmsg": &error.message };
-            bson::serialize_to_vec(&answer).ok().map(Bytes::from)
+            Some(bson::doc! { "ok": 0.0, "code": code, "errmsg": &error.message })
         }
         (None, None) => None,
     };
+    if !error.labels.is_empty() {
+        let answer = answer.get_or_insert_with(|| bson::doc! { "ok": 0.0 });
+        answer.insert("errorLabels", &error.labels);
+    }
     HostError {
         code: error.error_code(),
-        message: error.message,
-        details: response,
+        message: error.for_plugins(),
+        details: answer.and_then(|answer| bson::serialize_to_vec(&answer).ok().map(Bytes::from)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mozaiks_store::StoreErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_does_not_tell_where_the_database_is() {
+        let mut error = StoreError::new(
+            StoreErrorKind::Unavailable,
+            "no servers: { Address: db.internal:27017 }",
+        );
+        error.labels.push("TransientTransactionError".into());
+        let said = with_response(error);
+        assert_eq!(said.code, "DATABASE_UNAVAILABLE");
+        assert!(!said.message.contains("internal"), "{}", said.message);
+        let details = said.details.expect("labels");
+        let details: bson::Document = bson::deserialize_from_slice(&details).expect("BSON");
+        assert!(!details.to_string().contains("internal"));
+        assert_eq!(details.get_array("errorLabels").map(Vec::len).ok(), Some(1));
     }
 }

@@ -186,7 +186,7 @@ async fn a_digest_gathers_the_mail_of_its_time() {
             .unwrap();
     let due = doc! { "$set": { "digest_at": DateTime::now() } };
     let changed = client
-        .database("mozaiks")
+        .database("mozaiks_control")
         .collection::<Document>("notification_preferences")
         .update_one(doc! { "user_id": "ann" }, due)
         .await

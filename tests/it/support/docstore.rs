@@ -23,7 +23,18 @@ impl DocstoreProcess {
     /// Starts one on a free port of the loopback.
     pub async fn start() -> Self {
         let data = TempDir::new().unwrap();
-        let (child, address) = spawn(data.path(), "127.0.0.1:0").await;
+        let (child, address) = spawn(data.path(), "127.0.0.1:0", &[]).await;
+        Self {
+            child,
+            address,
+            data,
+        }
+    }
+
+    /// Starts one with transactions, as a replica set of one.
+    pub async fn start_replica_set() -> Self {
+        let data = TempDir::new().unwrap();
+        let (child, address) = spawn(data.path(), "127.0.0.1:0", &["--replica-set", "rs0"]).await;
         Self {
             child,
             address,
@@ -42,7 +53,7 @@ impl DocstoreProcess {
 
     /// Starts it again: same data, same port.
     pub async fn restart(&mut self) {
-        let (child, address) = spawn(self.data.path(), &self.address).await;
+        let (child, address) = spawn(self.data.path(), &self.address, &[]).await;
         assert_eq!(address, self.address);
         self.child = child;
     }
@@ -67,11 +78,12 @@ impl DocstoreProcess {
     }
 }
 
-async fn spawn(data: &Path, listen: &str) -> (Child, String) {
+async fn spawn(data: &Path, listen: &str, more: &[&str]) -> (Child, String) {
     let mut child = Command::new(program())
         .arg("--path")
         .arg(data)
         .args(["--listen", listen, "--log", "error"])
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

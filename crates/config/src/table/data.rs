@@ -32,6 +32,17 @@ pub(super) const DATA: &[Key] = &[
         },
     ),
     key(
+        "control_database",
+        "MOZAIKS_CONTROL_DATABASE",
+        "control-database",
+        "Database of the gateway's own data; else the plugins' name with `_control`.",
+        Field::OptionalText {
+            at: |s| &mut s.config.database.control,
+            check: value::is_database_name,
+            allowed: "1 to 63 bytes without / \\ . \" $ or a space",
+        },
+    ),
+    key(
         "database_pool_size",
         "MOZAIKS_DATABASE_POOL_SIZE",
         "database-pool-size",
@@ -73,6 +84,50 @@ pub(super) const DATA: &[Key] = &[
             at: |s| &mut s.config.database.command_timeout,
             min: ms(100),
             max: secs(3600),
+        },
+    ),
+    key(
+        "database_max_cursors",
+        "MOZAIKS_DATABASE_MAX_CURSORS",
+        "database-max-cursors",
+        "Open cursors of one plugin in one app.",
+        Field::Count {
+            at: |s| &mut s.config.database.max_cursors,
+            min: 1,
+            max: 100_000,
+        },
+    ),
+    key(
+        "database_max_watches",
+        "MOZAIKS_DATABASE_MAX_WATCHES",
+        "database-max-watches",
+        "Open change streams of one plugin in one app.",
+        Field::Count {
+            at: |s| &mut s.config.database.max_watches,
+            min: 1,
+            max: 100_000,
+        },
+    ),
+    key(
+        "database_max_sessions",
+        "MOZAIKS_DATABASE_MAX_SESSIONS",
+        "database-max-sessions",
+        "Open sessions of one plugin in one app.",
+        Field::Count {
+            at: |s| &mut s.config.database.max_sessions,
+            min: 1,
+            max: 100_000,
+        },
+    ),
+    key(
+        "database_idle_seconds",
+        "MOZAIKS_DATABASE_IDLE_SECONDS",
+        "database-idle",
+        "How long cursors and sessions of plugins may lie unused.",
+        Field::Seconds {
+            at: |s| &mut s.config.database.idle_timeout,
+            min: secs(1),
+            max: secs(86_400),
         },
     ),
     key(

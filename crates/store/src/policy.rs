@@ -1,0 +1,470 @@
+//! What plugins may say to the database: an allow-list of commands and of stages, and no way to
+//! name another database, code that the server would run, or what the server keeps for itself.
+//!
+//! Every filter, expression, stage and update of a command is looked through, at any depth.
+//! Documents that are only stored are not: there, such names are data.
+
+use mongodb::bson::{RawArray, RawBsonRef, RawDocument};
+
+use super::{
+    StoreError, StoreErrorKind,
+    query::{invalid, malformed},
+};
+
+/// `Unauthorized` and the code for an unknown stage, as the server has them.
+const UNAUTHORIZED: i32 = 13;
+const UNKNOWN_STAGE: i32 = 40324;
+
+/// Documents nested deeper are refused; the server itself ends at 100 for what it stores.
+const MAX_DEPTH: usize = 200;
+
+/// What the host is told beside a command, see [`super::sessions`]. Never sent to the server.
+pub(super) const HOST_FIELD: &str = "$gateway";
+/// Where a command is read from; the driver sets it.
+pub(super) const READ_PREFERENCE: &str = "$readPreference";
+
+/// What kind of command it is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Gives documents in batches.
+    Read,
+    /// As [`Self::Read`], about collections and indexes.
+    List,
+    GetMore,
+    KillCursors,
+    /// Gives one answer and changes nothing: may be sent again.
+    Ask,
+    /// Changes documents.
+    Write,
+    /// Changes collections or indexes.
+    Schema,
+    Rename,
+    StartSession,
+    EndSessions,
+    Commit,
+    Abort,
+}
+
+/// What stands under the command's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Collection,
+    /// A collection, or a number for the database.
+    Any,
+    /// Nothing that the server looks at.
+    None,
+    /// Another command.
+    Command,
+}
+
+fn known(name: &str) -> Option<(Kind, Subject)> {
+    Some(match name {
+        "find" => (Kind::Read, Subject::Collection),
+        "aggregate" => (Kind::Read, Subject::Any),
+        "listCollections" => (Kind::List, Subject::None),
+        "listIndexes" => (Kind::List, Subject::Collection),
+        "getMore" => (Kind::GetMore, Subject::None),
+        "killCursors" => (Kind::KillCursors, Subject::None),
+        "count" | "distinct" | "collStats" | "collstats" | "validate" => {
+            (Kind::Ask, Subject::Collection)
+        }
+        "explain" => (Kind::Ask, Subject::Command),
+        "ping" | "hello" | "buildInfo" | "buildinfo" | "dbStats" | "dbstats" => {
+            (Kind::Ask, Subject::None)
+        }
+        "insert" | "update" | "delete" | "findAndModify" | "findandmodify" => {
+            (Kind::Write, Subject::Collection)
+        }
+        "create" | "drop" | "collMod" | "createIndexes" | "dropIndexes" => {
+            (Kind::Schema, Subject::Collection)
+        }
+        "renameCollection" => (Kind::Rename, Subject::Collection),
+        "startSession" => (Kind::StartSession, Subject::None),
+        "endSessions" => (Kind::EndSessions, Subject::None),
+        "commitTransaction" => (Kind::Commit, Subject::None),
+        "abortTransaction" => (Kind::Abort, Subject::None),
+        _ => return None,
+    })
+}
+
+/// Stages that read, reshape or write documents of the database they run in. Those that tell of the
+/// server and its other users are not among them.
+const STAGES: &[&str] = &[
+    "$addFields",
+    "$bucket",
+    "$bucketAuto",
+    "$changeStream",
+    "$changeStreamSplitLargeEvent",
+    "$count",
+    "$densify",
+    "$documents",
+    "$facet",
+    "$fill",
+    "$geoNear",
+    "$graphLookup",
+    "$group",
+    "$limit",
+    "$listSearchIndexes",
+    "$lookup",
+    "$match",
+    "$merge",
+    "$out",
+    "$project",
+    "$redact",
+    "$replaceRoot",
+    "$replaceWith",
+    "$sample",
+    "$search",
+    "$searchMeta",
+    "$set",
+    "$setWindowFields",
+    "$skip",
+    "$sort",
+    "$sortByCount",
+    "$unionWith",
+    "$unset",
+    "$unwind",
+    "$vectorSearch",
+];
+
+/// Fields of a command that only the host and its driver set.
+const HOST_FIELDS: &[&str] = &[
+    "lsid",
+    "txnNumber",
+    "stmtId",
+    "stmtIds",
+    "startTransaction",
+    "autocommit",
+    "apiVersion",
+    "apiStrict",
+    "apiDeprecationErrors",
+    "tailable",
+    "awaitData",
+    "collectionUUID",
+    "exchange",
+    "needsMerge",
+    "fromMongos",
+    "fromRouter",
+    "fromMigrate",
+    "runtimeConstants",
+    "encryptionInformation",
+];
+
+/// A command that was let through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checked<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    /// Whether it has fields that are the host's to read and not the server's.
+    pub(super) speaks_to_host: bool,
+}
+
+/// Checks a command that is to run in `database`.
+///
+/// # Errors
+/// [`StoreErrorKind::Invalid`] with what is not allowed.
+pub(super) fn check<'a>(
+    command: &'a RawDocument,
+    database: &str,
+) -> Result<Checked<'a>, StoreError> {
+    Walk { database, depth: 0 }.command(command, true)
+}
+
+/// A refusal as the server would say it.
+pub(super) fn refused(message: impl Into<String>) -> StoreError {
+    StoreError {
+        code: Some(UNAUTHORIZED),
+        ..StoreError::new(StoreErrorKind::Invalid, message)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Walk<'d> {
+    database: &'d str,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn command<'a>(
+        self,
+        command: &'a RawDocument,
+        is_outer: bool,
+    ) -> Result<Checked<'a>, StoreError> {
+        let mut checked: Option<Checked<'a>> = None;
+        for field in command {
+            let (key, value) = field.map_err(malformed)?;
+            let key = key.as_str();
+            let Some(checked) = checked.as_mut() else {
+                let (kind, subject) = known(key).ok_or_else(|| {
+                    refused(format!(
+                        "the command `{key}` is not among those that plugins may send"
+                    ))
+                })?;
+                checked = Some(Checked {
+                    name: key,
+                    kind,
+                    speaks_to_host: false,
+                });
+                self.subject(key, subject, value, is_outer)?;
+                continue;
+            };
+            if is_outer && (key == HOST_FIELD || key == READ_PREFERENCE) {
+                checked.speaks_to_host = true;
+                continue;
+            }
+            if key.starts_with('$') || HOST_FIELDS.contains(&key) {
+                return Err(refused(format!("the field `{key}` is set by the gateway")));
+            }
+            self.field(checked.name, key, value)?;
+        }
+        checked.ok_or_else(|| invalid("the command is empty"))
+    }
+
+    fn subject(
+        self,
+        name: &str,
+        subject: Subject,
+        value: RawBsonRef<'_>,
+        is_outer: bool,
+    ) -> Result<(), StoreError> {
+        match (subject, value) {
+            (Subject::None, RawBsonRef::Document(_) | RawBsonRef::Array(_)) => {
+                Err(invalid(format!("`{name}` takes no document")))
+            }
+            (Subject::None, _) => Ok(()),
+            (Subject::Collection | Subject::Any, RawBsonRef::String(collection)) => {
+                check_collection(collection)
+            }
+            (Subject::Any, RawBsonRef::Int32(1) | RawBsonRef::Int64(1)) => Ok(()),
+            (Subject::Any, RawBsonRef::Double(number)) if number.to_bits() == 1f64.to_bits() => {
+                Ok(())
+            }
+            (Subject::Command, RawBsonRef::Document(inner)) if is_outer => {
+                let inner = self.command(inner, false)?;
+                match (inner.kind, inner.name) {
+                    (Kind::Read | Kind::Write, _) | (Kind::Ask, "count" | "distinct") => Ok(()),
+                    _ => Err(invalid(format!("`{}` cannot be explained", inner.name))),
+                }
+            }
+            _ => Err(invalid(format!("`{name}` does not name a collection"))),
+        }
+    }
+
+    /// A field of a command.
+    fn field(self, command: &str, key: &str, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+        match (command, key, value) {
+            // Stored as they are.
+            ("insert", "documents", RawBsonRef::Array(_)) => Ok(()),
+            ("aggregate" | "create" | "collMod", "pipeline", RawBsonRef::Array(stages)) => {
+                self.pipeline(stages)
+            }
+            ("aggregate" | "create" | "collMod", "pipeline", _) => {
+                Err(invalid("`pipeline` must be an array of stages"))
+            }
+            ("create" | "collMod", "viewOn", RawBsonRef::String(name)) => check_collection(name),
+            ("create" | "collMod", "viewOn", _) => Err(invalid("`viewOn` must be a collection")),
+            ("renameCollection", "to", RawBsonRef::String(name)) => check_collection(name),
+            ("renameCollection", "to", _) => Err(invalid("`to` must be a collection")),
+            ("update", "updates", RawBsonRef::Array(statements)) => {
+                for statement in statements {
+                    let RawBsonRef::Document(statement) = statement.map_err(malformed)? else {
+                        return Err(invalid("`updates` must be an array of documents"));
+                    };
+                    for part in statement {
+                        let (key, value) = part.map_err(malformed)?;
+                        match key.as_str() {
+                            "u" => self.update(value)?,
+                            _ => self.value(value)?,
+                        }
+                    }
+                }
+                Ok(())
+            }
+            ("findAndModify" | "findandmodify", "update", update) => self.update(update),
+            _ => self.value(value),
+        }
+    }
+
+    /// The new document, operators or a pipeline: only the last, and what `$pull` compares with, is
+    /// looked at by the server as more than data.
+    fn update(self, update: RawBsonRef<'_>) -> Result<(), StoreError> {
+        match update {
+            RawBsonRef::Array(stages) => self.pipeline(stages),
+            RawBsonRef::Document(operators) => {
+                for operator in operators {
+                    let (key, value) = operator.map_err(malformed)?;
+                    if key.as_str() == "$pull" {
+                        self.value(value)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(invalid("an update is a document or an array of stages")),
+        }
+    }
+
+    fn pipeline(self, stages: &RawArray) -> Result<(), StoreError> {
+        let inner = self.deeper()?;
+        for stage in stages {
+            let RawBsonRef::Document(stage) = stage.map_err(malformed)? else {
+                return Err(invalid("a stage is a document"));
+            };
+            for part in stage {
+                let (key, value) = part.map_err(malformed)?;
+                let key = key.as_str();
+                if !STAGES.contains(&key) {
+                    return Err(StoreError {
+                        code: Some(UNKNOWN_STAGE),
+                        ..invalid(format!(
+                            "`{key}` is not among the stages that plugins may use"
+                        ))
+                    });
+                }
+                inner.named(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A filter, an expression, options: anything that may hold more of them.
+    fn value(self, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+        match value {
+            RawBsonRef::Document(document) => {
+                let inner = self.deeper()?;
+                for field in document {
+                    let (key, value) = field.map_err(malformed)?;
+                    inner.named(key.as_str(), value)?;
+                }
+                Ok(())
+            }
+            RawBsonRef::Array(items) => {
+                let inner = self.deeper()?;
+                for item in items {
+                    inner.value(item.map_err(malformed)?)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands under a name. Stages are recognised wherever they stand.
+    fn named(self, key: &str, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+        if !key.starts_with('$') {
+            return self.value(value);
+        }
+        match key {
+            "$where" | "$function" | "$accumulator" => Err(refused(format!(
+                "`{key}` is not allowed: the server runs no code of plugins"
+            ))),
+            "$lookup" | "$graphLookup" => self.options(value, "from"),
+            "$merge" => self.reference(value, "into"),
+            "$unionWith" => self.reference(value, "coll"),
+            "$out" => self.target(value),
+            "$facet" => {
+                let RawBsonRef::Document(facets) = value else {
+                    return Err(invalid("`$facet` takes a document"));
+                };
+                for facet in facets {
+                    match facet.map_err(malformed)?.1 {
+                        RawBsonRef::Array(stages) => self.pipeline(stages)?,
+                        _ => return Err(invalid("a facet is an array of stages")),
+                    }
+                }
+                Ok(())
+            }
+            "$changeStream" => {
+                if let RawBsonRef::Document(options) = value {
+                    for option in options {
+                        let (key, value) = option.map_err(malformed)?;
+                        let key = key.as_str();
+                        let all = key == "allChangesForCluster" || key.starts_with("allowToRunOn");
+                        if all && value != RawBsonRef::Boolean(false) {
+                            return Err(refused(format!("`{key}` is not allowed")));
+                        }
+                    }
+                }
+                self.value(value)
+            }
+            _ if key.starts_with("$_") => Err(refused(format!("`{key}` is the server's own"))),
+            _ => self.value(value),
+        }
+    }
+
+    /// A collection's name, or options in which it has a field.
+    fn reference(self, value: RawBsonRef<'_>, field: &str) -> Result<(), StoreError> {
+        match value {
+            RawBsonRef::String(name) => check_collection(name),
+            _ => self.options(value, field),
+        }
+    }
+
+    fn options(self, value: RawBsonRef<'_>, field: &str) -> Result<(), StoreError> {
+        let RawBsonRef::Document(options) = value else {
+            return Err(invalid("a stage that names a collection takes a document"));
+        };
+        for option in options {
+            let (key, value) = option.map_err(malformed)?;
+            match (key.as_str(), value) {
+                (key, value) if key == field => self.target(value)?,
+                ("db", value) => self.own_database(value)?,
+                ("pipeline" | "whenMatched", RawBsonRef::Array(stages)) => self.pipeline(stages)?,
+                (_, value) => self.value(value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a stage reads or writes: a collection, or one with its database.
+    fn target(self, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+        match value {
+            RawBsonRef::String(name) => check_collection(name),
+            RawBsonRef::Document(target) => {
+                for part in target {
+                    let (key, value) = part.map_err(malformed)?;
+                    match (key.as_str(), value) {
+                        ("db", value) => self.own_database(value)?,
+                        ("coll", RawBsonRef::String(name)) => check_collection(name)?,
+                        ("coll", _) => return Err(invalid("a collection's name is a text")),
+                        (_, value) => self.value(value)?,
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(invalid("a collection's name is a text")),
+        }
+    }
+
+    fn own_database(self, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+        if value == RawBsonRef::String(self.database) {
+            return Ok(());
+        }
+        Err(refused("another database cannot be named"))
+    }
+
+    fn deeper(self) -> Result<Self, StoreError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(invalid(format!("nested over {MAX_DEPTH} levels")));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+            ..self
+        })
+    }
+}
+
+/// Names that the server reads as something else than a collection of documents are refused.
+fn check_collection(name: &str) -> Result<(), StoreError> {
+    if name.starts_with("system.") || name.contains('$') {
+        return Err(refused(format!(
+            "the collection `{name}` is the server's own"
+        )));
+    }
+    if name.is_empty() || name.contains('\0') {
+        return Err(invalid("a collection's name is a text without NUL"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
