@@ -84,6 +84,14 @@ fn routes() -> Router<AppState> {
                 .put(notifications::save_preferences)
                 .post(notifications::save_preferences),
         )
+        .route(
+            "/api/notifications/preferences/code",
+            post(notifications::request_code),
+        )
+        .route(
+            "/api/notifications/preferences/confirm",
+            post(notifications::confirm_code),
+        )
         .route("/api/notifications/config", get(notifications::get_config))
         .route(
             "/api/notifications/{id}",
