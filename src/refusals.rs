@@ -22,7 +22,9 @@ pub fn notification_error(error: NotificationError) -> HostError {
     let store = match &error {
         NotificationError::Invalid { .. }
         | NotificationError::NotFound(_)
-        | NotificationError::Conflict(_) => {
+        | NotificationError::Conflict(_)
+        | NotificationError::TooMany(_)
+        | NotificationError::NotSent(_) => {
             return host_error(error.error_code(), error.to_string());
         }
         NotificationError::Internal(what) => {

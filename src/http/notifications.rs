@@ -17,7 +17,7 @@ use crate::{
     refusals::notification_error,
 };
 use mozaiks_auth::Principal;
-use mozaiks_notifications::{NotificationError, PageRequest};
+use mozaiks_notifications::{Contact, NotificationError, PageRequest, preferences::Preferences};
 
 impl From<NotificationError> for ApiError {
     fn from(error: NotificationError) -> Self {
@@ -137,7 +137,22 @@ pub(super) async fn get_preferences(
         .notifications
         .preferences(&user.app_id, &user.user_id)
         .await?;
-    Ok(answer(&json!({ "preferences": preferences.to_json() })))
+    tell_preferences(&app, &user, &preferences).await
+}
+
+/// `{preferences, contacts}`: what the user wishes, and which addresses are theirs.
+async fn tell_preferences(
+    app: &App,
+    user: &Principal,
+    preferences: &Preferences,
+) -> Result<Response, ApiError> {
+    let contacts = app
+        .notifications
+        .contacts(&user.app_id, &user.user_id, preferences)
+        .await?;
+    Ok(answer(
+        &json!({ "preferences": preferences.to_json(), "contacts": contacts }),
+    ))
 }
 
 /// `PUT`, `POST /api/notifications/preferences`: changes what the body names, either at its top or
@@ -160,7 +175,45 @@ pub(super) async fn save_preferences(
     let preferences = manager
         .update_preferences(&user.app_id, &user.user_id, &patch)
         .await?;
-    Ok(answer(&json!({ "preferences": preferences.to_json() })))
+    tell_preferences(&app, &user, &preferences).await
+}
+
+/// `POST /api/notifications/preferences/code`: `{"contact": "email"|"phone"}`. Sends a code to the
+/// address in the preferences, unless it is the user's already.
+pub(super) async fn request_code(
+    State(AppState(app)): State<AppState>,
+    User(user): User,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let contact: Contact = text_of(&body, "contact")?.parse()?;
+    let manager = &app.notifications;
+    // A handler's own future would be as large as all that sending needs.
+    let sent = Box::pin(manager.request_code(&user.app_id, &user.user_id, contact)).await?;
+    Ok(answer(&json!({
+        "contact": contact.as_str(), "address": sent.address, "confirmed": sent.confirmed,
+    })))
+}
+
+/// `POST /api/notifications/preferences/confirm`: `{"contact", "code"}`.
+pub(super) async fn confirm_code(
+    State(AppState(app)): State<AppState>,
+    User(user): User,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let contact: Contact = text_of(&body, "contact")?.parse()?;
+    let code = text_of(&body, "code")?;
+    let manager = &app.notifications;
+    let done = manager
+        .confirm_code(&user.app_id, &user.user_id, contact, code)
+        .await?;
+    Ok(answer(&json!({
+        "contact": contact.as_str(), "address": done.address, "confirmed": done.confirmed,
+    })))
+}
+
+fn text_of<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, ApiError> {
+    let text = body.get(name).and_then(Value::as_str);
+    text.ok_or_else(|| ApiError::InvalidRequest(format!("`{name}` must be a string")))
 }
 
 /// `GET /api/notifications/config`: types and channels that exist.

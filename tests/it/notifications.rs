@@ -85,6 +85,26 @@ async fn until(client: &TestClient, path: &str, wanted: impl Fn(&Value) -> bool)
     last
 }
 
+/// Names an address in the preferences and asks for its code.
+async fn ask_code(client: &TestClient, contact: &str, address: &str) {
+    let wish = json!({ contact: address });
+    post(client, "/api/notifications/preferences", wish)
+        .await
+        .expect_ok();
+    let path = "/api/notifications/preferences/code";
+    let asked = post(client, path, json!({ "contact": contact })).await;
+    assert_eq!(asked.expect_ok()["confirmed"], false);
+}
+
+/// Gives the code in a text back.
+async fn give_code(client: &TestClient, contact: &str, text: &str) {
+    let runs = |c: char| !c.is_ascii_digit();
+    let code = text.split(runs).find(|run| run.len() == 8);
+    let body = json!({ "contact": contact, "code": code.unwrap() });
+    let given = post(client, "/api/notifications/preferences/confirm", body).await;
+    assert_eq!(given.expect_ok()["confirmed"], true);
+}
+
 async fn post(client: &TestClient, path: &str, body: Value) -> Answer {
     Answer::of(client.request(reqwest::Method::POST, path).json(&body)).await
 }

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-use crate::{AuthError, Principal};
+use crate::{AuthError, Principal, VerifiedContacts};
 use mozaiks_config::AuthConfig;
 
 /// The app id that stands for "many apps" in the configuration.
@@ -84,6 +84,10 @@ impl ClaimRules {
             is_superadmin: is_superadmin || roles.iter().any(|role| &**role == "superadmin"),
             roles,
             expires_at_unix,
+            verified: VerifiedContacts {
+                email: verified(&claims, "email", "email_verified"),
+                phone: verified(&claims, "phone_number", "phone_number_verified"),
+            },
         })
     }
 
@@ -215,6 +219,18 @@ fn username(claims: &Map<String, Value>) -> Result<Option<Arc<str>>, AuthError> 
         }
     }
     Ok(None)
+}
+
+/// An address whose companion claim says that it was verified: `true`, or as some issuers write it the
+/// text `"true"`. Of any other shape it is none; the token is as good without.
+fn verified(claims: &Map<String, Value>, address: &str, is_verified: &str) -> Option<Arc<str>> {
+    let said = match claims.get(is_verified)? {
+        Value::Bool(said) => *said,
+        Value::String(text) => text == "true",
+        _ => false,
+    };
+    let address = claims.get(address)?.as_str()?;
+    (said && !address.is_empty()).then(|| Arc::from(address))
 }
 
 fn roles(claims: &Map<String, Value>) -> Result<Vec<Arc<str>>, AuthError> {

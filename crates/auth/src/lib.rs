@@ -36,6 +36,17 @@ pub struct Principal {
     pub is_superadmin: bool,
     /// `exp` in seconds since 1970.
     pub expires_at_unix: u64,
+    /// Addresses that belong to the user, as the issuer says.
+    pub verified: VerifiedContacts,
+}
+
+/// Addresses that the issuer of a token has verified: a claim alone is what the user has typed there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct VerifiedContacts {
+    /// `email`, where `email_verified` is true.
+    pub email: Option<Arc<str>>,
+    /// `phone_number`, where `phone_number_verified` is true.
+    pub phone: Option<Arc<str>>,
 }
 
 impl Principal {

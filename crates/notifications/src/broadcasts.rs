@@ -6,15 +6,16 @@
 
 use bson::{Bson, DateTime, Document, doc};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::{
     drafts::{draft_from_json, draft_to_json},
+    jobs::{JobKind, payload_json},
     manager::NotificationsManager,
     model::{Draft, NotificationError, bson_to_json, json_to_bson},
-    repository::{Job, JobKind, NewJob, Repository},
+    repository::Repository,
     scheduler::Progress,
 };
+use mozaiks_jobs::{Job, NewJob, Stopping};
 
 /// Users that a list may name.
 const MAX_LISTED_USERS: usize = 10_000;
@@ -123,18 +124,15 @@ impl NotificationsManager {
         };
         let answer = broadcast_to_json(&record);
         self.repository.add_broadcast(record).await?;
-        self.repository
-            .add_job(NewJob {
-                id: broadcast_job(&id),
-                kind: JobKind::Broadcast,
-                app_id: app_id.to_owned(),
-                user_id: None,
-                notification_id: None,
-                run_at: broadcast.send_at.unwrap_or_else(DateTime::now),
-                payload: json!({ "broadcast": id }),
-            })
-            .await?;
-        self.wakeups.wake(JobKind::Broadcast);
+        let payload = json_to_bson(json!({ "broadcast": id }));
+        let job = NewJob::now(
+            broadcast_job(&id),
+            JobKind::Broadcast.queue(),
+            app_id,
+            payload,
+        )
+        .at(broadcast.send_at.unwrap_or_else(DateTime::now));
+        self.jobs.add(job).await?;
         Ok(answer)
     }
 
@@ -163,9 +161,8 @@ impl NotificationsManager {
     /// # Errors
     /// [`NotificationError::Conflict`] where it has, [`NotificationError::NotFound`].
     pub async fn cancel_broadcast(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
-        self.repository
-            .cancel_job(app_id, JobKind::Broadcast, &broadcast_job(id))
-            .await?;
+        let queue = JobKind::Broadcast.queue();
+        self.jobs.cancel(app_id, queue, &broadcast_job(id)).await?;
         let cancelled = doc! { "$set": { "state": "cancelled", "ended_at": DateTime::now() } };
         self.repository
             .update_broadcast(app_id, id, cancelled)
@@ -177,12 +174,9 @@ impl NotificationsManager {
     pub(super) async fn run_broadcast(
         &self,
         job: &Job,
-        stopped: &watch::Receiver<bool>,
+        stopping: &Stopping,
     ) -> Result<Progress, NotificationError> {
-        let id = job.payload["broadcast"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let id = id_of(job);
         let running = doc! { "$set": { "state": "running" } };
         let Some(record) = self
             .repository
@@ -227,15 +221,7 @@ impl NotificationsManager {
             self.repository
                 .update_broadcast(&job.app_id, &id, progress)
                 .await?;
-            if !self
-                .repository
-                .renew_job(job, self.config.job_lease)
-                .await?
-            {
-                // Another worker has taken over, and goes on from the cursor.
-                return Ok(Progress::Done);
-            }
-            if *stopped.borrow() {
+            if stopping.is_asked() {
                 return Ok(Progress::Interrupted);
             }
             after = Some(last);
@@ -248,15 +234,12 @@ impl NotificationsManager {
     }
 
     /// Notes in the record that the job has failed.
-    pub(super) async fn fail_broadcast(&self, kind: JobKind, job: &Job) {
-        if kind != JobKind::Broadcast {
-            return;
-        }
-        let id = job.payload["broadcast"].as_str().unwrap_or_default();
+    pub(super) async fn fail_broadcast(&self, job: &Job) {
+        let id = id_of(job);
         let failed = doc! { "$set": { "state": "failed", "ended_at": DateTime::now() } };
         if let Err(error) = self
             .repository
-            .update_broadcast(&job.app_id, id, failed)
+            .update_broadcast(&job.app_id, &id, failed)
             .await
         {
             tracing::warn!(job = job.id, error = %error, "a broadcast's end could not be stored");
@@ -290,6 +273,12 @@ impl NotificationsManager {
                 .collect()),
         }
     }
+}
+
+/// The broadcast that a job is about.
+fn id_of(job: &Job) -> String {
+    let payload = payload_json(&job.payload);
+    payload["broadcast"].as_str().unwrap_or_default().to_owned()
 }
 
 fn broadcast_job(id: &str) -> String {

@@ -112,9 +112,19 @@ fn part<'a>(delivery: &'a Delivery, name: &str) -> &'a str {
     delivery.parts.get(name).map_or("", String::as_str)
 }
 
+/// The address or number: one line, whoever stored it.
 fn recipient(delivery: &Delivery) -> Result<&str, SendError> {
-    delivery
-        .recipient
-        .as_str()
-        .ok_or_else(|| SendError::Permanent("the delivery has no recipient".into()))
+    let recipient = delivery.recipient.as_str();
+    let recipient =
+        recipient.ok_or_else(|| SendError::Permanent("the delivery has no recipient".into()))?;
+    if recipient.chars().any(char::is_control) {
+        return Err(SendError::Permanent("the address cannot be used".into()));
+    }
+    Ok(recipient)
+}
+
+/// A mail's subject. A header is one line, whatever the title holds.
+fn subject(delivery: &Delivery) -> String {
+    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    part(delivery, "subject").replace(is_break, " ")
 }

@@ -1,64 +1,27 @@
-//! Delivery workers: one queue a channel. Each claims a job, sends it, and says how it ended; a
-//! failure is tried again with a growing wait, then left as a dead letter.
+//! Deliveries: a worker a channel, each of which hands jobs to its sender. What fails for a passing
+//! reason is tried again with a growing wait, then left as a dead letter.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bson::DateTime;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::{
-    sync::{Notify, Semaphore, watch},
-    task::JoinSet,
-};
 
 use super::{
     channels::{self, Delivery, SendError, Sender},
+    jobs::{DeliveryPayload, JobKind},
     manager::NotificationsManager,
     model::Channel,
-    repository::{Finish, Job, JobKind},
 };
+use mozaiks_jobs::{Backoff, Handler, Job, Outcome, Stopping, WorkerOptions, Workers};
 
 /// The longest wait between two attempts.
 const MAX_RETRY: Duration = Duration::from_secs(3600);
 
-/// Tells workers of this process that there is something to do; those of others look by themselves.
-#[derive(Debug, Default)]
-pub(super) struct Wakeups {
-    email: Notify,
-    sms: Notify,
-    push: Notify,
-    scheduled: Notify,
-    broadcast: Notify,
-}
-
-impl Wakeups {
-    /// Wakes the worker of a kind.
-    pub(super) fn wake(&self, kind: JobKind) {
-        self.of(kind).notify_one();
-    }
-
-    /// Wakes the workers of all channels.
-    pub(super) fn wake_channels(&self) {
-        for notify in [&self.email, &self.sms, &self.push] {
-            notify.notify_one();
-        }
-    }
-
-    pub(super) fn of(&self, kind: JobKind) -> &Notify {
-        match kind {
-            JobKind::Delivery(Channel::Email) => &self.email,
-            JobKind::Delivery(Channel::Sms) => &self.sms,
-            JobKind::Delivery(Channel::Push) => &self.push,
-            JobKind::Broadcast => &self.broadcast,
-            JobKind::Delivery(Channel::InApp) | JobKind::Scheduled => &self.scheduled,
-        }
-    }
-}
+/// The senders of the configured channels.
+pub(super) type Senders = BTreeMap<Channel, Arc<dyn Sender>>;
 
 /// The running workers. They end when [`Self::stop`] is called.
-pub struct DeliveryWorkers {
-    stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
-}
+pub struct DeliveryWorkers(Workers);
 
 impl DeliveryWorkers {
     /// Starts a worker for each configured channel. Must be called within a tokio runtime.
@@ -66,132 +29,102 @@ impl DeliveryWorkers {
     /// # Errors
     /// A sentence that names the setting that cannot be used.
     pub fn start(manager: &Arc<NotificationsManager>) -> Result<Self, String> {
-        let senders: BTreeMap<Channel, Arc<dyn Sender>> =
-            channels::senders(&manager.config.channels)?;
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        for (channel, sender) in senders {
-            tasks.spawn(work(manager.clone(), channel, sender, stopped.clone()));
+        let senders = channels::senders(&manager.config.channels)?;
+        let mut workers = Workers::default();
+        for (channel, sender) in &senders {
+            let options = WorkerOptions {
+                concurrency: manager.config.delivery_concurrency,
+                attempts: u32::try_from(manager.config.delivery_attempts).unwrap_or(u32::MAX),
+                retry: Backoff {
+                    first: manager.config.delivery_retry,
+                    longest: MAX_RETRY,
+                },
+                ..worker_options(manager, JobKind::Delivery(*channel))
+            };
+            let handler = Deliveries {
+                manager: Arc::clone(manager),
+                channel: *channel,
+                sender: Arc::clone(sender),
+            };
+            workers.start(Arc::clone(&manager.jobs), options, Arc::new(handler));
         }
-        Ok(Self { stop, tasks })
+        // The manager itself sends codes, which no queue may keep.
+        let _ = manager.senders.set(senders);
+        Ok(Self(workers))
     }
 
     /// Takes no further job and waits for those under way.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        while self.tasks.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
-async fn work(
+/// What the workers of the notifications have in common.
+pub(super) fn worker_options(manager: &NotificationsManager, kind: JobKind) -> WorkerOptions {
+    WorkerOptions {
+        queues: vec![kind.queue().to_owned()],
+        concurrency: 1,
+        lease: manager.config.job_lease,
+        poll: manager.config.job_poll,
+        attempts: u32::MAX,
+        retry: Backoff {
+            first: manager.config.delivery_retry,
+            longest: manager.config.delivery_retry,
+        },
+    }
+}
+
+struct Deliveries {
     manager: Arc<NotificationsManager>,
     channel: Channel,
     sender: Arc<dyn Sender>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let kind = JobKind::Delivery(channel);
-    let permits = Arc::new(Semaphore::new(manager.config.delivery_concurrency.max(1)));
-    let mut running = JoinSet::new();
-    loop {
-        let permit = tokio::select! {
-            permit = permits.clone().acquire_owned() => permit,
-            _ = stopped.changed() => break,
+}
+
+impl Handler for Deliveries {
+    fn run<'a>(&'a self, job: &'a Job, _: &'a Stopping) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.deliver(job))
+    }
+}
+
+impl Deliveries {
+    async fn deliver(&self, job: &Job) -> Outcome {
+        let payload: DeliveryPayload = match job.read() {
+            Ok(payload) => payload,
+            Err(error) => return Outcome::Failed(error.to_string()),
         };
-        let Ok(permit) = permit else { break };
-        match manager
-            .repository
-            .claim_job(kind, manager.config.job_lease)
-            .await
-        {
-            Ok(Some(job)) => {
-                let (manager, sender) = (manager.clone(), sender.clone());
-                running.spawn(async move {
-                    deliver(&manager, channel, &*sender, &job).await;
-                    drop(permit);
-                });
-            }
-            outcome => {
-                drop(permit);
-                if let Err(error) = outcome {
-                    tracing::debug!(channel = %channel, error = %error, "no job could be claimed");
+        let delivery = Delivery {
+            dedup_key: job.id.clone(),
+            recipient: payload.recipient,
+            parts: payload.parts,
+            data: payload.data,
+        };
+        let limit = self.manager.config.channels.send_timeout;
+        let outcome = match tokio::time::timeout(limit, self.sender.send(&delivery)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SendError::Temporary("no answer in time".into())),
+        };
+        match outcome {
+            Ok(()) => Outcome::Done,
+            Err(SendError::Temporary(reason)) => Outcome::Retry(reason),
+            Err(error) => {
+                if let (SendError::Gone(_), Channel::Push) = (&error, self.channel) {
+                    self.forget_browser(job, &delivery.recipient).await;
                 }
-                tokio::select! {
-                    () = manager.wakeups.of(kind).notified() => {}
-                    _ = tokio::time::timeout(manager.config.job_poll, stopped.changed()) => {}
-                }
+                Outcome::Failed(error.to_string())
             }
         }
-        while running.try_join_next().is_some() {}
-        if *stopped.borrow() {
-            break;
+    }
+
+    async fn forget_browser(&self, job: &Job, recipient: &Value) {
+        let endpoint = recipient.get("endpoint").and_then(Value::as_str);
+        let (Some(endpoint), Some(user_id)) = (endpoint, job.field("user_id")) else {
+            return;
+        };
+        let forgetting = self
+            .manager
+            .unsubscribe_push(&job.app_id, user_id, endpoint);
+        if let Err(error) = forgetting.await {
+            tracing::warn!(error = %error, "a dead push subscription could not be removed");
         }
     }
-    while running.join_next().await.is_some() {}
-}
-
-async fn deliver(manager: &NotificationsManager, channel: Channel, sender: &dyn Sender, job: &Job) {
-    let delivery = Delivery {
-        dedup_key: job.id.clone(),
-        recipient: job.payload["recipient"].clone(),
-        parts: serde_json::from_value(job.payload["parts"].clone()).unwrap_or_default(),
-        data: job.payload["data"].clone(),
-    };
-    let limit = manager.config.channels.send_timeout;
-    let outcome = match tokio::time::timeout(limit, sender.send(&delivery)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(SendError::Temporary("no answer in time".into())),
-    };
-    if let (Err(SendError::Gone(_)), Channel::Push) = (&outcome, channel) {
-        forget_browser(manager, job).await;
-    }
-    let finish = match outcome {
-        Ok(()) => Finish::Sent,
-        Err(SendError::Temporary(reason))
-            if (job.attempts as usize) < manager.config.delivery_attempts =>
-        {
-            Finish::Retry {
-                at: retry_at(manager.config.delivery_retry, job.attempts),
-                reason,
-            }
-        }
-        Err(error) => {
-            tracing::warn!(
-                channel = %channel,
-                job = job.id,
-                attempts = job.attempts,
-                reason = %error,
-                "a notification could not be delivered"
-            );
-            Finish::Failed {
-                reason: error.to_string(),
-            }
-        }
-    };
-    if let Err(error) = manager.repository.finish_job(job, finish).await {
-        // The lease ends and somebody does it again, with the same dedup key.
-        tracing::warn!(job = job.id, error = %error, "a delivery's end could not be stored");
-    }
-}
-
-async fn forget_browser(manager: &NotificationsManager, job: &Job) {
-    let endpoint = job.payload["recipient"]
-        .get("endpoint")
-        .and_then(Value::as_str);
-    let (Some(endpoint), Some(user_id)) = (endpoint, job.user_id.as_deref()) else {
-        return;
-    };
-    if let Err(error) = manager
-        .unsubscribe_push(&job.app_id, user_id, endpoint)
-        .await
-    {
-        tracing::warn!(error = %error, "a dead push subscription could not be removed");
-    }
-}
-
-/// Doubles with each attempt.
-fn retry_at(first: Duration, attempts: u32) -> DateTime {
-    let factor = 2u32.saturating_pow(attempts.saturating_sub(1));
-    let wait = first.saturating_mul(factor).min(MAX_RETRY);
-    let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-    DateTime::from_millis(DateTime::now().timestamp_millis() + wait_ms)
 }

@@ -14,7 +14,10 @@ use dashmap::DashMap;
 use foldhash::quality::{FixedState, RandomState};
 use tokio::sync::mpsc;
 
-use super::repository::{Repository, Seen};
+use super::{
+    preferences::Contact,
+    repository::{Repository, Seen},
+};
 use mozaiks_auth::Principal;
 
 /// Users remembered as already written.
@@ -71,15 +74,19 @@ impl UserDirectory {
         if self.known.len() >= KNOWN_USERS {
             self.known.clear();
         }
-        let email = principal
-            .username
-            .as_deref()
-            .filter(|name| name.contains('@'));
+        // Of what the issuer has verified, only what can be sent to.
+        let verified = |contact: Contact, address: &Option<Arc<str>>| {
+            let address = address.as_deref();
+            address
+                .filter(|address| contact.is_valid(address))
+                .map(str::to_owned)
+        };
         let seen = Seen {
             app_id: principal.app_id.to_string(),
             user_id: principal.user_id.to_string(),
             roles: principal.roles.iter().map(ToString::to_string).collect(),
-            email: email.map(str::to_owned),
+            email: verified(Contact::Email, &principal.verified.email),
+            phone: verified(Contact::Phone, &principal.verified.phone),
         };
         if self.queue.try_send(seen).is_ok() {
             self.known.insert(key, (Instant::now(), mark));
@@ -94,8 +101,8 @@ impl UserDirectory {
     }
 }
 
-/// Equal for principals of equal roles and name; only compared within one process.
+/// Equal for principals of equal roles and addresses; only compared within one process.
 fn mark_of(principal: &Principal) -> u64 {
     use std::hash::BuildHasher;
-    FixedState::with_seed(0).hash_one((&principal.roles, &principal.username))
+    FixedState::with_seed(0).hash_one((&principal.roles, &principal.verified))
 }

@@ -8,11 +8,13 @@
 mod broadcasts;
 pub mod catalogue;
 pub mod channels;
+mod contacts;
 mod delivery;
 mod digests;
 mod directory;
 mod drafts;
 mod files;
+mod jobs;
 mod manager;
 mod model;
 mod moved;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use broadcasts::{Broadcast, Target};
 pub use catalogue::{Catalogue, NotificationType};
+pub use contacts::Confirmation;
 pub use delivery::DeliveryWorkers;
 pub use directory::UserDirectory;
 pub use files::{Definitions, read_definitions};
@@ -34,6 +37,7 @@ pub use manager::{Created, NotificationsManager, Page, PageRequest};
 pub use model::{Channel, Draft, Notification, NotificationError, Outlet};
 pub use moved::MOVED;
 pub use operations::Operations;
+pub use preferences::Contact;
 pub use repository::COLLECTIONS;
 pub use scheduler::Scheduler;
 

@@ -3,26 +3,29 @@
 
 mod inbox;
 mod log;
+mod plan;
 mod wishes;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bson::{DateTime, oid::ObjectId};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use serde_json::{Map, Value, json};
 
 pub use self::inbox::{Page, PageRequest};
+use self::plan::Plan;
 use super::{
     NotificationsConfig,
     catalogue::Catalogue,
-    delivery::Wakeups,
+    delivery::Senders,
     directory::UserDirectory,
     files::Definitions,
     model::{Channel, Draft, Notification, NotificationError, Outlet},
-    preferences::{Decision, Digest, Preferences},
-    repository::{JobKind, NewJob, Repository},
-    templates::{Parts, Templates},
+    preferences::{Decision, Digest},
+    repository::{JOBS, Repository},
+    templates::Templates,
 };
+use mozaiks_jobs::JobQueue;
 use mozaiks_store::Store;
 
 /// Browsers of one user that a notification is pushed to.
@@ -31,18 +34,6 @@ const MAX_SUBSCRIPTIONS: u32 = 20;
 const CREATED_AT_A_TIME: usize = 8;
 /// The most notifications of one page.
 const MAX_PAGE: u64 = 200;
-
-/// What becomes of a channel.
-enum Plan {
-    /// Listed and pushed to open sockets.
-    List,
-    /// Sent to these, each with a name that tells them apart.
-    Send(Vec<(String, Value)>),
-    /// Told of in the next digest.
-    Gather,
-    /// Nothing, for this reason.
-    Skip(&'static str),
-}
 
 /// What became of a creation.
 #[derive(Debug, Clone)]
@@ -91,7 +82,10 @@ pub struct NotificationsManager {
     pub(super) config: NotificationsConfig,
     pub(super) repository: Arc<Repository>,
     pub(super) outlet: Arc<dyn Outlet>,
-    pub(super) wakeups: Wakeups,
+    /// What takes longer than a write.
+    pub(super) jobs: Arc<JobQueue>,
+    /// The configured channels, once the workers have started.
+    pub(super) senders: OnceLock<Senders>,
     catalogue: Catalogue,
     templates: Templates,
     directory: Arc<UserDirectory>,
@@ -105,13 +99,15 @@ impl NotificationsManager {
         outlet: Arc<dyn Outlet>,
         definitions: Definitions,
     ) -> Arc<Self> {
+        let jobs = JobQueue::new(Arc::clone(&store), JOBS);
         let repository = Arc::new(Repository::new(store));
         Arc::new(Self {
             config,
             directory: UserDirectory::start(repository.clone()),
             repository,
             outlet,
-            wakeups: Wakeups::default(),
+            jobs,
+            senders: OnceLock::new(),
             catalogue: definitions.catalogue,
             templates: definitions.templates,
         })
@@ -212,7 +208,9 @@ impl NotificationsManager {
         notification.read = !notification.is_listed();
         let mut reason = None;
         let window = self.config.dedup_window;
-        if let Some(earlier) = self.repository.insert(&notification, window).await? {
+        let waits = self.waits_for_digest(app_id, user_id, &preferences).await?;
+        let stored = self.repository.insert(&notification, window, waits);
+        if let Some(earlier) = stored.await? {
             notification = earlier;
             reason = Some("one with the same dedup_key exists");
         }
@@ -225,6 +223,9 @@ impl NotificationsManager {
         if reason.is_none() {
             let keep = self.config.keep_per_user as u64;
             self.repository.trim(app_id, user_id, keep).await?;
+            if waits {
+                self.see_that_it_is_told(app_id, user_id).await?;
+            }
             self.announce(&notification);
         }
         Ok(Created {
@@ -233,6 +234,29 @@ impl NotificationsManager {
             skipped,
             reason,
         })
+    }
+
+    /// What waits for a digest is told, also where the user has said no to digests just now, or more
+    /// waits than is kept: then at once.
+    async fn see_that_it_is_told(
+        &self,
+        app_id: &str,
+        user_id: &str,
+    ) -> Result<(), NotificationError> {
+        let keep = self.config.keep_per_user as u64;
+        let (too_many, lost) = self.repository.bound_waiting(app_id, user_id, keep).await?;
+        if lost > 0 {
+            tracing::warn!(
+                user.id = user_id,
+                lost,
+                "more waits for a digest than is kept"
+            );
+        }
+        let preferences = self.repository.preferences(app_id, user_id).await?;
+        if too_many || preferences.digest == Digest::Off {
+            self.repository.hasten_digest(app_id, user_id).await?;
+        }
+        Ok(())
     }
 
     fn announce(&self, notification: &Notification) {
@@ -350,87 +374,6 @@ impl NotificationsManager {
                 "must be a string of 1 to 256 bytes",
             )),
         }
-    }
-
-    /// What becomes of a channel that the user allows.
-    async fn plan(
-        &self,
-        channel: Channel,
-        app_id: &str,
-        user_id: &str,
-        preferences: &Preferences,
-    ) -> Result<Plan, NotificationError> {
-        if !self.is_configured(channel) {
-            return Ok(Plan::Skip("this channel is not configured"));
-        }
-        let to_one = |address: Option<String>, missing| match address {
-            Some(address) => Plan::Send(vec![("0".to_owned(), Value::from(address))]),
-            None => Plan::Skip(missing),
-        };
-        Ok(match channel {
-            Channel::InApp => Plan::List,
-            Channel::Email => {
-                let address = match &preferences.email {
-                    Some(address) => Some(address.clone()),
-                    None => self.repository.known_email(app_id, user_id).await?,
-                };
-                match preferences.digest {
-                    Digest::Off => to_one(address, "the user has no mail address"),
-                    Digest::Daily | Digest::Weekly => Plan::Gather,
-                }
-            }
-            Channel::Sms => to_one(preferences.phone.clone(), "the user has no phone number"),
-            Channel::Push => {
-                let browsers = self
-                    .repository
-                    .push_subscriptions(app_id, user_id, MAX_SUBSCRIPTIONS.into())
-                    .await?;
-                if browsers.is_empty() {
-                    return Ok(Plan::Skip("the user has no browser subscribed"));
-                }
-                let recipients = browsers.into_iter().map(|browser| {
-                    let recipient = json!({
-                        "endpoint": browser.endpoint,
-                        "p256dh": browser.p256dh,
-                        "auth": browser.auth,
-                    });
-                    (short_hash(&browser.endpoint), recipient)
-                });
-                Plan::Send(recipients.collect())
-            }
-        })
-    }
-
-    async fn queue_deliveries(
-        &self,
-        notification: &Notification,
-        channel: Channel,
-        parts: &Parts,
-        recipients: Vec<(String, Value)>,
-    ) -> Result<(), NotificationError> {
-        let id = notification.id.to_hex();
-        for (suffix, recipient) in recipients {
-            let job = NewJob {
-                id: format!("{id}:{channel}:{suffix}"),
-                kind: JobKind::Delivery(channel),
-                app_id: notification.app_id.clone(),
-                user_id: Some(notification.user_id.clone()),
-                notification_id: Some(notification.id),
-                run_at: DateTime::now(),
-                payload: json!({
-                    "recipient": recipient,
-                    "parts": parts,
-                    "data": {
-                        "id": id,
-                        "type": notification.notification_type,
-                        "metadata": notification.metadata,
-                    },
-                }),
-            };
-            self.repository.add_job(job).await?;
-        }
-        self.wakeups.wake(JobKind::Delivery(channel));
-        Ok(())
     }
 
     fn is_configured(&self, channel: Channel) -> bool {

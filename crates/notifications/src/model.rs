@@ -196,6 +196,12 @@ pub enum NotificationError {
     /// The thing is past changing; 409.
     #[error("{0}")]
     Conflict(String),
+    /// More often than is allowed; 429.
+    #[error("{0}")]
+    TooMany(String),
+    /// A service that sends for the gateway did not take it; 503.
+    #[error("{0}")]
+    NotSent(String),
     /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -219,6 +225,8 @@ impl NotificationError {
             Self::Invalid { .. } => "VALIDATION_ERROR",
             Self::NotFound(_) => "NOT_FOUND",
             Self::Conflict(_) => "CONFLICT",
+            Self::TooMany(_) => "LIMIT_EXCEEDED",
+            Self::NotSent(_) => "OVERLOADED",
             Self::Store(error) => error.error_code(),
             Self::Internal(_) => "INTERNAL_ERROR",
         }

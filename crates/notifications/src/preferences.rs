@@ -53,6 +53,59 @@ pub struct TypePreference {
     pub channels: Option<Vec<Channel>>,
 }
 
+/// A kind of address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Contact {
+    /// A mail address.
+    Email,
+    /// A phone number.
+    Phone,
+}
+
+impl Contact {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Email, Self::Phone];
+
+    /// The name in the preferences.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+        }
+    }
+
+    /// The channel that reaches it.
+    pub fn channel(self) -> Channel {
+        match self {
+            Self::Email => Channel::Email,
+            Self::Phone => Channel::Sms,
+        }
+    }
+
+    /// Whether it can be sent to.
+    pub(super) fn is_valid(self, address: &str) -> bool {
+        match self {
+            Self::Email => is_email(address),
+            Self::Phone => is_phone(address),
+        }
+    }
+}
+
+impl std::str::FromStr for Contact {
+    type Err = NotificationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "email" => Ok(Self::Email),
+            "phone" | "sms" => Ok(Self::Phone),
+            _ => Err(NotificationError::invalid(
+                "contact",
+                "must be email or phone",
+            )),
+        }
+    }
+}
+
 /// A user's preferences. Everything not said is as the types declare it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preferences {
@@ -66,6 +119,8 @@ pub struct Preferences {
     pub email: Option<String>,
     /// Where text messages go, as `+` and digits.
     pub phone: Option<String>,
+    /// The addresses that the user has confirmed; no change of preferences touches them.
+    pub confirmed: BTreeMap<Contact, String>,
 }
 
 /// Where a notification of one type goes for one user.
@@ -78,6 +133,14 @@ pub enum Decision {
 }
 
 impl Preferences {
+    /// The address that the user has given.
+    pub fn contact(&self, contact: Contact) -> Option<&str> {
+        match contact {
+            Contact::Email => self.email.as_deref(),
+            Contact::Phone => self.phone.as_deref(),
+        }
+    }
+
     /// Decides for a type: what the caller asks for, within what the user allows.
     pub fn decide(
         &self,
@@ -159,8 +222,8 @@ impl Preferences {
                 (name, Value::Bool(flag)) if name.parse::<Channel>().is_ok() => {
                     next.channels.insert(name.parse()?, *flag);
                 }
-                ("email", value) => next.email = contact(value, "email", is_email)?,
-                ("phone", value) => next.phone = contact(value, "phone", is_phone)?,
+                ("email", value) => next.email = contact(value, Contact::Email)?,
+                ("phone", value) => next.phone = contact(value, Contact::Phone)?,
                 (id, Value::Bool(_)) => next.apply_type(id, value, id)?,
                 (other, _) => {
                     return Err(NotificationError::invalid(
@@ -262,25 +325,26 @@ impl Preferences {
     }
 }
 
-fn contact(
-    value: &Value,
-    path: &str,
-    is_valid: fn(&str) -> bool,
-) -> Result<Option<String>, NotificationError> {
+fn contact(value: &Value, contact: Contact) -> Result<Option<String>, NotificationError> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) if is_valid(text) => Ok(Some(text.clone())),
-        _ => Err(NotificationError::invalid(path, "is not a valid address")),
+        Value::String(text) if contact.is_valid(text) => Ok(Some(text.clone())),
+        _ => Err(NotificationError::invalid(
+            contact.as_str(),
+            "is not a valid address",
+        )),
     }
 }
 
-/// Whether lettre would send to it.
-fn is_email(text: &str) -> bool {
-    text.len() <= 254 && text.parse::<lettre::Address>().is_ok()
+/// Whether lettre would send to it. One line without spaces: what RFC 5321 allows between quotation
+/// marks is how headers are smuggled in, and nobody's address.
+pub(super) fn is_email(text: &str) -> bool {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '"';
+    text.len() <= 254 && text.chars().all(plain) && text.parse::<lettre::Address>().is_ok()
 }
 
 /// E.164: `+` and at most 15 digits.
-fn is_phone(text: &str) -> bool {
+pub(super) fn is_phone(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
         (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
     })

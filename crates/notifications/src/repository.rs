@@ -1,6 +1,8 @@
 //! The notifications' collections. The only place of this part that speaks to the database.
 
-mod jobs;
+mod broadcasts;
+mod codes;
+mod digests;
 mod people;
 
 use std::{sync::Arc, time::Duration};
@@ -12,15 +14,18 @@ use mongodb::{Collection, Cursor as DatabaseCursor, error::Result as DatabaseRes
 use super::model::{Notification, NotificationError};
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
 
-pub(super) use jobs::{Finish, Job, JobKind, NewJob};
+pub(super) use codes::PendingCode;
+pub(super) use digests::{ids_in, ids_of};
 pub(super) use people::{PushSubscription, Seen};
 
 const NOTIFICATIONS: &str = "notifications";
 const PREFERENCES: &str = "notification_preferences";
-const JOBS: &str = "notification_jobs";
+/// The job queue's collection.
+pub(super) const JOBS: &str = "notification_jobs";
 const BROADCASTS: &str = "notification_broadcasts";
 const USERS: &str = "notification_users";
 const SUBSCRIPTIONS: &str = "push_subscriptions";
+const CODES: &str = "notification_codes";
 
 /// How often a dedup_key is tried for while others take it and give it up.
 const MAX_DEDUP_ROUNDS: usize = 8;
@@ -92,28 +97,7 @@ pub const COLLECTIONS: &[CollectionSpec] = &[
             },
         ],
     },
-    CollectionSpec {
-        name: JOBS,
-        indexes: &[
-            IndexSpec {
-                // Only jobs that are not done have a time to run at.
-                name: "due",
-                keys: &[("queue", 1), ("run_at", 1)],
-                ..PLAIN
-            },
-            IndexSpec {
-                name: "log",
-                keys: &[("app_id", 1), ("created_at", -1)],
-                ..PLAIN
-            },
-            IndexSpec {
-                name: "expiry",
-                keys: &[("ended_at", 1)],
-                expire_after: Some(DAYS_30),
-                ..PLAIN
-            },
-        ],
-    },
+    mozaiks_jobs::collection(JOBS),
     CollectionSpec {
         name: BROADCASTS,
         indexes: &[IndexSpec {
@@ -128,6 +112,15 @@ pub const COLLECTIONS: &[CollectionSpec] = &[
             name: "user",
             keys: &[("app_id", 1), ("user_id", 1)],
             unique: true,
+            ..PLAIN
+        }],
+    },
+    CollectionSpec {
+        name: CODES,
+        indexes: &[IndexSpec {
+            name: "expiry",
+            keys: &[("ends_at", 1)],
+            expire_after: Some(codes::COUNTER_KEPT),
             ..PLAIN
         }],
     },
@@ -191,15 +184,19 @@ impl Repository {
         self.ask(found.try_collect()).await
     }
 
-    /// Stores a notification. `None` where one with the same `dedup_key` is younger than `window`:
-    /// then that one is given instead.
+    /// Stores a notification; where it `waits`, for the next digest. One with the same `dedup_key` that
+    /// is younger than `window` is given instead.
     pub(super) async fn insert(
         &self,
         notification: &Notification,
         window: Duration,
+        waits: bool,
     ) -> Result<Option<Notification>, NotificationError> {
         let collection = self.collection(NOTIFICATIONS)?;
-        let document = notification.to_document();
+        let mut document = notification.to_document();
+        if waits {
+            document.insert("digest", digests::WAITING);
+        }
         for _ in 0..MAX_DEDUP_ROUNDS {
             let error = match self.ask(collection.insert_one(&document)).await {
                 Ok(_) => return Ok(None),
@@ -235,7 +232,7 @@ impl Repository {
         ))
     }
 
-    /// Removes what is older than the user's newest `keep`.
+    /// Removes what is older than the user's newest `keep`; what waits for a digest is not counted.
     pub(super) async fn trim(
         &self,
         app_id: &str,
@@ -243,7 +240,9 @@ impl Repository {
         keep: u64,
     ) -> Result<(), NotificationError> {
         let collection = self.collection(NOTIFICATIONS)?;
-        let mine = doc! { "app_id": app_id, "user_id": user_id };
+        let mine = doc! {
+            "app_id": app_id, "user_id": user_id, "digest": { "$exists": false },
+        };
         let oldest = collection
             .find(mine.clone())
             .sort(newest_first())
@@ -306,31 +305,6 @@ impl Repository {
             }
         };
         found.iter().filter_map(read).collect()
-    }
-
-    /// What a digest tells of, newest first: what came after `from` and until `to` and has not been
-    /// read, or would have gone out by mail alone.
-    pub(super) async fn list_for_digest(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        from: DateTime,
-        to: DateTime,
-        limit: i64,
-    ) -> Result<Vec<Notification>, NotificationError> {
-        let filter = doc! {
-            "app_id": app_id,
-            "user_id": user_id,
-            "created_at": { "$gt": from, "$lte": to },
-            "$or": [
-                { "listed": true, "read": false },
-                { "listed": false, "channels": "email" },
-            ],
-        };
-        let collection = self.collection(NOTIFICATIONS)?;
-        let found = collection.find(filter).sort(newest_first()).limit(limit);
-        let found = self.ask_all(found).await?;
-        Ok(self.readable(&found))
     }
 
     /// How many of a user's notifications are unread.

@@ -4,15 +4,26 @@
 use std::sync::Arc;
 
 use bson::DateTime;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    delivery::worker_options,
     drafts::{draft_from_json, draft_to_json},
+    jobs::{JobKind, job_to_json, payload_json},
     manager::NotificationsManager,
-    model::{Draft, NotificationError, rfc3339},
-    repository::{Finish, Job, JobKind, NewJob, Repository},
+    model::{Draft, NotificationError, json_to_bson, rfc3339},
+    repository::Repository,
 };
+use mozaiks_jobs::{Handler, Job, JobFilter, NewJob, Outcome, Stopping, WorkerOptions, Workers};
+
+/// Attempts of a job that only the database can keep from its end: hours of trouble at the longest.
+const ATTEMPTS: u32 = 1000;
+/// Digests made at a time: one that is slow or in trouble does not keep the others waiting.
+const DIGESTS_AT_A_TIME: usize = 4;
+/// The most notifications for later that are listed.
+const MAX_LISTED: i64 = 100;
 
 /// How far a job got.
 pub(super) enum Progress {
@@ -38,18 +49,11 @@ impl NotificationsManager {
         }
         self.validate(app_id, draft)?;
         let id = Repository::new_id();
-        self.repository
-            .add_job(NewJob {
-                id: id.clone(),
-                kind: JobKind::Scheduled,
-                app_id: app_id.to_owned(),
-                user_id: Some(user_id.to_owned()),
-                notification_id: None,
-                run_at: at,
-                payload: draft_to_json(draft),
-            })
-            .await?;
-        self.wakeups.wake(JobKind::Scheduled);
+        let payload = json_to_bson(draft_to_json(draft));
+        let job = NewJob::now(id.as_str(), JobKind::Scheduled.queue(), app_id, payload)
+            .at(at)
+            .with_field("user_id", user_id);
+        self.jobs.add(job).await?;
         Ok(
             json!({ "id": id, "user_id": user_id, "scheduled_for": rfc3339(at), "status": "queued" }),
         )
@@ -60,9 +64,8 @@ impl NotificationsManager {
     /// # Errors
     /// [`NotificationError::Conflict`] where it has gone out, [`NotificationError::NotFound`].
     pub async fn cancel_scheduled(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
-        self.repository
-            .cancel_job(app_id, JobKind::Scheduled, id)
-            .await
+        let queue = JobKind::Scheduled.queue();
+        Ok(self.jobs.cancel(app_id, queue, id).await?)
     }
 
     /// The notifications for later, newest first.
@@ -70,121 +73,115 @@ impl NotificationsManager {
     /// # Errors
     /// What the database says.
     pub async fn scheduled(&self, app_id: &str) -> Result<Vec<Value>, NotificationError> {
-        self.repository
-            .list_jobs(app_id, Some(JobKind::Scheduled.queue()), None, 100)
-            .await
+        let filter = JobFilter {
+            app_id,
+            queues: &[JobKind::Scheduled.queue()],
+            limit: MAX_LISTED,
+            ..JobFilter::default()
+        };
+        let jobs = self.jobs.list(&filter).await?;
+        Ok(jobs.iter().map(job_to_json).collect())
     }
 
     async fn run_scheduled(&self, job: &Job) -> Result<Progress, NotificationError> {
-        let mut draft = draft_from_json(&job.payload)?;
-        let user_id = job.user_id.clone().unwrap_or_default();
+        let mut draft = draft_from_json(&payload_json(&job.payload))?;
+        let user_id = job.field("user_id").unwrap_or_default();
         let key = format!("scheduled:{}", job.id);
         draft
             .metadata
             .entry("dedup_key")
             .or_insert_with(|| Value::from(key));
-        self.create(&job.app_id, &user_id, &draft).await?;
+        self.create(&job.app_id, user_id, &draft).await?;
         Ok(Progress::Done)
     }
 }
 
-/// Runs broadcasts, notifications for later and digests, each in a task of its own. They end when
-/// [`Self::stop`] is called.
+/// Runs broadcasts, notifications for later and digests. They end when [`Self::stop`] is called.
 pub struct Scheduler {
+    workers: Workers,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    digests: JoinHandle<()>,
 }
 
 impl Scheduler {
     /// Starts it. Must be called within a tokio runtime.
     pub fn start(manager: &Arc<NotificationsManager>) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        for kind in [JobKind::Scheduled, JobKind::Broadcast] {
-            tasks.spawn(run_jobs(manager.clone(), kind, stopped.clone()));
+        let mut workers = Workers::default();
+        for kind in [JobKind::Scheduled, JobKind::Broadcast, JobKind::Digest] {
+            let options = WorkerOptions {
+                attempts: ATTEMPTS,
+                concurrency: match kind {
+                    JobKind::Digest => DIGESTS_AT_A_TIME,
+                    JobKind::Scheduled | JobKind::Broadcast | JobKind::Delivery(_) => 1,
+                },
+                ..worker_options(manager, kind)
+            };
+            let handler = Arc::new(Later {
+                manager: Arc::clone(manager),
+                kind,
+            });
+            workers.start(Arc::clone(&manager.jobs), options, handler);
         }
-        tasks.spawn(run_digests(manager.clone(), stopped));
-        Self { stop, tasks }
+        let (stop, stopped) = watch::channel(false);
+        let digests = tokio::spawn(call_digests(Arc::clone(manager), stopped));
+        Self {
+            workers,
+            stop,
+            digests,
+        }
     }
 
     /// Finishes the batch under way and ends.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        while self.tasks.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.digests.await;
+        self.workers.stop().await;
     }
 }
 
-async fn run_jobs(
-    manager: Arc<NotificationsManager>,
-    kind: JobKind,
-    mut stopped: watch::Receiver<bool>,
-) {
+/// Hands digests whose hour has come to the queue.
+async fn call_digests(manager: Arc<NotificationsManager>, mut stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
-        if !run_one(&manager, kind, &stopped).await {
-            tokio::select! {
-                () = manager.wakeups.of(kind).notified() => {}
-                _ = tokio::time::timeout(manager.config.job_poll, stopped.changed()) => {}
-            }
-        }
-    }
-}
-
-async fn run_digests(manager: Arc<NotificationsManager>, mut stopped: watch::Receiver<bool>) {
-    while !*stopped.borrow() {
-        let made = manager.run_digest().await.unwrap_or_else(|error| {
-            tracing::debug!(error = %error, "no digest could be made");
+        let called = manager.call_digest().await.unwrap_or_else(|error| {
+            tracing::debug!(error = %error, "no digest could be called for");
             false
         });
-        if !made {
+        if !called {
             let _ = tokio::time::timeout(manager.config.job_poll, stopped.changed()).await;
         }
     }
 }
 
-async fn run_one(
-    manager: &NotificationsManager,
+struct Later {
+    manager: Arc<NotificationsManager>,
     kind: JobKind,
-    stopped: &watch::Receiver<bool>,
-) -> bool {
-    let job = match manager
-        .repository
-        .claim_job(kind, manager.config.job_lease)
-        .await
-    {
-        Ok(Some(job)) => job,
-        Ok(None) => return false,
-        Err(error) => {
-            tracing::debug!(queue = kind.queue(), error = %error, "no job could be claimed");
-            return false;
-        }
-    };
-    let outcome = match kind {
-        JobKind::Broadcast => manager.run_broadcast(&job, stopped).await,
-        JobKind::Scheduled | JobKind::Delivery(_) => manager.run_scheduled(&job).await,
-    };
-    let finish = match outcome {
-        Ok(Progress::Done) => Finish::Sent,
-        Ok(Progress::Interrupted) => Finish::Retry {
-            at: DateTime::now(),
-            reason: "the gateway stopped".into(),
-        },
-        Err(NotificationError::Store(error)) => {
-            let wait = i64::try_from(manager.config.delivery_retry.as_millis()).unwrap_or(5000);
-            Finish::Retry {
-                at: DateTime::from_millis(DateTime::now().timestamp_millis() + wait),
-                reason: error.to_string(),
+}
+
+impl Handler for Later {
+    fn run<'a>(&'a self, job: &'a Job, stopping: &'a Stopping) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let manager = &self.manager;
+            let outcome = match self.kind {
+                JobKind::Broadcast => manager.run_broadcast(job, stopping).await,
+                JobKind::Digest => manager.run_digest(job, stopping).await,
+                JobKind::Scheduled | JobKind::Delivery(_) => manager.run_scheduled(job).await,
+            };
+            match outcome {
+                Ok(Progress::Done) => Outcome::Done,
+                Ok(Progress::Interrupted) => Outcome::Interrupted,
+                Err(NotificationError::Store(error)) => Outcome::Retry(error.to_string()),
+                Err(error) => Outcome::Failed(error.to_string()),
             }
-        }
-        Err(error) => {
-            tracing::warn!(job = job.id, error = %error, "a job of the notifications failed");
-            manager.fail_broadcast(kind, &job).await;
-            Finish::Failed {
-                reason: error.to_string(),
-            }
-        }
-    };
-    if let Err(error) = manager.repository.finish_job(&job, finish).await {
-        tracing::warn!(job = job.id, error = %error, "a job's end could not be stored");
+        })
     }
-    true
+
+    fn give_up<'a>(&'a self, job: &'a Job, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match self.kind {
+                JobKind::Broadcast => self.manager.fail_broadcast(job).await,
+                JobKind::Digest => self.manager.give_up_digest(job).await,
+                JobKind::Scheduled | JobKind::Delivery(_) => {}
+            }
+        })
+    }
 }

@@ -1,4 +1,9 @@
-//! What needs no database: decisions, declarations, templates, times.
+//! What needs no database: decisions, declarations, templates, times. What does is in files of its
+//! own.
+
+mod addresses;
+mod digests;
+mod support;
 
 use bson::DateTime;
 use serde_json::{Map, Value, json};

@@ -145,6 +145,7 @@ fn user() -> Arc<Principal> {
         roles: vec!["editor".into()],
         is_superadmin: false,
         expires_at_unix: u64::MAX,
+        verified: mozaiks_auth::VerifiedContacts::default(),
     })
 }
 

@@ -21,6 +21,7 @@ fn principal(app_id: &str, user_id: &str, good_for_ms: u64) -> Arc<Principal> {
         roles: Vec::new(),
         is_superadmin: user_id == "root",
         expires_at_unix: good_for_ms,
+        verified: mozaiks_auth::VerifiedContacts::default(),
     })
 }
 

@@ -142,6 +142,7 @@ pub(in crate::http) async fn list_channels(
         "deliveries".into(),
         app.notifications.delivery_counts(&admin.app_id).await?,
     );
+    body.insert("jobs".into(), json!(app.notifications.job_stats()));
     body.insert("log".into(), log.into());
     Ok(answer(&Value::Object(body)))
 }

@@ -152,7 +152,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "What the user wants to be told, and how.",
         answers: &[
-            ("200", "`{preferences}`."),
+            ("200", "`{preferences, contacts}`."),
             ("401", "Not authenticated."),
             ("503", "DATABASE_UNAVAILABLE."),
         ],
@@ -164,7 +164,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "Changes what the body names and leaves the rest.",
         answers: &[
-            ("200", "`{preferences}`."),
+            ("200", "`{preferences, contacts}`."),
             ("401", "Not authenticated."),
             ("422", "VALIDATION_ERROR with the path."),
             ("503", "DATABASE_UNAVAILABLE."),
@@ -177,9 +177,50 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "As `PUT`.",
         answers: &[
-            ("200", "`{preferences}`."),
+            ("200", "`{preferences, contacts}`."),
             ("401", "Not authenticated."),
             ("422", "VALIDATION_ERROR with the path."),
+            ("503", "DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/notifications/preferences/code",
+        handler: Some(|method| on(method, notifications::request_code)),
+        who: Who::User,
+        summary: "Sends a code to the address that the preferences name for `contact` (`email` or `phone`).",
+        answers: &[
+            (
+                "200",
+                "`{contact, address, confirmed}`; nothing is sent where it is confirmed.",
+            ),
+            ("400", "INVALID_REQUEST: there is no `contact`."),
+            ("401", "Not authenticated."),
+            (
+                "422",
+                "VALIDATION_ERROR: no address, or the channel is off.",
+            ),
+            ("429", "LIMIT_EXCEEDED: too many codes in an hour."),
+            (
+                "503",
+                "DATABASE_UNAVAILABLE, or OVERLOADED: it could not be sent.",
+            ),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/notifications/preferences/confirm",
+        handler: Some(|method| on(method, notifications::confirm_code)),
+        who: Who::User,
+        summary: "Takes the `code` for `contact`: the address is confirmed then.",
+        answers: &[
+            ("200", "`{contact, address, confirmed}`."),
+            ("400", "INVALID_REQUEST: a part is missing."),
+            ("401", "Not authenticated."),
+            (
+                "422",
+                "VALIDATION_ERROR: the code is wrong, too old or tried too often.",
+            ),
             ("503", "DATABASE_UNAVAILABLE."),
         ],
     },

@@ -7,22 +7,16 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use reqwest::Method;
 use serde_json::{Value, json};
 use web_push_native::p256::{SecretKey, elliptic_curve::sec1::ToEncodedPoint as _};
 
 use super::{
-    Answer, Builder, Claims, TestApp, TestClient, delete, gateway, post,
+    Builder, Claims, TestApp, TestClient, ask_code, delete, gateway, give_code, post,
     sinks::{HttpSink, MailSink, Next},
     tell, told, until,
 };
 
 const CHANNELS: &str = "/__mozaiks/admin/notifications/channels";
-
-async fn prefer(client: &TestClient, body: Value) {
-    let request = client.request(Method::PUT, "/api/notifications/preferences");
-    Answer::of(request.json(&body)).await.expect_ok();
-}
 
 fn by(channel: &str) -> Value {
     json!({ "channels": [channel] })
@@ -52,7 +46,20 @@ async fn mail_goes_out_by_smtp_with_its_template_and_one_line_of_subject() {
     let missing = told(&ann, "ann", "T", by("email")).await;
     assert_eq!(missing["reason"], "the user has no mail address");
 
-    prefer(&ann, json!({ "email": "ann@example.org" })).await;
+    ask_code(&ann, "email", "ann@example.org").await;
+    let waiting = told(&ann, "ann", "T", by("email")).await;
+    assert_eq!(
+        waiting["reason"],
+        "the user's mail address is not confirmed"
+    );
+    let code = sink.mail().await;
+    assert!(code.to[0].contains("<ann@example.org>"), "{code:?}");
+    give_code(&ann, "email", code.text.split_once("\r\n\r\n").unwrap().1).await;
+    let known = ann.get("/api/notifications/preferences").await.expect_ok();
+    assert_eq!(
+        known["contacts"]["email"],
+        json!({ "address": "ann@example.org", "confirmed": true })
+    );
     let title = "Hello\r\nBcc: everyone@example.org";
     let made = told(
         &ann,
@@ -86,7 +93,9 @@ async fn a_service_in_trouble_is_tried_again_and_then_given_up_until_an_admin_sa
         .start()
         .await;
     // The address is known from the token.
-    let claims = Claims::user("ann").with("email", "ann@example.org");
+    let claims = Claims::user("ann")
+        .with("email", "ann@example.org")
+        .with("email_verified", true);
     let (ann, admin) = (app.with_claims(&claims), app.admin());
     told_once_seen(&ann, "First").await;
     let mut keys = HashSet::new();
@@ -167,7 +176,16 @@ async fn text_messages_go_to_a_service_of_twilios_shape() {
         .start()
         .await;
     let ann = app.user("ann");
-    prefer(&ann, json!({ "phone": "+4915550002222" })).await;
+    let none = told(&ann, "ann", "T", by("sms")).await;
+    assert_eq!(none["reason"], "the user has no phone number");
+    ask_code(&ann, "phone", "+4915550002222").await;
+    let code = String::from_utf8(sink.request().await.body).unwrap();
+    assert!(code.starts_with("To=%2B4915550002222&"), "{code}");
+    let wrong = json!({ "contact": "phone", "code": "x" });
+    post(&ann, "/api/notifications/preferences/confirm", wrong)
+        .await
+        .expect_error(422, "VALIDATION_ERROR");
+    give_code(&ann, "phone", code.split_once("Body=").unwrap().1).await;
     told(&ann, "ann", "Due & late", by("sms")).await;
     let request = sink.request().await;
     assert_eq!(request.path, "/2010-04-01/Accounts/AC7/Messages.json");

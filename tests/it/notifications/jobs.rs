@@ -6,7 +6,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 
 use super::{
-    Claims, TestClient, call, delete, gateway, post,
+    Claims, TestClient, ask_code, call, delete, gateway, give_code, post,
     sinks::{HttpSink, Next},
     tell, titles, told, until,
 };
@@ -157,7 +157,10 @@ async fn a_digest_gathers_the_mail_of_its_time() {
         .start()
         .await;
     let ann = app.user("ann");
-    let wish = json!({ "digest": "daily", "email": "ann@example.org" });
+    ask_code(&ann, "email", "ann@example.org").await;
+    let code = sink.request().await.json();
+    give_code(&ann, "email", code["text"].as_str().unwrap()).await;
+    let wish = json!({ "digest": "daily" });
     post(&ann, "/api/notifications/preferences", wish)
         .await
         .expect_ok();
@@ -195,7 +198,7 @@ async fn a_digest_gathers_the_mail_of_its_time() {
     let mail = sink.request().await.json();
     assert_eq!(mail["to"], "ann@example.org");
     assert_eq!(mail["subject"], "2 unread notifications");
-    assert_eq!(mail["text"], "Mailed: M\nListed: M");
+    assert_eq!(mail["text"], "Listed: M\nMailed: M");
     let channels = format!("{ADMIN}/channels");
     let log = until(&app.admin(), &channels, |body| {
         body["deliveries"]["email"]["sent"] == 1
@@ -206,7 +209,7 @@ async fn a_digest_gathers_the_mail_of_its_time() {
 
 #[tokio::test]
 async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
-    let mut sink = HttpSink::start(&[Next::Hold]).await;
+    let mut sink = HttpSink::start(&[Next::Answer(201), Next::Hold]).await;
     let data = tempfile::tempdir().unwrap();
     let service = sink.url("/mail");
     let builder = || {
@@ -222,10 +225,9 @@ async fn a_delivery_that_a_killed_gateway_had_taken_is_sent_by_the_next() {
         .start()
         .await;
     let ann = app.user("ann");
-    let wish = json!({ "email": "ann@example.org" });
-    post(&ann, "/api/notifications/preferences", wish)
-        .await
-        .expect_ok();
+    ask_code(&ann, "email", "ann@example.org").await;
+    let code = sink.request().await.json();
+    give_code(&ann, "email", code["text"].as_str().unwrap()).await;
     let keyed = json!({ "channels": ["email"], "metadata": { "dedup_key": "once" } });
     told(&ann, "ann", "First", keyed.clone()).await;
     // Claimed, and on its way: the service has it, but has not said so.

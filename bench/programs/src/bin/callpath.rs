@@ -133,6 +133,7 @@ fn main() -> anyhow::Result<()> {
             roles: vec!["editor".into()],
             is_superadmin: false,
             expires_at_unix: u64::MAX,
+            verified: mozaiks_auth::VerifiedContacts::default(),
         });
         let body = Bytes::from(body);
         for round in ["warm-up", "measured"] {

@@ -10,6 +10,7 @@ fn principal(number: u64) -> Arc<Principal> {
         roles: Vec::new(),
         is_superadmin: false,
         expires_at_unix: NOW,
+        verified: crate::VerifiedContacts::default(),
     })
 }
 

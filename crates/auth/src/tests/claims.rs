@@ -134,6 +134,39 @@ fn the_user_is_user_id_else_sub_else_uid() {
 }
 
 #[test]
+fn an_address_counts_only_where_the_issuer_has_verified_it() {
+    let config = secret_config();
+    let verified = |changes: Value| check(&config, changes).unwrap().verified;
+    let email = |changes: Value| verified(changes).email.as_deref().map(str::to_owned);
+    let yes = Some("a@b.c".to_owned());
+    assert_eq!(
+        email(json!({"email": "a@b.c", "email_verified": true})),
+        yes
+    );
+    assert_eq!(
+        email(json!({"email": "a@b.c", "email_verified": "true"})),
+        yes
+    );
+    for not in [
+        json!({"email": "a@b.c"}),
+        json!({"email": "a@b.c", "email_verified": false}),
+        json!({"email": "a@b.c", "email_verified": 1}),
+        json!({"email": "", "email_verified": true}),
+        json!({"username": "u", "email": ["a@b.c"], "email_verified": true}),
+        json!({"username": "a@b.c", "email_verified": true}),
+        json!({"phone_number": "+49155500", "phone_number_verified": false}),
+    ] {
+        assert_eq!(
+            verified(not.clone()),
+            crate::VerifiedContacts::default(),
+            "{not}"
+        );
+    }
+    let phone = json!({"phone_number": "+49155500", "phone_number_verified": true});
+    assert_eq!(verified(phone).phone.as_deref(), Some("+49155500"));
+}
+
+#[test]
 fn the_username_is_the_first_of_three() {
     let config = secret_config();
     let name =

@@ -173,7 +173,9 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         Field::OptionalText {
             at: |s| &mut s.channels.email_from,
             allowed: "a mail address, such as Notes <notes@example.com>",
-            check: |text| text.parse::<lettre::message::Mailbox>().is_ok(),
+            check: |text| {
+                !text.contains(char::is_control) && text.parse::<lettre::message::Mailbox>().is_ok()
+            },
         },
     ),
     key(
@@ -243,7 +245,9 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         Field::OptionalText {
             at: |s| &mut s.channels.sms_from,
             allowed: "a number such as +15550001111, or a name",
-            check: |text| !text.trim().is_empty() && text.len() <= 32,
+            check: |text| {
+                !text.trim().is_empty() && text.len() <= 32 && !text.contains(char::is_control)
+            },
         },
     ),
     key(

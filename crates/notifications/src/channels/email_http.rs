@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::{Delivery, SendError, Sender, judge, part, recipient, unreachable_service};
+use super::{Delivery, SendError, Sender, judge, part, recipient, subject, unreachable_service};
 
 /// Posts mail to a service.
 pub(super) struct HttpMailSender {
@@ -42,7 +42,7 @@ impl Sender for HttpMailSender {
             let body = json!({
                 "from": self.from,
                 "to": recipient(delivery)?,
-                "subject": part(delivery, "subject"),
+                "subject": subject(delivery),
                 "text": part(delivery, "text"),
                 "html": part(delivery, "html"),
             });

@@ -8,7 +8,7 @@ use lettre::{
     message::{Mailbox, MultiPart},
 };
 
-use super::{Delivery, SendError, Sender, part, recipient};
+use super::{Delivery, SendError, Sender, part, recipient, subject};
 
 /// Sends mail through one server.
 pub(super) struct SmtpSender {
@@ -45,8 +45,7 @@ impl SmtpSender {
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
-            // A header is one line, whatever the title holds.
-            .subject(part(delivery, "subject").replace(['\r', '\n'], " "))
+            .subject(subject(delivery))
             .message_id(Some(format!(
                 "<{}@{domain}>",
                 delivery.dedup_key.replace(':', ".")

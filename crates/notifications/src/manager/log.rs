@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::{MAX_PAGE, NotificationsManager};
-use crate::model::NotificationError;
+use crate::{
+    jobs::{DELIVERIES, job_to_json, known_state, states_of},
+    model::NotificationError,
+};
+use mozaiks_jobs::{JobFilter, QueueStats};
 
 impl NotificationsManager {
     /// The log of deliveries, newest first; `channel` and `status` narrow it.
@@ -18,9 +22,16 @@ impl NotificationsManager {
         limit: u64,
     ) -> Result<Vec<Value>, NotificationError> {
         let limit = i64::try_from(limit.clamp(1, MAX_PAGE)).unwrap_or(1);
-        self.repository
-            .list_jobs(app_id, channel, status, limit)
-            .await
+        let one = channel.map(|channel| [channel]);
+        let states = status.map(states_of).unwrap_or_default();
+        let filter = JobFilter {
+            app_id,
+            queues: one.as_ref().map_or(&DELIVERIES[..], |one| &one[..]),
+            states: &states,
+            limit,
+        };
+        let jobs = self.jobs.list(&filter).await?;
+        Ok(jobs.iter().map(job_to_json).collect())
     }
 
     /// How many deliveries of each channel are queued, sent and failed.
@@ -29,9 +40,9 @@ impl NotificationsManager {
     /// What the database says.
     pub async fn delivery_counts(&self, app_id: &str) -> Result<Value, NotificationError> {
         let mut counts = Map::new();
-        for (queue, state, count) in self.repository.count_jobs(app_id).await? {
+        for (queue, state, count) in self.jobs.count(app_id).await? {
             let states = counts.entry(queue).or_insert_with(|| json!({}));
-            let state = if state == "claimed" { "queued" } else { &state };
+            let state = known_state(&state);
             let sum = states[state].as_i64().unwrap_or(0) + count;
             states[state] = Value::from(sum);
         }
@@ -43,8 +54,16 @@ impl NotificationsManager {
     /// # Errors
     /// [`NotificationError::NotFound`] where there is no failed one of that id.
     pub async fn retry_delivery(&self, app_id: &str, id: &str) -> Result<(), NotificationError> {
-        self.repository.retry_job(app_id, id).await?;
-        self.wakeups.wake_channels();
-        Ok(())
+        match self.jobs.revive(app_id, &DELIVERIES, id).await {
+            Err(mozaiks_jobs::JobError::NotFound) => {
+                Err(NotificationError::NotFound("failed delivery"))
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// What has become of deliveries and other jobs in this process.
+    pub fn job_stats(&self) -> QueueStats {
+        self.jobs.stats()
     }
 }

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 
 use super::{MAX_SUBSCRIPTIONS, NotificationsManager};
 use crate::{
-    channels, digests::next_digest, model::NotificationError, preferences::Preferences,
+    channels,
+    digests::next_digest,
+    model::NotificationError,
+    preferences::{Digest, Preferences},
     repository::PushSubscription,
 };
 use mozaiks_config::PushConfig;
@@ -41,8 +44,14 @@ impl NotificationsManager {
             let repository = &self.repository;
             let (mut preferences, revision) =
                 repository.stored_preferences(app_id, user_id).await?;
+            let before = preferences.digest;
             preferences.apply(patch)?;
-            let next = next_digest(preferences.digest, DateTime::now(), self.config.digest_hour);
+            let now = DateTime::now();
+            let next = match (before, preferences.digest) {
+                // Who wants none any more is told at once what was waiting.
+                (Digest::Daily | Digest::Weekly, Digest::Off) => Some(now),
+                (_, digest) => next_digest(digest, now, self.config.digest_hour),
+            };
             if repository
                 .save_preferences(app_id, user_id, &preferences, revision, next)
                 .await?

@@ -5,7 +5,10 @@ use bson::{DateTime, Document, doc, oid::ObjectId};
 use serde_json::{Map, Value};
 
 use super::{PREFERENCES, Repository, SUBSCRIPTIONS, USERS};
-use crate::{model::NotificationError, preferences::Preferences};
+use crate::{
+    model::NotificationError,
+    preferences::{Contact, Preferences},
+};
 use mozaiks_store::StoreErrorKind;
 
 /// A user who has called or connected.
@@ -14,17 +17,10 @@ pub(crate) struct Seen {
     pub(crate) app_id: String,
     pub(crate) user_id: String,
     pub(crate) roles: Vec<String>,
+    /// The address that the issuer of the token has verified.
     pub(crate) email: Option<String>,
-}
-
-/// A digest that is to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct DueDigest {
-    pub(crate) app_id: String,
-    pub(crate) user_id: String,
-    pub(crate) due: DateTime,
-    /// Where the one before ended.
-    pub(crate) from: Option<DateTime>,
+    /// The number that it has verified.
+    pub(crate) phone: Option<String>,
 }
 
 /// A browser that takes web push.
@@ -37,7 +33,7 @@ pub(crate) struct PushSubscription {
     pub(crate) auth: String,
 }
 
-fn key(app_id: &str, user_id: &str) -> Document {
+pub(super) fn key(app_id: &str, user_id: &str) -> Document {
     doc! { "app_id": app_id, "user_id": user_id }
 }
 
@@ -45,8 +41,14 @@ impl Repository {
     /// Remembers that a user exists, for broadcasts.
     pub(crate) async fn remember_user(&self, seen: &Seen) -> Result<(), NotificationError> {
         let mut set = doc! { "roles": &seen.roles, "seen_at": DateTime::now() };
-        if let Some(email) = &seen.email {
-            set.insert("email", email);
+        let verified = [
+            ("verified_email", &seen.email),
+            ("verified_phone", &seen.phone),
+        ];
+        for (field, address) in verified {
+            if let Some(address) = address {
+                set.insert(field, address);
+            }
         }
         let collection = self.collection(USERS)?;
         let remembering = collection
@@ -83,15 +85,20 @@ impl Repository {
         Ok(ids.map(str::to_owned).collect())
     }
 
-    /// The address that a user's token named, where it named one.
-    pub(crate) async fn known_email(
+    /// The address that the issuer of the user's tokens has verified for a channel.
+    pub(crate) async fn verified_address(
         &self,
         app_id: &str,
         user_id: &str,
+        contact: Contact,
     ) -> Result<Option<String>, NotificationError> {
+        let field = match contact {
+            Contact::Email => "verified_email",
+            Contact::Phone => "verified_phone",
+        };
         let collection = self.collection(USERS)?;
         let found = self.ask(collection.find_one(key(app_id, user_id))).await?;
-        Ok(found.and_then(|user| user.get_str("email").ok().map(str::to_owned)))
+        Ok(found.and_then(|user| user.get_str(field).ok().map(str::to_owned)))
     }
 
     /// A user's preferences; the defaults where nothing is stored.
@@ -120,6 +127,15 @@ impl Repository {
                 NotificationError::Internal(format!("stored preferences cannot be read: {error}"))
             })?;
             preferences.apply(&stored)?;
+        }
+        for contact in Contact::ALL {
+            let confirmed = found
+                .get_document("contacts")
+                .and_then(|contacts| contacts.get_document(contact.as_str()))
+                .and_then(|contact| contact.get_str("confirmed"));
+            if let Ok(address) = confirmed {
+                preferences.confirmed.insert(contact, address.to_owned());
+            }
         }
         Ok((preferences, Some(found.get_i64("revision").unwrap_or(0))))
     }
@@ -153,53 +169,14 @@ impl Repository {
             };
         };
         let mut change = doc! { "$set": set };
-        match digest_at {
-            Some(at) => change.insert("$min", doc! { "digest_at": at }),
-            None => change.insert("$unset", doc! { "digest_at": "", "digest_from": "" }),
-        };
+        // One that is due already stays so: it may be the last, of a user who has just said no.
+        if let Some(at) = digest_at {
+            change.insert("$min", doc! { "digest_at": at });
+        }
         let mut as_read = key(app_id, user_id);
         as_read.insert("revision", revision);
         let result = self.ask(collection.update_one(as_read, change)).await?;
         Ok(result.matched_count == 1)
-    }
-
-    /// The user whose digest is due longest.
-    pub(crate) async fn due_digest(
-        &self,
-        now: DateTime,
-    ) -> Result<Option<DueDigest>, NotificationError> {
-        let collection = self.collection(PREFERENCES)?;
-        let longest_due = collection
-            .find_one(doc! { "digest_at": { "$lte": now } })
-            .sort(doc! { "digest_at": 1 });
-        let found = self.ask(longest_due).await?;
-        Ok(found.and_then(|found| {
-            Some(DueDigest {
-                app_id: found.get_str("app_id").ok()?.to_owned(),
-                user_id: found.get_str("user_id").ok()?.to_owned(),
-                due: *found.get_datetime("digest_at").ok()?,
-                from: found.get_datetime("digest_from").ok().copied(),
-            })
-        }))
-    }
-
-    /// Moves a user's digest on, unless somebody else has.
-    pub(crate) async fn advance_digest(
-        &self,
-        app_id: &str,
-        user_id: &str,
-        from: DateTime,
-        to: Option<DateTime>,
-    ) -> Result<(), NotificationError> {
-        let mut filter = key(app_id, user_id);
-        filter.insert("digest_at", from);
-        let change = match to {
-            Some(to) => doc! { "$set": { "digest_at": to, "digest_from": from } },
-            None => doc! { "$unset": { "digest_at": "", "digest_from": "" } },
-        };
-        let collection = self.collection(PREFERENCES)?;
-        self.ask(collection.update_one(filter, change)).await?;
-        Ok(())
     }
 
     /// Stores a browser's subscription; an endpoint belongs to whoever subscribed it last. Of more

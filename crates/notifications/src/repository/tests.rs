@@ -32,7 +32,7 @@ async fn trouble_with_the_database_is_noticed_at_once_whichever_collection_meets
         server.shutdown().await;
         let error = match ask {
             0 => repository.count_unread("a", "u").await.unwrap_err(),
-            1 => repository.count_jobs("a").await.unwrap_err(),
+            1 => repository.find_broadcast("a", "b").await.unwrap_err(),
             _ => repository.preferences("a", "u").await.unwrap_err(),
         };
         assert_eq!(error.error_code(), "DATABASE_UNAVAILABLE");

@@ -78,6 +78,7 @@ fn user() -> Arc<Principal> {
         roles: Vec::new(),
         is_superadmin: false,
         expires_at_unix: u64::MAX,
+        verified: mozaiks_auth::VerifiedContacts::default(),
     })
 }
 

@@ -99,6 +99,7 @@ fn sender() -> Sender {
             roles: Vec::new(),
             is_superadmin: false,
             expires_at_unix: 0,
+            verified: mozaiks_auth::VerifiedContacts::default(),
         }),
     }
 }
