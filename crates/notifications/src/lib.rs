@@ -15,6 +15,7 @@ mod drafts;
 mod files;
 mod manager;
 mod model;
+mod moment;
 mod operations;
 pub mod preferences;
 mod repository;
