@@ -63,6 +63,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         "mongodb",
         &[
             "crates/store/",
+            "crates/docstore/tests/",
             "crates/jobs/src/repository",
             "crates/notifications/src/repository",
             "crates/settings/src/repository",
@@ -236,6 +237,18 @@ fn parts_know_only_the_parts_below_them() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Cargo reads the manifest of every member, so the image needs them all.
+#[test]
+fn the_image_is_built_from_every_member() {
+    let image = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
+    let manifest = manifest("");
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let folder = member.as_str().unwrap().trim_end_matches("/*");
+        let copied = format!("COPY {folder} {folder}");
+        assert!(image.lines().any(|line| line == copied), "{copied}");
+    }
 }
 
 /// The embedded store could be taken out of the repository and stand alone.
