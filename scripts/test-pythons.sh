@@ -28,7 +28,7 @@ test_on() { # version interpreter
 
 run_test() { # target folder filters
   local program
-  program=$(python3 - "$venv/artifacts" "$1" "$PWD/$2" <<'PY'
+  program=$(.venv/bin/python - "$venv/artifacts" "$1" "$PWD/$2" <<'PY'
 import json, os, sys
 
 artifacts, target, folder = sys.argv[1], sys.argv[2], os.path.realpath(sys.argv[3])
