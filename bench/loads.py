@@ -11,8 +11,10 @@ SMALL = json.dumps(
 ).encode()
 LARGE = json.dumps({"action": "echo", "rows": [{"id": i, "name": f"row {i}"} for i in range(2900)]})
 
+PYTHONS = tuple(f"gateway, Python 3.{minor}" for minor in (10, 11, 12, 13))
 ALL = (
     "gateway",
+    *PYTHONS,
     "gateway, token cache off",
     "ceiling",
     "rsgi token cache",
@@ -62,7 +64,7 @@ LOADS = [
     Load("echo, RS256", ("echo",), algorithm="RS256"),
     Load("echo, RS256, 10,000 users", ("echo",), algorithm="RS256", users=10_000),
     Load("echo, 100 KB body", ("echo",), body=LARGE.encode()),
-    Load("sleep(0)", ("sleep0",)),
+    Load("sleep(0)", ("sleep0",), servers=("gateway", *PYTHONS, *MAIN[1:])),
     Load("sleep(5 ms), 256 connections", ("sleep5",), connections=256),
     Load("plain def", ("plain",)),
     Load("run_in_executor", ("executor",)),

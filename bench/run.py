@@ -24,7 +24,7 @@ import report
 from keys import Keys
 from loads import LOADS, SHORT, SMALL, Load
 from report import Column
-from servers import HERE, ROOT, Kind, Running, kinds, running
+from servers import HERE, ROOT, Kind, Running, kinds, on_python, running
 from wrk import measure
 
 CALLS = Column("calls_per_second", "calls/s", 0, ratio="calls/s")
@@ -130,6 +130,13 @@ def main() -> None:
     parser.add_argument("--gateway", type=Path, default=ROOT / "target/dist/mozaiks")
     parser.add_argument("--ceiling", type=Path, help="unset: beside the gateway")
     parser.add_argument("--docstore", type=Path, help="unset: beside the gateway")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="VERSION=DIR",
+        help="the gateway on another Python: an environment with the binary in it",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--short", action="store_true", help="one short round of one load")
@@ -145,7 +152,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         keys = Keys(folder)
-        servers = kinds(arguments.gateway, ceiling, gather_plugins(folder))
+        plugins = gather_plugins(folder)
+        servers = kinds(arguments.gateway, ceiling, plugins)
+        for version, _, environment in (text.partition("=") for text in arguments.python):
+            kind = on_python(version, Path(environment), plugins)
+            servers[kind.name] = kind
         for number in range(rounds):
             for load in loads:
                 tokens = keys.tokens(load.algorithm, load.users)

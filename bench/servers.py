@@ -76,6 +76,19 @@ def free_port() -> int:
         return port
 
 
+def on_python(version: str, environment: Path, plugins: Path) -> Kind:
+    """The gateway built for another Python, in the environment that holds it."""
+    serve = [str(environment / "mozaiks"), "serve", "--listen", "127.0.0.1:{port}"]
+    return Kind(
+        f"gateway, Python {version}",
+        [*serve, "--data-dir", "{data}"],
+        {
+            "MOZAIKS_PLUGINS_PATH": str(plugins),
+            "MOZAIKS_PYTHON": str(environment / "bin/python"),
+        },
+    )
+
+
 def kinds(gateway: Path, ceiling: Path, plugins: Path) -> dict[str, Kind]:
     """Every server that a load may name."""
     peers = str(HERE / "peers")

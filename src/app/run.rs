@@ -93,6 +93,7 @@ where
     let mut realtime_config = config.realtime;
     realtime_config.query_tokens |= config.dev;
     let realtime_config = Arc::new(realtime_config);
+    let start_wait = config.plugins.start_wait;
     let events = EventBus::new(config.events);
     let hub = Hub::new(
         Arc::clone(&realtime_config),
@@ -191,9 +192,20 @@ where
     let scheduler = Scheduler::start(&app.notifications);
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
-    // Health is answered from here on; readiness waits for the plugins.
+    // Health is answered from here on; readiness waits for the plugins, but not for ever: one that is
+    // slow to import answers 503 until it is there, and the others are not held up.
+    let registry = Arc::clone(&app.registry);
+    let mut loading = tokio::spawn(async move { registry.load_all().await });
     let early_signal = tokio::select! {
-        () = app.registry.load_all() => None,
+        waited = tokio::time::timeout(start_wait, &mut loading) => {
+            if waited.is_err() {
+                tracing::warn!(
+                    waited_ms = u64::try_from(start_wait.as_millis()).unwrap_or(u64::MAX),
+                    "plugins.still_loading"
+                );
+            }
+            None
+        }
         name = signals.next() => Some(name),
     };
     let signal = match early_signal {

@@ -3,6 +3,8 @@
 mod database;
 mod python;
 
+pub(super) use python::interpreter;
+
 use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};

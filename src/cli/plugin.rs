@@ -1,5 +1,6 @@
 //! `mozaiks plugin`: what a plugin's developer needs before anything runs.
 
+mod code;
 mod create;
 mod inspect;
 
@@ -9,6 +10,7 @@ use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
 use inspect::{Inspection, inspect, inspect_manifest};
+use mozaiks_config::PluginsConfig;
 use mozaiks_plugins::{discovery, manifest};
 
 #[derive(Debug, clap::Args)]
@@ -30,10 +32,12 @@ enum PluginCommand {
     },
     /// Print the JSON Schema of plugin.json, for editors.
     Schema,
-    /// Check a plugin's name, files and manifest without running it.
+    /// Check a plugin's name, files, manifest and code without running it.
     Validate {
         /// The plugin's directory.
         dir: PathBuf,
+        #[command(flatten)]
+        flags: ConfigFlags,
     },
 }
 
@@ -48,7 +52,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
             ))?)
         }
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
-        PluginCommand::Validate { dir } => validate(dir),
+        PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }
 }
 
@@ -84,16 +88,20 @@ fn list(dir: &Path) -> Result<(), Failure> {
 /// What keeps the plugin in the directory from being loaded.
 #[cfg(test)]
 pub(super) fn check(dir: &Path) -> Vec<String> {
-    inspect(dir).errors
+    inspect(dir).0.errors
 }
 
-fn validate(dir: &Path) -> Result<(), Failure> {
+fn validate(dir: &Path, config: &PluginsConfig) -> Result<(), Failure> {
+    let (mut inspection, found) = inspect(dir);
+    if let Some(found) = found {
+        code::check(config, &found, &mut inspection);
+    }
     let Inspection {
         name,
         version,
         errors,
         warnings,
-    } = inspect(dir);
+    } = inspection;
     let mut lines = String::new();
     for warning in &warnings {
         lines.push_str(&format!("warn  {warning}\n"));

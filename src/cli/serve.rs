@@ -2,16 +2,27 @@
 
 use anyhow::Context as _;
 
-use super::{Failure, add_dev_secret, flags::ConfigFlags};
+use super::{Failure, add_dev_secret, flags::ConfigFlags, secrets};
 use crate::app;
 use mozaiks_auth::TokenVerifier;
+use mozaiks_config::Origin;
 use mozaiks_python::Turns;
 
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
     // Pages of 2 MiB would make what is resident twice what is used, and bring calls nothing. Where the
     // kernel knows none there is nothing to switch off.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let mut config = flags.load(true)?.config;
+    let loaded = flags.load(true)?;
+    // No thread has been started yet.
+    secrets::remove_from_environment();
+    let given = *loaded.origin("plugins_path") != Origin::Default;
+    let mut config = loaded.config;
+    if given && !config.plugins.dir.is_dir() {
+        return Err(Failure::Usage(format!(
+            "the plugins directory {} does not exist",
+            config.plugins.dir.display()
+        )));
+    }
     add_dev_secret(&mut config)?;
     // Keys that cannot be used are a problem of the configuration: said before anything is opened.
     TokenVerifier::from_config(&config.auth).map_err(Failure::Usage)?;

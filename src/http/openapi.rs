@@ -148,7 +148,7 @@ fn plugin_schema() -> Value {
             "version": { "type": "string" },
             "description": { "type": ["string", "null"] },
             "enabled": { "type": "boolean" },
-            "status": { "enum": ["active", "disabled", "error"] },
+            "status": { "enum": ["loading", "active", "disabled", "error"] },
             "error": { "type": "string", "description": "To admins only." },
         },
     })

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::{arguments::answer, error::ApiError, identify::User};
 use crate::http::state::AppState;
-use mozaiks_plugins::registry::{Plugin, PluginState};
+use mozaiks_plugins::{
+    manifest::Manifest,
+    registry::{Plugin, PluginState},
+};
 
 /// `GET /api/plugins`: all plugins by name.
 pub(super) async fn list_plugins(
@@ -36,7 +39,43 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    Ok(answer(&describe(&plugin, principal.is_admin())))
+    let mut described = describe(&plugin, principal.is_admin());
+    describe_further(&mut described, &plugin.manifest(), principal.is_admin());
+    Ok(answer(&described))
+}
+
+/// What else the manifest says, where it says it; what operators set is for admins.
+fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) {
+    let minimum = manifest.min_gateway_version.as_ref();
+    let everybody = [
+        ("author", json!(manifest.author)),
+        ("license", json!(manifest.license)),
+        ("icon", json!(manifest.icon)),
+        ("homepage", json!(manifest.homepage)),
+        ("tags", json!(manifest.tags)),
+        (
+            "min_gateway_version",
+            json!(minimum.map(ToString::to_string)),
+        ),
+        ("permissions", json!(manifest.permissions)),
+        ("requirements", json!(manifest.requirements)),
+        ("dependencies", json!(manifest.dependencies)),
+    ];
+    let admins = [
+        ("config", json!(manifest.config)),
+        ("resource_limits", json!(manifest.resource_limits)),
+    ];
+    let is_said = |value: &Value| match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        value => !value.is_null(),
+    };
+    let told = everybody
+        .into_iter()
+        .chain(admins.into_iter().filter(|_| is_admin));
+    for (key, value) in told.filter(|(_, value)| is_said(value)) {
+        described[key] = value;
+    }
 }
 
 /// A plugin as users see it; why it failed is for admins.
@@ -44,7 +83,7 @@ fn describe(plugin: &Arc<Plugin>, is_admin: bool) -> Value {
     let (enabled, status, error) = match plugin.state() {
         PluginState::Active(_) => (true, "active", None),
         // Its import runs; until it has succeeded nothing can be called.
-        PluginState::Loading => (true, "error", Some("it is being loaded".into())),
+        PluginState::Loading => (true, "loading", None),
         PluginState::Disabled => (false, "disabled", None),
         PluginState::Failed(reason) => (true, "error", Some(reason)),
     };

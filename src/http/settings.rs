@@ -17,6 +17,7 @@ use crate::{
     http::state::{App, AppState},
     refusals::settings_error,
 };
+use mozaiks_plugins::HostError;
 use mozaiks_settings::Whose;
 
 /// `GET`: `{plugin, settings}`, the settings empty where there are none.
@@ -76,6 +77,18 @@ fn known_plugin(
 
 fn settings_of(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     match body.remove("settings") {
+        // Beside the settings nothing is read: what else is there would be lost without a word.
+        Some(Value::Object(_)) if !body.is_empty() => {
+            let keys: Vec<String> = body.keys().map(|key| format!("`{key}`")).collect();
+            Err(ApiError::Host(HostError {
+                code: "VALIDATION_ERROR",
+                message: format!(
+                    "beside `settings` nothing may be given; found {}",
+                    keys.join(", ")
+                ),
+                details: None,
+            }))
+        }
         Some(Value::Object(settings)) => Ok(settings),
         Some(_) => Err(ApiError::InvalidRequest(
             "`settings` must be a JSON object".into(),

@@ -158,6 +158,16 @@ async fn what_is_wrong_with_the_configuration_is_said_before_a_port_is_bound() {
         ),
         (&["--config", "missing.toml"], &[secret], &["missing.toml"]),
         (&["--no-such-flag"], &[secret], &["--no-such-flag"]),
+        (
+            &["--plugins", "nowhere/at/all"],
+            &[secret],
+            &["nowhere/at/all", "does not exist"],
+        ),
+        (
+            &[],
+            &[secret, ("MOZAIKS_PLUGINS_PATH", "a-typo")],
+            &["a-typo", "does not exist"],
+        ),
     ];
     for (args, environment, said) in cases {
         let args = [&["serve", "--listen", &listen], *args].concat();
@@ -395,4 +405,18 @@ async fn a_token_is_all_that_token_prints() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("MOZAIKS_JWT_SECRET"));
     assert_eq!(text(&output.stdout), "");
+}
+
+/// `make run` starts the gateway without variables that it would warn of.
+#[tokio::test]
+async fn make_gives_the_gateway_no_variables_of_its_own() {
+    let mut make = Command::new("make");
+    make.args(["-s", "--eval", "environment: ; @env", "environment"])
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = within(LIMIT, make.output()).await.unwrap();
+    let environment = text(&output.stdout);
+    assert!(environment.contains("PYO3_PYTHON="), "{output:?}");
+    assert!(!environment.contains("MOZAIKS_"), "{environment}");
 }

@@ -277,6 +277,18 @@ async fn save_settings(database: &Database) {
     put(json!({ "settings": 7 }))
         .await
         .expect_error(400, "INVALID_REQUEST");
+    // What stands beside the settings would be lost without a word.
+    let beside = json!({ "settings": { "page_size": 3 }, "theme": "dark", "Sort": 1 });
+    let body = put(beside).await.expect_error(422, "VALIDATION_ERROR");
+    let said = body["error"].as_str().unwrap();
+    assert!(
+        said.contains("`theme`") && said.contains("`Sort`"),
+        "{said}"
+    );
+    assert_eq!(
+        ann.get(path).await.expect_ok()["settings"],
+        json!({ "sort_by": "title" })
+    );
     ann.get("/api/plugin-settings/nothing")
         .await
         .expect_error(404, "PLUGIN_NOT_FOUND");
@@ -284,6 +296,45 @@ async fn save_settings(database: &Database) {
         .get(path)
         .await
         .expect_error(401, "AUTH_REQUIRED");
+}
+
+#[tokio::test]
+async fn numbers_in_settings_are_kept_as_they_are_or_refused() {
+    const READS: &str = "from core.settings_manager import settings_manager\n\
+         async def execute(data):\n    \
+         return await settings_manager.get_plugin_settings(data['user_id'], 'reads')\n";
+    let app = TestApp::builder().plugin("reads", READS).start().await;
+    let ann = app.user("ann");
+    let path = "/api/plugin-settings/reads";
+    let put = |number: &str| {
+        let request = ann
+            .request(Method::PUT, path)
+            .header("content-type", "application/json")
+            .body(format!(r#"{{"settings":{{"deep":[{{"n":{number}}}]}}}}"#));
+        Answer::of(request)
+    };
+    for number in [
+        "9007199254740993",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "18446744073709551615",
+        "0.1",
+    ] {
+        put(number).await.expect_ok();
+        let exact = format!(r#"{{"deep":[{{"n":{number}}}]}}"#);
+        let seen = ann.get(path).await.text;
+        assert!(seen.contains(&exact), "{seen}");
+        let seen = ann.execute("reads", &json!({})).await.text;
+        assert_eq!(seen, exact);
+    }
+    for number in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+    ] {
+        let refused = put(number).await.expect_error(422, "VALIDATION_ERROR");
+        assert_eq!(refused["details"]["problems"][0]["path"], "/deep/0/n");
+    }
 }
 
 const LISTENER: &str = r#"

@@ -1,70 +1,215 @@
-//! Who may know whom: the `use` lines of `src/` keep the rules of the architecture.
+//! Who may know whom: the manifests of the crates and the `use` lines of every part keep the rules of
+//! the architecture.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-/// A crate, and the places below `src/` that may use it.
+use toml::Table;
+
+/// Every crate of the workspace, by its folder below `crates/`, and the crates of the workspace that it may
+/// name among its dependencies.
 const CRATES: &[(&str, &[&str])] = &[
+    ("auth", &["mozaiks-config"]),
+    ("config", &[]),
+    ("docstore", &[]),
+    ("events", &["mozaiks-auth", "mozaiks-config"]),
+    ("jobs", &["mozaiks-config", "mozaiks-store"]),
+    ("json_text", &[]),
     (
-        "axum",
-        &["http.rs", "http/", "server.rs", "server/", "app.rs"],
+        "notifications",
+        &[
+            "mozaiks-auth",
+            "mozaiks-config",
+            "mozaiks-jobs",
+            "mozaiks-store",
+        ],
     ),
-    ("hyper", &["http.rs", "http/", "server.rs", "server/"]),
-    ("hyper_util", &["server.rs", "server/"]),
-    ("pyo3", &["python.rs", "python/"]),
-    ("jsonwebtoken", &["auth.rs", "auth/"]),
+    ("plugins", &["mozaiks-auth", "mozaiks-config"]),
+    (
+        "python",
+        &[
+            "mozaiks-auth",
+            "mozaiks-config",
+            "mozaiks-json-text",
+            "mozaiks-plugins",
+        ],
+    ),
+    ("realtime", &["mozaiks-auth", "mozaiks-config"]),
+    (
+        "settings",
+        &["mozaiks-auth", "mozaiks-events", "mozaiks-store"],
+    ),
+    ("store", &["mozaiks-config"]),
+    ("telemetry", &["mozaiks-config", "mozaiks-json-text"]),
+];
+
+/// A crate from outside that not everybody may use: who may name it in a manifest, and the places that may
+/// write its name. A place that ends in `/` is a folder; `*` stands for any beginning.
+const GUARDED: &[(&str, &[&str])] = &[
+    ("axum", &["src/http.rs", "src/http/", "src/server/"]),
+    (
+        "hyper",
+        &["src/http.rs", "src/http/", "src/server.rs", "src/server/"],
+    ),
+    ("hyper-util", &["src/server.rs", "src/server/"]),
+    ("tower", &["src/http.rs", "src/http/", "src/server/"]),
+    ("tokio-tungstenite", &["src/http/ws.rs", "src/http/ws/"]),
+    ("pyo3", &["crates/python/"]),
+    ("pyo3-build-config", &["crates/python/"]),
+    ("jsonwebtoken", &["crates/auth/"]),
     (
         "mongodb",
         &[
-            "store.rs",
-            "store/",
-            "*/repository.rs",
-            "notifications/repository/",
+            "crates/store/",
+            "crates/docstore/tests/",
+            "crates/jobs/src/repository",
+            "crates/notifications/src/repository",
+            "crates/settings/src/repository",
         ],
     ),
     (
         "docstore",
-        &["store.rs", "store/", "app.rs", "app/", "*/tests.rs"],
+        &[
+            "src/app/database.rs",
+            "crates/docstore/",
+            "*/tests.rs",
+            "*/tests/",
+        ],
     ),
-    ("clap", &["cli.rs", "cli/", "config.rs", "config/"]),
-    ("anyhow", &["main.rs", "cli.rs", "cli/", "app.rs", "app/"]),
+    ("rusqlite", &["crates/docstore/"]),
+    ("clap", &["src/cli.rs", "src/cli/", "crates/docstore/"]),
+    (
+        "anyhow",
+        &["src/main.rs", "src/cli.rs", "src/cli/", "src/app/"],
+    ),
+    ("minijinja", &["crates/notifications/"]),
+    ("lettre", &["crates/notifications/", "crates/config/"]),
+    ("web-push-native", &["crates/notifications/"]),
+    (
+        "reqwest",
+        &["crates/auth/", "crates/config/", "crates/notifications/"],
+    ),
 ];
 
-/// A part, and the parts it must not use.
-const PARTS: &[(&str, &[&str])] = &[
+/// Every part of `src/`: the parts beside it that it may use, and the crates of the workspace.
+const PARTS: &[(&str, &[&str], &[&str])] = &[
+    ("main", &[], &["mozaiks_gateway"]),
+    ("lib", &["app", "cli", "http", "refusals", "server"], &[]),
     (
-        "config",
-        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+        "cli",
+        &["app"],
+        &[
+            "mozaiks_auth",
+            "mozaiks_config",
+            "mozaiks_notifications",
+            "mozaiks_plugins",
+            "mozaiks_python",
+        ],
     ),
     (
-        "telemetry",
-        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+        "app",
+        &["http", "refusals", "server"],
+        &[
+            "docstore",
+            "mozaiks_auth",
+            "mozaiks_config",
+            "mozaiks_events",
+            "mozaiks_jobs",
+            "mozaiks_notifications",
+            "mozaiks_plugins",
+            "mozaiks_python",
+            "mozaiks_realtime",
+            "mozaiks_settings",
+            "mozaiks_store",
+            "mozaiks_telemetry",
+        ],
     ),
     (
-        "auth",
-        &["app", "cli", "http", "plugins", "python", "server"],
+        "server",
+        &["http"],
+        &["mozaiks_config", "mozaiks_telemetry"],
     ),
-    ("plugins", &["app", "cli", "http", "python", "server"]),
-    ("python", &["app", "cli", "http", "server"]),
-    ("http", &["app", "cli", "python", "server"]),
-    ("refusals", &["app", "cli", "http", "server"]),
-    ("server", &["app", "auth", "cli", "plugins", "python"]),
     (
-        "store",
-        &["app", "auth", "cli", "http", "plugins", "python", "server"],
+        "refusals",
+        &[],
+        &[
+            "mozaiks_notifications",
+            "mozaiks_plugins",
+            "mozaiks_settings",
+            "mozaiks_store",
+        ],
     ),
-    ("events", &["app", "cli", "http", "python", "server"]),
-    ("realtime", &["app", "cli", "http", "python", "server"]),
-    ("notifications", &["app", "cli", "http", "python", "server"]),
-    ("settings", &["app", "cli", "http", "python", "server"]),
+    (
+        "http",
+        &["refusals"],
+        &[
+            "mozaiks_auth",
+            "mozaiks_config",
+            "mozaiks_events",
+            "mozaiks_notifications",
+            "mozaiks_plugins",
+            "mozaiks_realtime",
+            "mozaiks_settings",
+            "mozaiks_store",
+            "mozaiks_telemetry",
+        ],
+    ),
 ];
 
 #[test]
-fn crates_stay_where_they_belong() {
+fn every_crate_names_only_the_crates_below_it() {
     let mut broken = Vec::new();
+    for folder in folders("crates") {
+        let Some((_, allowed)) = CRATES.iter().find(|(name, _)| *name == folder) else {
+            broken.push(format!("crates/{folder} has no row"));
+            continue;
+        };
+        let manifest = manifest(&format!("crates/{folder}"));
+        for name in names(&manifest, &["dependencies", "build-dependencies"]) {
+            if ours().contains(&name) && !allowed.contains(&name.as_str()) {
+                broken.push(format!("crates/{folder} depends on {name}"));
+            }
+        }
+        // For tests, too, nothing above: what is allowed, the store as a server, and the settings.
+        for name in names(&manifest, &["dev-dependencies"]) {
+            let tests = ["docstore", "mozaiks-config", "mozaiks-store"];
+            if ours().contains(&name)
+                && !allowed.contains(&name.as_str())
+                && !tests.contains(&name.as_str())
+            {
+                broken.push(format!("crates/{folder} tests with {name}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn guarded_crates_stay_where_they_belong() {
+    let mut broken = Vec::new();
+    for folder in folders("crates") {
+        let home = format!("crates/{folder}/");
+        for name in names(
+            &manifest(&home),
+            &["dependencies", "build-dependencies", "dev-dependencies"],
+        ) {
+            if let Some((_, places)) = GUARDED.iter().find(|(guarded, _)| *guarded == name)
+                && !places
+                    .iter()
+                    .any(|place| place.starts_with(&home) || place.starts_with('*'))
+            {
+                broken.push(format!("{home}Cargo.toml names {name}"));
+            }
+        }
+    }
     for (path, text) in sources() {
-        for (name, allowed) in CRATES {
-            if mentions_crate(&text, name) && !allowed.iter().any(|place| is_in(&path, place)) {
-                broken.push(format!("src/{path} uses {name}"));
+        for (name, places) in GUARDED {
+            if mentions_crate(&text, &name.replace('-', "_"))
+                && !places.iter().any(|place| is_in(&path, place))
+            {
+                broken.push(format!("{path} uses {name}"));
             }
         }
     }
@@ -74,60 +219,181 @@ fn crates_stay_where_they_belong() {
 #[test]
 fn parts_know_only_the_parts_below_them() {
     let mut broken = Vec::new();
+    let parts: Vec<String> = PARTS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let crates: Vec<String> = ours()
+        .iter()
+        .map(|name| name.replace('-', "_"))
+        .chain(["mozaiks_gateway".to_owned()])
+        .collect();
     for (path, text) in sources() {
-        let part = path.split(['/', '.']).next().unwrap_or_default();
-        let Some((_, forbidden)) = PARTS.iter().find(|(name, _)| *name == part) else {
+        let Some(inside) = path.strip_prefix("src/") else {
+            continue;
+        };
+        let part = inside.split(['/', '.']).next().unwrap_or_default();
+        let Some((_, beside, below)) = PARTS.iter().find(|(name, ..)| *name == part) else {
+            broken.push(format!("{path} belongs to a part without a row"));
             continue;
         };
         for used in crate_paths(&text) {
-            if forbidden.contains(&used.as_str()) {
-                broken.push(format!("src/{path} uses crate::{used}"));
+            if parts.contains(&used) && used != part && !beside.contains(&used.as_str()) {
+                broken.push(format!("{path} uses crate::{used}"));
+            }
+        }
+        // A test may bring the embedded store and the other parts to stand on.
+        let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
+        for name in &crates {
+            if mentions_crate(&text, name) && !below.contains(&name.as_str()) && !is_test {
+                broken.push(format!("{path} uses {name}"));
             }
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Cargo reads the manifest of every member, so the image needs them all.
+#[test]
+fn the_image_is_built_from_every_member() {
+    let image = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
+    let manifest = manifest("");
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let folder = member.as_str().unwrap().trim_end_matches("/*");
+        let copied = format!("COPY {folder} {folder}");
+        assert!(image.lines().any(|line| line == copied), "{copied}");
+    }
+}
+
+/// The embedded store could be taken out of the repository and stand alone.
+#[test]
+fn the_store_knows_nothing_of_the_gateway() {
+    let manifest = manifest("crates/docstore");
+    let all = names(
+        &manifest,
+        &["dependencies", "build-dependencies", "dev-dependencies"],
+    );
+    assert!(
+        all.iter().all(|name| !name.starts_with("mozaiks")),
+        "{all:?}"
+    );
+}
+
 /// Everybody attaches through one function, which refuses threads of the I/O runtime.
 #[test]
 fn python_is_entered_through_one_door() {
+    let mut read = 0;
     for (path, text) in sources() {
-        let is_test = path.contains("/tests");
-        if path.starts_with("python") && !is_test {
-            let doors = usize::from(path == "python/interpreter.rs");
-            assert_eq!(text.matches("Python::attach(").count(), doors, "src/{path}");
-            assert_eq!(text.matches("Python::try_attach(").count(), 0, "src/{path}");
+        if path.starts_with("crates/python/") && !path.contains("/tests") {
+            let doors = usize::from(path == "crates/python/src/interpreter.rs");
+            assert_eq!(text.matches("Python::attach(").count(), doors, "{path}");
+            assert_eq!(text.matches("Python::try_attach(").count(), 0, "{path}");
+            read += 1;
         }
     }
+    assert!(read > 10, "crates/python was not found");
 }
 
 #[test]
 fn the_rules_notice_what_they_forbid() {
     assert!(mentions_crate("use axum::Router;", "axum"));
+    assert!(mentions_crate("use axum;", "axum"));
+    assert!(mentions_crate("pub use axum as web;", "axum"));
     assert!(mentions_crate(
         "    let body = axum::body::Body::empty();",
         "axum"
     ));
     assert!(!mentions_crate("//! no axum::Router here", "axum"));
     assert!(!mentions_crate("use hyper_util::rt;", "hyper"));
-    assert!(!is_in("auth/keys.rs", "http/"));
-    assert!(is_in("notifications/repository.rs", "*/repository.rs"));
+    assert!(!is_in("src/auth/keys.rs", "src/http/"));
+    assert!(is_in("crates/store/src/tests.rs", "*/tests.rs"));
+    assert!(is_in("crates/store/src/tests/x.rs", "*/tests/"));
+    assert!(is_in(
+        "crates/notifications/src/repository/people.rs",
+        "crates/notifications/src/repository"
+    ));
+    assert!(!is_in(
+        "crates/notifications/src/manager.rs",
+        "crates/notifications/src/repository"
+    ));
     let grouped =
         "use crate::{\n    app::App,\n    auth::{Principal, http},\n};\nlet x = crate::store::y();";
     assert_eq!(crate_paths(grouped), ["app", "auth", "store"]);
+    let manifest: Table = toml::from_str(
+        "[dependencies]\na = '1'\n[target.'cfg(unix)'.dependencies]\nb.workspace = true\n\
+         [dev-dependencies]\nc = { package = 'd' }",
+    )
+    .unwrap();
+    assert_eq!(names(&manifest, &["dependencies"]), ["a", "b"]);
+    assert_eq!(names(&manifest, &["dev-dependencies"]), ["d"]);
 }
 
-/// Every file below `src/` with its text without comments, by its path below `src/`.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn folders(place: &str) -> Vec<String> {
+    let mut found: Vec<String> = std::fs::read_dir(root().join(place))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().to_str().unwrap().to_owned())
+        .collect();
+    found.sort();
+    assert!(found.len() > 5, "{place} was not found");
+    found
+}
+
+fn manifest(folder: &str) -> Table {
+    let path = root().join(folder).join("Cargo.toml");
+    toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The names of the workspace's own crates.
+fn ours() -> BTreeSet<String> {
+    folders("crates")
+        .iter()
+        .map(|folder| {
+            manifest(&format!("crates/{folder}"))["package"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// What the sections of a manifest name, those of single targets included, under the package's own name.
+fn names(manifest: &Table, sections: &[&str]) -> Vec<String> {
+    let targets = manifest.get("target").and_then(|value| value.as_table());
+    let tables = std::iter::once(manifest).chain(
+        targets
+            .into_iter()
+            .flat_map(|all| all.values().filter_map(|value| value.as_table())),
+    );
+    tables
+        .flat_map(|table| {
+            sections
+                .iter()
+                .filter_map(|section| table.get(*section)?.as_table())
+        })
+        .flat_map(|section| section.iter())
+        .map(|(name, value)| {
+            let renamed = value.get("package").and_then(|name| name.as_str());
+            renamed.unwrap_or(name).to_owned()
+        })
+        .collect()
+}
+
+/// Every source file of the gateway and its crates, by its path in the repository.
 fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    collect(&root, &mut found);
-    assert!(found.len() > 20, "src/ was not found");
+    collect(&root().join("src"), &mut found);
+    for folder in folders("crates") {
+        collect(&root().join("crates").join(folder).join("src"), &mut found);
+    }
+    assert!(found.len() > 100, "the sources were not found");
     found
         .into_iter()
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
-            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
             (name, text)
         })
         .collect()
@@ -144,13 +410,15 @@ fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a file lies in a place: a folder, a file, or a file with the folder beside it.
 fn is_in(path: &str, place: &str) -> bool {
-    if let Some(suffix) = place.strip_prefix('*') {
-        path.ends_with(suffix)
-    } else if place.ends_with('/') {
-        path.starts_with(place)
-    } else {
-        path == place
+    match place.strip_prefix('*') {
+        Some(folder) if folder.ends_with('/') => path.contains(folder),
+        Some(suffix) => path.ends_with(suffix),
+        None if place.ends_with('/') => path.starts_with(place),
+        None => path
+            .strip_prefix(place)
+            .is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/')),
     }
 }
 
@@ -160,11 +428,14 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn mentions_crate(text: &str, name: &str) -> bool {
-    let path = format!("{name}::");
     code_lines(text).any(|line| {
-        line.match_indices(&path).any(|(at, _)| {
+        line.match_indices(name).any(|(at, _)| {
             let before = line[..at].chars().next_back();
-            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+            let start = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':');
+            let after = &line[at + name.len()..];
+            let used = line[..at].trim_end().ends_with("use")
+                && (after.starts_with(';') || after.starts_with(" as "));
+            start && (after.starts_with("::") || used)
         })
     })
 }

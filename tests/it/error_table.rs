@@ -11,7 +11,7 @@ use crate::support::{Answer, Claims, TestApp};
 /// Rows that need more than a request; where they are met instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
-    ("PLUGIN_DISABLED", "src/plugins/dispatch/tests.rs"),
+    ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),
     ("DATABASE_UNAVAILABLE", "src/http/error/tests.rs"),
     ("STORAGE_FULL", "src/http/error/tests.rs"),
     ("INTERNAL_ERROR", "src/http.rs"),

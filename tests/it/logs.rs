@@ -216,3 +216,31 @@ async fn lines_for_people_have_the_same() {
         assert!(first.contains(part), "{part}: {first}");
     }
 }
+
+/// What a plugin logs, or a client sends, cannot look like a line of the gateway's own.
+#[tokio::test]
+async fn no_words_make_a_line_of_the_log() {
+    const SAYS: &str = "import logging\n\
+         def execute(data):\n    logging.warning('said: %s', data['words'])\n    \
+         print(data['words'])\n    raise ValueError(data['words'])\n";
+    const WORDS: &str = "first\nFORGED by one\rFORGED by two\u{2028}FORGED by three";
+    // A reader of JSON knows no line break but the line feed.
+    let pretty: &[char] = &['\n', '\r', '\u{2028}'];
+    for (format, breaks) in [("pretty", pretty), ("json", &['\n', '\r'])] {
+        let mut app = TestApp::builder()
+            .plugin("says", SAYS)
+            .env("MOZAIKS_LOG_FORMAT", format)
+            .start()
+            .await;
+        app.user("a")
+            .execute("says", &json!({ "words": WORDS }))
+            .await
+            .expect_error(500, "PLUGIN_ERROR");
+        app.log_line(&["said: first", "FORGED by one"]).await;
+        app.log_line(&["ValueError: first", "FORGED by one"]).await;
+        let log = app.log_text();
+        for line in log.split(breaks) {
+            assert!(!line.trim_start().starts_with("FORGED"), "{format}: {line}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod database;
 mod demo;
 mod dependencies;
 mod drain;
+mod environment;
 mod error_table;
 mod errors;
 mod execute;

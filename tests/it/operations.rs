@@ -59,12 +59,51 @@ async fn readiness_waits_for_the_plugins() {
 }
 
 #[tokio::test]
+async fn a_slow_import_holds_nobody_else_up() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let go = dir.path().join("go");
+    let logic = format!(
+        "import os, time\nwhile not os.path.exists({:?}):\n    time.sleep(0.01)\n{ECHO}",
+        go.display().to_string()
+    );
+    let app = TestApp::builder()
+        .plugin("waits", &logic)
+        .env("MOZAIKS_PLUGIN_START_WAIT_SECONDS", "100ms")
+        .start()
+        .await;
+    // The start did not wait for it: it is still being imported.
+    app.anonymous().get("/ready").await.expect_ok();
+    let user = app.user("a");
+    user.execute("waits", &json!({}))
+        .await
+        .expect_error(503, "PLUGIN_UNAVAILABLE");
+    let listed = user.get("/api/plugins/waits").await.expect_ok();
+    assert_eq!(listed["status"], "loading");
+    std::fs::write(&go, "").unwrap();
+    crate::support::within(std::time::Duration::from_secs(60), async {
+        while user.execute("waits", &json!({})).await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn plugins_are_listed_with_their_state() {
     let app = TestApp::builder()
         .plugin("notes", ECHO)
         .file(
             "notes/plugin.json",
             r#"{"name": "notes", "version": "1.2.3", "display_name": "My Notes", "description": "Keeps notes."}"#,
+        )
+        .plugin("rich", ECHO)
+        .file(
+            "rich/plugin.json",
+            r#"{"author": {"name": "Ann"}, "license": "MIT", "icon": "bell", "tags": ["a", "b"],
+                "homepage": "https://example.com", "minGatewayVersion": "0.1.0",
+                "permissions": ["notify"], "requirements": ["httpx>=0.28"],
+                "dependencies": {"notes": "1"}, "config": {"size": 7},
+                "resourceLimits": {"memory_mb": 64}}"#,
         )
         .plugin("plain_one", ECHO)
         .plugin("broken", "import no_such_module_anywhere\n")
@@ -81,7 +120,7 @@ async fn plugins_are_listed_with_their_state() {
         .iter()
         .map(|plugin| plugin["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["broken", "notes", "plain_one"]);
+    assert_eq!(names, ["broken", "notes", "plain_one", "rich"]);
 
     let notes = app.user("a").get("/api/plugins/notes").await.expect_ok();
     assert_eq!(
@@ -95,6 +134,28 @@ async fn plugins_are_listed_with_their_state() {
             "status": "active",
         })
     );
+    // What a manifest says besides is told where there is something to tell.
+    let rich = app.user("a").get("/api/plugins/rich").await.expect_ok();
+    for (key, value) in [
+        ("author", json!("Ann")),
+        ("license", json!("MIT")),
+        ("icon", json!("bell")),
+        ("homepage", json!("https://example.com")),
+        ("tags", json!(["a", "b"])),
+        ("min_gateway_version", json!("0.1.0")),
+        ("permissions", json!(["notify"])),
+        ("requirements", json!(["httpx>=0.28"])),
+        ("dependencies", json!(["notes"])),
+    ] {
+        assert_eq!(rich[key], value, "{key}");
+    }
+    assert_eq!(
+        (rich.get("config"), rich.get("resource_limits")),
+        (None, None)
+    );
+    let rich = app.admin().get("/api/plugins/rich").await.expect_ok();
+    assert_eq!(rich["config"], json!({ "size": 7 }));
+    assert_eq!(rich["resource_limits"], json!({ "memory_mb": 64 }));
     let plain = app
         .user("a")
         .get("/api/plugins/plain_one")

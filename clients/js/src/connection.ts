@@ -156,7 +156,7 @@ export class Connection {
     this.#needsNewToken = false;
     this.#failures = 0;
     this.#stable = setTimeout(() => this.#backoff.reset(), this.#options.stableAfterMs);
-    this.#renewLater(token);
+    this.#renewLater(token, false);
     this.#setState("open");
     if (ack["recovered"] === false) this.#options.onMissed();
   }
@@ -173,9 +173,9 @@ export class Connection {
     return true;
   }
 
-  #renewLater(token: string): void {
+  #renewLater(token: string, justMade: boolean): void {
     clearTimeout(this.#renewal);
-    const wait = renewIn(token, Date.now());
+    const wait = renewIn(token, Date.now(), justMade);
     if (wait === undefined) return;
     const attempt = this.#attempt;
     this.#renewal = setTimeout(async () => {
@@ -185,7 +185,7 @@ export class Connection {
         this.#token = newer;
         this.send({ type: "auth", token: newer });
         // A source that gives the same token again is not asked in a loop.
-        if (newer !== token) this.#renewLater(newer);
+        if (newer !== token) this.#renewLater(newer, true);
       } catch {
         // The connection lives on until the token ends, and then asks again.
       }

@@ -249,3 +249,34 @@ test("without a WebSocket connecting says what is missing", () => {
     if (saved) globalThis.WebSocket = saved;
   }
 });
+
+test("a clock that is fast does not make it ask for tokens without pause", async () => {
+  const ahead = 7_200;
+  const seconds = () => Math.floor(Date.now() / 1000) - ahead;
+  const cases = [
+    // With the time it was made, what it lasts is known; without, the gateway says when it has ended.
+    [{ iat: true, life: 3_600 }, 2],
+    [{ iat: false, life: 3_600 }, 61],
+    // By our clock a moment is left.
+    [{ iat: true, life: ahead + 1 }, 2],
+    [{ iat: true, life: 0 }, 61],
+  ];
+  for (const [{ iat, life }, most] of cases) {
+    requests = [];
+    const client = makeClient({
+      getToken: (request) => {
+        requests.push(request);
+        const claims = { n: requests.length, exp: seconds() + life };
+        return token(iat ? { ...claims, iat: seconds() } : claims);
+      },
+    });
+    const socket = await connected(client);
+    for (let passed = 0; passed < 3_600; passed += 1) {
+      await afterMs(1_000);
+      socket.say({ type: "pong" });
+    }
+    assert.ok(requests.length > 1, `${iat} ${life}: renewed`);
+    assert.ok(requests.length <= most + 1, `${iat} ${life}: ${requests.length} tokens in an hour`);
+    client.close();
+  }
+});

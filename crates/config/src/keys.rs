@@ -124,26 +124,85 @@ pub(super) enum Field {
     Origins(fn(&mut Settings) -> &mut Vec<String>),
 }
 
-/// A row of the table.
-pub(super) const fn key(
-    name: &'static str,
-    variable: &'static str,
-    flag: &'static str,
-    about: &'static str,
-    field: Field,
-) -> Key {
-    Key {
-        name,
-        variable,
-        aliases: &[],
-        flag,
-        secrecy: Secrecy::Public,
-        about,
-        field,
+/// Each kind of field as a row writes it.
+macro_rules! fields {
+    ($($name:ident => $kind:ident($($argument:ident: $type:ty),*);)*) => {$(
+        pub(super) const fn $name($($argument: $type),*) -> Field {
+            fields!(@ $kind $($argument)*)
+        }
+    )*};
+    (@ $kind:ident $at:ident) => { Field::$kind($at) };
+    (@ $kind:ident $($argument:ident)*) => { Field::$kind { $($argument),* } };
+}
+
+type At<T> = fn(&mut Settings) -> &mut T;
+
+fields! {
+    switch => Switch(at: At<bool>);
+    address => Address(at: At<SocketAddr>);
+    path => Path(at: At<PathBuf>);
+    optional_path => OptionalPath(at: At<Option<PathBuf>>);
+    text => Text(at: At<String>, check: fn(&str) -> bool, allowed: &'static str);
+    optional_text => OptionalText(at: At<Option<String>>, check: fn(&str) -> bool, allowed: &'static str);
+    choice => Choice(at: At<String>, of: &'static [&'static str]);
+    seconds => Seconds(at: At<Duration>, min: Duration, max: Duration);
+    bytes => Bytes(at: At<usize>, min: usize, max: usize);
+    count => Count(at: At<usize>, min: usize, max: usize);
+    origins => Origins(at: At<Vec<String>>);
+}
+
+/// A row of the table: the key's name, what it does, and what is done with a value. The variable and the
+/// flag follow from the name.
+macro_rules! key {
+    ($name:literal, $about:literal, $field:expr $(,)?) => {{
+        const VARIABLE: &[u8; $name.len() + 8] = &$crate::keys::spelled(b"MOZAIKS_", $name);
+        const FLAG: &[u8; $name.len()] = &$crate::keys::spelled(b"", $name);
+        $crate::keys::Key {
+            name: $name,
+            variable: $crate::keys::ascii(VARIABLE),
+            aliases: &[],
+            flag: $crate::keys::ascii(FLAG),
+            secrecy: $crate::keys::Secrecy::Public,
+            about: $about,
+            field: $field,
+        }
+    }};
+}
+pub(super) use key;
+
+/// A key's name as a variable, after a prefix and in capitals, or as a flag, without one and with dashes.
+pub(super) const fn spelled<const ALL: usize>(prefix: &[u8], name: &str) -> [u8; ALL] {
+    let mut all = [0; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < prefix.len() {
+            prefix[at]
+        } else {
+            match name.as_bytes()[at - prefix.len()] {
+                b'_' if prefix.is_empty() => b'-',
+                letter if prefix.is_empty() => letter,
+                letter => letter.to_ascii_uppercase(),
+            }
+        };
+        at += 1;
+    }
+    all
+}
+
+/// The text again.
+pub(super) const fn ascii(bytes: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("a key's name is ASCII"),
     }
 }
 
 impl Key {
+    /// A flag that is not the name with dashes.
+    pub(super) const fn flag(self, flag: &'static str) -> Self {
+        Self { flag, ..self }
+    }
+
     pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }

@@ -172,6 +172,8 @@ pub struct PluginsConfig {
     pub call_timeout: Duration,
     /// Importing one plugin. `MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS`
     pub import_timeout: Duration,
+    /// How long the start waits for imports. `MOZAIKS_PLUGIN_START_WAIT_SECONDS`
+    pub start_wait: Duration,
     /// Calls waiting for the Python thread, all plugins. `MOZAIKS_PYTHON_QUEUE_SIZE`
     pub queue_size: usize,
     /// Calls of one plugin running or waiting. `MOZAIKS_PLUGIN_MAX_CONCURRENCY`
@@ -323,6 +325,7 @@ impl Default for PluginsConfig {
             dir: PathBuf::from("runtime/ai/plugins"),
             call_timeout: Duration::from_secs(30),
             import_timeout: Duration::from_secs(10),
+            start_wait: Duration::from_secs(2),
             queue_size: 4096,
             max_concurrency: 1024,
             thread_pool_size: 32,

@@ -3,7 +3,10 @@
 use bson::DateTime;
 use serde_json::{Map, Value, json};
 
-use super::model::{Channel, Draft, NotificationError};
+use super::{
+    model::{Channel, Draft, NotificationError},
+    moment::read_moment,
+};
 
 /// Writes what [`draft_from_json`] reads.
 pub(super) fn draft_to_json(draft: &Draft) -> Value {
@@ -75,14 +78,6 @@ fn keys_can_be_stored(fields: &Map<String, Value>) -> bool {
 
 /// Reads a time that a caller sent: ISO 8601 with an offset, or without one for UTC.
 pub(super) fn time_from_json(value: &Value, path: &str) -> Result<DateTime, NotificationError> {
-    let invalid = || NotificationError::invalid(path, "must be a time in ISO 8601");
-    let text = value.as_str().ok_or_else(invalid)?;
-    let has_zone =
-        text.ends_with(['Z', 'z']) || text.get(10..).is_some_and(|time| time.contains(['+', '-']));
-    let full = if has_zone {
-        text.to_owned()
-    } else {
-        format!("{text}Z")
-    };
-    DateTime::parse_rfc3339_str(full.replacen(' ', "T", 1)).map_err(|_| invalid())
+    let moment = value.as_str().and_then(read_moment);
+    moment.ok_or_else(|| NotificationError::invalid(path, "must be a time in ISO 8601"))
 }

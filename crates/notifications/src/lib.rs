@@ -17,6 +17,7 @@ mod files;
 mod jobs;
 mod manager;
 mod model;
+mod moment;
 mod moved;
 mod operations;
 pub mod preferences;

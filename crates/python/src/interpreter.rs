@@ -208,7 +208,7 @@ fn prepare(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
 }
 
 /// Where the Python SDK may lie when it is not installed in the environment.
-fn sdk_dirs(configured: Option<&Path>) -> Vec<PathBuf> {
+pub fn sdk_dirs(configured: Option<&Path>) -> Vec<PathBuf> {
     if let Some(dir) = configured {
         return vec![dir.to_owned()];
     }

@@ -42,7 +42,7 @@ use outbox::{Outbox, ReplySlot};
 use pool::{Pool, PoolJob};
 use shared::{Job, Limits, Shared};
 
-pub use interpreter::{BUILD_PYTHON, BUILD_VERSION};
+pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, sdk_dirs};
 pub use turns::Turns;
 
 /// The embedded CPython with its one event loop thread; implements

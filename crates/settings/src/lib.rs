@@ -4,6 +4,7 @@
 //! Knows neither HTTP nor Python; who may ask is decided by the caller, everything here is keyed by
 //! app and user.
 
+mod numbers;
 mod repository;
 
 #[cfg(test)]
@@ -54,8 +55,8 @@ pub enum SettingsError {
     /// No name of a plugin.
     #[error("`{0}` cannot be the name of a plugin")]
     BadPluginName(String),
-    /// The plugin's schema does not allow it.
-    #[error("the settings do not fit the plugin's schema: {}", first(.0))]
+    /// The plugin's schema does not allow it, or it could not be kept as it is.
+    #[error("the settings cannot be saved: {}", first(.0))]
     Invalid(Vec<Problem>),
     /// Too much.
     #[error("the settings have {found_bytes} bytes; {limit_bytes} are allowed")]
@@ -142,6 +143,10 @@ impl SettingsManager {
         request_id: Option<Arc<str>>,
     ) -> Result<(), SettingsError> {
         check_name(plugin)?;
+        let inexact = numbers::inexact(settings, MAX_PROBLEMS);
+        if !inexact.is_empty() {
+            return Err(SettingsError::Invalid(inexact));
+        }
         let text = Value::Object(settings.clone()).to_string();
         if text.len() > MAX_SETTINGS_BYTES {
             return Err(SettingsError::TooLarge {

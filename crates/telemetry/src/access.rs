@@ -221,6 +221,10 @@ fn push_json_string(line: &mut Vec<u8>, text: &str) {
                 '"' => line.extend_from_slice(b"\\\""),
                 '\\' => line.extend_from_slice(b"\\\\"),
                 '\n' => line.extend_from_slice(b"\\n"),
+                // Line breaks of Unicode's are no control characters.
+                '\u{2028}' | '\u{2029}' => {
+                    let _ = write!(line, "\\u{:04x}", u32::from(character));
+                }
                 control if control.is_control() => {
                     // Writing into a Vec cannot fail.
                     let _ = write!(line, "\\u{:04x}", u32::from(control));

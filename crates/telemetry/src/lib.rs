@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use mozaiks_config::{LogConfig, LogFormat};
-use writer::LogWriter;
+use writer::{LogWriter, TextLines};
 
 /// The running log: keep it to flush at the end.
 #[derive(Clone)]
@@ -37,10 +37,16 @@ impl Telemetry {
         let writer = LogWriter::start(config.queue_bytes, std::io::stderr())
             .map_err(|error| format!("cannot start the log writer: {error}"))?;
         let registry = tracing_subscriber::registry().with(filter);
-        let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
+        let lines = tracing_subscriber::fmt::layer();
         match config.format {
-            LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-            LogFormat::Pretty => registry.with(lines).try_init(),
+            LogFormat::Json => {
+                let lines = lines.with_writer(writer.clone());
+                registry.with(lines.json().flatten_event(true)).try_init()
+            }
+            LogFormat::Pretty => {
+                let lines = lines.with_writer(TextLines(writer.clone()));
+                registry.with(lines).try_init()
+            }
         }
         .map_err(|error| format!("logging has been started before: {error}"))?;
         log_panics();

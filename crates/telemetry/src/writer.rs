@@ -141,6 +141,8 @@ impl Shared {
 pub struct EventLine {
     writer: LogWriter,
     line: Vec<u8>,
+    /// Whether what was written is text in which a line may break.
+    is_text: bool,
 }
 
 impl Write for EventLine {
@@ -156,6 +158,9 @@ impl Write for EventLine {
 
 impl Drop for EventLine {
     fn drop(&mut self) {
+        if self.is_text {
+            self.line = one_line(std::mem::take(&mut self.line));
+        }
         if !self.line.is_empty() {
             self.writer.append(&self.line);
         }
@@ -169,8 +174,46 @@ impl<'a> MakeWriter<'a> for LogWriter {
         EventLine {
             writer: self.clone(),
             line: Vec::new(),
+            is_text: false,
         }
     }
+}
+
+/// A writer for events in plain text: each is one line, whatever it says, so that nobody whose words are
+/// logged can write a line of the log.
+pub struct TextLines(pub LogWriter);
+
+impl<'a> MakeWriter<'a> for TextLines {
+    type Writer = EventLine;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        let mut line = self.0.make_writer();
+        line.is_text = true;
+        line
+    }
+}
+
+/// Escapes what would break the line before its end.
+fn one_line(line: Vec<u8>) -> Vec<u8> {
+    let text = line.strip_suffix(b"\n").unwrap_or(&line);
+    // Next line, line separator, paragraph separator: two and three bytes in UTF-8.
+    let breaks = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0x0b | 0x0c | 0xc2 | 0xe2);
+    if !text.iter().any(breaks) {
+        return line;
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                escaped.extend(character.escape_unicode());
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped.push('\n');
+    escaped.into_bytes()
 }
 
 #[cfg(test)]
@@ -194,6 +237,30 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_in_text_is_one_line() {
+        for (written, line) in [
+            ("plain\n", "plain\n"),
+            ("two\nlines\r\n", "two\\nlines\\r\n"),
+            ("caf\u{e9} \u{20ac}\n", "caf\u{e9} \u{20ac}\n"),
+            (
+                "a\u{85}b\u{2028}c\u{2029}d\u{b}\u{c}\n",
+                "a\\u{85}b\\u{2028}c\\u{2029}d\\u{b}\\u{c}\n",
+            ),
+            ("\n\n", "\\n\n"),
+        ] {
+            let (seen, lines) = mpsc::channel();
+            let (permit, permits) = mpsc::channel();
+            let writer = LogWriter::start(1024, Gate { seen, permits }).unwrap();
+            let mut event = TextLines(writer).make_writer();
+            event.write_all(written.as_bytes()).unwrap();
+            drop(event);
+            let got = lines.recv_timeout(Duration::from_secs(5)).unwrap();
+            assert_eq!(String::from_utf8(got).unwrap(), line);
+            permit.send(()).unwrap();
         }
     }
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mozaiks.errors import HostError
+from mozaiks.testing._moment import read_moment
 from mozaiks.testing._services import RecordingNotifications
 
 _LISTED = 100
@@ -32,14 +33,12 @@ def _invalid(path: str, message: str) -> HostError:
 
 def _moment(value: Any, path: str) -> str:
     wrong = _invalid(path, "must be a time in ISO 8601")
-    # A day alone is no time.
-    if not isinstance(value, str) or len(value) <= len("2026-01-01"):
+    if not isinstance(value, str):
         raise wrong
     try:
-        at = dt.datetime.fromisoformat(value.replace("Z", "+00:00").replace("z", "+00:00"))
+        return _stamp(read_moment(value))
     except ValueError:
         raise wrong from None
-    return _stamp(at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc))
 
 
 def _draft(payload: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mozaiks.database import _transport
 from mozaiks.errors import HostError
 from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
+from mozaiks.testing._numbers import inexact
 from mozaiks.testing._services import (
     RecordingEvents,
     RecordingNotifications,
@@ -253,6 +254,10 @@ class TestGateway:
 
     def _save_settings(self, payload: dict[str, Any]) -> bool:
         user_id, plugin, settings = payload["user_id"], payload["plugin"], payload["settings"]
+        message = "a number of more than 64 bits is not kept exactly; save it as a string"
+        if problems := [{"path": path, "message": message} for path in inexact(settings)]:
+            message = f"the settings cannot be saved: {problems[0]['path']}: {message}"
+            raise HostError("VALIDATION_ERROR", message, {"problems": problems})
         self._settings_of(user_id)[plugin] = settings
         data = {"user_id": user_id, "plugin": plugin, "settings": settings}
         self.events.publish(current_app.get(), "settings_updated", data)

@@ -90,7 +90,7 @@ fn check_version(version: &str, python: &Path) -> Finding {
 }
 
 /// The configured interpreter, else that of a venv, else the one of the build.
-fn interpreter(config: &PluginsConfig) -> PathBuf {
+pub(in crate::cli) fn interpreter(config: &PluginsConfig) -> PathBuf {
     if let Some(python) = &config.python {
         return python.clone();
     }

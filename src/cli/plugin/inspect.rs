@@ -27,29 +27,35 @@ impl Inspection {
     }
 }
 
-/// Looks at one plugin.
-pub(super) fn inspect(dir: &Path) -> Inspection {
-    let shown = dir.display().to_string();
-    // `validate .` means the directory's own name.
-    let dir = match dir.canonicalize() {
-        Ok(dir) if dir.is_dir() => dir,
-        Ok(_) => return Inspection::broken(&shown, "it is not a directory".into()),
-        Err(error) => return Inspection::broken(&shown, error.to_string()),
-    };
-    let Some(parent) = dir.parent() else {
-        return Inspection::broken(&shown, "it is not inside of a plugins directory".into());
-    };
-    match discovery::discover(parent) {
-        Err(error) => Inspection::broken(&shown, format!("{}: {error}", parent.display())),
-        Ok((found, skipped)) => {
-            let skipped = skipped.into_iter().find(|skipped| skipped.dir == dir);
-            match (found.iter().find(|found| found.dir == dir), skipped) {
-                (Some(found), _) => inspect_manifest(found),
-                (None, Some(skipped)) => Inspection::broken(&shown, skipped.reason),
-                (None, None) => Inspection::broken(&shown, "it is passed over by its name".into()),
-            }
-        }
+/// Looks at one plugin; gives its files too, where they are those of one.
+pub(super) fn inspect(dir: &Path) -> (Inspection, Option<discovery::Found>) {
+    match find(dir) {
+        Ok(found) => (inspect_manifest(&found), Some(found)),
+        Err(error) => (Inspection::broken(&dir.display().to_string(), error), None),
     }
+}
+
+fn find(dir: &Path) -> Result<discovery::Found, String> {
+    // `validate .` means the directory's own name.
+    let dir = dir.canonicalize().map_err(|error| error.to_string())?;
+    if !dir.is_dir() {
+        return Err("it is not a directory".into());
+    }
+    let parent = dir
+        .parent()
+        .ok_or("it is not inside of a plugins directory")?;
+    let (found, skipped) =
+        discovery::discover(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
+    if let Some(found) = found.into_iter().find(|found| found.dir == dir) {
+        return Ok(found);
+    }
+    Err(skipped
+        .into_iter()
+        .find(|skipped| skipped.dir == dir)
+        .map_or_else(
+            || "it is passed over by its name".into(),
+            |skipped| skipped.reason,
+        ))
 }
 
 /// Looks at the manifest of a plugin whose name and files are right.

@@ -309,6 +309,7 @@ impl Builder {
             .env("MOZAIKS_SDK_PATH", sdk())
             // Importing is slow where many gateways start at once; no test is about how slow.
             .env("MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS", "60")
+            .env("MOZAIKS_PLUGIN_START_WAIT_SECONDS", "60")
             .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
             .envs(self.environment)
             .current_dir(data_dir.path())

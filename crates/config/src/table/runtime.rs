@@ -1,109 +1,62 @@
 //! Python and the plugins in it.
 
 use super::{KIB, MIB, ms, secs};
-use crate::keys::{Field, Key, key};
+use crate::keys::{Key, bytes, count, key, optional_path, seconds};
 
 pub(super) const RUNTIME: &[Key] = &[
-    key(
-        "python",
-        "MOZAIKS_PYTHON",
+    key!(
         "python",
         "Interpreter whose packages plugins see; unset: a venv beside the working directory or the binary, else the one the gateway was built with.",
-        Field::OptionalPath(|s| &mut s.config.plugins.python),
+        optional_path(|s| &mut s.config.plugins.python),
     ),
-    key(
+    key!(
         "sdk_path",
-        "MOZAIKS_SDK_PATH",
-        "sdk-path",
         "Directory with the Python SDK where it is not installed for the interpreter; unset: `python-sdk` beside the working directory or the binary.",
-        Field::OptionalPath(|s| &mut s.config.plugins.sdk_path),
+        optional_path(|s| &mut s.config.plugins.sdk_path),
     ),
-    key(
+    key!(
         "plugin_timeout_seconds",
-        "MOZAIKS_PLUGIN_TIMEOUT_SECONDS",
-        "plugin-timeout-seconds",
         "Time one call may take; a manifest may say otherwise.",
-        Field::Seconds {
-            at: |s| &mut s.config.plugins.call_timeout,
-            min: ms(10),
-            max: secs(3600),
-        },
+        seconds(|s| &mut s.config.plugins.call_timeout, ms(10), secs(3600)),
     ),
-    key(
+    key!(
         "plugin_import_timeout_seconds",
-        "MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS",
-        "plugin-import-timeout-seconds",
         "Time the import of one plugin may take.",
-        Field::Seconds {
-            at: |s| &mut s.config.plugins.import_timeout,
-            min: ms(100),
-            max: secs(600),
-        },
+        seconds(|s| &mut s.config.plugins.import_timeout, ms(100), secs(600)),
     ),
-    key(
+    key!(
+        "plugin_start_wait_seconds",
+        "How long the start waits for imports; plugins that take longer answer 503 until they are loaded.",
+        seconds(|s| &mut s.config.plugins.start_wait, secs(0), secs(600)),
+    ),
+    key!(
         "plugin_max_concurrency",
-        "MOZAIKS_PLUGIN_MAX_CONCURRENCY",
-        "plugin-max-concurrency",
         "Calls of one plugin that run or wait; a manifest may say otherwise.",
-        Field::Count {
-            at: |s| &mut s.config.plugins.max_concurrency,
-            min: 1,
-            max: 1_000_000,
-        },
+        count(|s| &mut s.config.plugins.max_concurrency, 1, 1_000_000),
     ),
-    key(
+    key!(
         "python_queue_size",
-        "MOZAIKS_PYTHON_QUEUE_SIZE",
-        "python-queue-size",
         "Calls of all plugins that wait for the Python thread.",
-        Field::Count {
-            at: |s| &mut s.config.plugins.queue_size,
-            min: 1,
-            max: 1_000_000,
-        },
+        count(|s| &mut s.config.plugins.queue_size, 1, 1_000_000),
     ),
-    key(
+    key!(
         "python_threads",
-        "MOZAIKS_PYTHON_THREADS",
-        "python-threads",
         "Threads for plugins that are plain functions.",
-        Field::Count {
-            at: |s| &mut s.config.plugins.thread_pool_size,
-            min: 1,
-            max: 1024,
-        },
+        count(|s| &mut s.config.plugins.thread_pool_size, 1, 1024),
     ),
-    key(
+    key!(
         "plugin_max_requests",
-        "MOZAIKS_PLUGIN_MAX_REQUESTS",
-        "plugin-max-requests",
         "Requests of plugins to the gateway (database, push) that wait for an answer.",
-        Field::Count {
-            at: |s| &mut s.config.plugins.max_requests,
-            min: 1,
-            max: 1_000_000,
-        },
+        count(|s| &mut s.config.plugins.max_requests, 1, 1_000_000),
     ),
-    key(
+    key!(
         "max_output_bytes",
-        "MOZAIKS_MAX_OUTPUT_BYTES",
-        "max-output-bytes",
         "Size of a plugin's result.",
-        Field::Bytes {
-            at: |s| &mut s.config.plugins.max_output_bytes,
-            min: KIB,
-            max: 1024 * MIB,
-        },
+        bytes(|s| &mut s.config.plugins.max_output_bytes, KIB, 1024 * MIB),
     ),
-    key(
+    key!(
         "max_depth",
-        "MOZAIKS_MAX_DEPTH",
-        "max-depth",
         "Nesting of bodies and results.",
-        Field::Count {
-            at: |s| &mut s.config.plugins.max_depth,
-            min: 1,
-            max: 200,
-        },
+        count(|s| &mut s.config.plugins.max_depth, 1, 200),
     ),
 ];
