@@ -108,8 +108,9 @@ impl Progress {
     /// Tells which thread this is about, for as long as the result lives; called on it, attached.
     pub(super) fn bind<'py>(&self, py: Python<'py>) -> ThreadHere<'_, 'py> {
         // SAFETY: attached, as the token shows.
-        let (thread, state) =
-            unsafe { (ffi::PyThread_get_thread_ident(), ffi::PyThreadState_Get()) };
+        let thread = unsafe { ffi::PyThread_get_thread_ident() };
+        // SAFETY: as above.
+        let state = unsafe { ffi::PyThreadState_Get() };
         self.thread.store(thread as u64, Ordering::Release);
         self.state.store(state, Ordering::Release);
         ASKED.replace(Some(self.asked.clone()));
