@@ -153,8 +153,8 @@ async fn native_code_that_never_lets_go_costs_its_callers_a_504_and_nothing_else
     works_again(&user, "the start").await;
     // Where the time is up before its turn has come, a call never begins.
     while !began.exists() {
-        let answer = user.execute("backtracks", &json!({ "began": began }));
-        let status = answer.await.status.as_u16();
+        let data = json!({ "began": began });
+        let status = user.execute("backtracks", &data).await.status.as_u16();
         assert!([503, 504].contains(&status), "{status}");
     }
     for _ in 0..20 {
