@@ -36,7 +36,7 @@ fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
         Ok(reply) if reply.domain_failure.is_some() => CallOutcome::DomainFailure,
         Ok(_) => CallOutcome::Ok,
         Err(DispatchError::TimedOut(_)) => CallOutcome::TimedOut,
-        Err(DispatchError::Overloaded) => CallOutcome::Overloaded,
+        Err(DispatchError::Overloaded | DispatchError::NotStarted(_)) => CallOutcome::Overloaded,
         Err(DispatchError::Disabled | DispatchError::Unavailable(_)) => CallOutcome::Rejected,
         Err(DispatchError::Call(error)) => match error {
             CallError::InvalidJson(_)

@@ -182,6 +182,7 @@ where
         registry,
         dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
         runtime,
+        loop_unready: config.plugins.hold_unready,
         metrics,
         access: telemetry.access_log(),
         started: Instant::now(),

@@ -11,10 +11,12 @@ pub(super) async fn get_health() -> impl IntoResponse {
     json_answer(StatusCode::OK, json!({ "status": "ok" }))
 }
 
-/// `GET /ready`: 200 while calls are taken, 503 while starting, draining or without database.
+/// `GET /ready`: 200 while calls are taken, 503 while starting, draining, without database or while a
+/// plugin holds the event loop.
 pub(super) async fn get_ready(State(AppState(app)): State<AppState>) -> impl IntoResponse {
     let (status, word) = match app.phase() {
         Phase::Ready if !app.database_answers() => (StatusCode::SERVICE_UNAVAILABLE, "no database"),
+        Phase::Ready if app.loop_is_held() => (StatusCode::SERVICE_UNAVAILABLE, "loop held"),
         Phase::Ready => (StatusCode::OK, "ready"),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),

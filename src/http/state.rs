@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{body::BodyRoom, origin::OriginAllowList};
@@ -19,7 +19,7 @@ use mozaiks_settings::SettingsManager;
 use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
-    metrics::{Gauges, Metrics},
+    metrics::{Gauges, Metrics, PoolGauges},
 };
 
 /// The joined parts, shared by all requests.
@@ -36,6 +36,8 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// Runs them; asked here how it is doing.
     pub runtime: Arc<dyn PluginRuntime>,
+    /// A loop of its that is held for longer makes the gateway unready.
+    pub loop_unready: Duration,
     /// Which origins of browsers are let in.
     pub origins: OriginAllowList,
     /// Live connections.
@@ -101,6 +103,11 @@ impl App {
         self.store.health().is_up()
     }
 
+    /// Whether the plugins' event loop has not turned for longer than the configured limit.
+    pub fn loop_is_held(&self) -> bool {
+        Duration::from_millis(self.runtime.status().loop_lag_ms) > self.loop_unready
+    }
+
     /// What is measured at the moment of asking.
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
@@ -111,6 +118,18 @@ impl App {
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
+            loop_holds: runtime.loop_holds,
+            pools: runtime
+                .pools
+                .iter()
+                .map(|pool| PoolGauges {
+                    name: pool.name,
+                    running: pool.running as u64,
+                    waiting: pool.waiting as u64,
+                    lost: pool.lost as u64,
+                    refused: pool.refused,
+                })
+                .collect(),
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
             sockets_open: realtime.connections as u64,

@@ -142,6 +142,8 @@ async fn native_code_that_never_lets_go_costs_its_callers_a_504_and_nothing_else
              \x20   re.match(r'(a+)+$', 'a' * 40 + 'b')\n    return {}\n",
         )
         .env("MOZAIKS_PLUGIN_TIMEOUT_SECONDS", "0.5")
+        .env("MOZAIKS_PLUGIN_QUEUE_TIMEOUT_SECONDS", "0.5")
+        .env("MOZAIKS_LOOP_UNREADY_SECONDS", "0.5")
         .env("MOZAIKS_DRAIN_TIMEOUT_SECONDS", "1")
         .start()
         .await;
@@ -151,19 +153,25 @@ async fn native_code_that_never_lets_go_costs_its_callers_a_504_and_nothing_else
     works_again(&user, "the start").await;
     // Where the time is up before its turn has come, a call never begins.
     while !began.exists() {
-        user.execute("backtracks", &json!({ "began": began }))
-            .await
-            .expect_error(504, "PLUGIN_TIMEOUT");
+        let data = json!({ "began": began });
+        let status = user.execute("backtracks", &data).await.status.as_u16();
+        assert!([503, 504].contains(&status), "{status}");
     }
     for _ in 0..20 {
         app.anonymous().get("/health").await.expect_ok();
     }
     user.get("/api/plugins").await.expect_ok();
     assert!(app.metric("mozaiks_plugin_loop_lag_seconds").await > 0.0);
+    // Its turn does not come.
     user.execute("echo", &json!({}))
         .await
-        .expect_error(504, "PLUGIN_TIMEOUT");
-    app.log_line(&["plugin.holds_thread", "\"plugin.name\":\"backtracks\""])
+        .expect_error(503, "OVERLOADED");
+    let ready = app.anonymous().get("/ready").await;
+    assert_eq!(
+        (ready.status.as_u16(), ready.json()["status"].clone()),
+        (503, json!("loop held"))
+    );
+    app.log_line(&["python.interpreter_held", "\"plugin.name\":\"backtracks\""])
         .await;
     app.signal("TERM");
     assert_eq!(app.ended().await.code(), Some(0));

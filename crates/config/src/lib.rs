@@ -170,6 +170,8 @@ pub struct PluginsConfig {
     pub dir: PathBuf,
     /// One call. `MOZAIKS_PLUGIN_TIMEOUT_SECONDS`; a manifest may say otherwise
     pub call_timeout: Duration,
+    /// Waiting for a call's start. `MOZAIKS_PLUGIN_QUEUE_TIMEOUT_SECONDS`
+    pub queue_timeout: Duration,
     /// Importing one plugin. `MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS`
     pub import_timeout: Duration,
     /// How long the start waits for imports. `MOZAIKS_PLUGIN_START_WAIT_SECONDS`
@@ -180,6 +182,18 @@ pub struct PluginsConfig {
     pub max_concurrency: usize,
     /// Threads for plain `def` functions. `MOZAIKS_PYTHON_THREADS`
     pub thread_pool_size: usize,
+    /// Of these, for one plugin. `MOZAIKS_PYTHON_THREADS_PER_PLUGIN`
+    pub threads_per_plugin: usize,
+    /// Threads for `asyncio.to_thread` and `run_in_executor`. `MOZAIKS_EXECUTOR_THREADS`
+    pub executor_threads: usize,
+    /// Of these, for one plugin. `MOZAIKS_EXECUTOR_THREADS_PER_PLUGIN`
+    pub executor_threads_per_plugin: usize,
+    /// Threads for look-ups of host names; a plugin may have half. `MOZAIKS_RESOLVER_THREADS`
+    pub resolver_threads: usize,
+    /// A loop held for longer is told of. `MOZAIKS_LOOP_WARNING_SECONDS`
+    pub hold_warning: Duration,
+    /// A loop held for longer makes the gateway unready. `MOZAIKS_LOOP_UNREADY_SECONDS`
+    pub hold_unready: Duration,
     /// Requests of plugins to the gateway that wait for an answer. `MOZAIKS_PLUGIN_MAX_REQUESTS`
     pub max_requests: usize,
     /// Bytes of a result. `MOZAIKS_MAX_OUTPUT_BYTES`
@@ -324,11 +338,18 @@ impl Default for PluginsConfig {
         Self {
             dir: PathBuf::from("runtime/ai/plugins"),
             call_timeout: Duration::from_secs(30),
+            queue_timeout: Duration::from_secs(60),
             import_timeout: Duration::from_secs(10),
             start_wait: Duration::from_secs(2),
             queue_size: 4096,
             max_concurrency: 1024,
             thread_pool_size: 32,
+            threads_per_plugin: 16,
+            executor_threads: 32,
+            executor_threads_per_plugin: 8,
+            resolver_threads: 8,
+            hold_warning: Duration::from_millis(250),
+            hold_unready: Duration::from_secs(5),
             max_requests: 16 * 1024,
             max_output_bytes: 8 * 1024 * 1024,
             max_depth: 64,

@@ -7,20 +7,22 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
     body::{self, BodyError},
-    registry::{Plugin, PluginState},
-    runtime::{CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime},
+    registry::{Plugin, PluginState, TimeLimits},
+    runtime::{
+        CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime, Started,
+    },
 };
 use mozaiks_auth::Principal;
 
@@ -40,9 +42,12 @@ pub enum DispatchError {
     /// The plugin's or the runtime's queue is full, or the gateway is draining.
     #[error("too many calls are waiting")]
     Overloaded,
-    /// No answer within the limit; the call has been asked to stop.
+    /// No answer within the limit, which counts from the call's start; it has been asked to stop.
     #[error("the plugin did not answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
+    /// Its turn did not come within the limit for waiting; it has not run and will not.
+    #[error("the call did not start within {} s", .0.as_secs_f64())]
+    NotStarted(Duration),
     /// The call itself failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -76,7 +81,7 @@ pub struct Dispatcher {
     observers: Vec<Arc<dyn CallObserver>>,
     in_flight: AtomicUsize,
     draining: AtomicBool,
-    deadlines: Deadlines,
+    timers: Timers,
 }
 
 impl Dispatcher {
@@ -95,11 +100,12 @@ impl Dispatcher {
             observers,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            deadlines: Deadlines::default(),
+            timers: Timers::default(),
         })
     }
 
-    /// Calls `execute` and waits for its dict, at most for the plugin's time limit. The call goes on
+    /// Calls `execute` and waits for its dict: for its turn, and from then on for the plugin's time limit.
+    /// The call goes on
     /// when the returned future is dropped (a client that goes away does not cancel its call).
     ///
     /// # Errors
@@ -111,7 +117,7 @@ impl Dispatcher {
         request_id: Arc<str>,
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
-        let (generation, timeout) = self.admit(plugin)?;
+        let (generation, limits) = self.admit(plugin)?;
         let place = plugin.enter().ok_or(DispatchError::Overloaded)?;
         if body.len() >= CHECKED_BODY_BYTES {
             body::check_object(&body, self.runtime.max_body_depth()).map_err(|error| {
@@ -123,6 +129,7 @@ impl Dispatcher {
             })?;
         }
         let id = CallId::next();
+        let timer = self.timers.after(limits.running.min(limits.waiting));
         let call = PluginCall {
             id,
             generation,
@@ -130,8 +137,9 @@ impl Dispatcher {
             request_id: request_id.clone(),
             body,
             place: Some(place),
+            started: timer.started.clone(),
         };
-        let started = Instant::now();
+        let submitted = Instant::now();
         let receiver = self
             .runtime
             .submit(call)
@@ -143,10 +151,10 @@ impl Dispatcher {
             principal,
             request_id,
             id,
-            started,
-            timeout,
+            submitted,
+            limits,
             receiver,
-            deadline: Some(self.deadlines.after(timeout)),
+            timer: Some(timer),
         };
         Attended(Some(running)).await
     }
@@ -160,13 +168,13 @@ impl Dispatcher {
         self.admit(plugin).map(drop)
     }
 
-    fn admit(&self, plugin: &Plugin) -> Result<(Generation, Duration), DispatchError> {
+    fn admit(&self, plugin: &Plugin) -> Result<(Generation, TimeLimits), DispatchError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(DispatchError::Overloaded);
         }
-        let (state, timeout) = plugin.for_call();
+        let (state, limits) = plugin.for_call();
         match state {
-            PluginState::Active(generation) => Ok((generation, timeout)),
+            PluginState::Active(generation) => Ok((generation, limits)),
             PluginState::Disabled => Err(DispatchError::Disabled),
             PluginState::Loading => Err(DispatchError::Unavailable(
                 "it is still being loaded".into(),
@@ -186,33 +194,48 @@ impl Dispatcher {
     }
 }
 
-/// A timer of tokio's.
-type Deadline = Pin<Box<Sleep>>;
+/// What keeps a call's time.
+struct Timer {
+    /// A timer of tokio's.
+    sleep: Pin<Box<Sleep>>,
+    /// Where the runtime says that the call has begun.
+    started: Started,
+}
 
 /// Timers for further calls. A timer is large and has a place in tokio's wheel, which takes a lock to
 /// enter and to leave; one that is set to a later moment just keeps its place.
 #[derive(Default)]
-struct Deadlines(Mutex<Vec<Deadline>>);
+struct Timers(Mutex<Vec<Timer>>);
 
 /// Most timers kept.
-const SPARE_DEADLINES: usize = 1024;
+const SPARE_TIMERS: usize = 1024;
 
-impl Deadlines {
-    fn after(&self, time: Duration) -> Deadline {
+impl Timers {
+    fn after(&self, time: Duration) -> Timer {
         let spare = self.0.lock().pop();
         match spare {
-            Some(mut deadline) => {
-                deadline.as_mut().reset(tokio::time::Instant::now() + time);
-                deadline
+            Some(mut timer) => {
+                timer.sleep.as_mut().reset(Instant::now() + time);
+                timer
             }
-            None => Box::pin(sleep(time)),
+            None => Timer {
+                sleep: Box::pin(sleep(time)),
+                started: Started::default(),
+            },
         }
     }
 
-    fn give_back(&self, deadline: Deadline) {
+    fn give_back(&self, timer: Timer) {
+        // A call that goes on past its limit still holds its own.
+        let Some(started) = timer.started.renew() else {
+            return;
+        };
         let mut spare = self.0.lock();
-        if spare.len() < SPARE_DEADLINES {
-            spare.push(deadline);
+        if spare.len() < SPARE_TIMERS {
+            spare.push(Timer {
+                sleep: timer.sleep,
+                started,
+            });
         }
     }
 }
@@ -224,11 +247,11 @@ struct RunningCall {
     principal: Arc<Principal>,
     request_id: Arc<str>,
     id: CallId,
-    started: Instant,
-    timeout: Duration,
+    submitted: Instant,
+    limits: TimeLimits,
     receiver: oneshot::Receiver<CallResult>,
     /// Given back at the end.
-    deadline: Option<Deadline>,
+    timer: Option<Timer>,
 }
 
 impl RunningCall {
@@ -240,19 +263,47 @@ impl RunningCall {
                 Err(DispatchError::Call(CallError::Internal(reason)))
             }
             Poll::Pending => {
-                let deadline = self.deadline.as_mut();
-                if deadline.is_some_and(|at| at.as_mut().poll(context).is_pending()) {
-                    return Poll::Pending;
-                }
+                let over = std::task::ready!(self.poll_limits(context));
                 self.dispatcher.runtime.cancel(self.id);
-                Err(DispatchError::TimedOut(self.timeout))
+                Err(over)
             }
         };
-        if let Some(deadline) = self.deadline.take() {
-            self.dispatcher.deadlines.give_back(deadline);
+        if let Some(timer) = self.timer.take() {
+            self.dispatcher.timers.give_back(timer);
         }
         self.finish(&outcome);
         Poll::Ready(outcome)
+    }
+
+    /// Ready once a limit has passed. The start of a call wakes nobody: the timer looks no later than
+    /// a call that starts right after a look could be over.
+    fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<DispatchError> {
+        let TimeLimits { running, waiting } = self.limits;
+        let Some(timer) = self.timer.as_mut() else {
+            return Poll::Pending;
+        };
+        loop {
+            std::task::ready!(timer.sleep.as_mut().poll(context));
+            let now = Instant::now();
+            let (next, over) = match timer.started.at() {
+                Some(at) => (
+                    Instant::from_std(at) + running,
+                    DispatchError::TimedOut(running),
+                ),
+                None => {
+                    let end = self.submitted + waiting;
+                    let over = DispatchError::NotStarted(waiting);
+                    if now >= end {
+                        return Poll::Ready(over);
+                    }
+                    (end.min(now + running), over)
+                }
+            };
+            if now >= next {
+                return Poll::Ready(over);
+            }
+            timer.sleep.as_mut().reset(next);
+        }
     }
 
     fn finish(&self, outcome: &Result<CallReply, DispatchError>) {
@@ -261,7 +312,7 @@ impl RunningCall {
             plugin: &self.plugin,
             principal: &self.principal,
             request_id: &self.request_id,
-            elapsed: self.started.elapsed(),
+            elapsed: self.submitted.elapsed(),
             outcome,
         };
         for observer in &self.dispatcher.observers {

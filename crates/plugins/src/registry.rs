@@ -30,6 +30,8 @@ pub struct Plugin {
     pub name: Arc<str>,
     /// Its directory.
     pub dir: PathBuf,
+    /// How long a call may wait before it runs.
+    queue_timeout: Duration,
     /// Replaced whole at each load.
     current: RwLock<Current>,
     /// Calls running or waiting; see [`Plugin::enter`].
@@ -42,6 +44,15 @@ struct Current {
     manifest: Arc<Manifest>,
     timeout: Duration,
     max_concurrency: usize,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeLimits {
+    /// From its start.
+    pub running: Duration,
+    /// Until its start.
+    pub waiting: Duration,
 }
 
 /// What a plugin is at the moment.
@@ -62,6 +73,7 @@ impl Plugin {
         Self {
             name: name.into(),
             dir,
+            queue_timeout: config.queue_timeout,
             current: RwLock::new(Current {
                 state: PluginState::Loading,
                 manifest: Arc::new(Manifest::of(name)),
@@ -92,10 +104,14 @@ impl Plugin {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// State and time limit in one look, for the call path.
-    pub(super) fn for_call(&self) -> (PluginState, Duration) {
+    /// State and time limits in one look, for the call path.
+    pub(super) fn for_call(&self) -> (PluginState, TimeLimits) {
         let current = self.current.read();
-        (current.state.clone(), current.timeout)
+        let limits = TimeLimits {
+            running: current.timeout,
+            waiting: self.queue_timeout,
+        };
+        (current.state.clone(), limits)
     }
 
     /// Takes one of the plugin's places; `None` where all are taken.

@@ -5,9 +5,10 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -136,6 +137,38 @@ pub struct PluginCall {
     /// The call's place among those of its plugin. The runtime gives it back before the answer, once
     /// nothing of the call runs or waits any more.
     pub place: Option<Place>,
+    /// Where the runtime says that the call has begun.
+    pub started: Started,
+}
+
+/// When a call began to run, as its runtime tells and its caller reads. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Started(Arc<AtomicU64>);
+
+impl Started {
+    /// The call begins now.
+    pub fn begin(&self) {
+        // Nanoseconds since the first look at the clock, plus one: zero is for not yet.
+        let now = u64::try_from(first_look().elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(now.saturating_add(1), Ordering::Release);
+    }
+
+    /// When it began, if it has.
+    pub fn at(&self) -> Option<Instant> {
+        let since = self.0.load(Ordering::Acquire).checked_sub(1)?;
+        first_look().checked_add(Duration::from_nanos(since))
+    }
+
+    /// Makes it one for another call, if nobody else holds it.
+    pub(crate) fn renew(mut self) -> Option<Self> {
+        *Arc::get_mut(&mut self.0)?.get_mut() = 0;
+        Some(self)
+    }
+}
+
+fn first_look() -> Instant {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    *FIRST.get_or_init(Instant::now)
 }
 
 /// One call of a function that a plugin registered.
@@ -245,4 +278,23 @@ pub struct RuntimeStatus {
     pub running: usize,
     /// How long ago the event loop last turned, in milliseconds.
     pub loop_lag_ms: u64,
+    /// How often a plugin has been seen to hold the loop.
+    pub loop_holds: u64,
+    /// Threads beside the loop's: of plain functions, of what plugins put aside, of host names.
+    pub pools: [PoolStatus; 3],
+}
+
+/// How one pool of threads is doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Work that waits for a thread or for its plugin's share.
+    pub waiting: usize,
+    /// Work on a thread.
+    pub running: usize,
+    /// Threads written off that are not back yet.
+    pub lost: usize,
+    /// Work that found no room, since the start.
+    pub refused: u64,
 }

@@ -5,11 +5,16 @@ Loaded once into the module ``_mozaiks_native`` beside its native functions.
 
 import asyncio
 import builtins
+import concurrent.futures
+import contextvars
+import functools
 import importlib
 import importlib.util
 import inspect
 import logging
+import opcode
 import os
+import socket
 import sys
 import types
 
@@ -19,6 +24,16 @@ OUT_OF_DISK_SPACE = 14031
 
 # Python 3.11 and newer.
 GROUP = getattr(builtins, "BaseExceptionGroup", None)
+
+
+# A byte for each instruction: 1 where CPython looks for asynchronous exceptions before the function
+# goes on. Where it does not, what the instruction has taken (a lock) might not be given back.
+CHECKED_INSTRUCTIONS = bytes(
+    name == "RESUME"
+    or ("CALL" in name and "INTRINSIC" not in name)
+    or ("JUMP" in name and not name.endswith("NO_INTERRUPT"))
+    for name in opcode.opname[:256]
+)
 
 
 class HostError(Exception):
@@ -135,18 +150,40 @@ def forget_package(package):
         sys.modules.pop(name, None)
 
 
-def frames_of(thread):
-    """The modules whose code a thread runs, innermost first."""
+def stack_of(thread):
+    """What a thread runs, innermost first: module, file, line and function of each frame."""
     frame = sys._current_frames().get(thread)
-    names = []
-    while frame is not None and len(names) < 200:
-        names.append(frame.f_globals.get("__name__", ""))
+    frames = []
+    while frame is not None and len(frames) < 200:
+        code, module = frame.f_code, frame.f_globals.get("__name__")
+        module = module if isinstance(module, str) else ""
+        frames.append((module, code.co_filename, frame.f_lineno or 0, code.co_name))
         frame = frame.f_back
-    return names
+    return frames
 
 
 class GatewayHandler(logging.Handler):
-    """Hands Python's log records to the gateway's own log."""
+    """Hands Python's log records to the gateway's own log.
+
+    It has no lock: the gateway's log takes lines from many threads at once, and a lock held while
+    one of them waits for the log would keep all others from logging.
+    """
+
+    def createLock(self):
+        self.lock = None
+
+    def acquire(self):
+        pass
+
+    def release(self):
+        pass
+
+    def handle(self, record):
+        kept = self.filter(record)
+        if kept:
+            # From 3.12 on a filter may give another record.
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return kept
 
     def emit(self, record):
         try:
@@ -210,8 +247,64 @@ def install_logging():
     sys.stderr = LineWriter("stderr")
 
 
-def new_loop():
-    """The event loop of a loop thread."""
-    loop = asyncio.SelectorEventLoop()
+def run_aside(future, function):
+    """Runs ``function`` for ``future``; raises nothing."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class GatewayLoop(asyncio.SelectorEventLoop):
+    """An event loop whose own threads are shared out among the plugins.
+
+    ``asyncio`` has one executor for a loop, and a function that does not return keeps its thread:
+    a few calls of one plugin would take it from all others, and with it their host names.
+    """
+
+    def __init__(self, put_aside):
+        super().__init__()
+        self._put_aside = put_aside
+
+    def run_in_executor(self, executor, func, *args):
+        if executor is not None:
+            return super().run_in_executor(executor, func, *args)
+        return self._aside(False, func, *args)
+
+    def set_default_executor(self, executor):
+        """Leaves the shared loop's threads as they are.
+
+        Args:
+            executor: A plugin's own; it may be given to ``run_in_executor``.
+        """
+        logging.getLogger("asyncio").warning(
+            "set_default_executor() has no effect here: give the executor to run_in_executor()"
+        )
+
+    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+        return await self._aside(True, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+    async def getnameinfo(self, sockaddr, flags=0):
+        return await self._aside(True, socket.getnameinfo, sockaddr, flags)
+
+    def _aside(self, is_look_up, func, *args):
+        # With the context, so that the function works for the same plugin and user.
+        work = functools.partial(contextvars.copy_context().run, func, *args)
+        future = concurrent.futures.Future()
+        self._put_aside(functools.partial(run_aside, future, work), is_look_up)
+        return asyncio.wrap_future(future, loop=self)
+
+
+def new_loop(put_aside):
+    """The event loop of a loop thread.
+
+    Args:
+        put_aside: Gives a function to another thread.
+    """
+    loop = GatewayLoop(put_aside)
     asyncio.set_event_loop(loop)
     return loop

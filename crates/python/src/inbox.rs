@@ -79,8 +79,8 @@ impl<T> Inbox<T> {
     }
 
     /// Puts a call at the end, or gives it back. In a turn whose end will be told, the loop thread is
-    /// woken then.
-    pub(super) fn push(&self, job: T) -> Result<(), (PushError, T)> {
+    /// woken then; `true` where that has just been put off, and somebody must see to it that it happens.
+    pub(super) fn push(&self, job: T) -> Result<bool, (PushError, T)> {
         self.put(job, self.capacity, turns::in_turn())
     }
 
@@ -102,16 +102,16 @@ impl<T> Inbox<T> {
 
     /// Puts something at the end that answers a job already taken, and therefore always fits.
     pub(super) fn push_control(&self, job: T) -> Result<(), (PushError, T)> {
-        self.put(job, usize::MAX, false)
+        self.put(job, usize::MAX, false).map(drop)
     }
 
     /// As [`Inbox::push_control`], at a turn's end as [`Inbox::push`].
-    pub(super) fn push_answer(&self, job: T) -> Result<(), (PushError, T)> {
+    pub(super) fn push_answer(&self, job: T) -> Result<bool, (PushError, T)> {
         self.put(job, usize::MAX, turns::in_turn())
     }
 
-    fn put(&self, job: T, capacity: usize, may_defer: bool) -> Result<(), (PushError, T)> {
-        let wake = {
+    fn put(&self, job: T, capacity: usize, may_defer: bool) -> Result<bool, (PushError, T)> {
+        let (wake, put_off) = {
             let mut state = self.state.lock();
             if state.closed {
                 return Err((PushError::Closed, job));
@@ -120,17 +120,21 @@ impl<T> Inbox<T> {
                 return Err((PushError::Full, job));
             }
             state.jobs.push(job);
-            if !std::mem::replace(&mut state.armed, true) {
+            let first = !std::mem::replace(&mut state.armed, true);
+            if first {
                 state.deferred = true;
                 self.maybe_deferred.store(true, Ordering::Relaxed);
             }
             let waits = may_defer && state.jobs.len() < DEFERRED_CALLS;
-            !waits && std::mem::take(&mut state.deferred)
+            (
+                !waits && std::mem::take(&mut state.deferred),
+                first && waits,
+            )
         };
         if wake {
             self.wake();
         }
-        Ok(())
+        Ok(put_off)
     }
 
     /// Makes the eventfd readable.

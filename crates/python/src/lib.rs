@@ -7,6 +7,7 @@
 mod call;
 mod caller;
 mod error;
+mod frames;
 mod inbox;
 mod interpreter;
 mod json_in;
@@ -39,7 +40,7 @@ use mozaiks_plugins::{
     runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
 };
 use outbox::{Outbox, ReplySlot};
-use pool::{Pool, PoolJob};
+use pool::{Bounds, Pool, PoolJob};
 use shared::{Job, Limits, Shared};
 
 pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, sdk_dirs};
@@ -78,7 +79,33 @@ impl PythonRuntime {
             outbox: Outbox::start(&handle),
             handle,
             inbox,
-            pool: Pool::new(config.thread_pool_size, config.queue_size),
+            pool: Pool::new(
+                "plain",
+                |shared| &shared.pool,
+                Bounds {
+                    threads: config.thread_pool_size,
+                    share: config.threads_per_plugin,
+                    capacity: config.queue_size,
+                },
+            ),
+            executor: Pool::new(
+                "executor",
+                |shared| &shared.executor,
+                Bounds {
+                    threads: config.executor_threads,
+                    share: config.executor_threads_per_plugin,
+                    capacity: config.queue_size,
+                },
+            ),
+            resolver: Pool::new(
+                "resolver",
+                |shared| &shared.resolver,
+                Bounds {
+                    threads: config.resolver_threads,
+                    share: config.resolver_threads.div_ceil(2),
+                    capacity: config.queue_size,
+                },
+            ),
             limits: Limits {
                 output: OutputLimits {
                     max_bytes: config.max_output_bytes,
@@ -87,6 +114,7 @@ impl PythonRuntime {
                 max_depth: config.max_depth,
                 max_requests: config.max_requests,
                 import_timeout: config.import_timeout,
+                hold_warning: config.hold_warning,
                 stall_limit: config.call_timeout.max(Duration::from_secs(1)),
             },
             generations: RwLock::default(),
@@ -102,14 +130,15 @@ impl PythonRuntime {
             next_id: 1.into(),
             pending_requests: 0.into(),
             ping_sent: Mutex::default(),
+            ping_waits: false.into(),
             watchdog: watchdog::Watchdog::default(),
+            loop_holds: 0.into(),
         });
         loop_thread::start(&shared)?;
         let waiting = Arc::downgrade(&shared);
         turns.at_end(move || {
             if let Some(shared) = waiting.upgrade() {
-                shared.inbox.end_turn();
-                shared.pool.end_turn();
+                shared.end_turn();
             }
         });
         watchdog::start(&shared)?;
@@ -145,6 +174,10 @@ impl PluginRuntime for PythonRuntime {
     }
 
     fn cancel(&self, call: CallId) {
+        if self.shared.pool.withdraw(call) {
+            self.shared.outbox.flush();
+            return;
+        }
         self.shared.cancelled.insert(call);
         self.shared.watchdog.watch_call(call);
         // Refused only by a loop that has ended, and its calls with it.
@@ -189,9 +222,11 @@ impl PluginRuntime for PythonRuntime {
             .lock()
             .map_or(Duration::ZERO, |sent| sent.elapsed());
         RuntimeStatus {
-            queued: shared.inbox.len() + shared.pool.queued(),
+            queued: shared.inbox.len() + shared.pool.status().waiting,
             running: shared.outbox.running(),
             loop_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
+            loop_holds: shared.loop_holds.load(Ordering::Relaxed),
+            pools: shared.pools().map(Pool::status),
         }
     }
 }
@@ -200,7 +235,9 @@ impl Drop for PythonRuntime {
     fn drop(&mut self) {
         let shared = &self.shared;
         shared.stopping.store(true, Ordering::Release);
-        shared.pool.close();
+        for pool in shared.pools() {
+            pool.close();
+        }
         shared.watchdog.stop();
         // A loop that has ended by itself needs no telling.
         drop(shared.inbox.push_control(Job::Stop));

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     caller::CallInfo,
     error,
+    frames::OwnCode,
     interpreter::attach,
     progress::Progress,
     runtime_types::Entered,
@@ -29,6 +30,9 @@ type Answer = Result<LoadedPlugin, LoadError>;
 /// An import under way: the watchdog ends it at its deadline.
 pub(super) struct Import {
     pub plugin: Arc<str>,
+    generation: Generation,
+    /// Which modules and files are the plugin's own.
+    pub own: OwnCode,
     pub deadline: Instant,
     /// Taken by whoever answers first.
     answer: Mutex<Option<oneshot::Sender<Answer>>>,
@@ -59,8 +63,11 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
         answer.send(Err(LoadError::Stopped)).ok();
         return receiver;
     }
+    let generation = Generation(shared.next_id());
     let import = Arc::new(Import {
         plugin: source.name.clone(),
+        generation,
+        own: own_code(&source, generation),
         deadline: Instant::now() + shared.limits.import_timeout,
         answer: Mutex::new(Some(answer)),
         progress: Progress::default(),
@@ -85,22 +92,22 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
 }
 
 fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSource) {
-    let generation = Generation(shared.next_id());
-    import.progress.bind(py);
+    let generation = import.generation;
+    let _here = import.progress.bind(py);
     let before = import.progress.enter(CallId::next(), generation);
     let imported = import_plugin(py, shared, generation, source);
     import.progress.leave(py, before);
-    let package = package_name(source, generation);
+    let package = &import.own.package;
     let Some(answer) = import.answer.lock().take() else {
         // Too late: nobody will call it.
         match imported {
             Ok(_) => unload(shared, generation),
-            Err(_) => discard(py, shared, generation, &package),
+            Err(_) => discard(py, shared, generation, package),
         }
         return;
     };
     let result = imported.map_err(|error| {
-        discard(py, shared, generation, &package);
+        discard(py, shared, generation, package);
         if error.is_instance_of::<PyLookupError>(py) && is_ours(py, &error) {
             return LoadError::NoEntryPoint(error.value(py).to_string());
         }
@@ -125,8 +132,9 @@ fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
         })
 }
 
-fn package_name(source: &PluginSource, generation: Generation) -> String {
-    format!("mozaiks_plugin_{}_g{}", source.name, generation.0)
+fn own_code(source: &PluginSource, generation: Generation) -> OwnCode {
+    let package = format!("mozaiks_plugin_{}_g{}", source.name, generation.0);
+    OwnCode::new(package, &source.dir)
 }
 
 fn import_plugin(
@@ -144,10 +152,14 @@ fn import_plugin(
     };
     let info = Bound::new(py, info)?;
     let entered = Entered::new(info.as_any())?;
-    let package = package_name(source, generation);
+    let own = own_code(source, generation);
     let loaded = super::native::module(py)?.call_method1(
         "load_plugin",
-        (&package, source.dir.as_os_str(), source.entry.as_os_str()),
+        (
+            &own.package,
+            source.dir.as_os_str(),
+            source.entry.as_os_str(),
+        ),
     )?;
     drop(entered);
     let (function, is_async, doc): (Py<PyAny>, bool, Option<String>) = loaded.extract()?;
@@ -156,7 +168,7 @@ fn import_plugin(
         generation,
         function,
         is_async,
-        package,
+        own,
     };
     shared
         .generations

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use tracing::Level;
 
-use super::runtime_types::current_caller;
+use super::{progress::end_if_asked, runtime_types::current_caller};
 
 /// Longer messages and lines are cut.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -17,13 +17,14 @@ thread_local! {
 
 /// One record of Python's `logging`.
 #[pyfunction]
-pub(super) fn log_record(py: Python<'_>, level: i32, logger: &str, message: &str) {
+pub(super) fn log_record(py: Python<'_>, level: i32, logger: &str, message: &str) -> PyResult<()> {
     emit(py, level, logger, message);
+    end_if_asked(py)
 }
 
 /// Text written to a standard stream; logged line by line.
 #[pyfunction]
-pub(super) fn log_text(py: Python<'_>, stream: &str, text: &str) {
+pub(super) fn log_text(py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {
     let mut complete = Vec::new();
     LINES.with_borrow_mut(|lines| {
         let line = &mut lines[slot(stream)];
@@ -38,6 +39,7 @@ pub(super) fn log_text(py: Python<'_>, stream: &str, text: &str) {
     for line in complete {
         print(py, stream, &line);
     }
+    end_if_asked(py)
 }
 
 /// Logs an unfinished line.

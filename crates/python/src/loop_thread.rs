@@ -3,6 +3,7 @@
 
 #[cfg(not(Py_3_12))]
 mod first_step;
+mod put_aside;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,6 +20,7 @@ use pyo3::{
 
 #[cfg(not(Py_3_12))]
 use self::first_step::FirstSteps;
+use self::put_aside::PutAside;
 use super::{
     call::{Arguments, Call, Driver},
     interpreter::attach,
@@ -53,14 +55,17 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             // One attachment for the thread's life; the loop detaches while it waits.
-            attach(|py| match prepare(py, &shared) {
-                Ok(event_loop) => {
-                    // The receiver waits for this very message.
-                    ready.send(Ok(())).ok();
-                    run(py, &shared, &event_loop);
-                }
-                Err(error) => {
-                    ready.send(Err(error.to_string())).ok();
+            attach(|py| {
+                let _here = shared.loop_progress.bind(py);
+                match prepare(py, &shared) {
+                    Ok(event_loop) => {
+                        // The receiver waits for this very message.
+                        ready.send(Ok(())).ok();
+                        run(py, &shared, &event_loop);
+                    }
+                    Err(error) => {
+                        ready.send(Err(error.to_string())).ok();
+                    }
                 }
             });
         })
@@ -72,8 +77,14 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
 }
 
 fn prepare<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyAny>> {
-    let event_loop = super::native::module(py)?.call_method0("new_loop")?;
-    shared.loop_progress.bind(py);
+    let native = super::native::module(py)?;
+    let put_aside = Bound::new(
+        py,
+        PutAside {
+            shared: shared.clone(),
+        },
+    )?;
+    let event_loop = native.call_method1("new_loop", (put_aside,))?;
     let reader = Bound::new(py, Reader::new(py, shared.clone(), &event_loop)?)?;
     event_loop.call_method1("add_reader", (shared.inbox.raw_fd(), reader))?;
     // Set once: one runtime has one loop thread.
@@ -141,6 +152,7 @@ impl Reader {
     fn __call__(&self, py: Python<'_>) {
         let shared = &self.shared;
         shared.inbox.acknowledge();
+        shared.turned();
         shared.loop_progress.settle(py);
         shared.in_batch.store(true, Ordering::Relaxed);
         let started = Instant::now();
@@ -246,7 +258,6 @@ impl Reader {
                     tracing::warn!(reason, "python.answer_failed");
                 }
             }
-            Job::Ping => self.shared.turned(),
             Job::Stop => {
                 self.shared.stopping.store(true, Ordering::Release);
                 if let Err(error) = self.event_loop.call_method0(py, intern!(py, "stop")) {
@@ -261,6 +272,7 @@ impl Reader {
         if self.shared.cancelled.take(call.id) {
             return reply.complete(Err(CallError::Cancelled));
         }
+        call.started.begin();
         match prepare_call(py, &self.shared, call, code, reply) {
             Ok((call, data)) => {
                 self.drive(

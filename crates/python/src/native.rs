@@ -16,7 +16,7 @@ use pyo3::{
 use super::{
     call::Driver,
     caller::CallInfo,
-    logging,
+    frames, logging,
     runtime_types::{Kinds, current_caller},
     shared::{Handler, Shared},
 };
@@ -39,6 +39,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     }
     Kinds::prepare(py, &module)?;
     module.call_method0("install_logging")?;
+    frames::look_in_audited_functions(py)?;
     Ok(())
 }
 

@@ -1,71 +1,45 @@
-//! Threads for plain functions: bounded, each attached to Python for its whole life.
+//! Threads for functions that are not coroutines: bounded, each attached to Python for its whole life.
 //!
 //! A thread takes a job only while it holds the interpreter, and one more at most waits for the
 //! interpreter beside those that run: functions that never let go of it are called one after the other by
 //! one thread, and where one waits for something, the next job goes on in another.
 //!
 //! A thread that stays in code that cannot be interrupted past its call's deadline is written off:
-//! another takes its place, and it ends when it comes back.
+//! another takes its place, and it ends when it comes back. Its plugin's share is smaller until then.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+mod job;
+mod lanes;
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::{Condvar, Mutex};
-use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
+use pyo3::prelude::*;
 
 use super::{
-    call::Call,
     interpreter::attach,
-    loop_thread::{prepare_call, prepare_invoke},
-    outbox::ReplySlot,
     progress::{Progress, Step},
-    runtime_types::Entered,
-    shared::{Code, Handler, Job, Shared},
+    shared::Shared,
     turns,
 };
+use lanes::{Lanes, Work as _};
 use mozaiks_plugins::{
     CallError, SubmitError,
-    runtime::{CallId, HandlerCall, PluginCall},
+    runtime::{CallId, PoolStatus},
 };
+
+pub(super) use {job::PoolJob, lanes::Bounds};
 
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// Work for a pool thread.
-pub(super) enum PoolJob {
-    Call {
-        call: PluginCall,
-        code: Arc<Code>,
-        reply: ReplySlot,
-    },
-    Invoke {
-        call: HandlerCall,
-        handler: Arc<Handler>,
-        reply: ReplySlot,
-    },
-}
-
-impl PoolJob {
-    fn id(&self) -> CallId {
-        match self {
-            Self::Call { call, .. } => call.id,
-            Self::Invoke { call, .. } => call.id,
-        }
-    }
-
-    fn refuse(self, error: CallError) {
-        match self {
-            Self::Call { reply, .. } | Self::Invoke { reply, .. } => reply.complete(Err(error)),
-        }
-    }
-}
-
-/// The pool's queue and its threads.
+/// A queue and its threads.
 pub(super) struct Pool {
+    /// What its figures are called.
+    name: &'static str,
+    /// Which of a runtime's pools it is.
+    of: fn(&Shared) -> &Self,
     /// Never held while Python code runs.
     state: Mutex<State>,
     /// Waited for by idle threads.
@@ -73,17 +47,21 @@ pub(super) struct Pool {
     /// What `deferred` says, for a look without the lock.
     maybe_deferred: AtomicBool,
     max_threads: usize,
-    capacity: usize,
+    /// Work that found no room.
+    refused: AtomicU64,
 }
 
-#[derive(Default)]
 struct State {
-    jobs: VecDeque<PoolJob>,
+    jobs: Lanes<PoolJob>,
     threads: Vec<Arc<Worker>>,
+    /// Written off and not back yet.
+    lost: Vec<Arc<Worker>>,
     /// Threads that wait for work.
     idle: usize,
     /// Threads on their way to the queue: woken or started, and waiting for the interpreter.
     coming: usize,
+    /// Jobs that run, also on threads that are lost.
+    running: usize,
     /// A thread is to be woken at the end of the turn.
     deferred: bool,
     closed: bool,
@@ -100,13 +78,24 @@ pub(super) struct Worker {
 }
 
 impl Pool {
-    pub(super) fn new(max_threads: usize, capacity: usize) -> Self {
+    pub(super) fn new(name: &'static str, of: fn(&Shared) -> &Self, bounds: Bounds) -> Self {
         Self {
-            state: Mutex::default(),
+            name,
+            of,
+            state: Mutex::new(State {
+                jobs: Lanes::new(bounds),
+                threads: Vec::new(),
+                lost: Vec::new(),
+                idle: 0,
+                coming: 0,
+                running: 0,
+                deferred: false,
+                closed: false,
+            }),
             work: Condvar::new(),
             maybe_deferred: AtomicBool::new(false),
-            max_threads: max_threads.max(1),
-            capacity,
+            max_threads: bounds.threads.max(1),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -116,18 +105,20 @@ impl Pool {
         if state.closed {
             return Err(SubmitError::Stopped);
         }
-        if state.jobs.len() >= self.capacity {
+        let Ok(starts) = state.jobs.push(job) else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(SubmitError::Full);
-        }
-        state.jobs.push_back(job);
-        if state.coming > 0 {
+        };
+        if !starts || state.coming > 0 {
             return Ok(());
         }
         if state.idle == 0 {
             self.add_thread(shared, &mut state);
-        } else if turns::in_turn() && state.jobs.len() < DEFERRED_CALLS {
+        } else if turns::in_turn() && state.jobs.ready() < DEFERRED_CALLS {
             state.deferred = true;
             self.maybe_deferred.store(true, Ordering::Relaxed);
+            drop(state);
+            shared.watchdog.look_soon();
         } else {
             self.work.notify_one();
         }
@@ -136,13 +127,14 @@ impl Pool {
 
     /// Wakes a thread for what was put down in the turn that ends.
     pub(super) fn end_turn(&self) {
-        // Seen by the thread that has set it, which is enough: each tells of its own turns.
+        // Seen by the thread that has set it, which is enough: each tells of its own turns, and the
+        // watchdog looks again.
         if !self.maybe_deferred.load(Ordering::Relaxed) {
             return;
         }
         let mut state = self.state.lock();
         self.maybe_deferred.store(false, Ordering::Relaxed);
-        if std::mem::take(&mut state.deferred) && !state.jobs.is_empty() && state.coming == 0 {
+        if std::mem::take(&mut state.deferred) && state.jobs.ready() > 0 && state.coming == 0 {
             self.work.notify_one();
         }
     }
@@ -156,11 +148,11 @@ impl Pool {
             progress: Progress::default(),
             lost: AtomicBool::new(false),
         });
-        let (weak, mine) = (Arc::downgrade(shared), worker.clone());
+        let (weak, mine, of) = (Arc::downgrade(shared), worker.clone(), self.of);
         let spawned = std::thread::Builder::new()
-            .name("mozaiks-plain".into())
+            .name(format!("mozaiks-{}", self.name))
             .stack_size(STACK_BYTES)
-            .spawn(move || attach(|py| work(py, &weak, &mine)));
+            .spawn(move || attach(|py| work(py, &weak, of, &mine)));
         match spawned {
             Ok(_) => {
                 state.threads.push(worker);
@@ -170,9 +162,24 @@ impl Pool {
         }
     }
 
+    /// Somebody for what is ready, unless somebody comes anyway.
+    fn call_thread(&self, shared: &Arc<Shared>, state: &mut State) {
+        if state.jobs.ready() == 0 || state.coming > 0 {
+            return;
+        }
+        if state.idle == 0 {
+            self.add_thread(shared, state);
+        } else {
+            self.work.notify_one();
+        }
+    }
+
     /// Threads that run a call which is asked for in `wanted`.
     pub(super) fn busy_with(&self, wanted: impl Fn(CallId) -> bool) -> Vec<(Arc<Worker>, Step)> {
-        let threads = self.state.lock().threads.clone();
+        let threads: Vec<_> = {
+            let state = self.state.lock();
+            state.threads.iter().chain(&state.lost).cloned().collect()
+        };
         threads
             .into_iter()
             .filter_map(|worker| {
@@ -192,17 +199,16 @@ impl Pool {
             return false;
         }
         worker.lost.store(true, Ordering::Release);
-        if !state.jobs.is_empty() && state.coming == 0 && state.idle == 0 {
-            self.add_thread(shared, &mut state);
-        }
+        state.lost.push(worker.clone());
+        self.call_thread(shared, &mut state);
         true
     }
 
     /// Whether a call waits or runs here.
     pub(super) fn has(&self, call: CallId) -> bool {
         let state = self.state.lock();
-        state.jobs.iter().any(|job| job.id() == call)
-            || state.threads.iter().any(|worker| {
+        state.jobs.any(|job| job.id() == Some(call))
+            || state.threads.iter().chain(&state.lost).any(|worker| {
                 worker
                     .progress
                     .current()
@@ -210,9 +216,30 @@ impl Pool {
             })
     }
 
-    /// Jobs waiting.
-    pub(super) fn queued(&self) -> usize {
-        self.state.lock().jobs.len()
+    /// Answers a call that has not started with its cancellation; `false` where none such waits.
+    pub(super) fn withdraw(&self, call: CallId) -> bool {
+        let job = self
+            .state
+            .lock()
+            .jobs
+            .withdraw(|job| job.id() == Some(call));
+        let found = job.is_some();
+        if let Some(job) = job {
+            job.refuse(CallError::Cancelled);
+        }
+        found
+    }
+
+    /// How it is doing.
+    pub(super) fn status(&self) -> PoolStatus {
+        let state = self.state.lock();
+        PoolStatus {
+            name: self.name,
+            waiting: state.jobs.waiting(),
+            running: state.running,
+            lost: state.lost.len(),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Takes no more and lets idle threads end.
@@ -220,42 +247,43 @@ impl Pool {
         let jobs = {
             let mut state = self.state.lock();
             state.closed = true;
-            std::mem::take(&mut state.jobs)
+            state.jobs.clear()
         };
         drop(jobs);
         self.work.notify_all();
     }
 
-    /// A job for a thread that holds the interpreter. `came` is true for one that has been on its way.
-    fn take(&self, shared: &Arc<Shared>, worker: &Worker, came: bool) -> Next {
+    /// A job for a thread that holds the interpreter. `came` is true for one that has been on its way,
+    /// `ended` is the plugin whose job it has run.
+    fn take(&self, shared: &Arc<Shared>, worker: &Worker, came: bool, ended: Option<&str>) -> Next {
         let mut state = self.state.lock();
         if came {
             state.coming -= 1;
         }
+        if let Some(plugin) = ended {
+            state.running -= 1;
+            state.jobs.ended(plugin);
+        }
         if state.closed || worker.is_lost() {
-            state
-                .threads
-                .retain(|other| !std::ptr::eq(&**other, worker));
+            let others = |other: &Arc<Worker>| !std::ptr::eq(&**other, worker);
+            state.threads.retain(others);
+            state.lost.retain(others);
+            self.call_thread(shared, &mut state);
             return Next::End;
         }
-        let Some(job) = state.jobs.pop_front() else {
+        let Some(job) = state.jobs.take() else {
             return Next::Wait;
         };
+        state.running += 1;
         // Whoever comes waits until this thread lets go of the interpreter.
-        if !state.jobs.is_empty() && state.coming == 0 {
-            if state.idle == 0 {
-                self.add_thread(shared, &mut state);
-            } else {
-                self.work.notify_one();
-            }
-        }
+        self.call_thread(shared, &mut state);
         Next::Run(job)
     }
 
     /// Waits until there is something to come for. Without the interpreter.
     fn wait(&self, worker: &Worker) {
         let mut state = self.state.lock();
-        while !state.closed && !worker.is_lost() && (state.jobs.is_empty() || state.coming > 0) {
+        while !state.closed && !worker.is_lost() && (state.jobs.ready() == 0 || state.coming > 0) {
             state.idle += 1;
             self.work.wait(&mut state);
             state.idle -= 1;
@@ -277,90 +305,28 @@ impl Worker {
     }
 }
 
-fn work(py: Python<'_>, shared: &Weak<Shared>, worker: &Arc<Worker>) {
-    worker.progress.bind(py);
+fn work(py: Python<'_>, shared: &Weak<Shared>, of: fn(&Shared) -> &Pool, worker: &Arc<Worker>) {
+    let _here = worker.progress.bind(py);
     let mut came = true;
+    let mut ended = None;
     loop {
         // Held by a thread only while it works or waits in the queue; closing the pool wakes it.
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        match shared.pool.take(&shared, worker, came) {
+        let pool = of(&shared);
+        match pool.take(&shared, worker, came, ended.take().as_deref()) {
             Next::Run(job) => {
                 came = false;
-                run(py, &shared, &worker.progress, job);
+                ended = Some(job.plugin().clone());
+                job::run(py, &shared, &worker.progress, job);
                 shared.outbox.flush();
             }
             Next::Wait => {
-                py.detach(|| shared.pool.wait(worker));
+                py.detach(|| pool.wait(worker));
                 came = true;
             }
             Next::End => return,
         }
     }
-}
-
-fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: PoolJob) {
-    if shared.cancelled.take(job.id()) {
-        return job.refuse(CallError::Cancelled);
-    }
-    let (call, function, arguments) = match job {
-        PoolJob::Call { call, code, reply } => match prepare_call(py, shared, call, &code, reply) {
-            Ok((call, data)) => match PyTuple::new(py, [data]) {
-                Ok(arguments) => (call, code.function.clone_ref(py), arguments),
-                Err(error) => return call.finish(py, Err(error)),
-            },
-            Err((reply, error)) => return reply.complete(Err(error)),
-        },
-        PoolJob::Invoke {
-            call,
-            handler,
-            reply,
-        } => match prepare_invoke(py, shared, call, &handler, reply) {
-            Ok((call, arguments)) => (call, handler.function.clone_ref(py), arguments),
-            Err((reply, error)) => return reply.complete(Err(error)),
-        },
-    };
-    let before = progress.enter(call.id, call.generation);
-    run_plain(py, call, function.bind(py), arguments);
-    progress.leave(py, before);
-}
-
-fn run_plain(
-    py: Python<'_>,
-    call: Call,
-    function: &Bound<'_, PyAny>,
-    arguments: Bound<'_, PyTuple>,
-) {
-    let entered = match Bound::new(py, call.info()).and_then(|info| Entered::new(info.as_any())) {
-        Ok(entered) => entered,
-        Err(error) => return call.finish(py, Err(error)),
-    };
-    let outcome = function.call1(arguments);
-    match outcome {
-        Ok(value) if is_awaitable(&value) => {
-            drop(entered);
-            let shared = call.shared.clone();
-            let job = Job::Await {
-                awaitable: value.unbind(),
-                call,
-            };
-            // Refused only by a loop that has ended.
-            if let Err((_, Job::Await { call, .. })) = shared.inbox.push_control(job) {
-                call.finish(
-                    py,
-                    Err(PyRuntimeError::new_err("the event loop has stopped")),
-                );
-            }
-        }
-        outcome => call.finish(py, outcome),
-    }
-}
-
-fn is_awaitable(value: &Bound<'_, PyAny>) -> bool {
-    // A dict, which nearly every function returns, has no `__await__`.
-    value
-        .get_type()
-        .hasattr(pyo3::intern!(value.py(), "__await__"))
-        .unwrap_or(false)
 }

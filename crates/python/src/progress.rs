@@ -2,10 +2,17 @@
 //!
 //! The thread writes, the watchdog reads and may interrupt: see [`Progress::interrupt`].
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
+    },
+};
 
 use pyo3::{ffi, prelude::*};
 
+use super::{frames, runtime_types::Kinds};
 use mozaiks_plugins::runtime::{CallId, Generation};
 
 /// One Python thread's position. Written by that thread while it holds the interpreter.
@@ -13,6 +20,9 @@ use mozaiks_plugins::runtime::{CallId, Generation};
 pub(super) struct Progress {
     /// Python's number of the thread; 0 before it runs.
     thread: AtomicU64,
+    /// Python's state of the thread; null before it runs and once it is about to end. Changed and used
+    /// only by threads that hold the interpreter.
+    state: AtomicPtr<ffi::PyThreadState>,
     /// The call whose code runs, plus one; 0 for none.
     call: AtomicU64,
     /// That call's generation.
@@ -21,6 +31,8 @@ pub(super) struct Progress {
     steps: AtomicU64,
     /// Whether an interruption was sent and may not have arrived yet.
     interrupted: AtomicBool,
+    /// The running step is to end at the next function that looks: see [`end_if_asked`].
+    asked: Arc<AtomicU8>,
 }
 
 /// One step of one call.
@@ -31,12 +43,81 @@ pub(super) struct Step {
     number: u64,
 }
 
+/// What [`Progress::asked`] may say. Read and written by threads that hold the interpreter.
+const NOT_ASKED: u8 = 0;
+const ASKED_TO_END: u8 = 1;
+/// The exception has been raised.
+const HAS_ENDED: u8 = 2;
+
+thread_local! {
+    /// What [`Progress::asked`] says of this thread.
+    static ASKED: RefCell<Option<Arc<AtomicU8>>> = const { RefCell::new(None) };
+}
+
+/// For functions that may fail anyway: ends the step that they are called in, if it is over its time.
+/// Code that calls them again and again without end is hardly ever seen in the plugin's own lines.
+///
+/// # Errors
+/// `PluginInterrupted`.
+pub(super) fn end_if_asked(py: Python<'_>) -> PyResult<()> {
+    // A thread that is ending has no such place any more, and no call.
+    let asked = ASKED.try_with(|asked| {
+        let asked = asked.borrow();
+        let asked = asked.as_ref();
+        asked.is_some_and(|asked| {
+            let asks = asked.load(Ordering::Relaxed) == ASKED_TO_END;
+            if asks {
+                asked.store(HAS_ENDED, Ordering::Relaxed);
+            }
+            asks
+        })
+    });
+    if !asked.unwrap_or(false) {
+        return Ok(());
+    }
+    let interrupted = Kinds::get(py).interrupted.bind(py);
+    Err(PyErr::from_value(interrupted.call0()?))
+}
+
+/// What came of an interruption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// The exception is on its way.
+    Sent,
+    /// The thread is in code that is not the plugin's: try again.
+    Elsewhere,
+    /// That step has ended.
+    Over,
+}
+
+/// A thread that says where it is.
+pub(super) struct ThreadHere<'a, 'py> {
+    progress: &'a Progress,
+    _attached: Python<'py>,
+}
+
+impl Drop for ThreadHere<'_, '_> {
+    fn drop(&mut self) {
+        self.progress
+            .state
+            .store(std::ptr::null_mut(), Ordering::Release);
+    }
+}
+
 impl Progress {
-    /// Tells which thread this is about; called on it, attached.
-    pub(super) fn bind(&self, _py: Python<'_>) {
+    /// Tells which thread this is about, for as long as the result lives; called on it, attached.
+    pub(super) fn bind<'py>(&self, py: Python<'py>) -> ThreadHere<'_, 'py> {
         // SAFETY: attached, as the token shows.
         let thread = unsafe { ffi::PyThread_get_thread_ident() };
+        // SAFETY: as above.
+        let state = unsafe { ffi::PyThreadState_Get() };
         self.thread.store(thread as u64, Ordering::Release);
+        self.state.store(state, Ordering::Release);
+        ASKED.replace(Some(self.asked.clone()));
+        ThreadHere {
+            progress: self,
+            _attached: py,
+        }
     }
 
     /// A call's code starts; gives what ran before, for [`Self::leave`].
@@ -57,6 +138,7 @@ impl Progress {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.generation.store(before.1, Ordering::Relaxed);
         self.call.store(before.0, Ordering::Release);
+        self.asked.store(NOT_ASKED, Ordering::Relaxed);
         if self.interrupted.swap(false, Ordering::AcqRel) {
             self.set_exception(std::ptr::null_mut());
         }
@@ -77,21 +159,38 @@ impl Progress {
         self.thread.load(Ordering::Acquire)
     }
 
-    /// Raises `exception` in the thread, but only if it is still in that very step. The thread
-    /// changes its step only while it holds the interpreter, which the caller holds now.
-    pub(super) fn interrupt(&self, step: Step, exception: &Bound<'_, PyAny>) -> bool {
-        if self.current() != Some(step) {
-            return false;
+    /// Steps begun and ended so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Raises `exception` in the thread, but only if it is still in that very step (or in none, if that
+    /// is asked for) and in code of which `own` says, by module and file, that it may be interrupted. The
+    /// thread goes on only while it holds the interpreter, which the caller holds now.
+    pub(super) fn interrupt(
+        &self,
+        step: Option<Step>,
+        own: &dyn Fn(&str, &str) -> bool,
+        exception: &Bound<'_, PyAny>,
+    ) -> Interruption {
+        if self.current() != step {
+            return Interruption::Over;
+        }
+        if self.asked.swap(NOT_ASKED, Ordering::Relaxed) == HAS_ENDED {
+            return Interruption::Sent;
+        }
+        let state = self.state.load(Ordering::Acquire);
+        // SAFETY: the thread takes its state away before it ends, and the interpreter is held for both.
+        if state.is_null() || !unsafe { frames::may_stop(exception.py(), state, own) } {
+            // Whose the code of no step is, nobody knows when it looks.
+            if step.is_some() {
+                self.asked.store(ASKED_TO_END, Ordering::Relaxed);
+            }
+            return Interruption::Elsewhere;
         }
         self.interrupted.store(true, Ordering::Release);
         self.set_exception(exception.as_ptr());
-        true
-    }
-
-    /// Raises `exception` whatever the thread runs: for code that belongs to no call.
-    pub(super) fn interrupt_any(&self, exception: &Bound<'_, PyAny>) {
-        self.interrupted.store(true, Ordering::Release);
-        self.set_exception(exception.as_ptr());
+        Interruption::Sent
     }
 
     /// The thread is between two jobs: nothing may arrive late.

@@ -1,6 +1,6 @@
 //! Python objects that every call needs, looked up once.
 
-use pyo3::{ffi, prelude::*, sync::PyOnceLock};
+use pyo3::{ffi, prelude::*, sync::PyOnceLock, types::PyBytes};
 
 /// Types, functions and the context variable.
 pub(super) struct Kinds {
@@ -14,6 +14,8 @@ pub(super) struct Kinds {
     pub task: Py<PyAny>,
     /// An `async def` that awaits its argument.
     pub await_any: Py<PyAny>,
+    /// A byte for each instruction: 1 where CPython looks for asynchronous exceptions at its end.
+    pub checked_instructions: Py<PyBytes>,
     /// The context variable with the running call's `Caller`.
     pub caller: Py<PyAny>,
 }
@@ -35,6 +37,10 @@ impl Kinds {
             host_error: native.getattr("HostError")?.unbind(),
             task: asyncio.getattr("Task")?.unbind(),
             await_any: native.getattr("await_any")?.unbind(),
+            checked_instructions: native
+                .getattr("CHECKED_INSTRUCTIONS")?
+                .cast_into::<PyBytes>()?
+                .unbind(),
             caller: caller.unbind(),
         };
         // A second preparation in the process would find equal objects.

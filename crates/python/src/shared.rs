@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use super::{
+    frames::OwnCode,
     inbox::{Inbox, PushError},
     json_out::OutputLimits,
     outbox::{Outbox, ReplySlot},
@@ -37,7 +38,12 @@ pub(super) struct Shared {
     pub handle: Handle,
     pub inbox: Inbox<Job>,
     pub outbox: Arc<Outbox>,
+    /// Calls of plain functions.
     pub pool: Pool,
+    /// What plugins put aside: `asyncio.to_thread`, `run_in_executor(None, …)`.
+    pub executor: Pool,
+    /// The event loop's look-ups of host names.
+    pub resolver: Pool,
     pub limits: Limits,
     /// Imported plugins. Written at load and unload, read for every call.
     pub generations: RwLock<HashMap<Generation, Arc<Code>, RandomState>>,
@@ -64,7 +70,11 @@ pub(super) struct Shared {
     pub pending_requests: AtomicUsize,
     /// When the ping that the loop has not answered was sent.
     pub ping_sent: Mutex<Option<Instant>>,
+    /// Whether there is one, for a look without the lock.
+    pub ping_waits: AtomicBool,
     pub watchdog: Watchdog,
+    /// How often a plugin has been seen to hold the loop.
+    pub loop_holds: AtomicU64,
 }
 
 /// Bounds from the configuration.
@@ -74,6 +84,8 @@ pub(super) struct Limits {
     pub max_depth: usize,
     pub max_requests: usize,
     pub import_timeout: Duration,
+    /// A loop held for longer is told of in the log.
+    pub hold_warning: Duration,
     /// A loop that plugin code of no known call holds for longer is freed by the watchdog.
     pub stall_limit: Duration,
 }
@@ -86,8 +98,8 @@ pub(super) struct Code {
     pub function: Py<PyAny>,
     /// Whether it gives a coroutine, and so belongs on the loop.
     pub is_async: bool,
-    /// The package's name in `sys.modules`.
-    pub package: String,
+    /// Which modules and files are its own.
+    pub own: OwnCode,
 }
 
 /// A registered function.
@@ -126,8 +138,6 @@ pub(super) enum Job {
         request: u64,
         result: Result<bytes::Bytes, HostError>,
     },
-    /// Shows the watchdog that the loop turns.
-    Ping,
     /// End the loop.
     Stop,
 }
@@ -166,10 +176,28 @@ impl Cancelled {
 impl Shared {
     /// Puts a call into the loop thread's queue.
     pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
-        self.inbox.push(job).map_err(|(error, _)| match error {
+        let put_off = self.inbox.push(job).map_err(|(error, _)| match error {
             PushError::Full => SubmitError::Full,
             PushError::Closed => SubmitError::Stopped,
-        })
+        })?;
+        if put_off {
+            self.watchdog.look_soon();
+        }
+        Ok(())
+    }
+
+    /// Sends the wake-ups that have been put off. The end of an I/O thread's turn does it, and in case
+    /// that does not come the watchdog.
+    pub(super) fn end_turn(&self) {
+        self.inbox.end_turn();
+        for pool in self.pools() {
+            pool.end_turn();
+        }
+    }
+
+    /// All threads that are not the loop's.
+    pub(super) fn pools(&self) -> [&Pool; 3] {
+        [&self.pool, &self.executor, &self.resolver]
     }
 
     /// Lets replies and requests go, unless the running batch or turn is about to.
@@ -179,9 +207,26 @@ impl Shared {
         }
     }
 
+    /// The watchdog asks the loop for a sign of life, unless it has. Needs no interpreter.
+    pub(super) fn ping(&self, now: Instant) {
+        {
+            let mut sent = self.ping_sent.lock();
+            if sent.is_some() {
+                return;
+            }
+            *sent = Some(now);
+            self.ping_waits.store(true, Ordering::Relaxed);
+        }
+        self.inbox.wake();
+    }
+
     /// The loop has turned: it answers the watchdog's ping.
     pub(super) fn turned(&self) {
-        *self.ping_sent.lock() = None;
+        if self.ping_waits.load(Ordering::Relaxed) {
+            let mut sent = self.ping_sent.lock();
+            self.ping_waits.store(false, Ordering::Relaxed);
+            *sent = None;
+        }
     }
 
     /// A number not used before in this process's runtime.
@@ -210,7 +255,9 @@ impl Shared {
                 })
             });
             // Refused only once the loop is gone, and with it whoever waited.
-            drop(shared.inbox.push_answer(Job::Answer { request, result }));
+            if let Ok(true) = shared.inbox.push_answer(Job::Answer { request, result }) {
+                shared.watchdog.look_soon();
+            }
         };
         self.outbox.start_work(&self.handle, Box::pin(answering));
         self.flush_if_idle();

@@ -20,9 +20,11 @@ use mozaiks_plugins::{
     registry::{Plugin, PluginState, Registry},
 };
 
+mod aside;
 mod calls;
 mod deadlines;
 mod host;
+mod interrupts;
 mod loading;
 mod logs;
 mod output;
@@ -67,6 +69,20 @@ impl Gateway {
                 dispatcher: Dispatcher::new(runtime),
             }
         })
+    }
+
+    /// Starts one over plugins given as name and text, in a directory that lives as long as the first.
+    fn of(
+        plugins: &[(&str, &str)],
+        adjust: impl FnOnce(&mut PluginsConfig),
+    ) -> (tempfile::TempDir, Self) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in plugins {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("logic.py"), text).unwrap();
+        }
+        let gateway = Self::start(dir.path().to_str().unwrap(), adjust);
+        (dir, gateway)
     }
 
     fn plugin(&self, name: &str) -> Arc<Plugin> {

@@ -1,34 +1,44 @@
 //! Watches deadlines that the Python threads cannot keep themselves.
 //!
-//! It sees without the interpreter lock who holds a thread, says so in the log, and interrupts
-//! Python code that has outlived its call. Blocking native code cannot be interrupted; its callers
-//! have had their answer long before.
+//! It sees without the interpreter lock who holds a thread, says so in the log, and interrupts a
+//! plugin's code that has outlived its call. Blocking native code cannot be interrupted, and what others
+//! have written is not: an exception in the middle of it could leave a lock behind. Their callers have
+//! had their answer long before.
+//!
+//! It owns whatever is put off: a wake-up or a reply that nobody sends in time is sent by it.
+
+mod loop_hold;
+mod threads;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering, fence},
+    },
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
-use pyo3::prelude::*;
-
 use super::{
-    error,
     interpreter::attach,
     loader::Import,
-    pool::Worker,
-    progress::{Progress, Step},
+    progress::{Interruption, Progress, Step},
     runtime_types::Kinds,
-    shared::{Code, Job, Shared},
+    shared::{Code, Shared},
 };
+use loop_hold::LoopHold;
 use mozaiks_plugins::runtime::{CallId, Generation};
+use parking_lot::{Condvar, Mutex};
+use threads::HeldThreads;
 
 /// How often it looks while there is something to look after.
 const BUSY_TICK: Duration = Duration::from_millis(10);
 
 /// How often it pings the loop otherwise.
 const IDLE_TICK: Duration = Duration::from_millis(250);
+
+/// How long it looks often after something was put off.
+const LIVELY: Duration = Duration::from_millis(250);
 
 /// A cancelled call may take this long to end by itself before it is interrupted.
 const GRACE: Duration = Duration::from_millis(50);
@@ -45,6 +55,12 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A call that has ended is forgotten here after this long at the latest.
 const FORGET: Duration = Duration::from_secs(600);
 
+/// Looks at a held thread in one round, until it is seen in code of the plugin.
+const TRIES: usize = 6;
+
+/// Between two of them.
+const BETWEEN_TRIES: Duration = Duration::from_micros(100);
+
 /// What the watchdog has been asked to look after.
 #[derive(Default)]
 pub(super) struct Watchdog {
@@ -54,6 +70,10 @@ pub(super) struct Watchdog {
     promises: Condvar,
     /// Wakes the thread that interrupts.
     interruptions: Condvar,
+    /// The thread that keeps promises will look only after a long while.
+    dozing: AtomicBool,
+    /// Since when the interrupter has waited for the interpreter to see who holds the loop.
+    asking: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -95,17 +115,55 @@ impl Watchdog {
         self.interruptions.notify_one();
     }
 
-    /// Waits for the next look; `false` when it is over.
-    fn wait(&self, shared: &Shared, news: &Condvar) -> bool {
+    /// Something has been put off to a moment that may not come.
+    pub(super) fn look_soon(&self) {
+        // Either this sees that the thread dozes, or the thread sees what was put off.
+        fence(Ordering::SeqCst);
+        if self.dozing.load(Ordering::Relaxed) && self.dozing.swap(false, Ordering::AcqRel) {
+            // Not between the thread's last look and its sleep.
+            drop(self.state.lock());
+            self.promises.notify_one();
+        }
+    }
+
+    /// Waits for the interrupter's next look; `false` when it is over.
+    fn wait(&self, shared: &Shared) -> bool {
         let mut state = self.state.lock();
-        let busy = !state.imports.is_empty()
-            || !state.cancelled.is_empty()
-            || !state.retired.is_empty()
-            || shared.outbox.running() > 0;
         if !state.stopped {
-            news.wait_for(&mut state, if busy { BUSY_TICK } else { IDLE_TICK });
+            let tick = if state.is_busy(shared) {
+                BUSY_TICK
+            } else {
+                IDLE_TICK
+            };
+            self.interruptions.wait_for(&mut state, tick);
         }
         !state.stopped
+    }
+
+    /// Waits for the next look at what was promised; `false` when it is over.
+    fn doze(&self, shared: &Shared, lively: bool) -> bool {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return false;
+        }
+        if lively || state.is_busy(shared) {
+            self.promises.wait_for(&mut state, BUSY_TICK);
+        } else {
+            self.dozing.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            shared.end_turn();
+            self.promises.wait_for(&mut state, IDLE_TICK);
+        }
+        !state.stopped
+    }
+}
+
+impl State {
+    fn is_busy(&self, shared: &Shared) -> bool {
+        !self.imports.is_empty()
+            || !self.cancelled.is_empty()
+            || !self.retired.is_empty()
+            || shared.outbox.running() > 0
     }
 }
 
@@ -130,20 +188,29 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
     spawn("mozaiks-interrupter", Box::new(interrupter))
 }
 
-/// What callers have been promised, whoever holds the interpreter: replies that are ready leave,
-/// imports are answered at their deadline.
+/// What callers have been promised, whoever holds the interpreter: what was put off happens, replies that
+/// are ready leave, imports are answered at their deadline.
 fn keep_promises(shared: &Weak<Shared>) {
+    let mut lively_until = Instant::now();
+    let mut told = false;
     loop {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        if !shared.watchdog.wait(&shared, &shared.watchdog.promises) {
+        let watchdog = &shared.watchdog;
+        if !watchdog.doze(&shared, Instant::now() < lively_until) {
             return;
         }
-        shared.outbox.flush();
         let now = Instant::now();
+        if !watchdog.dozing.swap(false, Ordering::AcqRel) && now >= lively_until {
+            lively_until = now + LIVELY;
+        }
+        shared.end_turn();
+        shared.outbox.flush();
+        shared.ping(now);
+        told = loop_hold::tell_of_native_code(&shared, now, told);
         let seconds = shared.limits.import_timeout.as_secs();
-        let imports = shared.watchdog.state.lock().imports.clone();
+        let imports = watchdog.state.lock().imports.clone();
         for import in imports {
             if import.deadline <= now && import.time_out(seconds) {
                 tracing::warn!(
@@ -159,24 +226,8 @@ fn keep_promises(shared: &Weak<Shared>) {
 /// What the interrupter remembers between two looks.
 #[derive(Default)]
 struct Rounds {
-    held: HashMap<CallId, Held>,
-    stall: Option<Stall>,
-}
-
-/// A thread held by a call that should have ended.
-struct Held {
-    step: Step,
-    since: Instant,
-    interrupted: Option<Instant>,
-    first_interrupted: Option<Instant>,
-    named: bool,
-}
-
-/// A loop that does not turn.
-struct Stall {
-    since: Instant,
-    named: bool,
-    interrupted: Option<Instant>,
+    threads: HeldThreads,
+    hold: Option<LoopHold>,
 }
 
 impl Rounds {
@@ -185,166 +236,15 @@ impl Rounds {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            if !shared
-                .watchdog
-                .wait(&shared, &shared.watchdog.interruptions)
-            {
+            if !shared.watchdog.wait(&shared) {
                 return;
             }
             let now = Instant::now();
-            self.look_after_calls(&shared, now);
-            self.look_after_loop(&shared, now);
+            self.threads.look(&shared, now);
+            loop_hold::look(&mut self.hold, &shared, now);
             end_imports(&shared, now);
             end_retired(&shared, now);
         }
-    }
-
-    fn look_after_calls(&mut self, shared: &Arc<Shared>, now: Instant) {
-        let cancelled = shared.watchdog.state.lock().cancelled.clone();
-        if cancelled.is_empty() {
-            self.held.clear();
-            return;
-        }
-        let mut busy: Vec<(Option<Arc<Worker>>, Step)> = shared
-            .pool
-            .busy_with(|call| cancelled.contains_key(&call))
-            .into_iter()
-            .map(|(worker, step)| (Some(worker), step))
-            .collect();
-        if let Some(step) = shared.loop_progress.current()
-            && cancelled.contains_key(&step.call)
-        {
-            busy.push((None, step));
-        }
-        self.held.retain(|call, held| {
-            busy.iter()
-                .any(|(_, step)| step.call == *call && *step == held.step)
-        });
-        for (worker, step) in busy {
-            self.free_thread(shared, now, worker.as_ref(), step);
-        }
-        // What no thread runs and the loop does not keep has ended.
-        let tasks = shared.tasks.lock();
-        let mut state = shared.watchdog.state.lock();
-        state.cancelled.retain(|call, since| {
-            self.held.contains_key(call)
-                || tasks.contains_key(call)
-                || now.duration_since(*since) < SETTLED
-        });
-        drop((tasks, state));
-        for (call, since) in cancelled {
-            if now.duration_since(since) >= FORGET {
-                shared.cancelled.take(call);
-            }
-        }
-    }
-
-    /// A thread runs a call whose deadline has passed.
-    fn free_thread(
-        &mut self,
-        shared: &Arc<Shared>,
-        now: Instant,
-        worker: Option<&Arc<Worker>>,
-        step: Step,
-    ) {
-        let held = self.held.entry(step.call).or_insert(Held {
-            step,
-            since: now,
-            interrupted: None,
-            first_interrupted: None,
-            named: false,
-        });
-        if now.duration_since(held.since) < GRACE {
-            return;
-        }
-        if !held.named {
-            held.named = true;
-            tracing::warn!(
-                plugin.name = plugin_of(shared, step.generation).as_deref(),
-                call = step.call.number(),
-                "plugin.holds_thread: past its deadline, interrupting it"
-            );
-        }
-        let progress = worker.map_or(&*shared.loop_progress, |worker| &worker.progress);
-        let due = held
-            .interrupted
-            .is_none_or(|last| now.duration_since(last) >= REPEAT);
-        if due && interrupt(progress, step) {
-            held.interrupted = Some(now);
-            held.first_interrupted.get_or_insert(now);
-        }
-        let lost = held
-            .first_interrupted
-            .is_some_and(|first| now.duration_since(first) >= WRITE_OFF);
-        if let (true, Some(worker)) = (lost, worker)
-            && shared.pool.write_off(shared, worker)
-        {
-            tracing::error!(
-                plugin.name = plugin_of(shared, step.generation).as_deref(),
-                "plugin.thread_lost: it blocks in native code; another thread takes its place"
-            );
-        }
-    }
-
-    /// Pings the loop; says who holds it where it does not answer.
-    fn look_after_loop(&mut self, shared: &Arc<Shared>, now: Instant) {
-        let sent = {
-            let mut sent = shared.ping_sent.lock();
-            match *sent {
-                Some(at) => Some(at),
-                None => {
-                    *sent = Some(now);
-                    None
-                }
-            }
-        };
-        let Some(sent) = sent else {
-            self.stall = None;
-            // A loop that has ended is nobody's to watch.
-            drop(shared.inbox.push_control(Job::Ping));
-            return;
-        };
-        let lag = now.duration_since(sent);
-        if lag < Duration::from_secs(1) {
-            return;
-        }
-        let stall = self.stall.get_or_insert(Stall {
-            since: sent,
-            named: false,
-            interrupted: None,
-        });
-        let known = shared.loop_progress.current();
-        if !stall.named {
-            stall.named = true;
-            let plugin = match known {
-                Some(step) => plugin_of(shared, step.generation).map(|name| name.to_string()),
-                None => holder(shared),
-            };
-            tracing::warn!(
-                plugin.name = plugin.as_deref().unwrap_or("unknown"),
-                lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
-                "python.loop_held"
-            );
-        }
-        // Deadlines free the loop from `execute`; this is for tasks and handlers that outlive it.
-        let due = stall
-            .interrupted
-            .is_none_or(|last| now.duration_since(last) >= REPEAT);
-        if !due || now.duration_since(stall.since) < shared.limits.stall_limit + GRACE {
-            return;
-        }
-        stall.interrupted = Some(now);
-        let Some(plugin) = holder(shared) else {
-            return;
-        };
-        tracing::error!(plugin.name = plugin, "plugin.holds_loop: interrupting it");
-        attach(|py| {
-            if shared.ping_sent.lock().is_some() {
-                shared
-                    .loop_progress
-                    .interrupt_any(Kinds::get(py).interrupted.bind(py));
-            }
-        });
     }
 }
 
@@ -357,7 +257,8 @@ fn end_imports(shared: &Arc<Shared>, now: Instant) {
         let over = now >= import.deadline + FORGET;
         match step {
             Some(step) if !over => {
-                interrupt(&import.progress, step);
+                let own = |module: &str, file: &str| import.own.holds(module, file);
+                interrupt(&import.progress, Some(step), &own);
             }
             _ => {
                 let mut state = shared.watchdog.state.lock();
@@ -378,7 +279,7 @@ fn end_retired(shared: &Arc<Shared>, now: Instant) {
         .retain(|(code, since)| {
             let idle = Arc::strong_count(code) == 1 || now.duration_since(*since) >= FORGET;
             if idle {
-                over.push(code.package.clone());
+                over.push(code.own.package.clone());
             }
             !idle
         });
@@ -391,38 +292,34 @@ fn end_retired(shared: &Arc<Shared>, now: Instant) {
     }
 }
 
-/// Raises in a thread that is still in that step.
-fn interrupt(progress: &Progress, step: Step) -> bool {
-    attach(|py| progress.interrupt(step, Kinds::get(py).interrupted.bind(py)))
-}
-
-fn plugin_of(shared: &Shared, generation: Generation) -> Option<Arc<str>> {
-    shared
-        .generations
-        .read()
-        .get(&generation)
-        .map(|code| code.plugin.clone())
-}
-
-/// The plugin whose module is innermost on the loop thread's stack.
-fn holder(shared: &Shared) -> Option<String> {
-    if shared.stopping.load(Ordering::Acquire) {
-        return None;
-    }
+/// Raises in a thread that is still in that step, once it is seen in code of which `own` says that it
+/// may be interrupted.
+fn interrupt(
+    progress: &Progress,
+    step: Option<Step>,
+    own: &dyn Fn(&str, &str) -> bool,
+) -> Interruption {
     attach(|py| {
-        let names: Vec<String> = super::native::module(py)
-            .and_then(|native| native.call_method1("frames_of", (shared.loop_progress.thread(),)))
-            .and_then(|names| names.extract())
-            .map_err(|error| {
-                tracing::warn!(
-                    reason = error::summary(py, &error),
-                    "python.stack_unreadable"
-                );
-            })
-            .ok()?;
-        names.iter().find_map(|name| {
-            let plugin = name.strip_prefix("mozaiks_plugin_")?.split('.').next()?;
-            Some(plugin.rsplit_once("_g")?.0.to_owned())
-        })
+        for _ in 0..TRIES {
+            let sent = progress.interrupt(step, own, Kinds::get(py).interrupted.bind(py));
+            if sent != Interruption::Elsewhere {
+                return sent;
+            }
+            py.detach(|| std::thread::sleep(BETWEEN_TRIES));
+        }
+        Interruption::Elsewhere
     })
+}
+
+/// The code of a generation, also of one that has been unloaded while it still runs.
+fn code_of(shared: &Shared, generation: Generation) -> Option<Arc<Code>> {
+    if let Some(code) = shared.generations.read().get(&generation) {
+        return Some(code.clone());
+    }
+    let state = shared.watchdog.state.lock();
+    let retired = state.retired.iter().map(|(code, _)| code);
+    retired
+        .into_iter()
+        .find(|code| code.generation == generation)
+        .cloned()
 }

@@ -122,6 +122,10 @@ pub struct Gauges {
     pub calls_running: u64,
     /// Age of the plugin loop's last turn in milliseconds.
     pub loop_lag_ms: u64,
+    /// How often a plugin was seen to hold the loop, since the start.
+    pub loop_holds: u64,
+    /// Python's threads beside the loop's.
+    pub pools: Vec<PoolGauges>,
     /// Verified tokens found in the cache, since the start.
     pub token_cache_hits: u64,
     /// Tokens verified anew, since the start.
@@ -151,6 +155,56 @@ pub struct Gauges {
     /// Seconds since the start.
     pub uptime_seconds: u64,
 }
+
+/// One pool of Python threads.
+#[derive(Debug, Clone, Default)]
+pub struct PoolGauges {
+    /// Its name: `plain`, `executor`, `resolver`.
+    pub name: &'static str,
+    /// Work on a thread.
+    pub running: u64,
+    /// Work that waits for a thread or for its plugin's share.
+    pub waiting: u64,
+    /// Threads that are in code that does not end.
+    pub lost: u64,
+    /// Work that found no room, since the start.
+    pub refused: u64,
+}
+
+/// A family of a pool's figures: name, kind, meaning, which figure.
+type PoolFamily = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&PoolGauges) -> u64,
+);
+
+const POOL_FAMILIES: [PoolFamily; 4] = [
+    (
+        "mozaiks_python_pool_running",
+        "gauge",
+        "Work on Python's threads.",
+        |pool| pool.running,
+    ),
+    (
+        "mozaiks_python_pool_waiting",
+        "gauge",
+        "Work that waits for a thread or its plugin's share.",
+        |pool| pool.waiting,
+    ),
+    (
+        "mozaiks_python_pool_lost",
+        "gauge",
+        "Threads in code that does not end.",
+        |pool| pool.lost,
+    ),
+    (
+        "mozaiks_python_pool_refused_total",
+        "counter",
+        "Work that found no room.",
+        |pool| pool.refused,
+    ),
+];
 
 impl Metrics {
     /// A finished request. `status` 499 stands for a client that went away.
@@ -240,6 +294,18 @@ impl Metrics {
             "Age of the plugin loop's last turn.",
         );
         text.sample("", &[], gauges.loop_lag_ms as f64 / 1000.0);
+        text.family(
+            "mozaiks_plugin_loop_holds_total",
+            "counter",
+            "How often a plugin was seen to hold the loop.",
+        );
+        text.sample("", &[], gauges.loop_holds);
+        for (name, kind, help, figure) in POOL_FAMILIES {
+            text.family(name, kind, help);
+            for pool in &gauges.pools {
+                text.sample("", &[("pool", pool.name)], figure(pool));
+            }
+        }
         text.family(
             "mozaiks_sockets_closed_total",
             "counter",

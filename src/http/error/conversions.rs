@@ -25,6 +25,7 @@ impl From<DispatchError> for ApiError {
                 tell: false,
             },
             DispatchError::Overloaded => Self::Overloaded("too many calls are waiting"),
+            DispatchError::NotStarted(_) => Self::Overloaded("the call has waited for too long"),
             DispatchError::TimedOut(limit) => Self::PluginTimeout(limit),
             DispatchError::Call(error) => error.into(),
         }

@@ -16,8 +16,13 @@ pub(super) const RUNTIME: &[Key] = &[
     ),
     key!(
         "plugin_timeout_seconds",
-        "Time one call may take; a manifest may say otherwise.",
+        "Time one call may take from its start; a manifest may say otherwise.",
         seconds(|s| &mut s.config.plugins.call_timeout, ms(10), secs(3600)),
+    ),
+    key!(
+        "plugin_queue_timeout_seconds",
+        "Time one call may wait for its start.",
+        seconds(|s| &mut s.config.plugins.queue_timeout, ms(10), secs(3600)),
     ),
     key!(
         "plugin_import_timeout_seconds",
@@ -43,6 +48,40 @@ pub(super) const RUNTIME: &[Key] = &[
         "python_threads",
         "Threads for plugins that are plain functions.",
         count(|s| &mut s.config.plugins.thread_pool_size, 1, 1024),
+    ),
+    key!(
+        "python_threads_per_plugin",
+        "Of `python_threads`, how many one plugin may have.",
+        count(|s| &mut s.config.plugins.threads_per_plugin, 1, 1024),
+    ),
+    key!(
+        "executor_threads",
+        "Threads for what plugins give to `asyncio.to_thread` and `run_in_executor`.",
+        count(|s| &mut s.config.plugins.executor_threads, 1, 1024),
+    ),
+    key!(
+        "executor_threads_per_plugin",
+        "Of `executor_threads`, how many one plugin may have.",
+        count(
+            |s| &mut s.config.plugins.executor_threads_per_plugin,
+            1,
+            1024
+        ),
+    ),
+    key!(
+        "resolver_threads",
+        "Threads that look host names up for plugins; one plugin may have half.",
+        count(|s| &mut s.config.plugins.resolver_threads, 1, 1024),
+    ),
+    key!(
+        "loop_warning_seconds",
+        "A plugin that holds the event loop for longer is told of in the log.",
+        seconds(|s| &mut s.config.plugins.hold_warning, ms(10), secs(60)),
+    ),
+    key!(
+        "loop_unready_seconds",
+        "While the event loop is held for longer, `/ready` answers 503.",
+        seconds(|s| &mut s.config.plugins.hold_unready, ms(10), secs(3600)),
     ),
     key!(
         "plugin_max_requests",

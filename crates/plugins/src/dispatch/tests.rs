@@ -12,6 +12,8 @@ use mozaiks_config::PluginsConfig;
 struct Held {
     calls: Mutex<Vec<(PluginCall, oneshot::Sender<CallResult>)>>,
     cancelled: Mutex<Vec<CallId>>,
+    /// Calls wait for as long as this is set.
+    waits: std::sync::atomic::AtomicBool,
 }
 
 impl Held {
@@ -38,6 +40,9 @@ impl PluginRuntime for Held {
 
     fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let (sender, receiver) = oneshot::channel();
+        if !self.waits.load(Ordering::Relaxed) {
+            call.started.begin();
+        }
         self.calls.lock().push((call, sender));
         Ok(receiver)
     }
@@ -63,6 +68,7 @@ fn active(max_concurrency: usize) -> Arc<Plugin> {
     let config = PluginsConfig {
         max_concurrency,
         call_timeout: Duration::from_secs(1),
+        queue_timeout: Duration::from_secs(5),
         ..PluginsConfig::default()
     };
     let plugin = Arc::new(Plugin::new("notes", "notes".into(), &config));
@@ -143,4 +149,69 @@ async fn a_call_that_does_not_end_keeps_its_place_past_its_deadline() {
     assert_eq!(plugin.in_flight(), 0);
     let (answered, ()) = tokio::join!(call(&dispatcher, &plugin), async { runtime.answer_all() });
     assert_eq!(answered.unwrap().body, "{}");
+}
+
+/// Lets a call wait for `wait` before it starts, and says how it ended and after how long.
+async fn call_that_waits(wait: Duration) -> (Result<CallReply, DispatchError>, Duration) {
+    let runtime = Arc::new(Held::default());
+    runtime.waits.store(true, Ordering::Relaxed);
+    let dispatcher = Dispatcher::new(runtime.clone());
+    let plugin = active(2);
+    let submitted = Instant::now();
+    let starting = async {
+        tokio::time::sleep(wait).await;
+        if let Some((call, _)) = runtime.calls.lock().first() {
+            call.started.begin();
+        }
+        std::future::pending().await
+    };
+    let outcome = tokio::select! {
+        outcome = call(&dispatcher, &plugin) => outcome,
+        () = starting => unreachable!("it is pending"),
+    };
+    (outcome, submitted.elapsed())
+}
+
+#[tokio::test]
+async fn the_time_limit_counts_from_the_start() {
+    // In real time: the start is told by the real clock.
+    let wait = Duration::from_millis(1300);
+    let (outcome, elapsed) = call_that_waits(wait).await;
+    assert!(
+        matches!(outcome, Err(DispatchError::TimedOut(_))),
+        "{outcome:?}"
+    );
+    let limit = wait + Duration::from_secs(1);
+    assert!(elapsed >= limit, "{elapsed:?}");
+    assert!(elapsed < limit + Duration::from_millis(900), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_starts_has_a_limit_of_its_own() {
+    let (outcome, elapsed) = call_that_waits(Duration::from_secs(3600)).await;
+    assert!(
+        matches!(outcome, Err(DispatchError::NotStarted(limit)) if limit.as_secs() == 5),
+        "{outcome:?}"
+    );
+    assert_eq!(elapsed.as_secs(), 5);
+}
+
+#[test]
+fn timers_are_kept_unless_their_call_goes_on() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let timers = Timers::default();
+    let ended = timers.after(Duration::from_secs(1));
+    ended.started.begin();
+    timers.give_back(ended);
+    let again = timers.after(Duration::from_secs(1));
+    assert_eq!(again.started.at(), None, "it is another call's now");
+    let goes_on = again.started.clone();
+    timers.give_back(again);
+    assert!(timers.0.lock().is_empty());
+    goes_on.begin();
+    assert_eq!(timers.after(Duration::from_secs(1)).started.at(), None);
 }

@@ -108,6 +108,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
                 request_id: "r".into(),
                 body: Bytes::new(),
                 place: None,
+                started: mozaiks_plugins::runtime::Started::default(),
             };
             gateway.python.submit(call).unwrap()
         };

@@ -1,0 +1,145 @@
+//! What a pool thread runs: a call of a plain function, or work that a plugin has put aside.
+
+use std::sync::Arc;
+
+use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
+
+use super::{
+    super::{
+        call::Call,
+        loop_thread::{prepare_call, prepare_invoke},
+        outbox::ReplySlot,
+        progress::Progress,
+        runtime_types::Entered,
+        shared::{Code, Handler, Job, Shared},
+    },
+    lanes::Work,
+};
+use mozaiks_plugins::{
+    CallError,
+    runtime::{CallId, HandlerCall, PluginCall},
+};
+
+/// Work for a pool thread.
+pub(in super::super) enum PoolJob {
+    Call {
+        call: PluginCall,
+        code: Arc<Code>,
+        reply: ReplySlot,
+    },
+    Invoke {
+        call: HandlerCall,
+        handler: Arc<Handler>,
+        reply: ReplySlot,
+    },
+    /// `asyncio.to_thread` and the like: a function without arguments that does not raise.
+    Aside {
+        plugin: Arc<str>,
+        function: Py<PyAny>,
+    },
+}
+
+impl Work for PoolJob {
+    fn plugin(&self) -> &Arc<str> {
+        match self {
+            Self::Call { code, .. } => &code.plugin,
+            Self::Invoke { handler, .. } => &handler.plugin,
+            Self::Aside { plugin, .. } => plugin,
+        }
+    }
+}
+
+impl PoolJob {
+    /// The call's id, where it is one.
+    pub(super) fn id(&self) -> Option<CallId> {
+        match self {
+            Self::Call { call, .. } => Some(call.id),
+            Self::Invoke { call, .. } => Some(call.id),
+            Self::Aside { .. } => None,
+        }
+    }
+
+    /// Answers without having run.
+    pub(super) fn refuse(self, error: CallError) {
+        match self {
+            Self::Call { reply, .. } | Self::Invoke { reply, .. } => reply.complete(Err(error)),
+            Self::Aside { .. } => {}
+        }
+    }
+}
+
+/// Runs one job on a pool thread.
+pub(super) fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: PoolJob) {
+    if job.id().is_some_and(|id| shared.cancelled.take(id)) {
+        return job.refuse(CallError::Cancelled);
+    }
+    let (call, function, arguments) = match job {
+        PoolJob::Call { call, code, reply } => {
+            call.started.begin();
+            match prepare_call(py, shared, call, &code, reply) {
+                Ok((call, data)) => match PyTuple::new(py, [data]) {
+                    Ok(arguments) => (call, code.function.clone_ref(py), arguments),
+                    Err(error) => return call.finish(py, Err(error)),
+                },
+                Err((reply, error)) => return reply.complete(Err(error)),
+            }
+        }
+        PoolJob::Invoke {
+            call,
+            handler,
+            reply,
+        } => match prepare_invoke(py, shared, call, &handler, reply) {
+            Ok((call, arguments)) => (call, handler.function.clone_ref(py), arguments),
+            Err((reply, error)) => return reply.complete(Err(error)),
+        },
+        PoolJob::Aside { function, .. } => {
+            if let Err(error) = function.call0(py) {
+                let reason = super::super::error::summary(py, &error);
+                tracing::warn!(reason, "python.work_failed");
+            }
+            return;
+        }
+    };
+    let before = progress.enter(call.id, call.generation);
+    run_plain(py, call, function.bind(py), arguments);
+    progress.leave(py, before);
+}
+
+fn run_plain(
+    py: Python<'_>,
+    call: Call,
+    function: &Bound<'_, PyAny>,
+    arguments: Bound<'_, PyTuple>,
+) {
+    let entered = match Bound::new(py, call.info()).and_then(|info| Entered::new(info.as_any())) {
+        Ok(entered) => entered,
+        Err(error) => return call.finish(py, Err(error)),
+    };
+    let outcome = function.call1(arguments);
+    match outcome {
+        Ok(value) if is_awaitable(&value) => {
+            drop(entered);
+            let shared = call.shared.clone();
+            let job = Job::Await {
+                awaitable: value.unbind(),
+                call,
+            };
+            // Refused only by a loop that has ended.
+            if let Err((_, Job::Await { call, .. })) = shared.inbox.push_control(job) {
+                call.finish(
+                    py,
+                    Err(PyRuntimeError::new_err("the event loop has stopped")),
+                );
+            }
+        }
+        outcome => call.finish(py, outcome),
+    }
+}
+
+fn is_awaitable(value: &Bound<'_, PyAny>) -> bool {
+    // A dict, which nearly every function returns, has no `__await__`.
+    value
+        .get_type()
+        .hasattr(pyo3::intern!(value.py(), "__await__"))
+        .unwrap_or(false)
+}
