@@ -15,6 +15,7 @@ mod drain;
 mod error_table;
 mod errors;
 mod execute;
+mod handlers;
 mod hostile;
 mod load;
 mod logs;

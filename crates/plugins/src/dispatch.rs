@@ -1,4 +1,4 @@
-//! One call of one plugin: limits, queue, deadline, cancellation. No HTTP.
+//! One call of one plugin, of whatever kind: limits, queue, deadline, cancellation, drain. No HTTP.
 
 use std::{
     pin::Pin,
@@ -19,8 +19,10 @@ use tokio::{
 
 use crate::{
     body::{self, BodyError},
+    generation::LiveGeneration,
+    invocation::{CallId, CallKind, Input, Invocation, Target},
     registry::{Plugin, PluginState},
-    runtime::{CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime},
+    runtime::{CallError, CallReply, CallResult},
 };
 use mozaiks_auth::Principal;
 
@@ -51,10 +53,12 @@ pub enum DispatchError {
 /// A call that has ended, for events, metrics and logs.
 #[derive(Debug)]
 pub struct FinishedCall<'a> {
+    /// Of which kind it was.
+    pub kind: CallKind,
     /// The plugin's name.
     pub plugin: &'a Arc<str>,
-    /// Whom it was for.
-    pub principal: &'a Arc<Principal>,
+    /// Whom it was for, where a user is behind it.
+    pub principal: Option<&'a Arc<Principal>>,
     /// Its request id.
     pub request_id: &'a Arc<str>,
     /// From the acceptance to the answer.
@@ -70,9 +74,27 @@ pub trait CallObserver: Send + Sync + 'static {
     fn call_finished(&self, call: &FinishedCall<'_>);
 }
 
-/// Sends calls to the runtime within each plugin's limits.
+/// What is to be called, for whom.
+#[derive(Debug)]
+pub struct Call {
+    /// Of which kind it is.
+    pub kind: CallKind,
+    /// What is called.
+    pub target: Target,
+    /// What with.
+    pub input: Input,
+    /// Whom it is for, where a user is behind it.
+    pub principal: Option<Arc<Principal>>,
+    /// The app it works for: the principal's where there is one.
+    pub app_id: Option<Arc<str>>,
+    /// Request or event id.
+    pub request_id: Arc<str>,
+    /// How long it may take at most, where that is less than the plugin's own limit.
+    pub timeout: Option<Duration>,
+}
+
+/// Sends calls to the runtime that holds their generation, within each plugin's limits.
 pub struct Dispatcher {
-    runtime: Arc<dyn PluginRuntime>,
     observers: Vec<Arc<dyn CallObserver>>,
     in_flight: AtomicUsize,
     draining: AtomicBool,
@@ -80,18 +102,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher over a runtime.
-    pub fn new(runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
-        Self::with_observers(runtime, Vec::new())
-    }
-
     /// A dispatcher that tells `observers` of each call's end, in their order.
-    pub fn with_observers(
-        runtime: Arc<dyn PluginRuntime>,
-        observers: Vec<Arc<dyn CallObserver>>,
-    ) -> Arc<Self> {
+    pub fn new(observers: Vec<Arc<dyn CallObserver>>) -> Arc<Self> {
         Arc::new(Self {
-            runtime,
             observers,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -99,56 +112,83 @@ impl Dispatcher {
         })
     }
 
-    /// Calls `execute` and waits for its dict, at most for the plugin's time limit. The call goes on
-    /// when the returned future is dropped (a client that goes away does not cancel its call).
+    /// Calls `execute` for a user and waits for its dict; see [`Self::invoke`].
     ///
     /// # Errors
-    /// [`DispatchError`]; observers hear of every one but those of a call that never started.
+    /// As [`Self::check`] and [`Self::invoke`].
     pub async fn call(
         self: &Arc<Self>,
-        plugin: &Arc<Plugin>,
+        plugin: &Plugin,
         principal: Arc<Principal>,
         request_id: Arc<str>,
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
-        let (generation, timeout) = self.admit(plugin)?;
-        let place = plugin.enter().ok_or(DispatchError::Overloaded)?;
-        if body.len() >= CHECKED_BODY_BYTES {
-            body::check_object(&body, self.runtime.max_body_depth()).map_err(|error| {
-                DispatchError::Call(match error {
-                    BodyError::Invalid(reason) => CallError::InvalidJson(reason),
-                    BodyError::WrongType(found) => CallError::NotAnObject(found),
-                    BodyError::Sink(reason) => CallError::Internal(reason),
-                })
-            })?;
+        let generation = self.admit(plugin)?;
+        let call = Call {
+            kind: CallKind::Execute,
+            target: Target::Execute(generation.id()),
+            input: Input::Body(body),
+            app_id: Some(Arc::clone(&principal.app_id)),
+            principal: Some(principal),
+            request_id,
+            timeout: None,
+        };
+        self.invoke(generation, call)?.await
+    }
+
+    /// Puts a call into the queue of its generation's runtime, without waiting. What it gives ends with
+    /// the call or with its time limit; the call goes on when it is dropped (a client that goes away
+    /// does not cancel its call).
+    ///
+    /// # Errors
+    /// [`DispatchError::Overloaded`] where the plugin or the runtime is full or a client's call comes
+    /// while draining; what is wrong with a large input. Observers do not hear of these: the call never
+    /// started.
+    pub fn invoke(
+        self: &Arc<Self>,
+        generation: Arc<LiveGeneration>,
+        call: Call,
+    ) -> Result<PendingCall, DispatchError> {
+        if call.kind.is_from_outside() && self.draining.load(Ordering::Acquire) {
+            return Err(DispatchError::Overloaded);
         }
+        let permit = generation.acquire().ok_or(DispatchError::Overloaded)?;
+        let runtime = generation.runtime();
+        if let Some(object) = call.input.of_client()
+            && object.len() >= CHECKED_BODY_BYTES
+        {
+            check_object(object, runtime.max_body_depth())?;
+        }
+        let limit = generation.limits().timeout;
+        let timeout = call.timeout.map_or(limit, |own| own.min(limit));
         let id = CallId::next();
-        let call = PluginCall {
+        let invocation = Invocation {
             id,
-            generation,
-            principal: principal.clone(),
-            request_id: request_id.clone(),
-            body,
-            place: Some(place),
+            target: call.target,
+            input: call.input,
+            principal: call.principal.clone(),
+            app_id: call.app_id,
+            request_id: call.request_id.clone(),
+            timeout,
+            permit: Some(permit),
         };
         let started = Instant::now();
-        let receiver = self
-            .runtime
-            .submit(call)
+        let receiver = runtime
+            .submit(invocation)
             .map_err(|_| DispatchError::Overloaded)?;
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let running = RunningCall {
+        Ok(PendingCall(Some(RunningCall {
             dispatcher: self.clone(),
-            plugin: plugin.name.clone(),
-            principal,
-            request_id,
+            kind: call.kind,
+            generation,
+            principal: call.principal,
+            request_id: call.request_id,
             id,
             started,
             timeout,
             receiver,
             deadline: Some(self.deadlines.after(timeout)),
-        };
-        Attended(Some(running)).await
+        })))
     }
 
     /// Whether the plugin takes calls now, before anything is known of the call.
@@ -160,13 +200,12 @@ impl Dispatcher {
         self.admit(plugin).map(drop)
     }
 
-    fn admit(&self, plugin: &Plugin) -> Result<(Generation, Duration), DispatchError> {
+    fn admit(&self, plugin: &Plugin) -> Result<Arc<LiveGeneration>, DispatchError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(DispatchError::Overloaded);
         }
-        let (state, timeout) = plugin.for_call();
-        match state {
-            PluginState::Active(generation) => Ok((generation, timeout)),
+        match plugin.state() {
+            PluginState::Active(generation) => Ok(generation),
             PluginState::Disabled => Err(DispatchError::Disabled),
             PluginState::Loading => Err(DispatchError::Unavailable(
                 "it is still being loaded".into(),
@@ -180,10 +219,19 @@ impl Dispatcher {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// From now on every call is answered `Overloaded`.
+    /// From now on every call from outside is answered `Overloaded`; events still reach their
+    /// subscribers.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
+}
+
+fn check_object(object: &Bytes, max_depth: usize) -> Result<(), CallError> {
+    body::check_object(object, max_depth).map_err(|error| match error {
+        BodyError::Invalid(reason) => CallError::InvalidJson(reason),
+        BodyError::WrongType(found) => CallError::NotAnObject(found),
+        BodyError::Sink(reason) => CallError::Internal(reason),
+    })
 }
 
 /// A timer of tokio's.
@@ -220,8 +268,9 @@ impl Deadlines {
 /// A call on its way; ends by its answer or its deadline.
 struct RunningCall {
     dispatcher: Arc<Dispatcher>,
-    plugin: Arc<str>,
-    principal: Arc<Principal>,
+    kind: CallKind,
+    generation: Arc<LiveGeneration>,
+    principal: Option<Arc<Principal>>,
     request_id: Arc<str>,
     id: CallId,
     started: Instant,
@@ -236,7 +285,7 @@ impl RunningCall {
         let outcome = match Pin::new(&mut self.receiver).poll(context) {
             Poll::Ready(Ok(result)) => result.map_err(DispatchError::Call),
             Poll::Ready(Err(_)) => {
-                let reason = "the Python runtime dropped the call".to_owned();
+                let reason = "the runtime dropped the call".to_owned();
                 Err(DispatchError::Call(CallError::Internal(reason)))
             }
             Poll::Pending => {
@@ -244,7 +293,7 @@ impl RunningCall {
                 if deadline.is_some_and(|at| at.as_mut().poll(context).is_pending()) {
                     return Poll::Pending;
                 }
-                self.dispatcher.runtime.cancel(self.id);
+                self.generation.runtime().cancel(self.id);
                 Err(DispatchError::TimedOut(self.timeout))
             }
         };
@@ -258,8 +307,9 @@ impl RunningCall {
     fn finish(&self, outcome: &Result<CallReply, DispatchError>) {
         self.dispatcher.in_flight.fetch_sub(1, Ordering::AcqRel);
         let finished = FinishedCall {
-            plugin: &self.plugin,
-            principal: &self.principal,
+            kind: self.kind,
+            plugin: self.generation.plugin(),
+            principal: self.principal.as_ref(),
             request_id: &self.request_id,
             elapsed: self.started.elapsed(),
             outcome,
@@ -272,9 +322,9 @@ impl RunningCall {
 
 /// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
 /// deadline and its observers still hold.
-struct Attended(Option<RunningCall>);
+pub struct PendingCall(Option<RunningCall>);
 
-impl Future for Attended {
+impl Future for PendingCall {
     type Output = Result<CallReply, DispatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -288,7 +338,7 @@ impl Future for Attended {
     }
 }
 
-impl Drop for Attended {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         let Some(mut running) = self.0.take() else {
             return;

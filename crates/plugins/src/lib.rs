@@ -6,14 +6,18 @@
 pub mod body;
 pub mod discovery;
 pub mod dispatch;
+pub mod generation;
 pub mod host;
+pub mod invocation;
 pub mod manifest;
 pub mod registry;
 pub mod runtime;
 pub mod static_files;
 
+pub use generation::{Generation, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};
+pub use invocation::{CallId, CallKind, Input, Invocation, Target};
 pub use runtime::{
-    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
-    PluginSource, SubmitError,
+    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginRuntime, PluginSource,
+    SubmitError,
 };

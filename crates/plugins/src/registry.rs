@@ -4,19 +4,20 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     discovery::{self, Found},
+    generation::{CallLimits, Generation, LiveGeneration},
+    host::Caller,
     manifest::{self, Manifest},
-    runtime::{Generation, LoadError, PluginRuntime, PluginSource},
+    runtime::{LoadError, PluginRuntime, PluginSource},
 };
 use mozaiks_config::PluginsConfig;
 
@@ -32,16 +33,17 @@ pub struct Plugin {
     pub dir: PathBuf,
     /// Replaced whole at each load.
     current: RwLock<Current>,
-    /// Calls running or waiting; see [`Plugin::enter`].
-    in_flight: AtomicUsize,
+    /// Every generation that somebody holds: also the one being loaded, whose code registers things
+    /// already, and older ones whose calls still run. Touched at load and by registrations only.
+    generations: Mutex<Vec<Weak<LiveGeneration>>>,
+    /// Calls running or waiting; see [`LiveGeneration::acquire`].
+    in_flight: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Current {
     state: PluginState,
     manifest: Arc<Manifest>,
-    timeout: Duration,
-    max_concurrency: usize,
 }
 
 /// What a plugin is at the moment.
@@ -50,7 +52,7 @@ pub enum PluginState {
     /// Being imported for the first time.
     Loading,
     /// Runs.
-    Active(Generation),
+    Active(Arc<LiveGeneration>),
     /// Switched off by an admin.
     Disabled,
     /// Could not be loaded; the sentence (with traceback) is for admins.
@@ -58,28 +60,22 @@ pub enum PluginState {
 }
 
 impl Plugin {
-    pub(super) fn new(name: &str, dir: PathBuf, config: &PluginsConfig) -> Self {
+    pub(super) fn new(name: &str, dir: PathBuf) -> Self {
         Self {
             name: name.into(),
             dir,
             current: RwLock::new(Current {
                 state: PluginState::Loading,
                 manifest: Arc::new(Manifest::of(name)),
-                timeout: config.call_timeout,
-                max_concurrency: config.max_concurrency,
             }),
-            in_flight: AtomicUsize::new(0),
+            generations: Mutex::default(),
+            in_flight: Arc::default(),
         }
     }
 
     /// The state now.
     pub fn state(&self) -> PluginState {
         self.current.read().state.clone()
-    }
-
-    /// How long a call may take.
-    pub fn timeout(&self) -> Duration {
-        self.current.read().timeout
     }
 
     /// What the plugin says about itself.
@@ -92,45 +88,46 @@ impl Plugin {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// State and time limit in one look, for the call path.
-    pub(super) fn for_call(&self) -> (PluginState, Duration) {
-        let current = self.current.read();
-        (current.state.clone(), current.timeout)
+    /// The generation of that id, while somebody holds it.
+    pub fn generation(&self, id: Generation) -> Option<Arc<LiveGeneration>> {
+        let generations = self.generations.lock();
+        generations
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|generation| generation.id() == id)
     }
 
-    /// Takes one of the plugin's places; `None` where all are taken.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
-        let limit = self.current.read().max_concurrency;
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let place = Place(self.clone());
-        // A place over the limit is given back when it is dropped.
-        (before < limit).then_some(place)
+    /// A generation to be loaded by `runtime`.
+    pub(super) fn new_generation(
+        &self,
+        runtime: Arc<dyn PluginRuntime>,
+        limits: CallLimits,
+    ) -> Arc<LiveGeneration> {
+        let generation = LiveGeneration::new(
+            Arc::clone(&self.name),
+            Generation::next(),
+            runtime,
+            limits,
+            Arc::clone(&self.in_flight),
+        );
+        let mut generations = self.generations.lock();
+        generations.retain(|known| known.strong_count() > 0);
+        generations.push(Arc::downgrade(&generation));
+        generation
     }
 
     pub(super) fn set_state(&self, state: PluginState) {
-        self.current.write().state = state;
+        let old = std::mem::replace(&mut self.current.write().state, state);
+        // After the lock: the last holder of a generation unloads it.
+        drop(old);
     }
 
     fn fail(&self, reason: &str) {
         self.set_state(PluginState::Failed(reason.into()));
     }
 
-    fn describe(&self, manifest: Manifest, config: &PluginsConfig) {
-        let mut current = self.current.write();
-        current.timeout = manifest.timeout.unwrap_or(config.call_timeout);
-        current.max_concurrency = manifest.max_concurrency.unwrap_or(config.max_concurrency);
-        current.manifest = Arc::new(manifest);
-    }
-}
-
-/// One of a plugin's places, given back when dropped. It goes with its call for as long as that runs:
-/// also past the deadline, so that code which does not end fills the plugin and not the memory.
-#[derive(Debug)]
-pub struct Place(Arc<Plugin>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    fn describe(&self, manifest: Manifest) {
+        self.current.write().manifest = Arc::new(manifest);
     }
 }
 
@@ -184,7 +181,7 @@ impl Registry {
         let turns = Arc::new(Semaphore::new(LOADS_AT_A_TIME));
         let mut loads = JoinSet::new();
         for found in found {
-            let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone(), &self.config));
+            let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone()));
             self.plugins
                 .write()
                 .insert(plugin.name.clone(), plugin.clone());
@@ -212,6 +209,11 @@ impl Registry {
         self.plugins.read().values().cloned().collect()
     }
 
+    /// The generation whose code asks, while somebody holds it.
+    pub fn generation_of(&self, caller: &Caller) -> Option<Arc<LiveGeneration>> {
+        self.find(&caller.plugin)?.generation(caller.generation)
+    }
+
     async fn load(&self, plugin: &Arc<Plugin>, found: Found) {
         let read = match manifest::read(&found.dir, &found.name) {
             Ok(read) => read,
@@ -229,7 +231,15 @@ impl Registry {
             tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
         }
         let mut manifest = read.manifest;
+        let limits = CallLimits {
+            timeout: manifest.timeout.unwrap_or(self.config.call_timeout),
+            max_concurrency: manifest
+                .max_concurrency
+                .unwrap_or(self.config.max_concurrency),
+        };
+        let generation = plugin.new_generation(Arc::clone(&self.runtime), limits);
         let source = PluginSource {
+            generation: generation.id(),
             name: plugin.name.clone(),
             dir: found.dir,
             entry: found.entry,
@@ -246,11 +256,12 @@ impl Registry {
                 if let Some(observer) = self.observer.get() {
                     observer.manifest_read(&plugin.name, &manifest);
                 }
-                plugin.describe(manifest, &self.config);
-                plugin.set_state(PluginState::Active(loaded.generation));
+                plugin.describe(manifest);
+                let number = generation.id().0;
+                plugin.set_state(PluginState::Active(generation));
                 tracing::info!(
                     plugin.name = &*plugin.name,
-                    generation = loaded.generation.0,
+                    generation = number,
                     elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                     "plugin.loaded"
                 );
@@ -263,7 +274,7 @@ impl Registry {
                     | LoadError::Stopped => error.to_string(),
                 };
                 tracing::error!(plugin.name = &*plugin.name, reason, "plugin.not_loaded");
-                plugin.describe(manifest, &self.config);
+                plugin.describe(manifest);
                 plugin.fail(&reason);
             }
         }

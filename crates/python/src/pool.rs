@@ -19,50 +19,17 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
 
 use super::{
-    call::Call,
+    call::{Arguments, Call},
     interpreter::attach,
-    loop_thread::{prepare_call, prepare_invoke},
-    outbox::ReplySlot,
+    loop_thread::{ReadyCall, prepare},
     progress::{Progress, Step},
     runtime_types::Entered,
-    shared::{Code, Handler, Job, Shared},
+    shared::{CallJob, Job, Shared},
     turns,
 };
-use mozaiks_plugins::{
-    CallError, SubmitError,
-    runtime::{CallId, HandlerCall, PluginCall},
-};
+use mozaiks_plugins::{CallError, CallId, SubmitError};
 
 const STACK_BYTES: usize = 8 * 1024 * 1024;
-
-/// Work for a pool thread.
-pub(super) enum PoolJob {
-    Call {
-        call: PluginCall,
-        code: Arc<Code>,
-        reply: ReplySlot,
-    },
-    Invoke {
-        call: HandlerCall,
-        handler: Arc<Handler>,
-        reply: ReplySlot,
-    },
-}
-
-impl PoolJob {
-    fn id(&self) -> CallId {
-        match self {
-            Self::Call { call, .. } => call.id,
-            Self::Invoke { call, .. } => call.id,
-        }
-    }
-
-    fn refuse(self, error: CallError) {
-        match self {
-            Self::Call { reply, .. } | Self::Invoke { reply, .. } => reply.complete(Err(error)),
-        }
-    }
-}
 
 /// The pool's queue and its threads.
 pub(super) struct Pool {
@@ -78,7 +45,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<PoolJob>,
+    jobs: VecDeque<CallJob>,
     threads: Vec<Arc<Worker>>,
     /// Threads that wait for work.
     idle: usize,
@@ -111,7 +78,7 @@ impl Pool {
     }
 
     /// Puts a job into the queue, with a thread for it where there may be one more.
-    pub(super) fn submit(&self, shared: &Arc<Shared>, job: PoolJob) -> Result<(), SubmitError> {
+    pub(super) fn submit(&self, shared: &Arc<Shared>, job: CallJob) -> Result<(), SubmitError> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(SubmitError::Stopped);
@@ -201,7 +168,7 @@ impl Pool {
     /// Whether a call waits or runs here.
     pub(super) fn has(&self, call: CallId) -> bool {
         let state = self.state.lock();
-        state.jobs.iter().any(|job| job.id() == call)
+        state.jobs.iter().any(|job| job.call.id == call)
             || state.threads.iter().any(|worker| {
                 worker
                     .progress
@@ -266,7 +233,7 @@ impl Pool {
 
 /// What a thread does next.
 enum Next {
-    Run(PoolJob),
+    Run(CallJob),
     Wait,
     End,
 }
@@ -300,28 +267,28 @@ fn work(py: Python<'_>, shared: &Weak<Shared>, worker: &Arc<Worker>) {
     }
 }
 
-fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: PoolJob) {
-    if shared.cancelled.take(job.id()) {
-        return job.refuse(CallError::Cancelled);
+fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: CallJob) {
+    if shared.cancelled.take(job.call.id) {
+        return job.reply.complete(Err(CallError::Cancelled));
     }
-    let (call, function, arguments) = match job {
-        PoolJob::Call { call, code, reply } => match prepare_call(py, shared, call, &code, reply) {
-            Ok((call, data)) => match PyTuple::new(py, [data]) {
-                Ok(arguments) => (call, code.function.clone_ref(py), arguments),
-                Err(error) => return call.finish(py, Err(error)),
-            },
-            Err((reply, error)) => return reply.complete(Err(error)),
-        },
-        PoolJob::Invoke {
-            call,
-            handler,
-            reply,
-        } => match prepare_invoke(py, shared, call, &handler, reply) {
-            Ok((call, arguments)) => (call, handler.function.clone_ref(py), arguments),
-            Err((reply, error)) => return reply.complete(Err(error)),
-        },
+    let ReadyCall {
+        call,
+        function,
+        arguments,
+    } = match prepare(py, shared, job) {
+        Ok(ready) => ready,
+        Err((reply, error)) => return reply.complete(Err(error)),
     };
-    let before = progress.enter(call.id, call.generation);
+    let arguments = match arguments {
+        Arguments::Data(data) => PyTuple::new(py, [data]),
+        Arguments::Positional(arguments) => Ok(arguments.into_bound(py)),
+        Arguments::Awaitable => Ok(PyTuple::empty(py)),
+    };
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        Err(error) => return call.finish(py, Err(error)),
+    };
+    let before = progress.enter(call.id, call.code.generation);
     run_plain(py, call, function.bind(py), arguments);
     progress.leave(py, before);
 }

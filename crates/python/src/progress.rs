@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::{ffi, prelude::*};
 
-use mozaiks_plugins::runtime::{CallId, Generation};
+use mozaiks_plugins::{CallId, Generation};
 
 /// One Python thread's position. Written by that thread while it holds the interpreter.
 #[derive(Default)]

@@ -22,7 +22,7 @@ use super::{
     runtime_types::Kinds,
     shared::{Code, Job, Shared},
 };
-use mozaiks_plugins::runtime::{CallId, Generation};
+use mozaiks_plugins::{CallId, Generation};
 
 /// How often it looks while there is something to look after.
 const BUSY_TICK: Duration = Duration::from_millis(10);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Apps, HostFuture, HostPart, unknown, write_json};
-use mozaiks_plugins::{Caller, HostError, runtime::Generation};
+use mozaiks_plugins::{Caller, Generation, HostError};
 use mozaiks_store::{CommandCaller, Store, StoreError};
 
 /// Sends commands of plugins to the database.
@@ -33,11 +33,12 @@ impl HostPart for DatabasePart {
             return Box::pin(async move { Err(error) });
         }
         let store = Arc::clone(&self.store);
-        let sender = CommandCaller {
-            generation: caller.generation.0,
-            app_id: self.apps.of(&caller),
-        };
+        let app_id = self.apps.require(&caller);
         Box::pin(async move {
+            let sender = CommandCaller {
+                generation: caller.generation.0,
+                app_id: Some(app_id?),
+            };
             store
                 .run_command(&sender, payload)
                 .await
@@ -48,7 +49,8 @@ impl HostPart for DatabasePart {
     fn query(&self, caller: &Caller, operation: &str, _payload: &[u8]) -> Result<Bytes, HostError> {
         match operation {
             "db.uri" => {
-                let database = self.store.database_name(self.apps.of(caller).as_deref());
+                let app_id = self.apps.require(caller)?;
+                let database = self.store.database_name(Some(&app_id));
                 write_json(&json!({ "uri": self.store.uri(), "database": database }))
             }
             other => Err(unknown(other)),

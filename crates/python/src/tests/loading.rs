@@ -1,7 +1,7 @@
 //! Loading: packages, failures, hanging imports, unloading, the log.
 
 use super::*;
-use mozaiks_plugins::{PluginSource, runtime::Generation};
+use mozaiks_plugins::{CallId, Generation, Input, Invocation, PluginSource, Target};
 
 fn failure(gateway: &Gateway, plugin: &str) -> String {
     match gateway.plugin(plugin).state() {
@@ -91,6 +91,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
     let plugin = dir.path().join("changing");
     std::fs::create_dir(&plugin).unwrap();
     let source = PluginSource {
+        generation: Generation::next(),
         name: "changing".into(),
         dir: plugin.clone(),
         entry: plugin.join("logic.py"),
@@ -98,23 +99,33 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
     on_shared(|gateway| async move {
         let load = |text: &str| {
             std::fs::write(&source.entry, text).unwrap();
-            gateway.python.load(source.clone())
+            let source = PluginSource {
+                generation: Generation::next(),
+                ..source.clone()
+            };
+            let loading = gateway.python.load(source.clone());
+            async move {
+                loading.await.unwrap().unwrap();
+                source.generation
+            }
         };
         let call = |generation: Generation| {
-            let call = mozaiks_plugins::PluginCall {
-                id: mozaiks_plugins::runtime::CallId::next(),
-                generation,
-                principal: user(),
+            let call = Invocation {
+                id: CallId::next(),
+                target: Target::Execute(generation),
+                input: Input::Body(Bytes::new()),
+                principal: Some(user()),
+                app_id: Some("app".into()),
                 request_id: "r".into(),
-                body: Bytes::new(),
-                place: None,
+                timeout: Duration::from_secs(20),
+                permit: None,
             };
             gateway.python.submit(call).unwrap()
         };
         let first = load("async def execute(data):\n    return {'version': 1}\n");
-        let first = first.await.unwrap().unwrap().generation;
+        let first = first.await;
         let second = load("async def execute(data):\n    return {'version': 2}\n");
-        let second = second.await.unwrap().unwrap().generation;
+        let second = second.await;
         assert_eq!(
             &call(first).await.unwrap().unwrap().body[..],
             b"{\"version\":1}"
