@@ -25,7 +25,7 @@ pub use settings::{ManifestSchemas, SettingsPart, to_host_error};
 use mozaiks_plugins::{
     Caller, Generation, HostError, HostServices, PluginFunction,
     host::{HandlerId, Registration, RegistrationId},
-    registry::Registry,
+    registry::{GenerationObserver, Registry},
 };
 
 /// What a request of a plugin comes to.
@@ -70,6 +70,11 @@ pub trait HostPart: Send + Sync + 'static {
     /// Ends a registration, where it is one of this part's.
     fn unregister(&self, id: RegistrationId) {
         let _ = id;
+    }
+
+    /// As [`GenerationObserver::generation_activated`].
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        let _ = (from, to);
     }
 
     /// As [`HostServices::forget_generation`].
@@ -138,7 +143,7 @@ impl HostServices for Host {
         let function = PluginFunction {
             generation: registry
                 .and_then(|registry| registry.generation_of(caller))
-                .ok_or_else(|| host_error("NOT_FOUND", "this load of the plugin has ended"))?,
+                .ok_or_else(load_has_ended)?,
             handler,
         };
         let id = RegistrationId(self.next_registration.fetch_add(1, Ordering::Relaxed));
@@ -164,6 +169,19 @@ impl HostServices for Host {
             part.forget_generation(generation);
         }
     }
+}
+
+impl GenerationObserver for Host {
+    fn generation_activated(&self, generation: Generation, replaced: Option<Generation>) {
+        for part in self.all_parts() {
+            part.hand_over(replaced, generation);
+        }
+    }
+}
+
+/// The error for a registration by code whose generation has been replaced.
+pub fn load_has_ended() -> HostError {
+    host_error("NOT_FOUND", "this load of the plugin has ended")
 }
 
 /// An error without details.

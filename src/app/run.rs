@@ -148,10 +148,11 @@ where
         Arc::clone(&dispatcher),
         delivery_timeout,
     );
-    let host: Arc<dyn HostServices> =
-        Arc::new(Host::new(deliveries, parts, Arc::clone(&registry_slot)));
-    let runtime = make_runtime(&config.plugins, host).map_err(anyhow::Error::msg)?;
+    let host = Arc::new(Host::new(deliveries, parts, Arc::clone(&registry_slot)));
+    let services: Arc<dyn HostServices> = host.clone();
+    let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    registry.observe_generations(host);
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
     registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,17 @@ pub struct CallLimits {
     pub max_concurrency: usize,
 }
 
+/// Where in its life a generation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GenerationPhase {
+    /// Being imported: what its code registers is held until the import has ended well.
+    Loading,
+    /// New calls go to it, and what it has registered is called.
+    Active,
+    /// Another has taken its place: it finishes what has begun and registers nothing any more.
+    Retired,
+}
+
 /// A generation that can be called, or is about to. Whoever calls it or may call it holds it; when the
 /// last lets go its runtime unloads it, so that a call which began on it ends on it.
 pub struct LiveGeneration {
@@ -38,6 +49,7 @@ pub struct LiveGeneration {
     id: Generation,
     runtime: Arc<dyn PluginRuntime>,
     limits: CallLimits,
+    phase: AtomicU8,
     /// Calls of the plugin that run or wait: one count for all its generations.
     in_flight: Arc<AtomicUsize>,
 }
@@ -56,6 +68,7 @@ impl LiveGeneration {
             id,
             runtime,
             limits,
+            phase: AtomicU8::new(GenerationPhase::Loading as u8),
             in_flight,
         })
     }
@@ -78,6 +91,20 @@ impl LiveGeneration {
     /// What runs it.
     pub fn runtime(&self) -> &Arc<dyn PluginRuntime> {
         &self.runtime
+    }
+
+    /// Where in its life it is.
+    pub fn phase(&self) -> GenerationPhase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => GenerationPhase::Loading,
+            1 => GenerationPhase::Active,
+            _ => GenerationPhase::Retired,
+        }
+    }
+
+    /// Takes the next step of its life; there is no way back.
+    pub fn enter(&self, phase: GenerationPhase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
     /// One more call of the plugin; `None` where it has as many as it may.

@@ -14,7 +14,7 @@ pub mod registry;
 pub mod runtime;
 pub mod static_files;
 
-pub use generation::{Generation, LiveGeneration, PluginFunction};
+pub use generation::{Generation, GenerationPhase, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};
 pub use invocation::{CallId, CallKind, Input, Invocation, Target};
 pub use runtime::{

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tokio::time::Instant;
 
-use super::{Apps, HostPart, host_error, read_json, unknown, write_json};
+use super::{Apps, HostPart, host_error, load_has_ended, read_json, unknown, write_json};
 use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
 use mozaiks_plugins::{
-    CallError, CallKind, Caller, Generation, HostError, Input, PluginFunction, Target,
+    CallError, CallKind, Caller, Generation, GenerationPhase, HostError, Input, PluginFunction,
+    Target,
     dispatch::{Call, DispatchError, Dispatcher},
     host::{Registration, RegistrationId},
 };
@@ -117,10 +118,16 @@ impl HostPart for EventsPart {
             dispatcher: Arc::clone(&self.dispatcher),
             timeout: self.delivery_timeout,
         });
-        Some(match self.bus.subscribe(owner, pattern, subscriber) {
+        // Held while it is looked and subscribed, so that a hand-over comes before or after.
+        let mut subscriptions = self.subscriptions.lock();
+        let subscribed = match function.generation.phase() {
+            GenerationPhase::Loading => self.bus.subscribe_held(owner, pattern, subscriber),
+            GenerationPhase::Active => self.bus.subscribe(owner, pattern, subscriber),
+            GenerationPhase::Retired => return Some(Err(load_has_ended())),
+        };
+        Some(match subscribed {
             Ok(subscription) => {
-                let entry = (generation, subscription);
-                self.subscriptions.lock().insert(id, entry);
+                subscriptions.insert(id, (generation, subscription));
                 Ok(())
             }
             Err(error) => Err(refused(error)),
@@ -132,6 +139,12 @@ impl HostPart for EventsPart {
         if let Some((_, subscription)) = ended {
             self.bus.unsubscribe(subscription);
         }
+    }
+
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        let mut subscriptions = self.subscriptions.lock();
+        self.bus.hand_over(from.map(|from| from.0), to.0);
+        subscriptions.retain(|_, (of, _)| Some(*of) != from);
     }
 
     fn forget_generation(&self, generation: Generation) {

@@ -67,6 +67,10 @@ impl HostPart for RealtimePart {
         self.messages.unregister(id);
     }
 
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        self.messages.hand_over(from, to);
+    }
+
     fn forget_generation(&self, generation: Generation) {
         self.messages.forget_generation(generation);
     }

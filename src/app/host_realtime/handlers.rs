@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
 
-use crate::http::ApiError;
+use crate::{app::host::load_has_ended, http::ApiError};
 use mozaiks_plugins::{
-    CallError, CallKind, Generation, HostError, Input, PluginFunction, Target,
+    CallError, CallKind, Generation, GenerationPhase, HostError, Input, PluginFunction, Target,
     dispatch::{Call, DispatchError, Dispatcher, PendingCall},
     host::RegistrationId,
     invocation::CallId,
@@ -33,6 +33,8 @@ pub struct MessageHandlers {
 struct Handler {
     registration: RegistrationId,
     function: PluginFunction,
+    /// Its generation is still being loaded: it is not called yet.
+    held: bool,
 }
 
 impl MessageHandlers {
@@ -63,14 +65,22 @@ impl MessageHandlers {
         if by_type.values().map(Vec::len).sum::<usize>() >= MAX_HANDLERS {
             return refuse("LIMIT_EXCEEDED", "too many message handlers");
         }
-        let handlers = by_type.entry(message_type.into()).or_default();
-        if handlers.len() >= MAX_PER_TYPE {
+        if by_type.get(message_type).map_or(0, Vec::len) >= MAX_PER_TYPE {
             return refuse("LIMIT_EXCEEDED", "too many handlers of this message type");
         }
-        handlers.push(Handler {
-            registration,
-            function: function.clone(),
-        });
+        let held = match function.generation.phase() {
+            GenerationPhase::Loading => true,
+            GenerationPhase::Active => false,
+            GenerationPhase::Retired => return Err(load_has_ended()),
+        };
+        by_type
+            .entry(message_type.into())
+            .or_default()
+            .push(Handler {
+                held,
+                registration,
+                function: function.clone(),
+            });
         Ok(())
     }
 
@@ -84,10 +94,25 @@ impl MessageHandlers {
         self.retain(|handler| handler.function.generation.id() != generation);
     }
 
+    /// What a generation has registered while it was loaded is called from now on, and what the one
+    /// before it had registered no more: each message goes to the one or to the other.
+    pub fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        self.change(|handler| {
+            let of = handler.function.generation.id();
+            handler.held &= of != to;
+            Some(of) != from
+        });
+    }
+
     fn retain(&self, keep: impl Fn(&Handler) -> bool) {
+        self.change(|handler| keep(handler));
+    }
+
+    /// Changes all handlers at once, and keeps those for which `change` says so.
+    fn change(&self, change: impl Fn(&mut Handler) -> bool) {
         let mut ended = Vec::new();
         self.by_type.write().retain(|_, handlers| {
-            ended.extend(handlers.extract_if(.., |handler| !keep(handler)));
+            ended.extend(handlers.extract_if(.., |handler| !change(handler)));
             !handlers.is_empty()
         });
         // After the lock: the last holder of a generation unloads it, which comes back here.
@@ -98,8 +123,11 @@ impl MessageHandlers {
         self.by_type
             .read()
             .get(message_type)
+            .into_iter()
+            .flatten()
+            .filter(|handler| !handler.held)
             .cloned()
-            .unwrap_or_default()
+            .collect()
     }
 }
 

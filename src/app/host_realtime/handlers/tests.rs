@@ -84,7 +84,9 @@ fn setup() -> Setup {
         generations: [1, 2].map(|id| {
             let runtime = Arc::clone(&runtime) as Arc<dyn PluginRuntime>;
             let id = Generation(id);
-            LiveGeneration::new("chat".into(), id, runtime, limits, Arc::default())
+            let made = LiveGeneration::new("chat".into(), id, runtime, limits, Arc::default());
+            made.enter(GenerationPhase::Active);
+            made
         }),
         runtime,
     }
@@ -262,5 +264,36 @@ fn odd_types_and_too_many_handlers_are_refused() {
     assert_eq!(
         setup.register(4096, 1, "one more").unwrap_err().code,
         "LIMIT_EXCEEDED"
+    );
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_old_generation_or_the_new_one() {
+    let mut setup = setup();
+    let [old, new] = [0, 1].map(|at| setup.generations[at].id());
+    let limits = setup.generations[1].limits();
+    let runtime = Arc::clone(setup.generations[1].runtime());
+    setup.generations[1] = LiveGeneration::new("chat".into(), new, runtime, limits, Arc::default());
+    setup.register(1, 1, "chat").unwrap();
+    setup.register(2, 2, "chat").unwrap();
+    setup.register(3, 2, "fresh").unwrap();
+    assert!(setup.is_unknown("fresh"), "its generation is still loaded");
+    let on_old = setup.taken("chat");
+    assert_eq!(handler_of(&setup.runtime.answer(reply())), 1);
+    on_old.await.unwrap();
+
+    setup.generations[1].enter(GenerationPhase::Active);
+    setup.generations[0].enter(GenerationPhase::Retired);
+    setup.handlers.hand_over(Some(old), new);
+    let on_new = setup.taken("chat");
+    assert_eq!(handler_of(&setup.runtime.answer(reply())), 2);
+    on_new.await.unwrap();
+    assert!(setup.runtime.invoked.lock().is_empty());
+    assert!(!setup.is_unknown("fresh"));
+    let late = setup.register(4, 1, "chat").unwrap_err();
+    assert_eq!(late.code, "NOT_FOUND");
+    assert!(
+        Arc::strong_count(&setup.generations[0]) == 1,
+        "nothing holds the old one"
     );
 }
