@@ -8,7 +8,7 @@ use serde::Serialize;
 use mozaiks_auth::Principal;
 use mozaiks_events::{DeferredData, EventBus, EventData, EventDraft};
 use mozaiks_plugins::{
-    CallError,
+    CallError, CallKind,
     dispatch::{CallObserver, DispatchError, FinishedCall},
 };
 
@@ -29,9 +29,9 @@ impl Announcer {
     }
 }
 
-/// A finished call, until somebody wants to read it.
+/// What there is to say of a finished call, until somebody wants to read it.
 #[derive(Debug)]
-struct Told {
+struct CallSummary {
     plugin: Arc<str>,
     principal: Arc<Principal>,
     request_id: Arc<str>,
@@ -53,7 +53,7 @@ struct Written<'a> {
     error: Option<&'a str>,
 }
 
-impl DeferredData for Told {
+impl DeferredData for CallSummary {
     fn to_json(&self) -> Bytes {
         let written = Written {
             app_id: &self.principal.app_id,
@@ -79,6 +79,10 @@ impl DeferredData for Told {
 
 impl CallObserver for Announcer {
     fn call_finished(&self, call: &FinishedCall<'_>) {
+        // Of calls by clients only: an event for each delivery of an event would never end.
+        let (CallKind::Execute, Some(principal)) = (call.kind, call.principal) else {
+            return;
+        };
         let (action, error) = match call.outcome {
             Ok(reply) => (reply.action.clone(), None),
             Err(error) => (action_of(error), Some(error.to_string())),
@@ -88,20 +92,20 @@ impl CallObserver for Announcer {
         } else {
             &self.failed
         };
-        let told = Told {
+        let summary = CallSummary {
             plugin: Arc::clone(call.plugin),
-            principal: Arc::clone(call.principal),
+            principal: Arc::clone(principal),
             request_id: Arc::clone(call.request_id),
             action,
             execution_time: call.elapsed,
             error,
         };
         let published = self.events.publish(EventDraft {
-            app_id: call.principal.app_id.clone(),
-            principal: Some(Arc::clone(call.principal)),
+            app_id: principal.app_id.clone(),
+            principal: Some(Arc::clone(principal)),
             request_id: Some(Arc::clone(call.request_id)),
             name: Arc::clone(name),
-            data: EventData::Deferred(Arc::new(told)),
+            data: EventData::Deferred(Arc::new(summary)),
         });
         if let Err(error) = published {
             tracing::error!(event.name = &**name, error = %error, "an event could not be published");

@@ -7,7 +7,7 @@ mod realtime;
 mod settings;
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use database::DatabasePart;
-pub use events::{EventsPart, RuntimeSlot};
+pub use events::EventsPart;
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
 pub use realtime::RealtimePart;
 pub use settings::{ManifestSchemas, SettingsPart};
@@ -23,9 +23,9 @@ pub use settings::{ManifestSchemas, SettingsPart};
 pub use crate::refusals::host_error;
 
 use mozaiks_plugins::{
-    Caller, HostError, HostServices,
+    Caller, Generation, HostError, HostServices, PluginFunction,
     host::{HandlerId, Registration, RegistrationId},
-    runtime::Generation,
+    registry::{GenerationObserver, Registry},
 };
 
 /// What a request of a plugin comes to.
@@ -53,24 +53,28 @@ pub trait HostPart: Send + Sync + 'static {
         Err(unknown(operation))
     }
 
-    /// Takes a registration under this id; `None` where it is not one of this part's.
+    /// Takes a registration of a function under this id; `None` where it is not one of this part's.
     ///
     /// # Errors
     /// As [`HostServices::register`].
     fn register(
         &self,
         id: RegistrationId,
-        caller: &Caller,
         registration: &Registration,
-        handler: HandlerId,
+        function: &PluginFunction,
     ) -> Option<Result<(), HostError>> {
-        let _ = (id, caller, registration, handler);
+        let _ = (id, registration, function);
         None
     }
 
     /// Ends a registration, where it is one of this part's.
     fn unregister(&self, id: RegistrationId) {
         let _ = id;
+    }
+
+    /// As [`GenerationObserver::generation_activated`].
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        let _ = (from, to);
     }
 
     /// As [`HostServices::forget_generation`].
@@ -83,15 +87,21 @@ pub trait HostPart: Send + Sync + 'static {
 pub struct Host {
     parts: Vec<Box<dyn HostPart>>,
     events: EventsPart,
+    registry: RegistrySlot,
     next_registration: AtomicU64,
 }
 
+/// The registry, which comes after the runtime, which comes after the host.
+pub type RegistrySlot = Arc<OnceLock<Arc<Registry>>>;
+
 impl Host {
-    /// A host of these parts; events are needed by the trait itself.
-    pub fn new(events: EventsPart, parts: Vec<Box<dyn HostPart>>) -> Self {
+    /// A host of these parts; events are needed by the trait itself. Nothing can be registered until
+    /// the slot is filled.
+    pub fn new(events: EventsPart, parts: Vec<Box<dyn HostPart>>, registry: RegistrySlot) -> Self {
         Self {
             parts,
             events,
+            registry,
             next_registration: AtomicU64::new(1),
         }
     }
@@ -129,9 +139,16 @@ impl HostServices for Host {
         registration: Registration,
         handler: HandlerId,
     ) -> Result<RegistrationId, HostError> {
+        let registry = self.registry.get();
+        let function = PluginFunction {
+            generation: registry
+                .and_then(|registry| registry.generation_of(caller))
+                .ok_or_else(load_has_ended)?,
+            handler,
+        };
         let id = RegistrationId(self.next_registration.fetch_add(1, Ordering::Relaxed));
         self.all_parts()
-            .find_map(|part| part.register(id, caller, &registration, handler))
+            .find_map(|part| part.register(id, &registration, &function))
             .unwrap_or_else(|| {
                 Err(host_error(
                     "NOT_FOUND",
@@ -154,6 +171,19 @@ impl HostServices for Host {
     }
 }
 
+impl GenerationObserver for Host {
+    fn generation_activated(&self, generation: Generation, replaced: Option<Generation>) {
+        for part in self.all_parts() {
+            part.hand_over(replaced, generation);
+        }
+    }
+}
+
+/// The error for a registration by code whose generation has been replaced.
+pub fn load_has_ended() -> HostError {
+    host_error("NOT_FOUND", "this load of the plugin has ended")
+}
+
 /// The error for an operation that nobody offers.
 pub fn unknown(operation: &str) -> HostError {
     host_error(
@@ -162,7 +192,7 @@ pub fn unknown(operation: &str) -> HostError {
     )
 }
 
-/// Which app background work of plugins belongs to.
+/// Which app work belongs to that does not say so itself.
 #[derive(Debug, Clone)]
 pub struct Apps {
     only: Option<Arc<str>>,
@@ -181,25 +211,20 @@ impl Apps {
         self.only.is_none()
     }
 
-    /// The app that a caller works for; `None` for background work in a gateway of many apps.
-    pub fn of(&self, caller: &Caller) -> Option<Arc<str>> {
-        match &caller.principal {
-            Some(principal) => Some(principal.app_id.clone()),
-            None => self.only.clone(),
-        }
-    }
-
-    /// As [`Self::of`], where there must be one.
+    /// The app that a caller works for: its call's, else the only one there is.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR`.
+    /// `VALIDATION_ERROR` for work without an app in a gateway of many.
     pub fn require(&self, caller: &Caller) -> Result<Arc<str>, HostError> {
-        self.of(caller).ok_or_else(|| {
-            host_error(
-                "VALIDATION_ERROR",
-                "in a gateway of many apps this works only while a user's call or event is handled",
-            )
-        })
+        (caller.app_id.as_ref().or(self.only.as_ref()))
+            .cloned()
+            .ok_or_else(|| {
+                host_error(
+                    "VALIDATION_ERROR",
+                    "this gateway serves many apps, and this work belongs to none: it works only \
+                     while a call, a message or an event of an app is handled",
+                )
+            })
     }
 }
 

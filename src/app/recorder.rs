@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mozaiks_plugins::{
-    CallError, CallReply,
+    CallError, CallKind, CallReply,
     dispatch::{CallObserver, DispatchError, FinishedCall},
 };
-use mozaiks_telemetry::metrics::{CallOutcome, Metrics};
+use mozaiks_telemetry::metrics::{CallKind as CountedCall, CallOutcome, Metrics};
 
 /// Hears of every call, also of those whose clients have gone.
 pub(super) struct Recorder {
@@ -15,15 +15,24 @@ pub(super) struct Recorder {
 
 impl CallObserver for Recorder {
     fn call_finished(&self, call: &FinishedCall<'_>) {
+        let counted = match call.kind {
+            CallKind::Execute => CountedCall::Execute,
+            CallKind::Event => CountedCall::Event,
+            CallKind::Message => CountedCall::Message,
+        };
         self.metrics
-            .call_finished(call.plugin, outcome(call.outcome), call.elapsed);
+            .call_finished(call.plugin, counted, outcome(call.outcome), call.elapsed);
+        // A failed delivery is tried again, and logged with its dead letter.
+        if call.kind == CallKind::Event {
+            return;
+        }
         if let Err(DispatchError::Call(CallError::Raised { traceback, .. })) = call.outcome {
             tracing::event!(
                 target: "plugin",
                 tracing::Level::ERROR,
                 plugin.name = &**call.plugin,
                 request.id = &**call.request_id,
-                user.id = &*call.principal.user_id,
+                user.id = call.principal.map(|principal| &*principal.user_id),
                 traceback = traceback.as_str(),
                 "the plugin raised"
             );

@@ -4,7 +4,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     process::exit,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use super::{
     database,
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
-        NotificationOutlet, NotificationsPart, RealtimePart, RuntimeSlot, SeenUsers, SettingsPart,
+        NotificationOutlet, NotificationsPart, RealtimePart, RegistrySlot, SeenUsers, SettingsPart,
     },
     host_realtime::{
         MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
@@ -36,11 +36,7 @@ use mozaiks_events::EventBus;
 use mozaiks_notifications::{
     Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
 };
-use mozaiks_plugins::{
-    HostServices, PluginRuntime,
-    dispatch::{CallObserver, Dispatcher},
-    registry::Registry,
-};
+use mozaiks_plugins::{HostServices, PluginRuntime, dispatch::Dispatcher, registry::Registry};
 use mozaiks_python::{PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
 use mozaiks_settings::SettingsManager;
@@ -94,20 +90,20 @@ where
     realtime_config.query_tokens |= config.dev;
     let realtime_config = Arc::new(realtime_config);
     let start_wait = config.plugins.start_wait;
+    let delivery_timeout = config.events.delivery_timeout;
     let events = EventBus::new(config.events);
     let hub = Hub::new(
         Arc::clone(&realtime_config),
         Arc::new(PresenceEvents::new(Arc::clone(&events))),
     );
     let messages = Arc::new(MessageHandlers::default());
+    let apps = Apps::new(&config.auth.app_id);
     let pushes = RealtimeOperations::new(
         Arc::clone(&hub),
-        &config.auth.app_id,
+        apps.clone(),
         realtime_config.max_push_bytes,
     );
-    let apps = Apps::new(&config.auth.app_id);
-    let runtime_slot = RuntimeSlot::default();
-    let registry_slot = Arc::new(OnceLock::new());
+    let registry_slot = RegistrySlot::default();
     let mut parts: Vec<Box<dyn HostPart>> =
         vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
     let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
@@ -139,24 +135,29 @@ where
     for part in NotificationsPart::all(&notification_operations, &apps) {
         parts.push(Box::new(part));
     }
-    let host: Arc<dyn HostServices> = Arc::new(Host::new(
-        EventsPart::new(Arc::clone(&events), apps, Arc::clone(&runtime_slot)),
-        parts,
-    ));
-    let runtime = make_runtime(&config.plugins, host).map_err(anyhow::Error::msg)?;
-    // Both slots are filled here, once, before any plugin is loaded.
-    let _ = runtime_slot.set(Arc::downgrade(&runtime));
-    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
-    let _ = registry_slot.set(Arc::clone(&registry));
-    registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
     let metrics = Arc::new(Metrics::default());
-    let observers: Vec<Arc<dyn CallObserver>> = vec![
+    let dispatcher = Dispatcher::new(vec![
         Arc::new(Recorder {
             metrics: Arc::clone(&metrics),
         }),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),
-    ];
+    ]);
+    let deliveries = EventsPart::new(
+        Arc::clone(&events),
+        apps,
+        Arc::clone(&dispatcher),
+        delivery_timeout,
+        config.plugins.max_depth,
+    );
+    let host = Arc::new(Host::new(deliveries, parts, Arc::clone(&registry_slot)));
+    let services: Arc<dyn HostServices> = host.clone();
+    let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
+    let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    registry.observe_generations(host);
+    // Filled once, before any plugin is loaded.
+    let _ = registry_slot.set(Arc::clone(&registry));
+    registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
     let realtime = Realtime::new(
         hub,
         realtime_config,
@@ -165,7 +166,7 @@ where
             config.auth.leeway,
             Arc::clone(&notifications),
         ),
-        PluginMessages::new(messages, Arc::clone(&runtime), config.plugins.call_timeout),
+        PluginMessages::new(messages, Arc::clone(&dispatcher)),
     );
     let app = Arc::new(App {
         realtime,
@@ -180,7 +181,7 @@ where
         notifications,
         notification_operations,
         registry,
-        dispatcher: Dispatcher::with_observers(Arc::clone(&runtime), observers),
+        dispatcher,
         runtime,
         loop_unready: config.plugins.hold_unready,
         metrics,
@@ -280,6 +281,10 @@ async fn drain(
         let undelivered = app.events.drain(DRAIN_EVENTS).await;
         if undelivered > 0 {
             tracing::warn!(events = undelivered, "events were not delivered in time");
+        }
+        // What the last events called, also where the bus no longer waits for it.
+        while app.dispatcher.in_flight() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
         }
         scheduler.stop().await;
         deliveries.stop().await;

@@ -379,7 +379,8 @@ async fn each_row_is_answered_as_the_table_says() {
     answer.expect_error(503, "OVERLOADED");
     assert_eq!(answer.header("retry-after"), Some("1"));
     met.insert("OVERLOADED");
-    let refused = "mozaiks_plugin_calls_total{plugin=\"busy\",outcome=\"overloaded\"}";
+    let refused =
+        "mozaiks_plugin_calls_total{plugin=\"busy\",kind=\"execute\",outcome=\"overloaded\"}";
     assert_eq!(app.metric(refused).await, 1.0);
     running.abort();
 

@@ -21,6 +21,7 @@ async fn identity_is_injected_over_whatever_the_client_sent() {
         "app_id": "another",
         "_context": { "is_superadmin": true },
         "_entitlements": ["everything"],
+        "user_jwt": "a.b.c",
     });
     let request = app
         .with_claims(&claims)
@@ -110,7 +111,7 @@ async fn a_client_that_goes_away_does_not_cancel_its_call() {
     app.log_line(&["\"http.status\":499", "patient"]).await;
     std::fs::write(dir.path().join("go"), "").unwrap();
     file_appears(&dir.path().join("ended")).await;
-    let series = "mozaiks_plugin_calls_total{plugin=\"patient\",outcome=\"ok\"}";
+    let series = "mozaiks_plugin_calls_total{plugin=\"patient\",kind=\"execute\",outcome=\"ok\"}";
     app.metric_reaches(series, |count| count == 1.0).await;
 }
 

@@ -140,7 +140,8 @@ async fn ten_thousand_calls_fill_the_queue_and_no_more() {
         connections.spawn(call_many(app.address, token.clone(), EACH));
     }
     // All have arrived: what the queue does not take has been answered.
-    let refused = "mozaiks_plugin_calls_total{plugin=\"echo\",outcome=\"overloaded\"}";
+    let refused =
+        "mozaiks_plugin_calls_total{plugin=\"echo\",kind=\"execute\",outcome=\"overloaded\"}";
     let least = (CONNECTIONS * EACH - QUEUE) as f64;
     within(LIMIT, async { while app.metric(refused).await < least {} }).await;
     assert!(app.metric("mozaiks_calls_queued").await <= QUEUE as f64 + 1.0);

@@ -16,6 +16,7 @@ mod environment;
 mod error_table;
 mod errors;
 mod execute;
+mod handlers;
 mod hostile;
 mod load;
 mod logs;

@@ -193,7 +193,7 @@ async fn metrics_count_what_happened() {
     app.anonymous().execute("echo", &json!({})).await;
     for (series, count) in [
         (
-            "mozaiks_plugin_calls_total{plugin=\"echo\",outcome=\"ok\"}",
+            "mozaiks_plugin_calls_total{plugin=\"echo\",kind=\"execute\",outcome=\"ok\"}",
             3.0,
         ),
         (

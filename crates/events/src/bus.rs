@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -59,9 +59,27 @@ pub(super) struct Subscription {
     pub(super) queue: Queue,
     // No event is being delivered or waits for a retry. False until the worker says so.
     idle: AtomicBool,
+    /// Not sent anything yet. Changed under the lock of all subscriptions.
+    held: AtomicBool,
+    /// What takes over the events that it has not handled, once it has ended.
+    successor: OnceLock<Arc<Subscription>>,
 }
 
 impl Subscription {
+    /// Passes on what it will not handle itself. Called after its end.
+    pub(super) fn pass_on(&self, events: impl Iterator<Item = Arc<Event>>) {
+        let Some(mut successor) = self.successor.get() else {
+            return;
+        };
+        while let Some(newer) = successor.successor.get() {
+            successor = newer;
+        }
+        for event in events {
+            let dropped = successor.queue.push(event.clone(), usize::MAX);
+            event.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn set_idle(&self, idle: bool) {
         self.idle.store(idle, Ordering::Release);
     }
@@ -164,6 +182,41 @@ impl EventBus {
         pattern: &str,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<SubscriptionId, EventError> {
+        self.add(owner, pattern, subscriber, false)
+    }
+
+    /// As [`Self::subscribe`], but nothing is sent before [`Self::hand_over`] to that owner.
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`].
+    pub fn subscribe_held(
+        &self,
+        owner: Owner,
+        pattern: &str,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Result<SubscriptionId, EventError> {
+        self.add(owner, pattern, subscriber, true)
+    }
+
+    /// What an owner's held subscriptions waited for: from here on they are sent events, and those of
+    /// the owner whose place it takes have ended. Each event goes to the one or to the other, and what
+    /// still waits for an old subscription goes to the new one with the same pattern.
+    pub fn hand_over(&self, from: Option<u64>, to: u64) {
+        let mut subscriptions = self.subscriptions.write();
+        subscriptions.release(to);
+        if let Some(from) = from {
+            subscriptions.name_successors(from, to);
+            subscriptions.remove(|subscription| subscription.owner.id == from);
+        }
+    }
+
+    fn add(
+        &self,
+        owner: Owner,
+        pattern: &str,
+        subscriber: Arc<dyn Subscriber>,
+        held: bool,
+    ) -> Result<SubscriptionId, EventError> {
         let pattern = Pattern::parse(pattern)?;
         let config = &self.shared.config;
         let mut subscriptions = self.subscriptions.write();
@@ -195,6 +248,8 @@ impl EventBus {
             ordinal,
             queue: Queue::new(config.queue_size, config.queue_bytes),
             idle: AtomicBool::new(false),
+            held: AtomicBool::new(held),
+            successor: OnceLock::new(),
             pattern,
         });
         subscriptions.add(&subscription);
@@ -371,19 +426,53 @@ impl Subscriptions {
     }
 
     fn add(&mut self, subscription: &Arc<Subscription>) {
+        if !subscription.held.load(Ordering::Relaxed) {
+            self.index(subscription);
+        }
+        self.all.insert(subscription.id, subscription.clone());
+    }
+
+    /// Events reach it from now on.
+    fn index(&mut self, subscription: &Arc<Subscription>) {
         match subscription.pattern.exact() {
             Some(name) => self.exact.entry(name.into()).or_default(),
             None => &mut self.patterns,
         }
         .push(subscription.clone());
-        self.all.insert(subscription.id, subscription.clone());
+    }
+
+    fn release(&mut self, owner_id: u64) {
+        let of_owner = |subscription: &&Arc<Subscription>| subscription.owner.id == owner_id;
+        let mut held: Vec<_> = self.all.values().filter(of_owner).cloned().collect();
+        held.retain(|subscription| subscription.held.swap(false, Ordering::Relaxed));
+        held.sort_by_key(|subscription| subscription.id);
+        for subscription in &held {
+            self.index(subscription);
+        }
+    }
+
+    fn name_successors(&self, from: u64, to: u64) {
+        let of = |owner_id| {
+            let all = self.all.values();
+            all.filter(move |subscription| subscription.owner.id == owner_id)
+        };
+        for old in of(from) {
+            let takes_over = |new: &&Arc<Subscription>| {
+                new.ordinal == old.ordinal && new.pattern.as_str() == old.pattern.as_str()
+            };
+            if let Some(new) = of(to).find(takes_over) {
+                // Set once: an owner hands over once.
+                old.successor.set(Arc::clone(new)).ok();
+            }
+        }
     }
 
     fn remove(&mut self, ends: impl Fn(&Subscription) -> bool) {
         self.all.retain(|_, subscription| {
             let ends = ends(subscription);
             if ends {
-                subscription.queue.close();
+                let waiting = subscription.queue.close();
+                subscription.pass_on(waiting.into_iter());
             }
             !ends
         });

@@ -103,16 +103,16 @@ impl Queue {
         self.inner.lock().closed
     }
 
-    /// Ends the subscription; what waits is let go.
-    pub(super) fn close(&self) {
+    /// Ends the subscription; gives what waited.
+    pub(super) fn close(&self) -> Vec<Arc<Event>> {
         let waiting = {
             let mut inner = self.inner.lock();
             inner.closed = true;
             inner.bytes = 0;
             std::mem::take(&mut inner.events)
         };
-        drop(waiting);
         self.filled.notify_one();
+        waiting.into_iter().map(|queued| queued.event).collect()
     }
 
     /// Waiting events, their bytes, and how many were dropped so far.

@@ -416,3 +416,51 @@ async fn publishing_needs_no_runtime() {
     publisher.join().expect("no panic").expect("published");
     until("delivery", || recorder.count() == 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn held_subscriptions_wait_for_their_turn() {
+    let bus = EventBus::new(EventsConfig::default());
+    let recorder = Arc::new(Recorder::default());
+    let subscriber = Arc::new(Handle(recorder.clone()));
+    bus.subscribe_held(owner("new", 2), "a:*", subscriber)
+        .unwrap();
+    bus.publish(draft("app", "a:early", "{}")).unwrap();
+    bus.hand_over(None, 2);
+    let id = bus.publish(draft("app", "a:late", "{}")).unwrap();
+    assert_eq!(bus.drain(Duration::from_secs(5)).await, 0);
+    let seen: Vec<_> = recorder.seen.lock().iter().map(|(id, _)| *id).collect();
+    assert_eq!(seen, [id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_reaches_the_old_or_the_new_owner_and_none_is_lost() {
+    let config = EventsConfig {
+        retry_delays: vec![Duration::from_secs(60)],
+        ..EventsConfig::default()
+    };
+    let bus = EventBus::new(config);
+    let old = Arc::new(Recorder {
+        failures_left: AtomicUsize::new(1),
+        delay: Some(Duration::from_secs(1)),
+        ..Recorder::default()
+    });
+    let new = Arc::new(Recorder::default());
+    bus.subscribe(owner("plugin", 1), "a:b", Arc::new(Handle(old.clone())))
+        .unwrap();
+    let publish = || bus.publish(draft("app", "a:b", "{}")).unwrap();
+    // The first is being tried and will fail, the others wait.
+    let first = publish();
+    let waiting = [publish(), publish()];
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bus.subscribe_held(owner("plugin", 2), "a:b", Arc::new(Handle(new.clone())))
+        .unwrap();
+    bus.hand_over(Some(1), 2);
+    let after = publish();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let ids = |recorder: &Recorder| -> Vec<_> {
+        recorder.seen.lock().iter().map(|(id, _)| *id).collect()
+    };
+    assert_eq!(ids(&old), [first], "what was under way is finished");
+    assert_eq!(ids(&new), [waiting[0], waiting[1], after, first]);
+    assert_eq!(bus.subscription_stats().len(), 1);
+}

@@ -105,6 +105,13 @@ pub(super) async fn run(
             None => subscription.queue.changed().await,
         }
     }
+    // What has failed and is due again is its successor's, with all attempts.
+    let mut left: Vec<_> = waiting
+        .into_iter()
+        .map(|Reverse(next)| next.event)
+        .collect();
+    left.sort_by_key(|event| event.id);
+    subscription.pass_on(left.into_iter());
     subscription.set_idle(true);
 }
 

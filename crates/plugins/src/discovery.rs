@@ -63,6 +63,21 @@ pub fn discover(root: &Path) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
     Ok((found, skipped))
 }
 
+/// Looks at a plugin's directory again.
+///
+/// # Errors
+/// A sentence that says why it holds no plugin any more.
+pub fn locate(root: &Path, dir: &Path, name: &str) -> Result<Found, String> {
+    let real_root = root
+        .canonicalize()
+        .map_err(|error| format!("the plugins directory cannot be resolved: {error}"))?;
+    Ok(Found {
+        name: name.to_owned(),
+        dir: dir.to_owned(),
+        entry: inspect(&real_root, dir, name)?,
+    })
+}
+
 fn inspect(root: &Path, dir: &Path, name: &str) -> Result<PathBuf, String> {
     if !is_plugin_name(name) {
         return Err(

@@ -1,4 +1,4 @@
-//! One call of one plugin: limits, queue, deadline, cancellation. No HTTP.
+//! One call of one plugin, of whatever kind: limits, queue, deadline, cancellation, drain. No HTTP.
 
 use std::{
     pin::Pin,
@@ -19,10 +19,10 @@ use tokio::{
 
 use crate::{
     body::{self, BodyError},
-    registry::{Plugin, PluginState, TimeLimits},
-    runtime::{
-        CallError, CallId, CallReply, CallResult, Generation, PluginCall, PluginRuntime, Started,
-    },
+    generation::{CallLimits, LiveGeneration},
+    invocation::{CallId, CallKind, Input, Invocation, Target},
+    registry::{Plugin, PluginState},
+    runtime::{CallError, CallReply, CallResult, Started},
 };
 use mozaiks_auth::Principal;
 
@@ -56,10 +56,12 @@ pub enum DispatchError {
 /// A call that has ended, for events, metrics and logs.
 #[derive(Debug)]
 pub struct FinishedCall<'a> {
+    /// Of which kind it was.
+    pub kind: CallKind,
     /// The plugin's name.
     pub plugin: &'a Arc<str>,
-    /// Whom it was for.
-    pub principal: &'a Arc<Principal>,
+    /// Whom it was for, where a user is behind it.
+    pub principal: Option<&'a Arc<Principal>>,
     /// Its request id.
     pub request_id: &'a Arc<str>,
     /// From the acceptance to the answer.
@@ -75,9 +77,27 @@ pub trait CallObserver: Send + Sync + 'static {
     fn call_finished(&self, call: &FinishedCall<'_>);
 }
 
-/// Sends calls to the runtime within each plugin's limits.
+/// What is to be called, for whom.
+#[derive(Debug)]
+pub struct Call {
+    /// Of which kind it is.
+    pub kind: CallKind,
+    /// What is called.
+    pub target: Target,
+    /// What with.
+    pub input: Input,
+    /// Whom it is for, where a user is behind it.
+    pub principal: Option<Arc<Principal>>,
+    /// The app it works for: the principal's where there is one.
+    pub app_id: Option<Arc<str>>,
+    /// Request or event id.
+    pub request_id: Arc<str>,
+    /// How long it may take at most, where that is less than the plugin's own limit.
+    pub timeout: Option<Duration>,
+}
+
+/// Sends calls to the runtime that holds their generation, within each plugin's limits.
 pub struct Dispatcher {
-    runtime: Arc<dyn PluginRuntime>,
     observers: Vec<Arc<dyn CallObserver>>,
     in_flight: AtomicUsize,
     draining: AtomicBool,
@@ -85,18 +105,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher over a runtime.
-    pub fn new(runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
-        Self::with_observers(runtime, Vec::new())
-    }
-
     /// A dispatcher that tells `observers` of each call's end, in their order.
-    pub fn with_observers(
-        runtime: Arc<dyn PluginRuntime>,
-        observers: Vec<Arc<dyn CallObserver>>,
-    ) -> Arc<Self> {
+    pub fn new(observers: Vec<Arc<dyn CallObserver>>) -> Arc<Self> {
         Arc::new(Self {
-            runtime,
             observers,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -104,59 +115,84 @@ impl Dispatcher {
         })
     }
 
-    /// Calls `execute` and waits for its dict: for its turn, and from then on for the plugin's time limit.
-    /// The call goes on
-    /// when the returned future is dropped (a client that goes away does not cancel its call).
+    /// Calls `execute` for a user and waits for its dict; see [`Self::invoke`].
     ///
     /// # Errors
-    /// [`DispatchError`]; observers hear of every one but those of a call that never started.
+    /// As [`Self::check`] and [`Self::invoke`].
     pub async fn call(
         self: &Arc<Self>,
-        plugin: &Arc<Plugin>,
+        plugin: &Plugin,
         principal: Arc<Principal>,
         request_id: Arc<str>,
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
-        let (generation, limits) = self.admit(plugin)?;
-        let place = plugin.enter().ok_or(DispatchError::Overloaded)?;
-        if body.len() >= CHECKED_BODY_BYTES {
-            body::check_object(&body, self.runtime.max_body_depth()).map_err(|error| {
-                DispatchError::Call(match error {
-                    BodyError::Invalid(reason) => CallError::InvalidJson(reason),
-                    BodyError::WrongType(found) => CallError::NotAnObject(found),
-                    BodyError::Sink(reason) => CallError::Internal(reason),
-                })
-            })?;
+        let generation = self.admit(plugin)?;
+        let call = Call {
+            kind: CallKind::Execute,
+            target: Target::Execute(generation.id()),
+            input: Input::Body(body),
+            app_id: Some(Arc::clone(&principal.app_id)),
+            principal: Some(principal),
+            request_id,
+            timeout: None,
+        };
+        self.invoke(generation, call)?.await
+    }
+
+    /// Puts a call into the queue of its generation's runtime, without waiting. What it gives ends with
+    /// the call or with its time limit; the call goes on when it is dropped (a client that goes away
+    /// does not cancel its call).
+    ///
+    /// # Errors
+    /// [`DispatchError::Overloaded`] where the plugin or the runtime is full or a client's call comes
+    /// while draining; what is wrong with a large input. Observers do not hear of these: the call never
+    /// started.
+    pub fn invoke(
+        self: &Arc<Self>,
+        generation: Arc<LiveGeneration>,
+        call: Call,
+    ) -> Result<PendingCall, DispatchError> {
+        if call.kind.is_from_outside() && self.draining.load(Ordering::Acquire) {
+            return Err(DispatchError::Overloaded);
         }
-        let id = CallId::next();
+        let permit = generation.acquire().ok_or(DispatchError::Overloaded)?;
+        let runtime = generation.runtime();
+        if let Some(object) = call.input.of_client()
+            && object.len() >= CHECKED_BODY_BYTES
+        {
+            check_object(object, runtime.max_body_depth())?;
+        }
+        let limits = TimeLimits::of(generation.limits(), call.timeout);
         let timer = self.timers.after(limits.running.min(limits.waiting));
-        let call = PluginCall {
+        let id = CallId::next();
+        let invocation = Invocation {
             id,
-            generation,
-            principal: principal.clone(),
-            request_id: request_id.clone(),
-            body,
-            place: Some(place),
+            target: call.target,
+            input: call.input,
+            principal: call.principal.clone(),
+            app_id: call.app_id,
+            request_id: call.request_id.clone(),
+            timeout: limits.running,
+            permit: Some(permit),
             started: timer.started.clone(),
         };
         let submitted = Instant::now();
-        let receiver = self
-            .runtime
-            .submit(call)
+        let receiver = runtime
+            .submit(invocation)
             .map_err(|_| DispatchError::Overloaded)?;
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let running = RunningCall {
+        Ok(PendingCall(Some(RunningCall {
             dispatcher: self.clone(),
-            plugin: plugin.name.clone(),
-            principal,
-            request_id,
+            kind: call.kind,
+            generation,
+            principal: call.principal,
+            request_id: call.request_id,
             id,
             submitted,
             limits,
             receiver,
             timer: Some(timer),
-        };
-        Attended(Some(running)).await
+        })))
     }
 
     /// Whether the plugin takes calls now, before anything is known of the call.
@@ -168,13 +204,12 @@ impl Dispatcher {
         self.admit(plugin).map(drop)
     }
 
-    fn admit(&self, plugin: &Plugin) -> Result<(Generation, TimeLimits), DispatchError> {
+    fn admit(&self, plugin: &Plugin) -> Result<Arc<LiveGeneration>, DispatchError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(DispatchError::Overloaded);
         }
-        let (state, limits) = plugin.for_call();
-        match state {
-            PluginState::Active(generation) => Ok((generation, limits)),
+        match plugin.state() {
+            PluginState::Active(generation) => Ok(generation),
             PluginState::Disabled => Err(DispatchError::Disabled),
             PluginState::Loading => Err(DispatchError::Unavailable(
                 "it is still being loaded".into(),
@@ -188,9 +223,38 @@ impl Dispatcher {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// From now on every call is answered `Overloaded`.
+    /// From now on every call from outside is answered `Overloaded`; events still reach their
+    /// subscribers.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+}
+
+fn check_object(object: &Bytes, max_depth: usize) -> Result<(), CallError> {
+    body::check_object(object, max_depth).map_err(|error| match error {
+        BodyError::Invalid(reason) => CallError::InvalidJson(reason),
+        BodyError::WrongType(found) => CallError::NotAnObject(found),
+        BodyError::Sink(reason) => CallError::Internal(reason),
+    })
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+struct TimeLimits {
+    /// From its start.
+    running: Duration,
+    /// Until its start.
+    waiting: Duration,
+}
+
+impl TimeLimits {
+    /// Those of the plugin, or of a call that has a limit of its own for all of it.
+    fn of(plugin: CallLimits, own: Option<Duration>) -> Self {
+        let own = own.unwrap_or(Duration::MAX);
+        Self {
+            running: plugin.timeout.min(own),
+            waiting: plugin.queue_timeout.min(own),
+        }
     }
 }
 
@@ -243,8 +307,9 @@ impl Timers {
 /// A call on its way; ends by its answer or its deadline.
 struct RunningCall {
     dispatcher: Arc<Dispatcher>,
-    plugin: Arc<str>,
-    principal: Arc<Principal>,
+    kind: CallKind,
+    generation: Arc<LiveGeneration>,
+    principal: Option<Arc<Principal>>,
     request_id: Arc<str>,
     id: CallId,
     submitted: Instant,
@@ -259,12 +324,12 @@ impl RunningCall {
         let outcome = match Pin::new(&mut self.receiver).poll(context) {
             Poll::Ready(Ok(result)) => result.map_err(DispatchError::Call),
             Poll::Ready(Err(_)) => {
-                let reason = "the Python runtime dropped the call".to_owned();
+                let reason = "the runtime dropped the call".to_owned();
                 Err(DispatchError::Call(CallError::Internal(reason)))
             }
             Poll::Pending => {
                 let over = std::task::ready!(self.poll_limits(context));
-                self.dispatcher.runtime.cancel(self.id);
+                self.generation.runtime().cancel(self.id);
                 Err(over)
             }
         };
@@ -309,8 +374,9 @@ impl RunningCall {
     fn finish(&self, outcome: &Result<CallReply, DispatchError>) {
         self.dispatcher.in_flight.fetch_sub(1, Ordering::AcqRel);
         let finished = FinishedCall {
-            plugin: &self.plugin,
-            principal: &self.principal,
+            kind: self.kind,
+            plugin: self.generation.plugin(),
+            principal: self.principal.as_ref(),
             request_id: &self.request_id,
             elapsed: self.submitted.elapsed(),
             outcome,
@@ -323,9 +389,9 @@ impl RunningCall {
 
 /// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
 /// deadline and its observers still hold.
-struct Attended(Option<RunningCall>);
+pub struct PendingCall(Option<RunningCall>);
 
-impl Future for Attended {
+impl Future for PendingCall {
     type Output = Result<CallReply, DispatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -339,7 +405,7 @@ impl Future for Attended {
     }
 }
 
-impl Drop for Attended {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         let Some(mut running) = self.0.take() else {
             return;

@@ -3,16 +3,29 @@
 //! A trait of plain data, so that code in a worker process can be given the same over a socket:
 //! operations are named by a string, payloads are JSON (managers) or BSON (database) bytes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::generation::Generation;
 use mozaiks_auth::Principal;
 
-/// A function that a plugin has registered with the runtime.
+/// A function that a plugin has registered with its runtime. Unique in the process, whichever runtime
+/// holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandlerId(pub u64);
+
+impl HandlerId {
+    /// An id that no other function in this process has. The only source of new ones.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// Something registered with the host; it ends with [`HostServices::unregister`] or with the
 /// plugin's generation.
@@ -25,9 +38,12 @@ pub struct Caller {
     /// The plugin's name.
     pub plugin: Arc<str>,
     /// The load that asks.
-    pub generation: crate::runtime::Generation,
-    /// Whom the running call is for; `None` in background work.
+    pub generation: Generation,
+    /// Whom the running call is for; `None` where no user is behind it.
     pub principal: Option<Arc<Principal>>,
+    /// The app that the running call works for: the principal's, the event's. `None` in an import and
+    /// in what one started: nobody knows whose work that is.
+    pub app_id: Option<Arc<str>>,
     /// The running call's request id.
     pub request_id: Option<Arc<str>>,
 }
@@ -96,5 +112,5 @@ pub trait HostServices: Send + Sync + 'static {
     fn unregister(&self, id: RegistrationId);
 
     /// The plugin's generation is gone: everything it registered ends.
-    fn forget_generation(&self, generation: crate::runtime::Generation);
+    fn forget_generation(&self, generation: Generation);
 }

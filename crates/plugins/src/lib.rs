@@ -5,16 +5,20 @@
 
 pub mod discovery;
 pub mod dispatch;
+pub mod generation;
 pub mod host;
+pub mod invocation;
 pub mod manifest;
 pub mod registry;
 pub mod runtime;
 pub mod static_files;
 
-pub use mozaiks_json_text::body;
-
+pub use generation::{Generation, GenerationPhase, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};
+pub use invocation::{CallId, CallKind, Input, Invocation, Target};
 pub use runtime::{
-    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
-    PluginSource, SubmitError,
+    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginRuntime, PluginSource,
+    Started, SubmitError,
 };
+
+pub use mozaiks_json_text::body;

@@ -4,19 +4,20 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     discovery::{self, Found},
+    generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
+    host::Caller,
     manifest::{self, Manifest},
-    runtime::{Generation, LoadError, PluginRuntime, PluginSource},
+    runtime::{LoadError, PluginRuntime, PluginSource},
 };
 use mozaiks_config::PluginsConfig;
 
@@ -30,29 +31,21 @@ pub struct Plugin {
     pub name: Arc<str>,
     /// Its directory.
     pub dir: PathBuf,
-    /// How long a call may wait before it runs.
-    queue_timeout: Duration,
     /// Replaced whole at each load.
     current: RwLock<Current>,
-    /// Calls running or waiting; see [`Plugin::enter`].
-    in_flight: AtomicUsize,
+    /// Every generation that somebody holds: also the one being loaded, whose code registers things
+    /// already, and older ones whose calls still run. Touched at load and by registrations only.
+    generations: Mutex<Vec<Weak<LiveGeneration>>>,
+    /// Held while a generation is loaded: one at a time, so that the newest source wins.
+    loading: tokio::sync::Mutex<()>,
+    /// Calls running or waiting; see [`LiveGeneration::acquire`].
+    in_flight: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Current {
     state: PluginState,
     manifest: Arc<Manifest>,
-    timeout: Duration,
-    max_concurrency: usize,
-}
-
-/// How long a call may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TimeLimits {
-    /// From its start.
-    pub running: Duration,
-    /// Until its start.
-    pub waiting: Duration,
 }
 
 /// What a plugin is at the moment.
@@ -61,7 +54,7 @@ pub enum PluginState {
     /// Being imported for the first time.
     Loading,
     /// Runs.
-    Active(Generation),
+    Active(Arc<LiveGeneration>),
     /// Switched off by an admin.
     Disabled,
     /// Could not be loaded; the sentence (with traceback) is for admins.
@@ -69,29 +62,23 @@ pub enum PluginState {
 }
 
 impl Plugin {
-    pub(super) fn new(name: &str, dir: PathBuf, config: &PluginsConfig) -> Self {
+    pub(super) fn new(name: &str, dir: PathBuf) -> Self {
         Self {
             name: name.into(),
             dir,
-            queue_timeout: config.queue_timeout,
             current: RwLock::new(Current {
                 state: PluginState::Loading,
                 manifest: Arc::new(Manifest::of(name)),
-                timeout: config.call_timeout,
-                max_concurrency: config.max_concurrency,
             }),
-            in_flight: AtomicUsize::new(0),
+            generations: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+            in_flight: Arc::default(),
         }
     }
 
     /// The state now.
     pub fn state(&self) -> PluginState {
         self.current.read().state.clone()
-    }
-
-    /// How long a call may take.
-    pub fn timeout(&self) -> Duration {
-        self.current.read().timeout
     }
 
     /// What the plugin says about itself.
@@ -104,49 +91,71 @@ impl Plugin {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// State and time limits in one look, for the call path.
-    pub(super) fn for_call(&self) -> (PluginState, TimeLimits) {
-        let current = self.current.read();
-        let limits = TimeLimits {
-            running: current.timeout,
-            waiting: self.queue_timeout,
+    /// The generation of that id, while somebody holds it.
+    pub fn generation(&self, id: Generation) -> Option<Arc<LiveGeneration>> {
+        let generations = self.generations.lock();
+        generations
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|generation| generation.id() == id)
+    }
+
+    /// A generation to be loaded by `runtime`.
+    pub(super) fn new_generation(
+        &self,
+        runtime: Arc<dyn PluginRuntime>,
+        limits: CallLimits,
+    ) -> Arc<LiveGeneration> {
+        let generation = LiveGeneration::new(
+            Arc::clone(&self.name),
+            Generation::next(),
+            runtime,
+            limits,
+            Arc::clone(&self.in_flight),
+        );
+        let mut generations = self.generations.lock();
+        generations.retain(|known| known.strong_count() > 0);
+        generations.push(Arc::downgrade(&generation));
+        generation
+    }
+
+    /// From now on new calls go to this generation. Gives the one that it replaces, whose running calls
+    /// go on.
+    pub(super) fn activate(
+        &self,
+        generation: Arc<LiveGeneration>,
+        manifest: Manifest,
+    ) -> Option<Arc<LiveGeneration>> {
+        generation.enter(GenerationPhase::Active);
+        let old = {
+            let mut current = self.current.write();
+            current.manifest = Arc::new(manifest);
+            std::mem::replace(&mut current.state, PluginState::Active(generation))
         };
-        (current.state.clone(), limits)
+        let PluginState::Active(old) = old else {
+            return None;
+        };
+        old.enter(GenerationPhase::Retired);
+        Some(old)
     }
 
-    /// Takes one of the plugin's places; `None` where all are taken.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
-        let limit = self.current.read().max_concurrency;
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let place = Place(self.clone());
-        // A place over the limit is given back when it is dropped.
-        (before < limit).then_some(place)
-    }
-
-    pub(super) fn set_state(&self, state: PluginState) {
-        self.current.write().state = state;
-    }
-
-    fn fail(&self, reason: &str) {
-        self.set_state(PluginState::Failed(reason.into()));
-    }
-
-    fn describe(&self, manifest: Manifest, config: &PluginsConfig) {
+    /// A load has failed: an older generation goes on serving, where there is one.
+    fn fail(&self, reason: &Arc<str>, manifest: Option<Manifest>) {
         let mut current = self.current.write();
-        current.timeout = manifest.timeout.unwrap_or(config.call_timeout);
-        current.max_concurrency = manifest.max_concurrency.unwrap_or(config.max_concurrency);
-        current.manifest = Arc::new(manifest);
+        if matches!(current.state, PluginState::Active(_)) {
+            return;
+        }
+        current.state = PluginState::Failed(Arc::clone(reason));
+        if let Some(manifest) = manifest {
+            current.manifest = Arc::new(manifest);
+        }
     }
-}
 
-/// One of a plugin's places, given back when dropped. It goes with its call for as long as that runs:
-/// also past the deadline, so that code which does not end fills the plugin and not the memory.
-#[derive(Debug)]
-pub struct Place(Arc<Plugin>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    #[cfg(test)]
+    pub(super) fn set_state(&self, state: PluginState) {
+        let old = std::mem::replace(&mut self.current.write().state, state);
+        // After the lock: the last holder of a generation unloads it.
+        drop(old);
     }
 }
 
@@ -156,8 +165,29 @@ pub trait ManifestObserver: Send + Sync + 'static {
     fn manifest_read(&self, plugin: &str, manifest: &Manifest);
 }
 
+/// Wants to know which generations are called, to call what they have registered and no other.
+pub trait GenerationObserver: Send + Sync + 'static {
+    /// New calls go to this generation; the one that it replaces finishes what has begun on it, and
+    /// what that one has registered ends now.
+    fn generation_activated(&self, generation: Generation, replaced: Option<Generation>);
+}
+
+/// Why a plugin was not loaded anew.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReloadError {
+    /// No such plugin.
+    #[error("there is no plugin of this name")]
+    NotFound,
+    /// The new generation could not be loaded; the old one goes on serving, where there is one. The
+    /// sentence (with traceback) is for admins.
+    #[error("{0}")]
+    Failed(Arc<str>),
+}
+
 /// All plugins by name.
 pub struct Registry {
+    /// Set once, before plugins are loaded.
+    activations: OnceLock<Arc<dyn GenerationObserver>>,
     /// Set once, before plugins are loaded.
     observer: OnceLock<Arc<dyn ManifestObserver>>,
     config: PluginsConfig,
@@ -170,6 +200,7 @@ impl Registry {
     /// An empty registry over the plugins directory.
     pub fn new(config: &PluginsConfig, runtime: Arc<dyn PluginRuntime>) -> Arc<Self> {
         Arc::new(Self {
+            activations: OnceLock::new(),
             observer: OnceLock::new(),
             config: config.clone(),
             runtime,
@@ -180,6 +211,11 @@ impl Registry {
     /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
     pub fn observe_manifests(&self, observer: Arc<dyn ManifestObserver>) {
         let _ = self.observer.set(observer);
+    }
+
+    /// Tells of generations that are activated from now on; there is one observer.
+    pub fn observe_generations(&self, observer: Arc<dyn GenerationObserver>) {
+        let _ = self.activations.set(observer);
     }
 
     /// Finds the plugins under the directory and imports each; a broken one is listed as failed.
@@ -200,7 +236,7 @@ impl Registry {
         let turns = Arc::new(Semaphore::new(LOADS_AT_A_TIME));
         let mut loads = JoinSet::new();
         for found in found {
-            let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone(), &self.config));
+            let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone()));
             self.plugins
                 .write()
                 .insert(plugin.name.clone(), plugin.clone());
@@ -208,7 +244,9 @@ impl Registry {
             loads.spawn(async move {
                 // Never closed, so there is always a turn to come.
                 let _turn = turns.acquire().await;
-                registry.load(&plugin, found).await;
+                let runtime = Arc::clone(&registry.runtime);
+                // What is wrong with it has been logged and is its state.
+                drop(registry.load(&plugin, found, runtime).await);
             });
         }
         while let Some(ended) = loads.join_next().await {
@@ -228,48 +266,115 @@ impl Registry {
         self.plugins.read().values().cloned().collect()
     }
 
-    async fn load(&self, plugin: &Arc<Plugin>, found: Found) {
-        let read = match manifest::read(&found.dir, &found.name) {
-            Ok(read) => read,
-            Err(reason) => {
-                tracing::error!(
-                    plugin.name = &*plugin.name,
-                    reason,
-                    "plugin.manifest_invalid"
-                );
-                plugin.fail(&reason);
-                return;
+    /// The generation whose code asks, while somebody holds it.
+    pub fn generation_of(&self, caller: &Caller) -> Option<Arc<LiveGeneration>> {
+        self.find(&caller.plugin)?.generation(caller.generation)
+    }
+
+    /// Loads a plugin anew from its directory, in the runtime that it is in: the new generation first,
+    /// then the swap. Calls that run finish on the old one, which is unloaded when the last has ended;
+    /// what it has registered goes at the swap.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; an old generation serves on.
+    pub async fn reload(&self, name: &str) -> Result<Generation, ReloadError> {
+        let plugin = self.find(name).ok_or(ReloadError::NotFound)?;
+        let runtime = match plugin.state() {
+            PluginState::Active(generation) => Arc::clone(generation.runtime()),
+            PluginState::Loading | PluginState::Disabled | PluginState::Failed(_) => {
+                Arc::clone(&self.runtime)
             }
         };
+        self.reload_in(&plugin, runtime).await
+    }
+
+    /// As [`Self::reload`], in a certain runtime: a plugin moves there with the swap.
+    ///
+    /// # Errors
+    /// [`ReloadError::Failed`].
+    pub async fn reload_in(
+        &self,
+        plugin: &Arc<Plugin>,
+        runtime: Arc<dyn PluginRuntime>,
+    ) -> Result<Generation, ReloadError> {
+        let found = discovery::locate(&self.config.dir, &plugin.dir, &plugin.name)
+            .map_err(|reason| ReloadError::Failed(reason.into()))?;
+        self.load(plugin, found, runtime)
+            .await
+            .map_err(ReloadError::Failed)
+    }
+
+    async fn load(
+        &self,
+        plugin: &Arc<Plugin>,
+        found: Found,
+        runtime: Arc<dyn PluginRuntime>,
+    ) -> Result<Generation, Arc<str>> {
+        let _one_at_a_time = plugin.loading.lock().await;
+        let started = std::time::Instant::now();
+        let (generation, manifest) = match self.import(plugin, found, runtime).await {
+            Ok(imported) => imported,
+            Err((reason, manifest)) => {
+                let reason: Arc<str> = reason.into();
+                tracing::error!(
+                    plugin.name = &*plugin.name,
+                    reason = &*reason,
+                    "plugin.not_loaded"
+                );
+                plugin.fail(&reason, manifest);
+                return Err(reason);
+            }
+        };
+        if let Some(observer) = self.observer.get() {
+            observer.manifest_read(&plugin.name, &manifest);
+        }
+        let id = generation.id();
+        let replaced = plugin.activate(generation, manifest);
+        if let Some(observer) = self.activations.get() {
+            observer.generation_activated(id, replaced.as_ref().map(|old| old.id()));
+        }
+        tracing::info!(
+            plugin.name = &*plugin.name,
+            generation = id.0,
+            replaced = replaced.as_ref().map(|old| old.id().0),
+            elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "plugin.loaded"
+        );
+        Ok(id)
+    }
+
+    /// A generation that is ready to be called, or why there is none, with the manifest as far as it
+    /// could be read.
+    async fn import(
+        &self,
+        plugin: &Plugin,
+        found: Found,
+        runtime: Arc<dyn PluginRuntime>,
+    ) -> Result<(Arc<LiveGeneration>, Manifest), (String, Option<Manifest>)> {
+        let read = manifest::read(&found.dir, &found.name).map_err(|reason| (reason, None))?;
         for warning in read.warnings {
             tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
         }
         let mut manifest = read.manifest;
+        let limits = CallLimits {
+            timeout: manifest.timeout.unwrap_or(self.config.call_timeout),
+            queue_timeout: self.config.queue_timeout,
+            max_concurrency: manifest
+                .max_concurrency
+                .unwrap_or(self.config.max_concurrency),
+        };
+        let generation = plugin.new_generation(Arc::clone(&runtime), limits);
         let source = PluginSource {
+            generation: generation.id(),
             name: plugin.name.clone(),
             dir: found.dir,
             entry: found.entry,
         };
-        let started = std::time::Instant::now();
-        let loaded = self
-            .runtime
-            .load(source)
-            .await
-            .unwrap_or(Err(LoadError::Stopped));
-        match loaded {
+        let loaded = runtime.load(source).await;
+        match loaded.unwrap_or(Err(LoadError::Stopped)) {
             Ok(loaded) => {
                 manifest.description = manifest.description.or(loaded.doc);
-                if let Some(observer) = self.observer.get() {
-                    observer.manifest_read(&plugin.name, &manifest);
-                }
-                plugin.describe(manifest, &self.config);
-                plugin.set_state(PluginState::Active(loaded.generation));
-                tracing::info!(
-                    plugin.name = &*plugin.name,
-                    generation = loaded.generation.0,
-                    elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    "plugin.loaded"
-                );
+                Ok((generation, manifest))
             }
             Err(error) => {
                 let reason = match &error {
@@ -278,10 +383,11 @@ impl Registry {
                     | LoadError::NoEntryPoint(_)
                     | LoadError::Stopped => error.to_string(),
                 };
-                tracing::error!(plugin.name = &*plugin.name, reason, "plugin.not_loaded");
-                plugin.describe(manifest, &self.config);
-                plugin.fail(&reason);
+                Err((reason, Some(manifest)))
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

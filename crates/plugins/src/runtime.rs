@@ -14,12 +14,14 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{host::HandlerId, registry::Place};
-use mozaiks_auth::Principal;
+use crate::{
+    generation::Generation,
+    invocation::{CallId, Invocation},
+};
 
 /// Runs plugin code. The embedded interpreter implements it; a worker process can.
 pub trait PluginRuntime: Send + Sync + 'static {
-    /// Imports a plugin as a new generation, off the request path. The receiver answers within the
+    /// Imports a plugin as the generation that its source names, off the request path. The receiver answers within the
     /// import's deadline whatever the plugin's module does.
     fn load(&self, source: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>>;
 
@@ -31,16 +33,10 @@ pub trait PluginRuntime: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SubmitError`] where the queue is full or the runtime is stopping.
-    fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
+    fn submit(&self, invocation: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
 
     /// Asks that a call be cancelled (its deadline has passed). Never blocks, never fails.
     fn cancel(&self, call: CallId);
-
-    /// Calls a function that a plugin registered, with a JSON array of its arguments.
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
-    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError>;
 
     /// How deep a body may be nested.
     fn max_body_depth(&self) -> usize;
@@ -49,36 +45,11 @@ pub trait PluginRuntime: Send + Sync + 'static {
     fn status(&self) -> RuntimeStatus;
 }
 
-/// One load of one plugin. Calls in flight keep theirs while a newer one takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Generation(pub u64);
-
-/// Names one call for [`PluginRuntime::cancel`]: of `execute`, of a function that a plugin
-/// registered, or of an import. Unique in the process, whoever makes the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallId(u64);
-
-impl CallId {
-    /// An id that no other call in this process has. The only source of new ones.
-    pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Its number, for the log and for places that hold a number only.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The id that had this number.
-    pub fn of_number(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 /// Where a plugin's code is.
 #[derive(Debug, Clone)]
 pub struct PluginSource {
+    /// The load's id; what its code registers is known by it from the first line on.
+    pub generation: Generation,
     /// The plugin's name, already checked.
     pub name: Arc<str>,
     /// Its directory.
@@ -90,8 +61,6 @@ pub struct PluginSource {
 /// A plugin whose module has been imported.
 #[derive(Debug, Clone)]
 pub struct LoadedPlugin {
-    /// The generation to call.
-    pub generation: Generation,
     /// The module's docstring's first line, for a description where there is no manifest.
     pub doc: Option<String>,
 }
@@ -119,26 +88,6 @@ pub enum LoadError {
     /// The runtime is gone.
     #[error("the Python runtime has stopped")]
     Stopped,
-}
-
-/// One call of `execute`.
-#[derive(Debug)]
-pub struct PluginCall {
-    /// For cancelling.
-    pub id: CallId,
-    /// Which load of which plugin.
-    pub generation: Generation,
-    /// Whom the call is for; injected into the data and visible to the SDK.
-    pub principal: Arc<Principal>,
-    /// Request id; injected and logged.
-    pub request_id: Arc<str>,
-    /// The request's body as it came: parsed on the Python thread, at most `max_body_bytes`.
-    pub body: Bytes,
-    /// The call's place among those of its plugin. The runtime gives it back before the answer, once
-    /// nothing of the call runs or waits any more.
-    pub place: Option<Place>,
-    /// Where the runtime says that the call has begun.
-    pub started: Started,
 }
 
 /// When a call began to run, as its runtime tells and its caller reads. Clones are the same.
@@ -169,21 +118,6 @@ impl Started {
 fn first_look() -> Instant {
     static FIRST: OnceLock<Instant> = OnceLock::new();
     *FIRST.get_or_init(Instant::now)
-}
-
-/// One call of a function that a plugin registered.
-#[derive(Debug, Clone)]
-pub struct HandlerCall {
-    /// For cancelling.
-    pub id: CallId,
-    /// The function.
-    pub handler: HandlerId,
-    /// Whom it runs for, where there is somebody.
-    pub principal: Option<Arc<Principal>>,
-    /// Request or event id.
-    pub request_id: Arc<str>,
-    /// A JSON array with the positional arguments.
-    pub arguments: Bytes,
 }
 
 /// How a call ended.

@@ -20,23 +20,19 @@ use super::{
     shared::{Code, Shared},
 };
 use mozaiks_auth::Principal;
-use mozaiks_plugins::{
-    CallError, CallReply, CallResult,
-    runtime::{CallId, Generation},
-};
+use mozaiks_plugins::{CallError, CallId, CallReply, CallResult, Generation};
 
 /// What is needed to end a call, wherever it ends.
 pub(super) struct Call {
     pub shared: Arc<Shared>,
     pub id: CallId,
-    pub plugin: Arc<str>,
-    pub generation: Generation,
+    /// Keeps the generation's modules until the call has ended.
+    pub code: Arc<Code>,
     pub principal: Option<Arc<Principal>>,
+    pub app_id: Option<Arc<str>>,
     pub request_id: Arc<str>,
     pub action: Option<Box<str>>,
     pub reply: ReplySlot,
-    /// Keeps the generation's modules until the call has ended.
-    pub _code: Option<Arc<Code>>,
     /// `execute` must give a dict; a handler may give anything, and what has no JSON form is null.
     pub wants_dict: bool,
 }
@@ -46,9 +42,10 @@ impl Call {
     pub(super) fn info(&self) -> CallInfo {
         CallInfo {
             shared: self.shared.clone(),
-            plugin: self.plugin.clone(),
-            generation: self.generation,
+            plugin: self.code.plugin.clone(),
+            generation: self.code.generation,
             principal: self.principal.clone(),
+            app_id: self.app_id.clone(),
             request_id: Some(self.request_id.clone()),
         }
     }
@@ -138,9 +135,9 @@ enum Untold {
 
 /// What a function is called with.
 pub(super) enum Arguments {
-    /// The one dict of `execute`.
+    /// One dict.
     Data(Py<PyDict>),
-    /// A handler's.
+    /// Any number.
     Positional(Py<PyTuple>),
     /// None: the function is an awaitable already.
     Awaitable,
@@ -158,7 +155,7 @@ impl Driver {
         Self {
             shared: call.shared.clone(),
             id: call.id,
-            generation: call.generation,
+            generation: call.code.generation,
             untold: Mutex::default(),
             #[cfg(not(Py_3_11))]
             context: std::sync::OnceLock::new(),

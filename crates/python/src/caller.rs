@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::shared::Shared;
 use mozaiks_auth::Principal;
-use mozaiks_plugins::{Caller, runtime::Generation};
+use mozaiks_plugins::{Caller, Generation};
 
 /// Who runs: the value of the context variable that each call, import and handler carries.
 #[pyclass(frozen, module = "_mozaiks_native", name = "Caller")]
@@ -15,6 +15,7 @@ pub(super) struct CallInfo {
     pub plugin: Arc<str>,
     pub generation: Generation,
     pub principal: Option<Arc<Principal>>,
+    pub app_id: Option<Arc<str>>,
     pub request_id: Option<Arc<str>>,
 }
 
@@ -25,6 +26,7 @@ impl CallInfo {
             plugin: self.plugin.clone(),
             generation: self.generation,
             principal: self.principal.clone(),
+            app_id: self.app_id.clone(),
             request_id: self.request_id.clone(),
         }
     }
@@ -50,10 +52,10 @@ impl CallInfo {
         self.request_id.as_deref()
     }
 
-    /// App of whom the call is for.
+    /// App that the call works for.
     #[getter]
     fn app_id(&self) -> Option<&str> {
-        self.principal.as_ref().map(|principal| &*principal.app_id)
+        self.app_id.as_deref()
     }
 
     /// Id of whom the call is for.

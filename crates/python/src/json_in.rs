@@ -17,26 +17,33 @@ use mozaiks_plugins::{
     body::{self, BodyError, Sink},
 };
 
-/// Parses a body and injects who calls.
+/// Whom a client's object is from: verified, and put over whatever the object says.
+pub(super) struct Whose<'a> {
+    /// The user, where one is behind the call.
+    pub principal: Option<&'a Arc<Principal>>,
+    /// The app that the call works for.
+    pub app_id: Option<&'a str>,
+    pub request_id: &'a str,
+}
+
+/// Parses an object that a client has sent and injects whose it is: the one place for every way in.
 ///
 /// # Errors
 /// [`CallError::InvalidJson`], [`CallError::NotAnObject`].
-pub(super) fn parse_call<'py>(
+pub(super) fn parse_object<'py>(
     py: Python<'py>,
-    body: &[u8],
+    object: &[u8],
     max_depth: usize,
-    principal: &Arc<Principal>,
-    request_id: &str,
+    whose: &Whose<'_>,
 ) -> Result<Bound<'py, PyDict>, CallError> {
-    let data = match body::walk_object(body, max_depth, &mut Builder { py }) {
+    let data = match body::walk_object(object, max_depth, &mut Builder { py }) {
         Ok(Some(data)) => data,
         Ok(None) => PyDict::new(py),
         Err(BodyError::Invalid(reason)) => return Err(CallError::InvalidJson(reason)),
         Err(BodyError::WrongType(found)) => return Err(CallError::NotAnObject(found)),
         Err(BodyError::Sink(reason)) => return Err(CallError::Internal(reason)),
     };
-    inject(py, &data, principal, request_id)
-        .map_err(|error| CallError::Internal(error.to_string()))?;
+    inject(py, &data, whose).map_err(|error| CallError::Internal(error.to_string()))?;
     Ok(data)
 }
 
@@ -54,24 +61,30 @@ pub(super) fn parse_arguments<'py>(
         .map_err(|error| CallError::Internal(format!("a handler's arguments: {error}")))
 }
 
-fn inject(
-    py: Python<'_>,
-    data: &Bound<'_, PyDict>,
-    principal: &Arc<Principal>,
-    request_id: &str,
-) -> PyResult<()> {
-    let identity = identities::of(py, principal)?;
-    // Each call has a context of its own: a plugin may change it.
-    let context = identity.context.bind(py).copy()?;
-    let roles = PyList::new(py, &identity.roles)?;
-    context.set_item(intern!(py, "roles"), roles)?;
-    context.set_item(intern!(py, "request_id"), request_id)?;
-    data.set_item(intern!(py, "user_id"), &identity.user_id)?;
-    data.set_item(intern!(py, "app_id"), &identity.app_id)?;
+fn inject(py: Python<'_>, data: &Bound<'_, PyDict>, whose: &Whose<'_>) -> PyResult<()> {
+    let context = match whose.principal {
+        Some(principal) => {
+            let identity = identities::of(py, principal)?;
+            // Each call has a context of its own: a plugin may change it.
+            let context = identity.context.bind(py).copy()?;
+            let roles = PyList::new(py, &identity.roles)?;
+            context.set_item(intern!(py, "roles"), roles)?;
+            data.set_item(intern!(py, "user_id"), &identity.user_id)?;
+            data.set_item(intern!(py, "app_id"), &identity.app_id)?;
+            context
+        }
+        None => {
+            data.set_item(intern!(py, "user_id"), py.None())?;
+            data.set_item(intern!(py, "app_id"), whose.app_id)?;
+            identities::nobody(py, whose.app_id)?
+        }
+    };
+    context.set_item(intern!(py, "request_id"), whose.request_id)?;
     data.set_item(intern!(py, "_context"), context)?;
-    let entitlements = intern!(py, "_entitlements");
-    if data.contains(entitlements)? {
-        data.del_item(entitlements)?;
+    for reserved in [intern!(py, "_entitlements"), intern!(py, "user_jwt")] {
+        if data.contains(reserved)? {
+            data.del_item(reserved)?;
+        }
     }
     Ok(())
 }

@@ -35,13 +35,12 @@ use tokio::{runtime::Handle, sync::oneshot};
 use json_out::OutputLimits;
 use mozaiks_config::PluginsConfig;
 use mozaiks_plugins::{
-    CallError, CallResult, HostServices, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
-    PluginSource, SubmitError,
-    runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
+    CallError, CallId, CallResult, Generation, HostServices, Invocation, LoadError, LoadedPlugin,
+    PluginRuntime, PluginSource, SubmitError, runtime::RuntimeStatus,
 };
 use outbox::{Outbox, ReplySlot};
 use pool::{Bounds, Pool, PoolJob};
-use shared::{Job, Limits, Shared};
+use shared::{CallJob, Job, Limits, Shared};
 
 pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, sdk_dirs};
 pub use turns::Turns;
@@ -155,20 +154,23 @@ impl PluginRuntime for PythonRuntime {
         loader::unload(&self.shared, generation);
     }
 
-    fn submit(&self, mut call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+    fn submit(&self, mut call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let shared = &self.shared;
-        let (reply, receiver) = ReplySlot::new(&shared.outbox, call.place.take());
-        let Some(code) = shared.generations.read().get(&call.generation).cloned() else {
+        let (reply, receiver) = ReplySlot::new(&shared.outbox, call.permit.take());
+        let Some(function) = shared.function(call.target) else {
             reply.complete(Err(CallError::NotLoaded));
             shared.outbox.flush();
             return Ok(receiver);
         };
-        if code.is_async {
-            shared.push(Job::Call { call, code, reply })?;
+        let job = CallJob {
+            call,
+            function,
+            reply,
+        };
+        if job.function.is_async() {
+            shared.push(Job::Call(job))?;
         } else {
-            shared
-                .pool
-                .submit(shared, PoolJob::Call { call, code, reply })?;
+            shared.pool.submit(shared, PoolJob::Call(job))?;
         }
         Ok(receiver)
     }
@@ -182,33 +184,6 @@ impl PluginRuntime for PythonRuntime {
         self.shared.watchdog.watch_call(call);
         // Refused only by a loop that has ended, and its calls with it.
         drop(self.shared.inbox.push_control(Job::Cancel(call)));
-    }
-
-    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        let shared = &self.shared;
-        let (reply, receiver) = ReplySlot::new(&shared.outbox, None);
-        let Some(handler) = shared.handlers.read().get(&call.handler).cloned() else {
-            reply.complete(Err(CallError::NotLoaded));
-            shared.outbox.flush();
-            return Ok(receiver);
-        };
-        if handler.is_async {
-            shared.push(Job::Invoke {
-                call,
-                handler,
-                reply,
-            })?;
-        } else {
-            shared.pool.submit(
-                shared,
-                PoolJob::Invoke {
-                    call,
-                    handler,
-                    reply,
-                },
-            )?;
-        }
-        Ok(receiver)
     }
 
     fn max_body_depth(&self) -> usize {

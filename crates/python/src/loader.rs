@@ -1,7 +1,7 @@
 //! Imports plugins on threads of their own, so that a module that hangs holds nobody else up.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Instant,
 };
 
@@ -16,12 +16,9 @@ use super::{
     interpreter::attach,
     progress::Progress,
     runtime_types::Entered,
-    shared::{Code, Shared},
+    shared::{Code, Entry, Shared},
 };
-use mozaiks_plugins::{
-    LoadError, LoadedPlugin, PluginSource,
-    runtime::{CallId, Generation},
-};
+use mozaiks_plugins::{CallId, Generation, LoadError, LoadedPlugin, PluginSource};
 
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
@@ -30,7 +27,6 @@ type Answer = Result<LoadedPlugin, LoadError>;
 /// An import under way: the watchdog ends it at its deadline.
 pub(super) struct Import {
     pub plugin: Arc<str>,
-    generation: Generation,
     /// Which modules and files are the plugin's own.
     pub own: OwnCode,
     pub deadline: Instant,
@@ -63,11 +59,9 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
         answer.send(Err(LoadError::Stopped)).ok();
         return receiver;
     }
-    let generation = Generation(shared.next_id());
     let import = Arc::new(Import {
         plugin: source.name.clone(),
-        generation,
-        own: own_code(&source, generation),
+        own: own_code(&source, source.generation),
         deadline: Instant::now() + shared.limits.import_timeout,
         answer: Mutex::new(Some(answer)),
         progress: Progress::default(),
@@ -92,7 +86,7 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
 }
 
 fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSource) {
-    let generation = import.generation;
+    let generation = source.generation;
     let _here = import.progress.bind(py);
     let before = import.progress.enter(CallId::next(), generation);
     let imported = import_plugin(py, shared, generation, source);
@@ -116,8 +110,8 @@ fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSou
             traceback: error::traceback(py, &error),
         }
     });
-    if let Err(Ok(loaded)) = answer.send(result) {
-        unload(shared, loaded.generation);
+    if let Err(Ok(_)) = answer.send(result) {
+        unload(shared, generation);
     }
 }
 
@@ -148,33 +142,32 @@ fn import_plugin(
         plugin: source.name.clone(),
         generation,
         principal: None,
+        app_id: None,
         request_id: None,
     };
     let info = Bound::new(py, info)?;
     let entered = Entered::new(info.as_any())?;
-    let own = own_code(source, generation);
+    let code = Arc::new(Code {
+        plugin: source.name.clone(),
+        generation,
+        own: own_code(source, generation),
+        entry: OnceLock::new(),
+    });
+    // Known from the start: what the import registers is part of it.
+    shared.generations.write().insert(generation, code.clone());
     let loaded = super::native::module(py)?.call_method1(
         "load_plugin",
         (
-            &own.package,
+            &code.own.package,
             source.dir.as_os_str(),
             source.entry.as_os_str(),
         ),
     )?;
     drop(entered);
     let (function, is_async, doc): (Py<PyAny>, bool, Option<String>) = loaded.extract()?;
-    let code = Code {
-        plugin: source.name.clone(),
-        generation,
-        function,
-        is_async,
-        own,
-    };
-    shared
-        .generations
-        .write()
-        .insert(generation, Arc::new(code));
-    Ok(LoadedPlugin { generation, doc })
+    // Set once: a generation is imported once.
+    code.entry.set(Entry { function, is_async }).ok();
+    Ok(LoadedPlugin { doc })
 }
 
 /// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its
@@ -199,6 +192,8 @@ pub(super) fn forget_package(py: Python<'_>, package: &str) {
 
 /// Undoes an import that failed half-way.
 fn discard(py: Python<'_>, shared: &Shared, generation: Generation, package: &str) {
+    let code = shared.generations.write().remove(&generation);
+    drop(code);
     end_registrations(shared, generation);
     forget_package(py, package);
 }
@@ -209,7 +204,7 @@ fn end_registrations(shared: &Shared, generation: Generation) {
         let mut handlers = shared.handlers.write();
         let ids: Vec<_> = handlers
             .iter()
-            .filter(|(_, handler)| handler.generation == generation)
+            .filter(|(_, handler)| handler.code.generation == generation)
             .map(|(id, _)| *id)
             .collect();
         ids.iter().filter_map(|id| handlers.remove(id)).collect()

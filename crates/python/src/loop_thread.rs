@@ -27,12 +27,9 @@ use super::{
     json_in,
     outbox::ReplySlot,
     runtime_types::Entered,
-    shared::{Code, Handler, Job, Shared},
+    shared::{CallJob, Job, Shared},
 };
-use mozaiks_plugins::{
-    CallError, HostError,
-    runtime::{HandlerCall, PluginCall},
-};
+use mozaiks_plugins::{CallError, HostError, Input, Invocation, Target};
 
 /// Python frames of deep but finite recursion fit.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
@@ -57,7 +54,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
             // One attachment for the thread's life; the loop detaches while it waits.
             attach(|py| {
                 let _here = shared.loop_progress.bind(py);
-                match prepare(py, &shared) {
+                match make_loop(py, &shared) {
                     Ok(event_loop) => {
                         // The receiver waits for this very message.
                         ready.send(Ok(())).ok();
@@ -76,7 +73,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<(), String> {
         .map_err(|error| format!("the Python event loop could not be made: {error}"))
 }
 
-fn prepare<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyAny>> {
+fn make_loop<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyAny>> {
     let native = super::native::module(py)?;
     let put_aside = Bound::new(
         py,
@@ -217,12 +214,7 @@ impl Reader {
 
     fn run(&self, py: Python<'_>, job: Job) {
         match job {
-            Job::Call { call, code, reply } => self.call(py, call, &code, reply),
-            Job::Invoke {
-                call,
-                handler,
-                reply,
-            } => self.invoke(py, call, &handler, reply),
+            Job::Call(job) => self.call(py, job),
             Job::Await { awaitable, call } => {
                 self.drive(py, awaitable, Arguments::Awaitable, call);
             }
@@ -268,33 +260,13 @@ impl Reader {
         }
     }
 
-    fn call(&self, py: Python<'_>, call: PluginCall, code: &Arc<Code>, reply: ReplySlot) {
-        if self.shared.cancelled.take(call.id) {
-            return reply.complete(Err(CallError::Cancelled));
+    fn call(&self, py: Python<'_>, job: CallJob) {
+        if self.shared.cancelled.take(job.call.id) {
+            return job.reply.complete(Err(CallError::Cancelled));
         }
-        call.started.begin();
-        match prepare_call(py, &self.shared, call, code, reply) {
-            Ok((call, data)) => {
-                self.drive(
-                    py,
-                    code.function.clone_ref(py),
-                    Arguments::Data(data.unbind()),
-                    call,
-                );
-            }
-            Err((reply, error)) => reply.complete(Err(error)),
-        }
-    }
-
-    fn invoke(&self, py: Python<'_>, call: HandlerCall, handler: &Handler, reply: ReplySlot) {
-        if self.shared.cancelled.take(call.id) {
-            return reply.complete(Err(CallError::Cancelled));
-        }
-        match prepare_invoke(py, &self.shared, call, handler, reply) {
-            Ok((call, arguments)) => {
-                let arguments = Arguments::Positional(arguments.unbind());
-                self.drive(py, handler.function.clone_ref(py), arguments, call);
-            }
+        job.call.started.begin();
+        match prepare(py, &self.shared, job) {
+            Ok(ready) => self.drive(py, ready.function, ready.arguments, ready.call),
             Err((reply, error)) => reply.complete(Err(error)),
         }
     }
@@ -365,65 +337,79 @@ impl Reader {
     }
 }
 
-/// Parses the body and gathers what a call needs; gives the reply slot back where that fails.
-pub(super) fn prepare_call<'py>(
-    py: Python<'py>,
-    shared: &Arc<Shared>,
-    call: PluginCall,
-    code: &Arc<Code>,
-    reply: ReplySlot,
-) -> Result<(Call, Bound<'py, PyDict>), (ReplySlot, CallError)> {
-    let data = json_in::parse_call(
-        py,
-        &call.body,
-        shared.limits.max_depth,
-        &call.principal,
-        &call.request_id,
-    );
-    let data = match data {
-        Ok(data) => data,
-        Err(error) => return Err((reply, error)),
-    };
-    let call = Call {
-        shared: shared.clone(),
-        id: call.id,
-        plugin: code.plugin.clone(),
-        generation: code.generation,
-        principal: Some(call.principal),
-        request_id: call.request_id,
-        action: action_of(py, &data),
-        reply,
-        _code: Some(code.clone()),
-        wants_dict: true,
-    };
-    Ok((call, data))
+/// A call whose input has been parsed.
+pub(super) struct ReadyCall {
+    pub call: Call,
+    pub function: Py<PyAny>,
+    pub arguments: Arguments,
 }
 
-/// As [`prepare_call`] for a registered function.
-pub(super) fn prepare_invoke<'py>(
-    py: Python<'py>,
+/// Parses the input and gathers what a call needs; gives the reply slot back where that fails.
+pub(super) fn prepare(
+    py: Python<'_>,
     shared: &Arc<Shared>,
-    call: HandlerCall,
-    handler: &Handler,
-    reply: ReplySlot,
-) -> Result<(Call, Bound<'py, pyo3::types::PyTuple>), (ReplySlot, CallError)> {
-    let arguments = match json_in::parse_arguments(py, &call.arguments, shared.limits.max_depth) {
-        Ok(arguments) => arguments.to_tuple(),
+    job: CallJob,
+) -> Result<ReadyCall, (ReplySlot, CallError)> {
+    let CallJob {
+        call,
+        function,
+        reply,
+    } = job;
+    let (arguments, action) = match arguments(py, &call, shared.limits.max_depth) {
+        Ok(parsed) => parsed,
         Err(error) => return Err((reply, error)),
     };
+    let callable = function.callable(py);
     let call = Call {
         shared: shared.clone(),
         id: call.id,
-        plugin: handler.plugin.clone(),
-        generation: handler.generation,
+        code: function.code().clone(),
         principal: call.principal,
+        app_id: call.app_id,
         request_id: call.request_id,
-        action: None,
+        action,
         reply,
-        _code: None,
-        wants_dict: false,
+        wants_dict: matches!(call.target, Target::Execute(_)),
     };
-    Ok((call, arguments))
+    Ok(ReadyCall {
+        call,
+        function: callable,
+        arguments,
+    })
+}
+
+/// What the function is called with, and the action that a client's body names.
+fn arguments(
+    py: Python<'_>,
+    call: &Invocation,
+    max_depth: usize,
+) -> Result<(Arguments, Option<Box<str>>), CallError> {
+    let whose = json_in::Whose {
+        principal: call.principal.as_ref(),
+        app_id: call.app_id.as_deref(),
+        request_id: &call.request_id,
+    };
+    match &call.input {
+        Input::Body(body) => {
+            let data = json_in::parse_object(py, body, max_depth, &whose)?;
+            let action = action_of(py, &data);
+            Ok((Arguments::Data(data.unbind()), action))
+        }
+        Input::Message {
+            object,
+            connection_id,
+        } => {
+            let data = json_in::parse_object(py, object, max_depth, &whose)?;
+            let arguments = (data, &**connection_id)
+                .into_pyobject(py)
+                .map_err(|error| CallError::Internal(error.to_string()))?;
+            Ok((Arguments::Positional(arguments.unbind()), None))
+        }
+        Input::Arguments(array) => {
+            let arguments = json_in::parse_arguments(py, array, max_depth)?.to_tuple();
+            Ok((Arguments::Positional(arguments.unbind()), None))
+        }
+    }
 }
 
 /// The string under `action`, as far as it is of a name's length.

@@ -282,10 +282,15 @@ fn register_handler(
         .call_method1("is_async", (function,))?
         .is_truthy()?;
     let shared = &info.shared;
-    let id = HandlerId(shared.next_id());
+    let code = shared.generations.read().get(&info.generation).cloned();
+    let Some(code) = code else {
+        return Err(PyRuntimeError::new_err(
+            "this load of the plugin has ended: it can register nothing any more",
+        ));
+    };
+    let id = HandlerId::next();
     let handler = Handler {
-        plugin: info.plugin.clone(),
-        generation: info.generation,
+        code,
         function: function.clone().unbind(),
         is_async,
         registration: std::sync::OnceLock::new(),
@@ -323,7 +328,7 @@ fn unregister(py: Python<'_>, registration: u64) -> PyResult<()> {
             .iter()
             .find(|(_, handler)| {
                 // A plugin ends its own registrations only.
-                handler.generation == info.generation
+                handler.code.generation == info.generation
                     && handler.registration.get() == Some(&registration)
             })
             .map(|(id, _)| *id);

@@ -16,7 +16,7 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use mozaiks_plugins::{CallResult, registry::Place};
+use mozaiks_plugins::{CallResult, generation::Permit};
 
 /// Replies that wait for a notification at most.
 const BATCH: usize = 8;
@@ -25,9 +25,9 @@ const BATCH: usize = 8;
 pub(super) struct ReplySlot {
     sender: oneshot::Sender<CallResult>,
     outbox: Arc<Outbox>,
-    /// The call's place, given back before its caller hears: a client that calls again at once must
+    /// The call's permit, given back before its caller hears: a client that calls again at once must
     /// find it free.
-    place: Option<Place>,
+    permit: Option<Permit>,
     _running: Running,
 }
 
@@ -59,14 +59,14 @@ struct Waiting {
 impl ReplySlot {
     pub(super) fn new(
         outbox: &Arc<Outbox>,
-        place: Option<Place>,
+        permit: Option<Permit>,
     ) -> (Self, oneshot::Receiver<CallResult>) {
         let (sender, receiver) = oneshot::channel();
         outbox.running.fetch_add(1, Ordering::Relaxed);
         let slot = Self {
             sender,
             outbox: outbox.clone(),
-            place,
+            permit,
             _running: Running(outbox.running.clone()),
         };
         (slot, receiver)
@@ -75,7 +75,7 @@ impl ReplySlot {
     /// Answers; the caller hears of it at the next [`Outbox::flush`] or with a full batch.
     pub(super) fn complete(self, result: CallResult) {
         let outbox = self.outbox;
-        drop(self.place);
+        drop(self.permit);
         if !outbox.open.load(Ordering::Acquire) {
             // The caller is gone where this fails; there is nobody left to tell.
             self.sender.send(result).ok();

@@ -25,10 +25,7 @@ use super::{
     turns,
 };
 use lanes::{Lanes, Work as _};
-use mozaiks_plugins::{
-    CallError, SubmitError,
-    runtime::{CallId, PoolStatus},
-};
+use mozaiks_plugins::{CallError, CallId, SubmitError, runtime::PoolStatus};
 
 pub(super) use {job::PoolJob, lanes::Bounds};
 

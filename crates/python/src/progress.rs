@@ -13,7 +13,7 @@ use std::{
 use pyo3::{ffi, prelude::*};
 
 use super::{frames, runtime_types::Kinds};
-use mozaiks_plugins::runtime::{CallId, Generation};
+use mozaiks_plugins::{CallId, Generation};
 
 /// One Python thread's position. Written by that thread while it holds the interpreter.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -26,9 +26,8 @@ use super::{
     watchdog::Watchdog,
 };
 use mozaiks_plugins::{
-    Caller, HostError, HostServices, SubmitError,
+    CallId, Caller, Generation, HostError, HostServices, Invocation, SubmitError, Target,
     host::{HandlerId, RegistrationId},
-    runtime::{CallId, Generation, HandlerCall, PluginCall},
 };
 
 /// Shared by the loop thread, the pool, the watchdog and the callers.
@@ -45,7 +44,7 @@ pub(super) struct Shared {
     /// The event loop's look-ups of host names.
     pub resolver: Pool,
     pub limits: Limits,
-    /// Imported plugins. Written at load and unload, read for every call.
+    /// Plugins imported or being so. Written at load and unload, read for every call.
     pub generations: RwLock<HashMap<Generation, Arc<Code>, RandomState>>,
     /// Functions that plugins have registered.
     pub handlers: RwLock<HashMap<HandlerId, Arc<Handler>, RandomState>>,
@@ -58,7 +57,7 @@ pub(super) struct Shared {
     /// What the loop thread runs at the moment.
     pub loop_progress: Arc<Progress>,
     /// The asyncio loop, once it runs.
-    pub event_loop: std::sync::OnceLock<Py<PyAny>>,
+    pub event_loop: OnceLock<Py<PyAny>>,
     /// Set once the runtime is to end.
     pub stopping: AtomicBool,
     /// The loop thread is in a batch, at whose end replies are flushed.
@@ -94,38 +93,76 @@ pub(super) struct Limits {
 pub(super) struct Code {
     pub plugin: Arc<str>,
     pub generation: Generation,
-    /// `execute` or `run`.
+    /// Which modules and files are its own.
+    pub own: OwnCode,
+    /// `execute` or `run`, once the import has ended.
+    pub entry: OnceLock<Entry>,
+}
+
+/// A plugin's entry point.
+pub(super) struct Entry {
     pub function: Py<PyAny>,
     /// Whether it gives a coroutine, and so belongs on the loop.
     pub is_async: bool,
-    /// Which modules and files are its own.
-    pub own: OwnCode,
 }
 
 /// A registered function.
 pub(super) struct Handler {
-    pub plugin: Arc<str>,
-    pub generation: Generation,
+    /// What it is part of: a handler that runs keeps its modules.
+    pub code: Arc<Code>,
     pub function: Py<PyAny>,
     pub is_async: bool,
     /// The host's number for it, once it has given one.
-    pub registration: std::sync::OnceLock<RegistrationId>,
+    pub registration: OnceLock<RegistrationId>,
+}
+
+/// What a call calls.
+pub(super) enum Function {
+    /// The entry point of a load whose import has ended.
+    Entry(Arc<Code>),
+    Handler(Arc<Handler>),
+}
+
+impl Function {
+    /// What it is part of.
+    pub(super) fn code(&self) -> &Arc<Code> {
+        match self {
+            Self::Entry(code) => code,
+            Self::Handler(handler) => &handler.code,
+        }
+    }
+
+    /// Whether it gives a coroutine, and so belongs on the loop.
+    pub(super) fn is_async(&self) -> bool {
+        match self {
+            Self::Entry(code) => code.entry.get().is_some_and(|entry| entry.is_async),
+            Self::Handler(handler) => handler.is_async,
+        }
+    }
+
+    /// The function itself.
+    pub(super) fn callable(&self, py: Python<'_>) -> Py<PyAny> {
+        match self {
+            Self::Entry(code) => match code.entry.get() {
+                Some(entry) => entry.function.clone_ref(py),
+                None => py.None(),
+            },
+            Self::Handler(handler) => handler.function.clone_ref(py),
+        }
+    }
+}
+
+/// A call that has been taken.
+pub(super) struct CallJob {
+    pub call: Invocation,
+    pub function: Function,
+    pub reply: ReplySlot,
 }
 
 /// Work for the loop thread.
 pub(super) enum Job {
-    /// Call `execute`.
-    Call {
-        call: PluginCall,
-        code: Arc<Code>,
-        reply: ReplySlot,
-    },
-    /// Call a registered function.
-    Invoke {
-        call: HandlerCall,
-        handler: Arc<Handler>,
-        reply: ReplySlot,
-    },
+    /// Call a function.
+    Call(CallJob),
     /// Await what a plain function gave back.
     Await {
         awaitable: Py<PyAny>,
@@ -229,7 +266,22 @@ impl Shared {
         }
     }
 
-    /// A number not used before in this process's runtime.
+    /// What a call is to call; `None` where that is not loaded (any more).
+    pub(super) fn function(&self, target: Target) -> Option<Function> {
+        match target {
+            Target::Execute(generation) => {
+                let code = self.generations.read().get(&generation).cloned()?;
+                code.entry.get()?;
+                Some(Function::Entry(code))
+            }
+            Target::Handler(handler) => {
+                let handler = self.handlers.read().get(&handler).cloned()?;
+                Some(Function::Handler(handler))
+            }
+        }
+    }
+
+    /// A number not used before for a request of this runtime.
     pub(super) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }

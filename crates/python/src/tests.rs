@@ -60,13 +60,13 @@ impl Gateway {
             let python = PythonRuntime::start(&config, host.clone(), &super::Turns::default())
                 .expect("Python starts");
             let runtime: Arc<dyn PluginRuntime> = python.clone();
-            let registry = Registry::new(&config, runtime.clone());
+            let registry = Registry::new(&config, runtime);
             registry.load_all().await;
             Self {
                 python,
                 host,
                 registry,
-                dispatcher: Dispatcher::new(runtime),
+                dispatcher: Dispatcher::new(Vec::new()),
             }
         })
     }

@@ -27,7 +27,7 @@ use super::{
     shared::{Code, Shared},
 };
 use loop_hold::LoopHold;
-use mozaiks_plugins::runtime::{CallId, Generation};
+use mozaiks_plugins::{CallId, Generation};
 use parking_lot::{Condvar, Mutex};
 use threads::HeldThreads;
 

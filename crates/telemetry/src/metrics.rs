@@ -53,6 +53,25 @@ impl Route {
     ];
 }
 
+/// The kinds of calls of a plugin that are counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// `execute`, by a client.
+    Execute,
+    /// A handler of an event.
+    Event,
+    /// A handler of a live connection's message.
+    Message,
+}
+
+impl CallKind {
+    const ALL: [(CallKind, &'static str); 3] = [
+        (CallKind::Execute, "execute"),
+        (CallKind::Event, "event"),
+        (CallKind::Message, "message"),
+    ];
+}
+
 /// How a call of a plugin ended, as far as counting goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
@@ -87,7 +106,8 @@ pub struct Metrics {
     /// Requests by route and status class (index 1 to 5; 0 for clients that went away).
     requests: [[AtomicU64; 6]; Route::ALL.len()],
     request_time: Histogram,
-    plugins: RwLock<HashMap<Arc<str>, Arc<PluginMetrics>, RandomState>>,
+    /// By kind of call, then by plugin.
+    plugins: [RwLock<HashMap<Arc<str>, Arc<PluginMetrics>, RandomState>>; CallKind::ALL.len()],
     /// Connections open now.
     pub connections_open: AtomicU64,
     /// Connections accepted since the start.
@@ -219,22 +239,30 @@ impl Metrics {
     }
 
     /// A finished call of an existing plugin.
-    pub fn call_finished(&self, plugin: &Arc<str>, outcome: CallOutcome, time: Duration) {
-        let metrics = self.plugin(plugin);
+    pub fn call_finished(
+        &self,
+        plugin: &Arc<str>,
+        kind: CallKind,
+        outcome: CallOutcome,
+        time: Duration,
+    ) {
+        let metrics = self.plugin(plugin, kind);
         metrics.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
         metrics.time.record(time);
     }
 
-    /// A call of an existing plugin that found no room. It never started, so it has no duration.
+    /// A call of `execute` of an existing plugin that found no room. It never started, so it has no duration.
     pub fn call_refused(&self, plugin: &Arc<str>) {
-        self.plugin(plugin).calls[CallOutcome::Overloaded as usize].fetch_add(1, Ordering::Relaxed);
+        self.plugin(plugin, CallKind::Execute).calls[CallOutcome::Overloaded as usize]
+            .fetch_add(1, Ordering::Relaxed);
     }
 
-    fn plugin(&self, plugin: &Arc<str>) -> Arc<PluginMetrics> {
-        if let Some(known) = self.plugins.read().get(plugin) {
+    fn plugin(&self, plugin: &Arc<str>, kind: CallKind) -> Arc<PluginMetrics> {
+        let plugins = &self.plugins[kind as usize];
+        if let Some(known) = plugins.read().get(plugin) {
             return Arc::clone(known);
         }
-        Arc::clone(self.plugins.write().entry(Arc::clone(plugin)).or_default())
+        Arc::clone(plugins.write().entry(Arc::clone(plugin)).or_default())
     }
 
     /// Everything in Prometheus' text format.
@@ -258,21 +286,31 @@ impl Metrics {
         self.request_time.write(&mut text, &[]);
         let mut plugins: Vec<_> = self
             .plugins
-            .read()
             .iter()
-            .map(|(name, metrics)| (Arc::clone(name), Arc::clone(metrics)))
+            .zip(CallKind::ALL)
+            .flat_map(|(plugins, (_, kind))| {
+                let plugins = plugins.read();
+                let named = plugins
+                    .iter()
+                    .map(|(name, metrics)| (Arc::clone(name), kind, Arc::clone(metrics)));
+                named.collect::<Vec<_>>()
+            })
             .collect();
-        plugins.sort_by(|left, right| left.0.cmp(&right.0));
+        plugins.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
         text.family(
             "mozaiks_plugin_calls_total",
             "counter",
             "Calls of plugins that ended.",
         );
-        for (plugin, metrics) in &plugins {
+        for (plugin, kind, metrics) in &plugins {
             for (outcome, name) in CallOutcome::ALL {
                 let count = metrics.calls[outcome as usize].load(Ordering::Relaxed);
                 if count > 0 {
-                    text.sample("", &[("plugin", plugin), ("outcome", name)], count);
+                    text.sample(
+                        "",
+                        &[("plugin", plugin), ("kind", kind), ("outcome", name)],
+                        count,
+                    );
                 }
             }
         }
@@ -281,8 +319,10 @@ impl Metrics {
             "histogram",
             "How long calls took.",
         );
-        for (plugin, metrics) in &plugins {
-            metrics.time.write(&mut text, &[("plugin", plugin)]);
+        for (plugin, kind, metrics) in &plugins {
+            metrics
+                .time
+                .write(&mut text, &[("plugin", plugin), ("kind", kind)]);
         }
         for (name, kind, help, value) in self.singles(gauges) {
             text.family(name, kind, help);
@@ -510,7 +550,12 @@ mod tests {
         let metrics = Metrics::default();
         let plugin: Arc<str> = "notes".into();
         for micros in [100, 250, 251, 60_000_000] {
-            metrics.call_finished(&plugin, CallOutcome::Ok, Duration::from_micros(micros));
+            metrics.call_finished(
+                &plugin,
+                CallKind::Execute,
+                CallOutcome::Ok,
+                Duration::from_micros(micros),
+            );
         }
         metrics.request_finished(Route::Execute, 200, Duration::from_millis(1));
         metrics.request_finished(Route::Execute, 499, Duration::from_millis(1));
@@ -518,12 +563,12 @@ mod tests {
         for line in [
             r#"mozaiks_requests_total{route="execute",status="2xx"} 1"#,
             r#"mozaiks_requests_total{route="execute",status="client_gone"} 1"#,
-            r#"mozaiks_plugin_calls_total{plugin="notes",outcome="ok"} 4"#,
-            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",le="0.00025"} 2"#,
-            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",le="0.0005"} 3"#,
-            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",le="30"} 3"#,
-            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",le="+Inf"} 4"#,
-            r#"mozaiks_plugin_call_duration_seconds_count{plugin="notes"} 4"#,
+            r#"mozaiks_plugin_calls_total{plugin="notes",kind="execute",outcome="ok"} 4"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="0.00025"} 2"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="0.0005"} 3"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="30"} 3"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="+Inf"} 4"#,
+            r#"mozaiks_plugin_call_duration_seconds_count{plugin="notes",kind="execute"} 4"#,
         ] {
             assert!(
                 text.lines().any(|have| have == line),

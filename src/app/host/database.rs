@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Apps, HostFuture, HostPart, unknown, write_json};
-use mozaiks_plugins::{Caller, HostError, runtime::Generation};
+use mozaiks_plugins::{Caller, Generation, HostError};
 use mozaiks_store::{CommandCaller, Store, StoreError};
 
 /// Sends commands of plugins to the database.

@@ -1,51 +1,56 @@
 //! `events.*`: publishing, history, numbers, and delivery to functions of plugins.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock, Weak},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::{Apps, HostPart, host_error, read_json, unknown, write_json};
+use super::{Apps, HostPart, host_error, load_has_ended, read_json, unknown, write_json};
 use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
 use mozaiks_plugins::{
-    CallError, Caller, HostError, SubmitError, body,
-    host::{HandlerId, Registration, RegistrationId},
-    runtime::{CallId, Generation, HandlerCall, PluginRuntime},
+    CallError, CallKind, Caller, Generation, GenerationPhase, HostError, Input, PluginFunction,
+    Target, body,
+    dispatch::{Call, DispatchError, Dispatcher},
+    host::{Registration, RegistrationId},
 };
 
-/// Events of background work in a gateway of many apps belong to this app, which no token names.
-const NO_APP: &str = "*";
 /// Events that plugins may read back at once.
 const MAX_HISTORY: usize = 1000;
-/// How long a delivery waits before it asks a full runtime again.
-const FULL_RUNTIME_PAUSE: Duration = Duration::from_millis(20);
+/// How long a delivery waits before it asks a full plugin again.
+const FULL_PLUGIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Joins plugins and the event bus.
 pub struct EventsPart {
     bus: Arc<EventBus>,
     apps: Apps,
-    runtime: RuntimeSlot,
+    dispatcher: Arc<Dispatcher>,
+    /// How long the bus waits for a delivery.
+    delivery_timeout: Duration,
+    /// How deep an event's data may be nested.
+    max_depth: usize,
     // Touched when plugins subscribe, unsubscribe or are unloaded only.
     subscriptions: Mutex<HashMap<RegistrationId, (Generation, SubscriptionId)>>,
 }
 
-/// The runtime, which is started after the host it is given. Weak: the runtime holds the host.
-pub type RuntimeSlot = Arc<OnceLock<Weak<dyn PluginRuntime>>>;
-
 impl EventsPart {
-    /// Over the gateway's bus. Deliveries fail until the slot is filled.
-    pub fn new(bus: Arc<EventBus>, apps: Apps, runtime: RuntimeSlot) -> Self {
+    /// Over the gateway's bus, which waits so long for a delivery.
+    pub fn new(
+        bus: Arc<EventBus>,
+        apps: Apps,
+        dispatcher: Arc<Dispatcher>,
+        delivery_timeout: Duration,
+        max_depth: usize,
+    ) -> Self {
         Self {
             bus,
             apps,
-            runtime,
+            dispatcher,
+            delivery_timeout,
+            max_depth,
             subscriptions: Mutex::default(),
         }
     }
@@ -57,21 +62,15 @@ impl EventsPart {
         event: &str,
         data: Bytes,
     ) -> Result<(), HostError> {
-        let runtime = self.runtime.get().and_then(Weak::upgrade);
-        let max_depth = runtime.map_or(body::MAX_DEPTH, |runtime| runtime.max_body_depth());
-        check_object(&data, max_depth)?;
+        check_object(&data, self.max_depth)?;
         let draft = EventDraft {
-            app_id: self.app(caller),
+            app_id: self.apps.require(caller)?,
             principal: caller.principal.clone(),
             request_id: caller.request_id.clone(),
             name: event.into(),
             data: data.into(),
         };
         self.bus.publish(draft).map(drop).map_err(refused)
-    }
-
-    fn app(&self, caller: &Caller) -> Arc<str> {
-        self.apps.of(caller).unwrap_or_else(|| NO_APP.into())
     }
 }
 
@@ -90,7 +89,7 @@ impl HostPart for EventsPart {
         fn ten() -> i64 {
             10
         }
-        let app_id = self.app(caller);
+        let app_id = self.apps.require(caller)?;
         match operation {
             "events.history" => {
                 let of: HistoryOf = read_json(payload)?;
@@ -107,25 +106,32 @@ impl HostPart for EventsPart {
     fn register(
         &self,
         id: RegistrationId,
-        caller: &Caller,
         registration: &Registration,
-        handler: HandlerId,
+        function: &PluginFunction,
     ) -> Option<Result<(), HostError>> {
         let Registration::Event { pattern } = registration else {
             return None;
         };
+        let generation = function.generation.id();
         let owner = Owner {
-            label: caller.plugin.clone(),
-            id: caller.generation.0,
+            label: function.generation.plugin().clone(),
+            id: generation.0,
         };
         let subscriber = Arc::new(PluginSubscriber {
-            handler,
-            runtime: Arc::clone(&self.runtime),
+            function: function.clone(),
+            dispatcher: Arc::clone(&self.dispatcher),
+            timeout: self.delivery_timeout,
         });
-        Some(match self.bus.subscribe(owner, pattern, subscriber) {
+        // Held while it is looked and subscribed, so that a hand-over comes before or after.
+        let mut subscriptions = self.subscriptions.lock();
+        let subscribed = match function.generation.phase() {
+            GenerationPhase::Loading => self.bus.subscribe_held(owner, pattern, subscriber),
+            GenerationPhase::Active => self.bus.subscribe(owner, pattern, subscriber),
+            GenerationPhase::Retired => return Some(Err(load_has_ended())),
+        };
+        Some(match subscribed {
             Ok(subscription) => {
-                let entry = (caller.generation, subscription);
-                self.subscriptions.lock().insert(id, entry);
+                subscriptions.insert(id, (generation, subscription));
                 Ok(())
             }
             Err(error) => Err(refused(error)),
@@ -137,6 +143,12 @@ impl HostPart for EventsPart {
         if let Some((_, subscription)) = ended {
             self.bus.unsubscribe(subscription);
         }
+    }
+
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        let mut subscriptions = self.subscriptions.lock();
+        self.bus.hand_over(from.map(|from| from.0), to.0);
+        subscriptions.retain(|_, (of, _)| Some(*of) != from);
     }
 
     fn forget_generation(&self, generation: Generation) {
@@ -182,82 +194,53 @@ fn refused(error: EventError) -> HostError {
 
 /// A function of a plugin as a subscriber.
 struct PluginSubscriber {
-    handler: HandlerId,
-    runtime: RuntimeSlot,
+    function: PluginFunction,
+    dispatcher: Arc<Dispatcher>,
+    timeout: Duration,
 }
 
 impl Subscriber for PluginSubscriber {
     fn deliver(&self, event: Arc<Event>) -> BoxFuture<'static, Result<(), String>> {
-        let handler = self.handler;
-        let runtime = self.runtime.get().and_then(Weak::upgrade);
-        Box::pin(async move {
-            let runtime = runtime.ok_or("the Python runtime has stopped")?;
-            invoke(&runtime, handler, &event).await
-        })
+        let (function, dispatcher) = (self.function.clone(), Arc::clone(&self.dispatcher));
+        let deadline = Instant::now() + self.timeout;
+        Box::pin(async move { call(&dispatcher, function, &event, deadline).await })
     }
 }
 
-async fn invoke(
-    runtime: &Arc<dyn PluginRuntime>,
-    handler: HandlerId,
+/// Calls the function with the event's data, as somebody of the event's app.
+async fn call(
+    dispatcher: &Arc<Dispatcher>,
+    function: PluginFunction,
     event: &Event,
+    deadline: Instant,
 ) -> Result<(), String> {
-    let mut call = HandlerCall {
-        id: CallId::next(),
-        handler,
-        principal: event.principal.clone(),
-        request_id: (event.request_id.clone())
-            .unwrap_or_else(|| format!("event-{}", event.id).into()),
-        arguments: one_argument(&event.data.to_json()),
-    };
-    let answer = loop {
-        match runtime.invoke(call.clone()) {
-            Ok(answer) => break answer,
+    let arguments = one_argument(&event.data.to_json());
+    let request_id =
+        (event.request_id.clone()).unwrap_or_else(|| format!("event-{}", event.id).into());
+    let pending = loop {
+        let call = Call {
+            kind: CallKind::Event,
+            target: Target::Handler(function.handler),
+            input: Input::Arguments(arguments.clone()),
+            principal: event.principal.clone(),
+            app_id: Some(event.app_id.clone()),
+            request_id: request_id.clone(),
+            // What it has waited for a permit is not given twice: the bus tries again after that.
+            timeout: Some(deadline.saturating_duration_since(Instant::now())),
+        };
+        match dispatcher.invoke(function.generation.clone(), call) {
+            Ok(pending) => break pending,
             // Not the subscriber's failure: it has not been asked yet. The bus bounds the wait.
-            Err(SubmitError::Full) => tokio::time::sleep(FULL_RUNTIME_PAUSE).await,
-            Err(SubmitError::Stopped) => return Err(SubmitError::Stopped.to_string()),
+            Err(DispatchError::Overloaded) => tokio::time::sleep(FULL_PLUGIN_PAUSE).await,
+            Err(error) => return Err(error.to_string()),
         }
-        call.id = CallId::next();
     };
-    let cancel_late = CancelWhenDropped {
-        runtime,
-        id: Some(call.id),
-    };
-    let outcome = answer.await;
-    cancel_late.disarm();
-    match outcome {
-        Ok(Ok(_)) => Ok(()),
-        // What a handler returns is nobody's business, also where JSON has no form for it.
-        Ok(Err(
-            CallError::BadResult(_)
-            | CallError::NotSerializable { .. }
-            | CallError::OutputTooLarge { .. },
-        )) => Ok(()),
-        Ok(Err(CallError::Raised {
+    match pending.await {
+        Ok(_) => Ok(()),
+        Err(DispatchError::Call(CallError::Raised {
             summary, traceback, ..
         })) => Err(format!("{summary}\n{traceback}")),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the Python runtime has stopped".into()),
-    }
-}
-
-/// A delivery that took too long is asked to stop.
-struct CancelWhenDropped<'a> {
-    runtime: &'a Arc<dyn PluginRuntime>,
-    id: Option<CallId>,
-}
-
-impl CancelWhenDropped<'_> {
-    fn disarm(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for CancelWhenDropped<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.runtime.cancel(id);
-        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -107,7 +107,9 @@ pub struct SeenUsers(pub Arc<NotificationsManager>);
 
 impl CallObserver for SeenUsers {
     fn call_finished(&self, call: &FinishedCall<'_>) {
-        self.0.directory().note(call.principal);
+        if let Some(principal) = call.principal {
+            self.0.directory().note(principal);
+        }
     }
 }
 

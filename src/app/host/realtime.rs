@@ -7,9 +7,8 @@ use bytes::Bytes;
 use super::{HostFuture, HostPart, unknown};
 use crate::app::host_realtime::{MessageHandlers, RealtimeOperations};
 use mozaiks_plugins::{
-    Caller, HostError,
-    host::{HandlerId, Registration, RegistrationId},
-    runtime::Generation,
+    Caller, Generation, HostError, PluginFunction,
+    host::{Registration, RegistrationId},
 };
 
 /// Joins plugins and the hub.
@@ -53,13 +52,12 @@ impl HostPart for RealtimePart {
     fn register(
         &self,
         id: RegistrationId,
-        caller: &Caller,
         registration: &Registration,
-        handler: HandlerId,
+        function: &PluginFunction,
     ) -> Option<Result<(), HostError>> {
         match registration {
             Registration::WebSocketMessage { message_type } => {
-                Some(self.messages.register(id, caller, message_type, handler))
+                Some(self.messages.register(id, message_type, function))
             }
             Registration::Event { .. } => None,
         }
@@ -67,6 +65,10 @@ impl HostPart for RealtimePart {
 
     fn unregister(&self, id: RegistrationId) {
         self.messages.unregister(id);
+    }
+
+    fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        self.messages.hand_over(from, to);
     }
 
     fn forget_generation(&self, generation: Generation) {

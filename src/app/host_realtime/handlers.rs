@@ -1,18 +1,15 @@
 //! Which plugin functions take which messages of clients, and calling them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::RwLock;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
 
-use crate::http::ApiError;
+use crate::{app::host::load_has_ended, http::ApiError};
 use mozaiks_plugins::{
-    CallError, CallResult, Caller, HostError, PluginRuntime,
-    host::{HandlerId, RegistrationId},
-    runtime::{CallId, Generation, HandlerCall},
+    CallError, CallKind, Generation, GenerationPhase, HostError, Input, PluginFunction, Target,
+    dispatch::{Call, DispatchError, Dispatcher, PendingCall},
+    host::RegistrationId,
+    invocation::CallId,
 };
 use mozaiks_realtime::{MessageRouter, RouteFailure, Routed, Sender};
 
@@ -35,9 +32,9 @@ pub struct MessageHandlers {
 #[derive(Clone)]
 struct Handler {
     registration: RegistrationId,
-    generation: Generation,
-    plugin: Arc<str>,
-    function: HandlerId,
+    function: PluginFunction,
+    /// Its generation is still being loaded: it is not called yet.
+    held: bool,
 }
 
 impl MessageHandlers {
@@ -48,9 +45,8 @@ impl MessageHandlers {
     pub fn register(
         &self,
         registration: RegistrationId,
-        caller: &Caller,
         message_type: &str,
-        function: HandlerId,
+        function: &PluginFunction,
     ) -> Result<(), HostError> {
         let refuse = |code, message: &str| {
             Err(HostError {
@@ -69,16 +65,22 @@ impl MessageHandlers {
         if by_type.values().map(Vec::len).sum::<usize>() >= MAX_HANDLERS {
             return refuse("LIMIT_EXCEEDED", "too many message handlers");
         }
-        let handlers = by_type.entry(message_type.into()).or_default();
-        if handlers.len() >= MAX_PER_TYPE {
+        if by_type.get(message_type).map_or(0, Vec::len) >= MAX_PER_TYPE {
             return refuse("LIMIT_EXCEEDED", "too many handlers of this message type");
         }
-        handlers.push(Handler {
-            registration,
-            generation: caller.generation,
-            plugin: Arc::clone(&caller.plugin),
-            function,
-        });
+        let held = match function.generation.phase() {
+            GenerationPhase::Loading => true,
+            GenerationPhase::Active => false,
+            GenerationPhase::Retired => return Err(load_has_ended()),
+        };
+        by_type
+            .entry(message_type.into())
+            .or_default()
+            .push(Handler {
+                held,
+                registration,
+                function: function.clone(),
+            });
         Ok(())
     }
 
@@ -89,53 +91,67 @@ impl MessageHandlers {
 
     /// Ends everything that a generation registered.
     pub fn forget_generation(&self, generation: Generation) {
-        self.retain(|handler| handler.generation != generation);
+        self.retain(|handler| handler.function.generation.id() != generation);
+    }
+
+    /// What a generation has registered while it was loaded is called from now on, and what the one
+    /// before it had registered no more: each message goes to the one or to the other.
+    pub fn hand_over(&self, from: Option<Generation>, to: Generation) {
+        self.change(|handler| {
+            let of = handler.function.generation.id();
+            handler.held &= of != to;
+            Some(of) != from
+        });
     }
 
     fn retain(&self, keep: impl Fn(&Handler) -> bool) {
+        self.change(|handler| keep(handler));
+    }
+
+    /// Changes all handlers at once, and keeps those for which `change` says so.
+    fn change(&self, change: impl Fn(&mut Handler) -> bool) {
+        let mut ended = Vec::new();
         self.by_type.write().retain(|_, handlers| {
-            handlers.retain(&keep);
+            ended.extend(handlers.extract_if(.., |handler| !change(handler)));
             !handlers.is_empty()
         });
+        // After the lock: the last holder of a generation unloads it, which comes back here.
+        drop(ended);
     }
 
     fn of_type(&self, message_type: &str) -> Vec<Handler> {
         self.by_type
             .read()
             .get(message_type)
+            .into_iter()
+            .flatten()
+            .filter(|handler| !handler.held)
             .cloned()
-            .unwrap_or_default()
+            .collect()
     }
 }
 
 /// Brings clients' messages to the registered functions.
 pub struct PluginMessages {
     handlers: Arc<MessageHandlers>,
-    runtime: Arc<dyn PluginRuntime>,
-    timeout: Duration,
-}
-
-/// A handler at work.
-struct Running {
-    plugin: Arc<str>,
-    call: CallId,
-    request_id: Arc<str>,
-    result: oneshot::Receiver<CallResult>,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl PluginMessages {
-    /// Over the runtime; a handler gets as much time as a call.
-    pub fn new(
-        handlers: Arc<MessageHandlers>,
-        runtime: Arc<dyn PluginRuntime>,
-        timeout: Duration,
-    ) -> Arc<Self> {
+    /// Through the dispatcher: a handler has the limits of its plugin.
+    pub fn new(handlers: Arc<MessageHandlers>, dispatcher: Arc<Dispatcher>) -> Arc<Self> {
         Arc::new(Self {
             handlers,
-            runtime,
-            timeout,
+            dispatcher,
         })
     }
+}
+
+/// A handler at work.
+struct RunningHandler {
+    plugin: Arc<str>,
+    request_id: Arc<str>,
+    pending: PendingCall,
 }
 
 impl MessageRouter for PluginMessages {
@@ -144,47 +160,43 @@ impl MessageRouter for PluginMessages {
         if handlers.is_empty() {
             return Routed::Unknown;
         }
-        // The id is hexadecimal and needs no escapes.
-        let arguments = bytes::Bytes::from(format!("[{message},\"{}\"]", sender.connection_id));
+        let object = bytes::Bytes::copy_from_slice(message.as_bytes());
         let mut running = Vec::with_capacity(handlers.len());
-        for handler in handlers {
-            let call = CallId::next();
-            let request_id: Arc<str> = format!("ws-{}", call.number()).into();
-            let invoked = self.runtime.invoke(HandlerCall {
-                id: call,
-                handler: handler.function,
+        for Handler { function, .. } in handlers {
+            let plugin = Arc::clone(function.generation.plugin());
+            let request_id: Arc<str> = format!("ws-{}", CallId::next().number()).into();
+            let call = Call {
+                kind: CallKind::Message,
+                target: Target::Handler(function.handler),
+                input: Input::Message {
+                    object: object.clone(),
+                    connection_id: Arc::clone(&sender.connection_id),
+                },
                 principal: Some(Arc::clone(&sender.principal)),
+                app_id: Some(Arc::clone(&sender.principal.app_id)),
                 request_id: Arc::clone(&request_id),
-                arguments: arguments.clone(),
-            });
-            match invoked {
-                Ok(result) => running.push(Running {
-                    plugin: handler.plugin,
-                    call,
+                timeout: None,
+            };
+            match self.dispatcher.invoke(function.generation, call) {
+                Ok(pending) => running.push(RunningHandler {
+                    plugin,
                     request_id,
-                    result,
+                    pending,
                 }),
-                Err(error) if running.is_empty() => {
-                    return Routed::Refused(RouteFailure {
-                        error_code: "OVERLOADED",
-                        error: error.to_string(),
-                    });
-                }
+                Err(error) if running.is_empty() => return Routed::Refused(failure(error)),
                 // Some handlers have it already; the client need not send it again.
                 Err(error) => tracing::warn!(
-                    plugin.name = %handler.plugin,
+                    plugin.name = %plugin,
                     message.r#type = message_type,
                     error = %error,
                     "a message handler was not called"
                 ),
             }
         }
-        let deadline = Instant::now() + self.timeout;
-        let runtime = Arc::clone(&self.runtime);
         Routed::Taken(Box::pin(async move {
             let mut outcome = Ok(());
             for handler in running {
-                let result = wait(&*runtime, handler, deadline).await;
+                let result = wait(handler).await;
                 outcome = outcome.and(result);
             }
             outcome
@@ -192,50 +204,29 @@ impl MessageRouter for PluginMessages {
     }
 }
 
-async fn wait(
-    runtime: &dyn PluginRuntime,
-    handler: Running,
-    deadline: Instant,
-) -> Result<(), RouteFailure> {
-    let error = match timeout_at(deadline, handler.result).await {
-        Ok(Ok(Ok(_))) => return Ok(()),
-        // What a handler returns goes nowhere, so that it may be anything.
-        Ok(Ok(Err(
-            CallError::BadResult(_)
-            | CallError::NotSerializable { .. }
-            | CallError::OutputTooLarge { .. },
-        ))) => return Ok(()),
-        Ok(Ok(Err(error))) => error,
-        Ok(Err(_)) => CallError::Internal("the runtime dropped the call".into()),
-        Err(_) => {
-            runtime.cancel(handler.call);
-            tracing::warn!(
-                plugin.name = %handler.plugin,
-                request.id = %handler.request_id,
-                "a message handler took too long"
-            );
-            return Err(RouteFailure {
-                error_code: "PLUGIN_TIMEOUT",
-                error: "the plugin did not answer in time".into(),
-            });
-        }
+async fn wait(handler: RunningHandler) -> Result<(), RouteFailure> {
+    let Err(error) = handler.pending.await else {
+        return Ok(());
     };
-    let traceback = match &error {
-        CallError::Raised { traceback, .. } => traceback.as_str(),
-        _ => "",
-    };
-    tracing::warn!(
-        plugin.name = %handler.plugin,
-        request.id = %handler.request_id,
-        error = %error,
-        traceback,
-        "a message handler failed"
-    );
-    let told = ApiError::from(error);
-    Err(RouteFailure {
-        error_code: told.status_and_code().1,
-        error: told.message(),
-    })
+    // What a plugin raises is logged for every kind of call alike.
+    if !matches!(error, DispatchError::Call(CallError::Raised { .. })) {
+        tracing::warn!(
+            plugin.name = %handler.plugin,
+            request.id = %handler.request_id,
+            error = %error,
+            "a message handler failed"
+        );
+    }
+    Err(failure(error))
+}
+
+/// What the client may know.
+fn failure(error: DispatchError) -> RouteFailure {
+    let answer = ApiError::from(error);
+    RouteFailure {
+        error_code: answer.status_and_code().1,
+        error: answer.message(),
+    }
 }
 
 #[cfg(test)]

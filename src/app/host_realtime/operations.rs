@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::app::host::Apps;
 use mozaiks_plugins::{Caller, HostError};
 use mozaiks_realtime::{Hub, Message};
 
 /// Answers the `ws.*` operations.
 pub struct RealtimeOperations {
     hub: Arc<Hub>,
-    /// Whose users background work means; `None` where the gateway serves many apps.
-    only_app: Option<Arc<str>>,
+    apps: Apps,
     max_push_bytes: usize,
 }
 
@@ -45,11 +45,11 @@ struct User {
 }
 
 impl RealtimeOperations {
-    /// Over the hub. `app_id` is the configured one, `*` for many.
-    pub fn new(hub: Arc<Hub>, app_id: &str, max_push_bytes: usize) -> Self {
+    /// Over the hub.
+    pub fn new(hub: Arc<Hub>, apps: Apps, max_push_bytes: usize) -> Self {
         Self {
             hub,
-            only_app: (app_id != "*").then(|| app_id.into()),
+            apps,
             max_push_bytes,
         }
     }
@@ -89,7 +89,8 @@ impl RealtimeOperations {
         Some(match operation {
             "ws.is_connected" => self.is_connected(caller, payload),
             "ws.connected_users" => self
-                .app_of(caller)
+                .apps
+                .require(caller)
                 .and_then(|app| answer(&self.hub.connected_users(&app))),
             _ => return None,
         })
@@ -98,21 +99,21 @@ impl RealtimeOperations {
     fn send_to_user(&self, caller: &Caller, payload: &[u8]) -> Result<Bytes, HostError> {
         let request: ToUser<'_> = read(payload)?;
         let message = self.message(request.message)?;
-        let app = self.app_of(caller)?;
+        let app = self.apps.require(caller)?;
         answer(&self.hub.send_to_user(&app, &request.user_id, &message))
     }
 
     async fn broadcast(&self, caller: &Caller, payload: &[u8]) -> Result<Bytes, HostError> {
         let request: ToAll<'_> = read(payload)?;
         let message = self.message(request.message)?;
-        let app = self.app_of(caller)?;
+        let app = self.apps.require(caller)?;
         answer(&self.hub.broadcast(&app, &message).await)
     }
 
     fn send_to_connection(&self, caller: &Caller, payload: &[u8]) -> Result<Bytes, HostError> {
         let request: ToConnection<'_> = read(payload)?;
         let message = self.message(request.message)?;
-        let app = self.app_of(caller)?;
+        let app = self.apps.require(caller)?;
         let reached = self
             .hub
             .send_to_connection(&app, &request.connection_id, &message);
@@ -121,24 +122,12 @@ impl RealtimeOperations {
 
     fn is_connected(&self, caller: &Caller, payload: &[u8]) -> Result<Bytes, HostError> {
         let request: User = read(payload)?;
-        let app = self.app_of(caller)?;
+        let app = self.apps.require(caller)?;
         answer(&self.hub.is_connected(&app, &request.user_id))
     }
 
     fn message(&self, json: &RawValue) -> Result<Arc<Message>, HostError> {
         Message::from_raw(json, self.max_push_bytes).map_err(|error| invalid(error.to_string()))
-    }
-
-    fn app_of(&self, caller: &Caller) -> Result<Arc<str>, HostError> {
-        caller
-            .principal
-            .as_ref()
-            .map(|principal| &principal.app_id)
-            .or(self.only_app.as_ref())
-            .cloned()
-            .ok_or_else(|| {
-                invalid("outside a call it is not known which app's users are meant".into())
-            })
     }
 }
 

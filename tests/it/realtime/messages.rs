@@ -10,13 +10,35 @@ async fn messages_reach_handlers_with_the_senders_identity() {
     let app = gateway().start().await;
     let mut ada = Socket::open(&app, "ada").await;
     let said = json!({
-        "type": "live.echo", "user_id": "bob", "_context": {"user_id": "bob"}, "n": [1, 2.5, null],
+        "type": "live.echo", "user_id": "bob", "app_id": "other", "n": [1, 2.5, null],
+        "_context": {"user_id": "bob", "is_superadmin": true},
+        "_entitlements": {"plan": "gold"}, "user_jwt": "a.b.c",
     });
     ada.say(&said).await;
-    let answer = ada.message().await;
+    let mut answer = ada.message().await;
+    let request_id = answer["data"]["_context"]["request_id"].take();
+    assert!(request_id.as_str().unwrap().starts_with("ws-"), "{answer}");
     assert_eq!(
         answer,
-        json!({"type": "echoed", "data": said, "by": "ada", "app": "default"})
+        json!({
+            "type": "echoed",
+            "by": "ada",
+            "app": "default",
+            "data": {
+                "type": "live.echo",
+                "n": [1, 2.5, null],
+                "user_id": "ada",
+                "app_id": "default",
+                "_context": {
+                    "app_id": "default",
+                    "user_id": "ada",
+                    "username": null,
+                    "roles": [],
+                    "is_superadmin": false,
+                    "request_id": null,
+                },
+            },
+        })
     );
     ada.say(&json!({"type": "live.plain", "expect": "ada"}))
         .await;

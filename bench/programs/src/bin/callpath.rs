@@ -13,11 +13,10 @@ use futures_util::future::BoxFuture;
 use mozaiks_auth::Principal;
 use mozaiks_config::PluginsConfig;
 use mozaiks_plugins::{
-    Caller, HostError, HostServices, PluginRuntime,
+    Caller, Generation, HostError, HostServices, PluginRuntime,
     dispatch::Dispatcher,
     host::{HandlerId, Registration, RegistrationId},
     registry::Registry,
-    runtime::Generation,
 };
 use mozaiks_python::{PythonRuntime, Turns};
 
@@ -120,9 +119,9 @@ fn main() -> anyhow::Result<()> {
     tokio.block_on(async {
         let runtime: Arc<dyn PluginRuntime> =
             PythonRuntime::start(&config, Arc::new(NoHost), &turns).map_err(anyhow::Error::msg)?;
-        let registry = Registry::new(&config, runtime.clone());
+        let registry = Registry::new(&config, runtime);
         registry.load_all().await;
-        let dispatcher = Dispatcher::new(runtime);
+        let dispatcher = Dispatcher::new(Vec::new());
         let plugin = registry
             .find(&plugin)
             .ok_or_else(|| anyhow::anyhow!("no plugin {plugin}"))?;

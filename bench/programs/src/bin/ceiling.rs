@@ -3,23 +3,17 @@
 //!
 //! `MOZAIKS_JWT_SECRET=… cargo run --profile dist -p mozaiks-bench --bin ceiling -- 127.0.0.1:8000`
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context as _;
 use mozaiks_config::{Inputs, PluginsConfig, ProcessEnvironment, load};
 use mozaiks_gateway::app;
 use mozaiks_notifications::Definitions;
 use mozaiks_plugins::{
-    CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginCall, PluginRuntime,
-    PluginSource, SubmitError,
+    CallError, CallId, CallReply, CallResult, Generation, Input, Invocation, LoadError,
+    LoadedPlugin, PluginRuntime, PluginSource, SubmitError,
     body::{BodyError, check_object},
-    runtime::{CallId, Generation, HandlerCall, RuntimeStatus},
+    runtime::RuntimeStatus,
 };
 use tokio::sync::oneshot;
 
@@ -29,18 +23,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Answers every call with its own body, once that has been checked.
 struct Echo {
     max_depth: usize,
-    loaded: AtomicU64,
 }
 
 impl Echo {
-    fn answer(&self, call: PluginCall) -> CallResult {
-        check_object(&call.body, self.max_depth).map_err(|error| match error {
+    fn answer(&self, input: Input) -> CallResult {
+        let Input::Body(body) = input else {
+            return Err(CallError::NotLoaded);
+        };
+        check_object(&body, self.max_depth).map_err(|error| match error {
             BodyError::Invalid(reason) => CallError::InvalidJson(reason),
             BodyError::WrongType(found) => CallError::NotAnObject(found),
             BodyError::Sink(reason) => CallError::Internal(reason),
         })?;
         Ok(CallReply {
-            body: call.body,
+            body,
             domain_failure: None,
             action: None,
         })
@@ -56,27 +52,19 @@ fn answered<T>(value: T) -> oneshot::Receiver<T> {
 
 impl PluginRuntime for Echo {
     fn load(&self, _: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
-        let generation = Generation(self.loaded.fetch_add(1, Ordering::Relaxed));
-        answered(Ok(LoadedPlugin {
-            generation,
-            doc: None,
-        }))
+        answered(Ok(LoadedPlugin { doc: None }))
     }
 
     fn unload(&self, _: Generation) {}
 
-    fn submit(&self, mut call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        let place = call.place.take();
-        let result = self.answer(call);
-        drop(place);
+    fn submit(&self, mut call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        let permit = call.permit.take();
+        let result = self.answer(call.input);
+        drop(permit);
         Ok(answered(result))
     }
 
     fn cancel(&self, _: CallId) {}
-
-    fn invoke(&self, _: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        Ok(answered(Err(CallError::NotLoaded)))
-    }
 
     fn max_body_depth(&self) -> usize {
         self.max_depth
@@ -110,7 +98,6 @@ fn main() -> anyhow::Result<()> {
             |plugins: &PluginsConfig, _| {
                 Ok(Arc::new(Echo {
                     max_depth: plugins.max_depth,
-                    loaded: AtomicU64::new(1),
                 }))
             },
         ))

@@ -2,26 +2,31 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    LoadError, LoadedPlugin, PluginSource, SubmitError,
-    runtime::{HandlerCall, RuntimeStatus},
+    LoadError, LoadedPlugin, PluginRuntime, PluginSource, SubmitError,
+    generation::{CallLimits, Generation},
+    host::HandlerId,
+    runtime::RuntimeStatus,
 };
-use mozaiks_config::PluginsConfig;
 
 /// Keeps every call until the test answers it.
 #[derive(Default)]
 struct Held {
-    calls: Mutex<Vec<(PluginCall, oneshot::Sender<CallResult>)>>,
+    calls: Mutex<Vec<(Invocation, oneshot::Sender<CallResult>)>>,
     cancelled: Mutex<Vec<CallId>>,
     /// Calls wait for as long as this is set.
     waits: std::sync::atomic::AtomicBool,
+    unloaded: Mutex<Vec<Generation>>,
 }
 
 impl Held {
     fn answer_all(&self) {
         for (mut call, sender) in self.calls.lock().drain(..) {
-            drop(call.place.take());
+            drop(call.permit.take());
             let reply = CallReply {
-                body: call.body.clone(),
+                body: match &call.input {
+                    Input::Body(body) | Input::Arguments(body) => body.clone(),
+                    Input::Message { object, .. } => object.clone(),
+                },
                 domain_failure: None,
                 action: None,
             };
@@ -36,9 +41,11 @@ impl PluginRuntime for Held {
         oneshot::channel().1
     }
 
-    fn unload(&self, _: Generation) {}
+    fn unload(&self, generation: Generation) {
+        self.unloaded.lock().push(generation);
+    }
 
-    fn submit(&self, call: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+    fn submit(&self, call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let (sender, receiver) = oneshot::channel();
         if !self.waits.load(Ordering::Relaxed) {
             call.started.begin();
@@ -51,10 +58,6 @@ impl PluginRuntime for Held {
         self.cancelled.lock().push(call);
     }
 
-    fn invoke(&self, _: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        Err(SubmitError::Stopped)
-    }
-
     fn max_body_depth(&self) -> usize {
         64
     }
@@ -64,16 +67,37 @@ impl PluginRuntime for Held {
     }
 }
 
-fn active(max_concurrency: usize) -> Arc<Plugin> {
-    let config = PluginsConfig {
+/// A plugin that `runtime` holds.
+fn active(runtime: &Arc<Held>, max_concurrency: usize) -> Arc<Plugin> {
+    let plugin = Arc::new(Plugin::new("notes", "notes".into()));
+    let limits = CallLimits {
+        timeout: Duration::from_secs(1),
         max_concurrency,
-        call_timeout: Duration::from_secs(1),
         queue_timeout: Duration::from_secs(5),
-        ..PluginsConfig::default()
     };
-    let plugin = Arc::new(Plugin::new("notes", "notes".into(), &config));
-    plugin.set_state(PluginState::Active(Generation(1)));
+    let generation = plugin.new_generation(runtime.clone(), limits);
+    plugin.set_state(PluginState::Active(generation));
     plugin
+}
+
+fn generation_of(plugin: &Plugin) -> Arc<LiveGeneration> {
+    match plugin.state() {
+        PluginState::Active(generation) => generation,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A call of a function of the plugin, of this kind.
+fn handler_call(kind: CallKind) -> Call {
+    Call {
+        kind,
+        target: Target::Handler(HandlerId(7)),
+        input: Input::Arguments(Bytes::from_static(b"[{}]")),
+        principal: None,
+        app_id: Some("app".into()),
+        request_id: "event-1".into(),
+        timeout: None,
+    }
 }
 
 fn user() -> Arc<Principal> {
@@ -99,8 +123,8 @@ async fn call(
 #[tokio::test]
 async fn what_cannot_be_called_is_known_before_there_is_a_body() {
     let runtime = Arc::new(Held::default());
-    let dispatcher = Dispatcher::new(runtime.clone());
-    let plugin = active(1);
+    let dispatcher = Dispatcher::new(Vec::new());
+    let plugin = active(&runtime, 1);
     assert!(dispatcher.check(&plugin).is_ok());
     plugin.set_state(PluginState::Disabled);
     assert!(matches!(
@@ -119,7 +143,7 @@ async fn what_cannot_be_called_is_known_before_there_is_a_body() {
         dispatcher.check(&plugin),
         Err(DispatchError::Unavailable(_))
     ));
-    plugin.set_state(PluginState::Active(Generation(2)));
+    let plugin = active(&runtime, 1);
     dispatcher.start_draining();
     assert!(matches!(
         dispatcher.check(&plugin),
@@ -129,10 +153,10 @@ async fn what_cannot_be_called_is_known_before_there_is_a_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_does_not_end_keeps_its_place_past_its_deadline() {
+async fn a_call_that_does_not_end_keeps_its_permit_past_its_deadline() {
     let runtime = Arc::new(Held::default());
-    let dispatcher = Dispatcher::new(runtime.clone());
-    let plugin = active(2);
+    let dispatcher = Dispatcher::new(Vec::new());
+    let plugin = active(&runtime, 2);
     for _ in 0..2 {
         assert!(matches!(
             call(&dispatcher, &plugin).await,
@@ -155,8 +179,8 @@ async fn a_call_that_does_not_end_keeps_its_place_past_its_deadline() {
 async fn call_that_waits(wait: Duration) -> (Result<CallReply, DispatchError>, Duration) {
     let runtime = Arc::new(Held::default());
     runtime.waits.store(true, Ordering::Relaxed);
-    let dispatcher = Dispatcher::new(runtime.clone());
-    let plugin = active(2);
+    let dispatcher = Dispatcher::new(Vec::new());
+    let plugin = active(&runtime, 2);
     let submitted = Instant::now();
     let starting = async {
         tokio::time::sleep(wait).await;
@@ -214,4 +238,127 @@ fn timers_are_kept_unless_their_call_goes_on() {
     assert!(timers.0.lock().is_empty());
     goes_on.begin();
     assert_eq!(timers.after(Duration::from_secs(1)).started.at(), None);
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<(CallKind, Option<String>, bool)>>);
+
+impl CallObserver for Heard {
+    fn call_finished(&self, call: &FinishedCall<'_>) {
+        let user = call
+            .principal
+            .map(|principal| principal.user_id.to_string());
+        self.0.lock().push((call.kind, user, call.outcome.is_ok()));
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_call_takes_a_permit_and_is_heard_of() {
+    let (runtime, heard) = (Arc::new(Held::default()), Arc::new(Heard::default()));
+    let dispatcher = Dispatcher::new(vec![heard.clone()]);
+    let plugin = active(&runtime, 2);
+    let generation = generation_of(&plugin);
+    let begin = |kind| dispatcher.invoke(generation.clone(), handler_call(kind));
+    let event = begin(CallKind::Event).unwrap();
+    let message = begin(CallKind::Message).unwrap();
+    assert_eq!((plugin.in_flight(), dispatcher.in_flight()), (2, 2));
+    assert!(matches!(
+        begin(CallKind::Event),
+        Err(DispatchError::Overloaded)
+    ));
+    assert!(matches!(
+        call(&dispatcher, &plugin).await,
+        Err(DispatchError::Overloaded)
+    ));
+    runtime.answer_all();
+    assert!(event.await.is_ok() && message.await.is_ok());
+    assert_eq!((plugin.in_flight(), dispatcher.in_flight()), (0, 0));
+    let (answered, ()) = tokio::join!(call(&dispatcher, &plugin), async { runtime.answer_all() });
+    assert!(answered.is_ok());
+    assert_eq!(
+        *heard.0.lock(),
+        [
+            (CallKind::Event, None, true),
+            (CallKind::Message, None, true),
+            (CallKind::Execute, Some("u".into()), true),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn draining_refuses_clients_and_waits_for_events() {
+    let runtime = Arc::new(Held::default());
+    let dispatcher = Dispatcher::new(Vec::new());
+    let plugin = active(&runtime, 4);
+    let generation = generation_of(&plugin);
+    dispatcher.start_draining();
+    let begin = |kind| dispatcher.invoke(generation.clone(), handler_call(kind));
+    assert!(matches!(
+        begin(CallKind::Message),
+        Err(DispatchError::Overloaded)
+    ));
+    let event = begin(CallKind::Event).unwrap();
+    assert_eq!(dispatcher.in_flight(), 1, "the drain waits for it");
+    runtime.answer_all();
+    assert!(event.await.is_ok());
+    assert_eq!(dispatcher.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_has_the_shorter_of_two_limits() {
+    let runtime = Arc::new(Held::default());
+    let dispatcher = Dispatcher::new(Vec::new());
+    let generation = generation_of(&active(&runtime, 4));
+    for (asked_ms, got_ms) in [(Some(200), 200), (Some(5000), 1000), (None, 1000)] {
+        let call = Call {
+            timeout: asked_ms.map(Duration::from_millis),
+            ..handler_call(CallKind::Event)
+        };
+        let ended = dispatcher.invoke(generation.clone(), call).unwrap().await;
+        let limit = Duration::from_millis(got_ms);
+        assert!(
+            matches!(ended, Err(DispatchError::TimedOut(after)) if after == limit),
+            "{asked_ms:?}"
+        );
+    }
+    let asked: Vec<_> = runtime
+        .calls
+        .lock()
+        .iter()
+        .map(|(call, _)| call.id)
+        .collect();
+    assert_eq!(*runtime.cancelled.lock(), asked);
+}
+
+#[tokio::test]
+async fn a_generation_is_unloaded_by_its_own_runtime_when_its_last_call_has_ended() {
+    let (first, second) = (Arc::new(Held::default()), Arc::new(Held::default()));
+    let dispatcher = Dispatcher::new(Vec::new());
+    let plugin = active(&first, 4);
+    let old = generation_of(&plugin).id();
+    let call_of = || {
+        let (dispatcher, plugin) = (dispatcher.clone(), plugin.clone());
+        tokio::spawn(async move { call(&dispatcher, &plugin).await })
+    };
+    let on_old = call_of();
+    while first.calls.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let limits = generation_of(&plugin).limits();
+    let newer = plugin.new_generation(second.clone(), limits);
+    assert_ne!(newer.id(), old);
+    plugin.set_state(PluginState::Active(newer));
+    let on_new = call_of();
+    while second.calls.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(first.unloaded.lock().is_empty(), "a call runs on it");
+    assert!(plugin.generation(old).is_some());
+    assert_eq!(plugin.in_flight(), 2, "both generations count");
+    first.answer_all();
+    second.answer_all();
+    assert!(on_old.await.unwrap().is_ok() && on_new.await.unwrap().is_ok());
+    assert_eq!(*first.unloaded.lock(), [old]);
+    assert!(plugin.generation(old).is_none());
+    assert!(second.unloaded.lock().is_empty());
 }

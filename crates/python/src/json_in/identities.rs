@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyDict, PyString},
+    types::{PyDict, PyList, PyString},
 };
 
 use mozaiks_auth::Principal;
@@ -47,6 +47,20 @@ pub(super) fn of(py: Python<'_>, principal: &Arc<Principal>) -> PyResult<Rc<Iden
     let replaced = KEPT.with_borrow_mut(|kept| kept[at].replace(Rc::clone(&identity)));
     drop(replaced);
     Ok(identity)
+}
+
+/// `_context` of a call that no user is behind; `request_id` is still to be set.
+///
+/// # Errors
+/// Where memory ends.
+pub(super) fn nobody<'py>(py: Python<'py>, app_id: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "app_id"), app_id)?;
+    context.set_item(intern!(py, "user_id"), py.None())?;
+    context.set_item(intern!(py, "username"), py.None())?;
+    context.set_item(intern!(py, "roles"), PyList::empty(py))?;
+    context.set_item(intern!(py, "is_superadmin"), false)?;
+    Ok(context)
 }
 
 impl Identity {

@@ -6,32 +6,20 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
 
 use super::{
     super::{
-        call::Call,
-        loop_thread::{prepare_call, prepare_invoke},
-        outbox::ReplySlot,
+        call::{Arguments, Call},
+        loop_thread::{ReadyCall, prepare},
         progress::Progress,
         runtime_types::Entered,
-        shared::{Code, Handler, Job, Shared},
+        shared::{CallJob, Job, Shared},
     },
     lanes::Work,
 };
-use mozaiks_plugins::{
-    CallError,
-    runtime::{CallId, HandlerCall, PluginCall},
-};
+use mozaiks_plugins::{CallError, CallId};
 
 /// Work for a pool thread.
 pub(in super::super) enum PoolJob {
-    Call {
-        call: PluginCall,
-        code: Arc<Code>,
-        reply: ReplySlot,
-    },
-    Invoke {
-        call: HandlerCall,
-        handler: Arc<Handler>,
-        reply: ReplySlot,
-    },
+    /// A call of a plain function.
+    Call(CallJob),
     /// `asyncio.to_thread` and the like: a function without arguments that does not raise.
     Aside {
         plugin: Arc<str>,
@@ -42,8 +30,7 @@ pub(in super::super) enum PoolJob {
 impl Work for PoolJob {
     fn plugin(&self) -> &Arc<str> {
         match self {
-            Self::Call { code, .. } => &code.plugin,
-            Self::Invoke { handler, .. } => &handler.plugin,
+            Self::Call(job) => &job.function.code().plugin,
             Self::Aside { plugin, .. } => plugin,
         }
     }
@@ -53,8 +40,7 @@ impl PoolJob {
     /// The call's id, where it is one.
     pub(super) fn id(&self) -> Option<CallId> {
         match self {
-            Self::Call { call, .. } => Some(call.id),
-            Self::Invoke { call, .. } => Some(call.id),
+            Self::Call(job) => Some(job.call.id),
             Self::Aside { .. } => None,
         }
     }
@@ -62,7 +48,7 @@ impl PoolJob {
     /// Answers without having run.
     pub(super) fn refuse(self, error: CallError) {
         match self {
-            Self::Call { reply, .. } | Self::Invoke { reply, .. } => reply.complete(Err(error)),
+            Self::Call(job) => job.reply.complete(Err(error)),
             Self::Aside { .. } => {}
         }
     }
@@ -73,34 +59,37 @@ pub(super) fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job
     if job.id().is_some_and(|id| shared.cancelled.take(id)) {
         return job.refuse(CallError::Cancelled);
     }
-    let (call, function, arguments) = match job {
-        PoolJob::Call { call, code, reply } => {
-            call.started.begin();
-            match prepare_call(py, shared, call, &code, reply) {
-                Ok((call, data)) => match PyTuple::new(py, [data]) {
-                    Ok(arguments) => (call, code.function.clone_ref(py), arguments),
-                    Err(error) => return call.finish(py, Err(error)),
-                },
-                Err((reply, error)) => return reply.complete(Err(error)),
-            }
-        }
-        PoolJob::Invoke {
-            call,
-            handler,
-            reply,
-        } => match prepare_invoke(py, shared, call, &handler, reply) {
-            Ok((call, arguments)) => (call, handler.function.clone_ref(py), arguments),
-            Err((reply, error)) => return reply.complete(Err(error)),
-        },
+    match job {
+        PoolJob::Call(job) => run_call(py, shared, progress, job),
         PoolJob::Aside { function, .. } => {
             if let Err(error) = function.call0(py) {
                 let reason = super::super::error::summary(py, &error);
                 tracing::warn!(reason, "python.work_failed");
             }
-            return;
         }
+    }
+}
+
+fn run_call(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: CallJob) {
+    job.call.started.begin();
+    let ReadyCall {
+        call,
+        function,
+        arguments,
+    } = match prepare(py, shared, job) {
+        Ok(ready) => ready,
+        Err((reply, error)) => return reply.complete(Err(error)),
     };
-    let before = progress.enter(call.id, call.generation);
+    let arguments = match arguments {
+        Arguments::Data(data) => PyTuple::new(py, [data]),
+        Arguments::Positional(arguments) => Ok(arguments.into_bound(py)),
+        Arguments::Awaitable => Ok(PyTuple::empty(py)),
+    };
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        Err(error) => return call.finish(py, Err(error)),
+    };
+    let before = progress.enter(call.id, call.code.generation);
     run_plain(py, call, function.bind(py), arguments);
     progress.leave(py, before);
 }

@@ -7,9 +7,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use mozaiks_plugins::{
-    Caller, HostError, HostServices,
+    CallId, Caller, Generation, HostError, HostServices, Input, Invocation, Target,
     host::{HandlerId, Registration, RegistrationId},
-    runtime::{CallId, Generation, HandlerCall},
 };
 
 #[derive(Default)]
@@ -179,12 +178,15 @@ fn handlers_are_called_back() {
             found.map(|(_, _, handler)| *handler)
         };
         let invoke = |handler| {
-            gateway.python.invoke(HandlerCall {
+            gateway.python.submit(Invocation {
                 id: CallId::next(),
-                handler,
+                target: Target::Handler(handler),
+                input: Input::Arguments(Bytes::from_static(br#"[{"n": 2}, "conn"]"#)),
                 principal: Some(user()),
+                app_id: Some("app".into()),
                 request_id: "ev-1".into(),
-                arguments: Bytes::from_static(br#"[{"n": 2}, "conn"]"#),
+                timeout: Duration::from_secs(20),
+                permit: None,
             })
         };
         for key in ["native:*", "ping"] {

@@ -1,7 +1,7 @@
 //! Loading: packages, failures, hanging imports, unloading, the log.
 
 use super::*;
-use mozaiks_plugins::{PluginSource, runtime::Generation};
+use mozaiks_plugins::{CallId, Generation, Input, Invocation, PluginSource, Target};
 
 fn failure(gateway: &Gateway, plugin: &str) -> String {
     match gateway.plugin(plugin).state() {
@@ -91,6 +91,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
     let plugin = dir.path().join("changing");
     std::fs::create_dir(&plugin).unwrap();
     let source = PluginSource {
+        generation: Generation::next(),
         name: "changing".into(),
         dir: plugin.clone(),
         entry: plugin.join("logic.py"),
@@ -98,24 +99,34 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
     on_shared(|gateway| async move {
         let load = |text: &str| {
             std::fs::write(&source.entry, text).unwrap();
-            gateway.python.load(source.clone())
+            let source = PluginSource {
+                generation: Generation::next(),
+                ..source.clone()
+            };
+            let loading = gateway.python.load(source.clone());
+            async move {
+                loading.await.unwrap().unwrap();
+                source.generation
+            }
         };
         let call = |generation: Generation| {
-            let call = mozaiks_plugins::PluginCall {
-                id: mozaiks_plugins::runtime::CallId::next(),
-                generation,
-                principal: user(),
+            let call = Invocation {
+                id: CallId::next(),
+                target: Target::Execute(generation),
+                input: Input::Body(Bytes::new()),
+                principal: Some(user()),
+                app_id: Some("app".into()),
                 request_id: "r".into(),
-                body: Bytes::new(),
-                place: None,
-                started: mozaiks_plugins::runtime::Started::default(),
+                timeout: Duration::from_secs(20),
+                permit: None,
+                started: mozaiks_plugins::Started::default(),
             };
             gateway.python.submit(call).unwrap()
         };
         let first = load("async def execute(data):\n    return {'version': 1}\n");
-        let first = first.await.unwrap().unwrap().generation;
+        let first = first.await;
         let second = load("async def execute(data):\n    return {'version': 2}\n");
-        let second = second.await.unwrap().unwrap().generation;
+        let second = second.await;
         assert_eq!(
             &call(first).await.unwrap().unwrap().body[..],
             b"{\"version\":1}"
@@ -137,5 +148,67 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
             &call(second).await.unwrap().unwrap().body[..],
             b"{\"version\":2}"
         );
+    });
+}
+
+#[test]
+fn reloads_under_load_fail_no_call() {
+    const RELOADS: u64 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = dir.path().join("counting");
+    std::fs::create_dir(&plugin).unwrap();
+    let write = |text: &str| std::fs::write(plugin.join("logic.py"), text).unwrap();
+    let version = |number: u64| {
+        write(&format!(
+            "import asyncio, sys\n\
+             async def execute(data):\n\
+             \x20   await asyncio.sleep(0.001)\n\
+             \x20   names = {{n.split('.')[0] for n in list(sys.modules)}}\n\
+             \x20   names = [n for n in names if n.startswith('mozaiks_plugin_counting_g')]\n\
+             \x20   return {{'version': {number}, 'packages': sorted(names)}}\n"
+        ));
+    };
+    version(0);
+    let gateway = Gateway::start("plugins", |config| config.dir = dir.path().to_owned());
+    tokio_runtime().block_on(async {
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let client = || async {
+            let mut newest = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let reply = gateway.call("counting", json!({})).await.unwrap();
+                let version = reply["version"].as_u64().unwrap();
+                assert!(version >= newest, "{version} after {newest}");
+                newest = version;
+            }
+        };
+        let reloads = async {
+            for number in 1..=RELOADS {
+                version(number);
+                gateway.registry.reload("counting").await.unwrap();
+                let reply = gateway.call("counting", json!({})).await.unwrap();
+                assert_eq!(reply["version"], number);
+            }
+            write("raise ValueError('broken')\n");
+            let failed = gateway.registry.reload("counting").await.unwrap_err();
+            assert!(failed.to_string().contains("broken"), "{failed}");
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let clients = futures_util::future::join_all((0..16).map(|_| client()));
+        tokio::join!(clients, reloads);
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let reply = gateway.call("counting", json!({})).await.unwrap();
+            assert_eq!(reply["version"], RELOADS);
+            let left = reply["packages"].as_array().unwrap().len();
+            if left == 1 {
+                break;
+            }
+            assert!(Instant::now() < end, "{left} packages are left");
+        }
+        // Each that was replaced, and the one that could not be imported.
+        let forgotten: std::collections::BTreeSet<_> =
+            gateway.host.forgotten.lock().iter().copied().collect();
+        assert_eq!(forgotten.len() as u64, RELOADS + 1);
+        assert_eq!(gateway.plugin("counting").in_flight(), 0);
     });
 }

@@ -16,7 +16,7 @@ use super::{
     },
     GRACE, REPEAT, interrupt,
 };
-use mozaiks_plugins::runtime::Generation;
+use mozaiks_plugins::Generation;
 
 /// A loop that does not turn and whose thread has begun no other step meanwhile.
 pub(super) struct LoopHold {

@@ -10,7 +10,7 @@ use super::{
     },
     FORGET, GRACE, REPEAT, SETTLED, WRITE_OFF, code_of, interrupt,
 };
-use mozaiks_plugins::runtime::CallId;
+use mozaiks_plugins::CallId;
 
 /// What is known of them.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -6,20 +6,21 @@ use parking_lot::Mutex;
 use super::*;
 use mozaiks_auth::Principal;
 use mozaiks_plugins::{
-    CallReply, LoadError, LoadedPlugin, PluginCall, PluginSource, SubmitError,
-    runtime::RuntimeStatus,
+    CallReply, CallResult, Invocation, LiveGeneration, LoadError, LoadedPlugin, PluginRuntime,
+    PluginSource, SubmitError, generation::CallLimits, host::HandlerId, runtime::RuntimeStatus,
 };
+use tokio::sync::oneshot;
 
 /// Keeps the calls until the test answers them.
 #[derive(Default)]
 struct HeldCalls {
-    invoked: Mutex<Vec<(HandlerCall, oneshot::Sender<CallResult>)>>,
+    invoked: Mutex<Vec<(Invocation, oneshot::Sender<CallResult>)>>,
     cancelled: Mutex<Vec<CallId>>,
     full_for: Mutex<HashSet<u64>>,
 }
 
 impl HeldCalls {
-    fn answer(&self, result: CallResult) -> HandlerCall {
+    fn answer(&self, result: CallResult) -> Invocation {
         let (call, reply) = self.invoked.lock().remove(0);
         reply.send(result).unwrap();
         call
@@ -33,21 +34,17 @@ impl PluginRuntime for HeldCalls {
 
     fn unload(&self, _: Generation) {}
 
-    fn submit(&self, _: PluginCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        Err(SubmitError::Stopped)
-    }
-
-    fn cancel(&self, call: CallId) {
-        self.cancelled.lock().push(call);
-    }
-
-    fn invoke(&self, call: HandlerCall) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
-        if self.full_for.lock().contains(&call.handler.0) {
+    fn submit(&self, call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        if self.full_for.lock().contains(&handler_of(&call)) {
             return Err(SubmitError::Full);
         }
         let (reply, result) = oneshot::channel();
         self.invoked.lock().push((call, reply));
         Ok(result)
+    }
+
+    fn cancel(&self, call: CallId) {
+        self.cancelled.lock().push(call);
     }
 
     fn max_body_depth(&self) -> usize {
@@ -59,33 +56,39 @@ impl PluginRuntime for HeldCalls {
     }
 }
 
+fn handler_of(call: &Invocation) -> u64 {
+    match call.target {
+        Target::Handler(handler) => handler.0,
+        Target::Execute(_) => panic!("not a handler: {call:?}"),
+    }
+}
+
 struct Setup {
     handlers: Arc<MessageHandlers>,
     runtime: Arc<HeldCalls>,
+    generations: [Arc<LiveGeneration>; 2],
     messages: Arc<PluginMessages>,
 }
 
 fn setup() -> Setup {
     let handlers = Arc::new(MessageHandlers::default());
     let runtime = Arc::new(HeldCalls::default());
-    let messages = PluginMessages::new(
-        Arc::clone(&handlers),
-        Arc::clone(&runtime) as Arc<dyn PluginRuntime>,
-        Duration::from_secs(30),
-    );
+    let limits = CallLimits {
+        timeout: Duration::from_secs(30),
+        max_concurrency: 64,
+    };
+    let dispatcher = Dispatcher::new(Vec::new());
     Setup {
+        messages: PluginMessages::new(Arc::clone(&handlers), dispatcher),
         handlers,
+        generations: [1, 2].map(|id| {
+            let runtime = Arc::clone(&runtime) as Arc<dyn PluginRuntime>;
+            let id = Generation(id);
+            let made = LiveGeneration::new("chat".into(), id, runtime, limits, Arc::default());
+            made.enter(GenerationPhase::Active);
+            made
+        }),
         runtime,
-        messages,
-    }
-}
-
-fn caller(generation: u64) -> Caller {
-    Caller {
-        plugin: "chat".into(),
-        generation: Generation(generation),
-        principal: None,
-        request_id: None,
     }
 }
 
@@ -114,13 +117,16 @@ fn reply() -> CallResult {
 
 impl Setup {
     fn register(&self, id: u64, generation: u64, message_type: &str) -> Result<(), HostError> {
-        let id_of_both = (RegistrationId(id), HandlerId(id));
-        self.handlers.register(
-            id_of_both.0,
-            &caller(generation),
-            message_type,
-            id_of_both.1,
-        )
+        let generations = &mut self.generations.iter();
+        let function = PluginFunction {
+            generation: generations
+                .find(|known| known.id() == Generation(generation))
+                .cloned()
+                .expect("one of two"),
+            handler: HandlerId(id),
+        };
+        self.handlers
+            .register(RegistrationId(id), message_type, &function)
     }
 
     fn taken(&self, message_type: &str) -> futures_util::future::BoxFuture<'static, Outcome> {
@@ -150,11 +156,22 @@ async fn a_message_goes_to_its_handlers_with_connection_and_sender() {
     let outcome = setup.taken("chat");
     let calls = [setup.runtime.answer(reply()), setup.runtime.answer(reply())];
     assert_eq!(outcome.await, Ok(()));
-    assert_eq!(calls.each_ref().map(|call| call.handler.0), [1, 2]);
+    assert_eq!(calls.each_ref().map(handler_of), [1, 2]);
     assert_ne!(calls[0].id, calls[1].id);
     for call in calls {
-        assert_eq!(&call.arguments[..], br#"[{"n":1},"c0ffee"]"#);
+        let Input::Message {
+            object,
+            connection_id,
+        } = call.input
+        else {
+            panic!("not a message: {:?}", call.input);
+        };
+        assert_eq!(
+            (&object[..], &*connection_id),
+            (&br#"{"n":1}"#[..], "c0ffee")
+        );
         assert_eq!(&*call.principal.unwrap().user_id, "ada");
+        assert_eq!(call.app_id.as_deref(), Some("a"));
     }
     assert!(setup.is_unknown("nobody"));
 }
@@ -164,7 +181,7 @@ async fn what_a_handler_returns_does_not_matter_and_what_it_raises_does() {
     let setup = setup();
     setup.register(1, 1, "chat").unwrap();
     for (result, expected) in [
-        (Err(CallError::BadResult("None".into())), None),
+        (reply(), None),
         (
             Err(CallError::Raised {
                 summary: "ValueError: secret".into(),
@@ -248,5 +265,36 @@ fn odd_types_and_too_many_handlers_are_refused() {
     assert_eq!(
         setup.register(4096, 1, "one more").unwrap_err().code,
         "LIMIT_EXCEEDED"
+    );
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_old_generation_or_the_new_one() {
+    let mut setup = setup();
+    let [old, new] = [0, 1].map(|at| setup.generations[at].id());
+    let limits = setup.generations[1].limits();
+    let runtime = Arc::clone(setup.generations[1].runtime());
+    setup.generations[1] = LiveGeneration::new("chat".into(), new, runtime, limits, Arc::default());
+    setup.register(1, 1, "chat").unwrap();
+    setup.register(2, 2, "chat").unwrap();
+    setup.register(3, 2, "fresh").unwrap();
+    assert!(setup.is_unknown("fresh"), "its generation is still loaded");
+    let on_old = setup.taken("chat");
+    assert_eq!(handler_of(&setup.runtime.answer(reply())), 1);
+    on_old.await.unwrap();
+
+    setup.generations[1].enter(GenerationPhase::Active);
+    setup.generations[0].enter(GenerationPhase::Retired);
+    setup.handlers.hand_over(Some(old), new);
+    let on_new = setup.taken("chat");
+    assert_eq!(handler_of(&setup.runtime.answer(reply())), 2);
+    on_new.await.unwrap();
+    assert!(setup.runtime.invoked.lock().is_empty());
+    assert!(!setup.is_unknown("fresh"));
+    let late = setup.register(4, 1, "chat").unwrap_err();
+    assert_eq!(late.code, "NOT_FOUND");
+    assert!(
+        Arc::strong_count(&setup.generations[0]) == 1,
+        "nothing holds the old one"
     );
 }

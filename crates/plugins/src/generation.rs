@@ -1,0 +1,155 @@
+//! One load of one plugin: what runs it, what it may use, and how long it lives.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{host::HandlerId, runtime::PluginRuntime};
+
+/// Names one load of one plugin. Unique in the process, whichever runtime holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// An id that no other load in this process has. The only source of new ones.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What the calls of a generation may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// How long a call may take from its start.
+    pub timeout: Duration,
+    /// How long it may wait for its start.
+    pub queue_timeout: Duration,
+    /// Calls of the plugin at a time, those of its older generations included.
+    pub max_concurrency: usize,
+}
+
+/// Where in its life a generation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GenerationPhase {
+    /// Being imported: what its code registers is held until the import has ended well.
+    Loading,
+    /// New calls go to it, and what it has registered is called.
+    Active,
+    /// Another has taken its place: it finishes what has begun and registers nothing any more.
+    Retired,
+}
+
+/// A generation that can be called, or is about to. Whoever calls it or may call it holds it; when the
+/// last lets go its runtime unloads it, so that a call which began on it ends on it.
+pub struct LiveGeneration {
+    plugin: Arc<str>,
+    id: Generation,
+    runtime: Arc<dyn PluginRuntime>,
+    limits: CallLimits,
+    phase: AtomicU8,
+    /// Calls of the plugin that run or wait: one count for all its generations.
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl LiveGeneration {
+    /// A generation that `runtime` is to load or has loaded. `in_flight` is the plugin's own count.
+    pub fn new(
+        plugin: Arc<str>,
+        id: Generation,
+        runtime: Arc<dyn PluginRuntime>,
+        limits: CallLimits,
+        in_flight: Arc<AtomicUsize>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plugin,
+            id,
+            runtime,
+            limits,
+            phase: AtomicU8::new(GenerationPhase::Loading as u8),
+            in_flight,
+        })
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &Arc<str> {
+        &self.plugin
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Generation {
+        self.id
+    }
+
+    /// What its calls may use.
+    pub fn limits(&self) -> CallLimits {
+        self.limits
+    }
+
+    /// What runs it.
+    pub fn runtime(&self) -> &Arc<dyn PluginRuntime> {
+        &self.runtime
+    }
+
+    /// Where in its life it is.
+    pub fn phase(&self) -> GenerationPhase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => GenerationPhase::Loading,
+            1 => GenerationPhase::Active,
+            _ => GenerationPhase::Retired,
+        }
+    }
+
+    /// Takes the next step of its life; there is no way back.
+    pub fn enter(&self, phase: GenerationPhase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// One more call of the plugin; `None` where it has as many as it may.
+    pub(crate) fn acquire(self: &Arc<Self>) -> Option<Permit> {
+        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let permit = Permit(Arc::clone(self));
+        // A permit over the limit is given back when it is dropped.
+        (before < self.limits.max_concurrency).then_some(permit)
+    }
+}
+
+impl Drop for LiveGeneration {
+    fn drop(&mut self) {
+        self.runtime.unload(self.id);
+    }
+}
+
+impl std::fmt::Debug for LiveGeneration {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LiveGeneration")
+            .field("plugin", &self.plugin)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leave to run one call of a plugin, given back when dropped. It goes with its call for as long as that
+/// runs: also past the deadline, so that code which does not end fills the plugin and not the memory.
+#[derive(Debug)]
+pub struct Permit(Arc<LiveGeneration>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A function that a plugin has registered, with what keeps its code loaded.
+#[derive(Debug, Clone)]
+pub struct PluginFunction {
+    /// The load that it belongs to.
+    pub generation: Arc<LiveGeneration>,
+    /// Its number in that load's runtime.
+    pub handler: HandlerId,
+}

@@ -1,0 +1,128 @@
+//! One call into plugin code, whatever kind it is of.
+//!
+//! A new kind of call is a new [`Target`] or [`Input`], not a new way: [`crate::dispatch::Dispatcher`]
+//! keeps limits, permits, deadlines and the drain for all, [`crate::PluginRuntime::submit`] runs all.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    generation::{Generation, Permit},
+    host::HandlerId,
+    runtime::Started,
+};
+use mozaiks_auth::Principal;
+
+/// Names one call for [`crate::PluginRuntime::cancel`]: of whatever a plugin has, or of an import.
+/// Unique in the process, whoever makes the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// An id that no other call in this process has. The only source of new ones.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its number, for the log and for places that hold a number only.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id that had this number.
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// `execute` of a load of a plugin; must give a dict.
+    Execute(Generation),
+    /// A function that a plugin has registered; may give anything.
+    Handler(HandlerId),
+}
+
+/// What it is called with.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A client's JSON object as it came, empty for `{}`: the one argument, with the caller's identity
+    /// put over whatever the client wrote.
+    Body(Bytes),
+    /// A client's message, a JSON object, whose identity keys are treated alike; the second argument
+    /// is the connection that it came on.
+    Message {
+        /// The message as it came.
+        object: Bytes,
+        /// Its connection.
+        connection_id: Arc<str>,
+    },
+    /// A JSON array of the gateway's own making with the positional arguments, taken as it is.
+    Arguments(Bytes),
+}
+
+impl Input {
+    /// The object that a client has sent, where it is one's.
+    pub(crate) fn of_client(&self) -> Option<&Bytes> {
+        match self {
+            Self::Body(object) | Self::Message { object, .. } => Some(object),
+            Self::Arguments(_) => None,
+        }
+    }
+}
+
+/// One call on its way into a runtime. Made by the dispatcher.
+#[derive(Debug)]
+pub struct Invocation {
+    /// For cancelling.
+    pub id: CallId,
+    /// What is called.
+    pub target: Target,
+    /// What with.
+    pub input: Input,
+    /// Whom the call is for; injected into a client's data and visible to the SDK. `None` where no
+    /// user is behind it.
+    pub principal: Option<Arc<Principal>>,
+    /// The app it works for: the principal's where there is one.
+    pub app_id: Option<Arc<str>>,
+    /// Request or event id; injected and logged.
+    pub request_id: Arc<str>,
+    /// How long its caller waits.
+    pub timeout: Duration,
+    /// Its share of the plugin's concurrency. The runtime gives it back before the answer, once nothing
+    /// of the call runs or waits any more.
+    pub permit: Option<Permit>,
+    /// Where the runtime says that the call has begun.
+    pub started: Started,
+}
+
+/// The kinds of calls, for limits, counters and observers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// A client's call of `execute`.
+    Execute,
+    /// An event on its way to a subscriber.
+    Event,
+    /// A message of a live connection on its way to a handler.
+    Message,
+}
+
+impl CallKind {
+    /// Whether it waits for somebody outside: those are refused while the gateway drains, what the
+    /// gateway owes to plugins still goes through.
+    pub(crate) fn is_from_outside(self) -> bool {
+        match self {
+            Self::Execute | Self::Message => true,
+            Self::Event => false,
+        }
+    }
+}
