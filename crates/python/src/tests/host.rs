@@ -187,6 +187,7 @@ fn handlers_are_called_back() {
                 request_id: "ev-1".into(),
                 timeout: Duration::from_secs(20),
                 permit: None,
+                started: mozaiks_plugins::Started::default(),
             })
         };
         for key in ["native:*", "ping"] {

@@ -74,6 +74,7 @@ fn setup() -> Setup {
     let handlers = Arc::new(MessageHandlers::default());
     let runtime = Arc::new(HeldCalls::default());
     let limits = CallLimits {
+        queue_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(30),
         max_concurrency: 64,
     };
