@@ -169,11 +169,11 @@ async def do_watch(data):
 
 
 async def do_admin(data):
-    await items.create_index([("a", 1)], unique=True, name="by_a")
+    await items.create_index([("a", 1)], sparse=True, name="by_a")
     listed = [index["name"] async for index in items.list_indexes()]
     known = await items.index_information()
     await items.drop_index("by_a")
-    await db.create_collection("made", capped=True, size=4096)
+    await db.create_collection("made", validator={"n": {"$gte": 0}})
     options = await db["made"].options()
     await db["made"].rename("remade")
     names = await db.list_collection_names()
@@ -183,7 +183,7 @@ async def do_admin(data):
     secondary = items.with_options(read_preference=ReadPreference.SECONDARY_PREFERRED)
     await secondary.find_one({})
     return {
-        "listed": listed, "known": sorted(known), "capped": options.get("capped"), "names": sorted(names),
+        "listed": listed, "known": sorted(known), "validator": options.get("validator"), "names": sorted(names),
         "missing": missing, "name": db.name, "documents": documents,
         "valid": (await db.validate_collection("items"))["valid"],
     }
@@ -482,7 +482,7 @@ async fn sessions_streams_and_listings_go_through_the_gateway() {
     assert_eq!(
         admin,
         json!({
-            "listed": ["_id_", "by_a"], "known": ["_id_", "by_a"], "capped": true,
+            "listed": ["_id_", "by_a"], "known": ["_id_", "by_a"], "validator": { "n": { "$gte": 0 } },
             "names": ["items", "remade"], "missing": [], "name": "mozaiks",
             "documents": [{ "n": 1 }], "valid": true,
         })
