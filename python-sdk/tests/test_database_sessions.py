@@ -38,10 +38,14 @@ async def test_a_transaction_begins_with_its_first_command(host: FakeHost) -> No
 async def test_an_error_aborts_and_an_empty_transaction_says_nothing(host: FakeHost) -> None:
     host.replies.append({"ok": 1.0, "session": 7})
     session = await db.client.start_session()
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with session.start_transaction():
             await db.items.insert_one({}, session=session)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with session.start_transaction():
         pass
     names = [next(iter(command)) for command in host.commands]
