@@ -136,7 +136,7 @@ fn the_user_is_user_id_else_sub_else_uid() {
 #[test]
 fn an_address_counts_only_where_the_issuer_has_verified_it() {
     let config = secret_config();
-    let verified = |changes: Value| check(&config, changes).unwrap().verified;
+    let verified = |changes: Value| check(&config, changes).unwrap().verified.clone();
     let email = |changes: Value| verified(changes).email.as_deref().map(str::to_owned);
     let yes = Some("a@b.c".to_owned());
     assert_eq!(
