@@ -8,10 +8,12 @@ use bson::{Bson, Document};
 use crate::{
     error::{CommandError, Result},
     expr::{Expr, Vars},
+    spill::Memory,
 };
 
 mod accumulator;
 mod bucket;
+mod granularity;
 mod graph_lookup;
 mod group;
 mod lookup;
@@ -22,7 +24,9 @@ pub mod projector;
 mod sink;
 mod sort;
 mod stage;
+mod state;
 mod unwind;
+mod values;
 mod window;
 
 #[cfg(test)]
@@ -162,21 +166,21 @@ impl Pipeline {
     }
 
     /// Runs the stages over `input`, lazily where a stage allows it. Blocking stages ($group,
-    /// $sort, $facet…) keep at most `memory_bytes` each and fail with 292
-    /// QueryExceededMemoryLimitNoDiskUseAllowed beyond it.
+    /// $sort, $facet…) keep as much as `memory` says each; beyond it they go to its disk or, without
+    /// one, fail with 292 QueryExceededMemoryLimitNoDiskUseAllowed.
     pub fn run<'a>(
         &'a self,
         input: Box<dyn Iterator<Item = Result<Document>> + 'a>,
         database: &'a str,
         source: &'a dyn Source,
         vars: &'a Vars,
-        memory_bytes: usize,
+        memory: &'a Memory,
     ) -> Box<dyn Iterator<Item = Result<Document>> + 'a> {
         let context = Context {
             database,
             source,
             vars,
-            memory_bytes,
+            memory,
         };
         self.stages
             .iter()

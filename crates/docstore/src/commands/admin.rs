@@ -81,6 +81,7 @@ pub fn server_status(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             "persistent": true,
             "supportsCommittedReads": true,
         },
+        "spill": { "bytes": number(call.service.spill.used_bytes()), "files": number(call.service.spill.files()) },
         "sqlite": { "fileBytes": number(file_bytes), "logBytes": number(log_bytes) },
     };
     insert::finish(reply, out)

@@ -10,7 +10,7 @@ use super::{
     explain, find, insert,
     listings::as_count,
     merge, names,
-    read::{ReadQuery, ReadSpec},
+    read::{self, ReadQuery, ReadSpec},
     source::StoreSource,
     spool::Spool,
 };
@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     expr::Vars,
     pipeline::Pipeline,
-    storage::scan::Flow,
+    storage::{documents::MAX_DOCUMENT_BYTES, scan::Flow},
     wire::{BsonWriter, writer::encode},
 };
 
@@ -39,6 +39,9 @@ pub const FIELDS: &[&str] = &[
     "exchange",
     "isMapReduceCommand",
 ];
+
+/// A result may be larger than a stored document by what a command needs around it.
+const MAX_RESULT_BYTES: usize = MAX_DOCUMENT_BYTES + (16 << 10);
 
 /// What an aggregation reads.
 struct Target {
@@ -93,10 +96,10 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             connection,
             catalog,
             check: &check,
-            max_sort_bytes: spec.max_sort_bytes,
+            memory: &spec.memory,
         };
         let mut batch = Batch::first(out, batch_size);
-        let mut rest = Spool::default();
+        let mut rest = Spool::new(&call.service.spill);
         let mut full = batch_size == 0;
         run(
             call,
@@ -106,10 +109,10 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             &target,
             &vars,
             &mut |document| {
-                let bytes = encode(&document)?;
+                let bytes = encode_result(&document)?;
                 full = full || batch.push(&bytes)? == Flow::StopBefore;
                 if full {
-                    rest.push(&call.service.store.options.path, bytes)?;
+                    rest.push(&bytes)?;
                 } else {
                     full = batch.count() >= batch_size;
                 }
@@ -181,7 +184,7 @@ fn pushed_down_spec(
         limit,
         hint: find::hint(call)?,
         variables: vars.user.clone(),
-        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        memory: read::memory(call)?,
         ..ReadSpec::default()
     })
 }
@@ -249,11 +252,23 @@ fn run(
     } else {
         Box::new(source.documents(spec)?)
     };
-    let memory = call.service.config.max_stage_memory_bytes;
-    for document in pipeline.run(input, call.database, source, vars, memory) {
+    for document in pipeline.run(input, call.database, source, vars, &spec.memory) {
         emit(document?)?;
     }
     Ok(())
+}
+
+/// A result's bytes; one that no answer could hold is refused.
+fn encode_result(document: &Document) -> Result<Vec<u8>> {
+    let bytes = encode(document)?;
+    if bytes.len() > MAX_RESULT_BYTES {
+        bail!(
+            BSONObjectTooLarge,
+            "BSONObj size: {} is invalid. Size must be between 0 and {MAX_RESULT_BYTES}(16MB)",
+            bytes.len()
+        );
+    }
+    Ok(bytes)
 }
 
 /// All results, for `$out` and `$merge`.
@@ -270,9 +285,9 @@ fn collect(
             connection,
             catalog,
             check: &check,
-            max_sort_bytes: spec.max_sort_bytes,
+            memory: &spec.memory,
         };
-        let mut results = Spool::default();
+        let mut results = Spool::new(&call.service.spill);
         run(
             call,
             &source,
@@ -280,7 +295,7 @@ fn collect(
             pipeline,
             target,
             vars,
-            &mut |document| results.push(&call.service.store.options.path, encode(&document)?),
+            &mut |document| results.push(&encode_result(&document)?),
         )?;
         Ok(results)
     })

@@ -5,7 +5,7 @@ use bson::{Bson, Document, RawBsonRef, RawDocument};
 use super::{
     call::Call,
     cursors::{Batch, CursorKind},
-    read::{ReadQuery, ReadSpec},
+    read::{self, ReadQuery, ReadSpec},
 };
 use crate::{
     bail,
@@ -194,7 +194,7 @@ pub fn parse(call: &Call<'_>) -> Result<ReadSpec> {
         min: args.document_or_empty("min")?,
         max: args.document_or_empty("max")?,
         variables: variables(args.document("let")?)?,
-        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        memory: read::memory(call)?,
     })
 }
 

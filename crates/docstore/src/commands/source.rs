@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     expr::Vars,
     pipeline::Source,
+    spill::Memory,
     storage::{
         catalog::{Catalog, decode},
         scan::Flow,
@@ -27,8 +28,8 @@ pub struct StoreSource<'a> {
     pub catalog: &'a Catalog,
     /// Fails when the time is over.
     pub check: &'a dyn Fn() -> Result<()>,
-    /// Memory that a sort may take.
-    pub max_sort_bytes: usize,
+    /// What a sort may take.
+    pub memory: &'a Memory,
 }
 
 impl<'a> StoreSource<'a> {
@@ -58,7 +59,7 @@ impl Source for StoreSource<'_> {
             ns: format!("{database}.{collection}"),
             filter: filter.clone(),
             variables: vars.user.clone(),
-            max_sort_bytes: self.max_sort_bytes,
+            memory: self.memory.clone(),
             ..ReadSpec::default()
         };
         Ok(Box::new(self.documents(&spec)?))

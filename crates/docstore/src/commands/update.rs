@@ -281,7 +281,6 @@ pub fn first_match(
         sort: sort.clone(),
         limit: Some(1),
         hint: hint.cloned(),
-        max_sort_bytes: 100 << 20,
         ..ReadSpec::default()
     };
     let catalog = txn.catalog();

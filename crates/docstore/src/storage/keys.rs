@@ -45,8 +45,28 @@ pub fn keys_of_document(index: &Index, document: &Document) -> Result<Keys> {
     Ok(result)
 }
 
-/// The least (in the pattern's order) key of a document: what it is sorted by.
-pub fn sort_key(document: &Document, fields: &[IndexField]) -> Result<Vec<u8>> {
+/// Appends the least (in the pattern's order) key of a document: what it is sorted by.
+pub fn sort_key(raw: &RawDocument, fields: &[IndexField], key: &mut Vec<u8>) -> Result<()> {
+    let start = key.len();
+    for (path, descending) in fields {
+        match reach(raw, path)? {
+            Reached::Array => {
+                key.truncate(start);
+                let document = super::catalog::decode(raw.as_bytes())?;
+                return sort_key_of_document(&document, fields, key);
+            }
+            Reached::Value(value) => encode_raw_key(value, *descending, key)?,
+            Reached::Nothing => encode_key(&Bson::Null, *descending, key),
+        }
+    }
+    Ok(())
+}
+
+fn sort_key_of_document(
+    document: &Document,
+    fields: &[IndexField],
+    key: &mut Vec<u8>,
+) -> Result<()> {
     let mut least: Option<Vec<u8>> = None;
     each_tuple(document, fields, &mut |values| {
         let key = encode(values, fields);
@@ -54,7 +74,49 @@ pub fn sort_key(document: &Document, fields: &[IndexField]) -> Result<Vec<u8>> {
             least = Some(key);
         }
     })?;
-    Ok(least.unwrap_or_default())
+    key.extend(least.unwrap_or_default());
+    Ok(())
+}
+
+/// What stands at a path of stored bytes.
+enum Reached<'a> {
+    Value(RawBsonRef<'a>),
+    Nothing,
+    /// An array on the way or at the end, which has several values.
+    Array,
+}
+
+fn reach<'a>(raw: &'a RawDocument, path: &str) -> Result<Reached<'a>> {
+    let (mut raw, mut rest) = (raw, path);
+    loop {
+        let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
+        match raw.get(part).map_err(damaged)? {
+            None => return Ok(Reached::Nothing),
+            Some(RawBsonRef::Array(_)) => return Ok(Reached::Array),
+            Some(value) if tail.is_empty() => return Ok(Reached::Value(value)),
+            Some(RawBsonRef::Document(inner)) => (raw, rest) = (inner, tail),
+            Some(_) => return Ok(Reached::Nothing),
+        }
+    }
+}
+
+/// As [`encode_key`], from stored bytes.
+fn encode_raw_key(value: RawBsonRef<'_>, descending: bool, out: &mut Vec<u8>) -> Result<()> {
+    let value = match value {
+        // Not copied out of the document.
+        RawBsonRef::String(text) => {
+            crate::value::encode_string_key(text, descending, out);
+            return Ok(());
+        }
+        RawBsonRef::Int32(n) => Bson::Int32(n),
+        RawBsonRef::Int64(n) => Bson::Int64(n),
+        RawBsonRef::Double(n) => Bson::Double(n),
+        RawBsonRef::ObjectId(id) => Bson::ObjectId(id),
+        RawBsonRef::DateTime(date) => Bson::DateTime(date),
+        other => Bson::try_from(other).map_err(damaged)?,
+    };
+    encode_key(&value, descending, out);
+    Ok(())
 }
 
 /// The values behind an encoded key of the document, for an error message.
@@ -87,15 +149,14 @@ fn simple_key(index: &Index, raw: &RawDocument) -> Result<Option<Keys>> {
         if path.contains('.') {
             return Ok(None);
         }
-        let value = match raw.get(path).map_err(damaged)? {
+        match raw.get(path).map_err(damaged)? {
             Some(RawBsonRef::Array(_)) => return Ok(None),
-            Some(value) => Bson::try_from(value).map_err(damaged)?,
+            Some(value) => encode_raw_key(value, *descending, &mut key)?,
             None => {
                 missing += 1;
-                Bson::Null
+                encode_key(&Bson::Null, *descending, &mut key);
             }
-        };
-        encode_key(&value, *descending, &mut key);
+        }
     }
     if index.sparse && missing == index.fields.len() {
         return Ok(Some(Keys::default()));

@@ -21,5 +21,6 @@ mod large;
 mod limits;
 mod naive;
 mod options;
+mod spilling;
 mod transactions;
 mod wire;
