@@ -21,7 +21,9 @@ pub mod listings;
 pub mod measures;
 pub mod merge;
 pub mod names;
+pub mod operations;
 pub mod read;
+pub mod reports;
 pub mod service;
 pub mod sessions;
 pub mod sort;
@@ -287,6 +289,21 @@ fn dispatch(
         bail!(Unauthorized, "Command {name} requires authentication");
     }
     args::check_api(&args)?;
+    let named = if name == "getMore" {
+        "collection"
+    } else {
+        name
+    };
+    let collection = match args.get(named)? {
+        Some(bson::RawBsonRef::String(collection)) => collection,
+        _ => "$cmd",
+    };
+    let _running = service.operations.begin(
+        connection.id,
+        &connection.peer_address,
+        entry.name,
+        format!("{database}.{collection}"),
+    );
     let mut call = Call::new(service, connection, request, args, database)?;
     if call.transaction.is_some() {
         if !entry.transaction {

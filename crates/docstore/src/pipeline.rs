@@ -146,8 +146,8 @@ impl Pipeline {
     }
 
     /// A first stage that reports on the server rather than on documents, with its argument:
-    /// `$collStats`, `$indexStats`, `$currentOp`, `$listLocalSessions` or `$listSessions`. The
-    /// caller gives its documents as the input of [`Self::run`], or refuses it.
+    /// `$collStats`, `$indexStats` or `$currentOp`. The caller gives its documents as the input of
+    /// [`Self::run`].
     pub fn special(&self) -> Option<(&str, &Bson)> {
         self.special
             .as_ref()

@@ -11,6 +11,7 @@ use super::{
     listings::as_count,
     merge, names,
     read::{self, ReadQuery, ReadSpec},
+    reports,
     source::StoreSource,
     spool::Spool,
 };
@@ -34,10 +35,6 @@ pub const FIELDS: &[&str] = &[
     "collation",
     "let",
     "bypassDocumentValidation",
-    "needsMerge",
-    "fromMongos",
-    "exchange",
-    "isMapReduceCommand",
 ];
 
 /// A result may be larger than a stored document by what a command needs around it.
@@ -77,8 +74,19 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             ChangeStream::open(call, &options, pipeline, &target.ns, target.whole_database)?;
         return reply_with_stream(call, stream, &target.ns, batch_size, out);
     }
+    check_start(call, &pipeline, &target)?;
     let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
     if let Some(sink) = pipeline.sink().cloned() {
+        let concern = call.args.document("readConcern")?.unwrap_or_default();
+        if concern
+            .get_str("level")
+            .is_ok_and(|level| level == "linearizable")
+        {
+            bail!(
+                InvalidOptions,
+                "$out and $merge cannot be used with a 'linearizable' read concern level"
+            );
+        }
         let results = collect(call, &spec, &pipeline, &target, &vars)?;
         merge::write(call, &sink, results, &vars)?;
         Batch::first(out, 0);
@@ -151,6 +159,32 @@ fn target(call: &Call<'_>) -> Result<Target> {
             "Invalid command format: the 'aggregate' field must specify a collection name or 1"
         ),
     }
+}
+
+/// Checks that the first stage goes with what the command names: a collection, or none.
+fn check_start(call: &Call<'_>, pipeline: &Pipeline, target: &Target) -> Result<()> {
+    let special = pipeline.special().map(|(name, _)| name);
+    let current_op = special == Some("$currentOp");
+    if current_op && !(target.whole_database && call.database == "admin") {
+        bail!(
+            InvalidNamespace,
+            "$currentOp must be run against the 'admin' database with {{aggregate: 1}}"
+        );
+    }
+    let brings_its_own = current_op || pipeline.starts_with_documents();
+    if target.whole_database && !brings_its_own {
+        bail!(
+            InvalidNamespace,
+            "{{aggregate: 1}} is not valid for this pipeline; a collection is required."
+        );
+    }
+    if !target.whole_database && pipeline.starts_with_documents() {
+        bail!(
+            InvalidNamespace,
+            "$documents can only be run with {{aggregate: 1}}"
+        );
+    }
+    Ok(())
 }
 
 fn batch_size(call: &Call<'_>) -> Result<u64> {
@@ -247,7 +281,11 @@ fn run(
     vars: &Vars,
     emit: &mut dyn FnMut(Document) -> Result<()>,
 ) -> Result<()> {
-    let input: Box<dyn Iterator<Item = Result<Document>>> = if target.whole_database {
+    let input: Box<dyn Iterator<Item = Result<Document>>> = if let Some(stage) = pipeline.special()
+    {
+        let found = reports::report(call, source.connection, source.catalog, &target.ns, stage)?;
+        Box::new(found.into_iter().map(Ok))
+    } else if target.whole_database {
         Box::new(std::iter::empty())
     } else {
         Box::new(source.documents(spec)?)

@@ -81,6 +81,18 @@ impl ChangeStream {
                 );
             }
         }
+        for name in [
+            "showSystemEvents",
+            "showMigrationEvents",
+            "showRawUpdateDescription",
+        ] {
+            if flag(name) {
+                bail!(
+                    CommandNotSupported,
+                    "$changeStream's '{name}' is not supported"
+                );
+            }
+        }
         if all && !(whole_database && call.database == "admin") {
             bail!(
                 InvalidOptions,

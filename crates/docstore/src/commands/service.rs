@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{auth::Credentials, cursors::Cursors};
+use super::{auth::Credentials, cursors::Cursors, operations::Operations};
 use crate::{bail, error::Result, spill::SpillSpace, storage::Store};
 
 /// Settings of the command layer.
@@ -58,6 +58,8 @@ pub struct Service {
     pub config: ServiceConfig,
     /// Open cursors.
     pub cursors: Cursors,
+    /// Commands under way.
+    pub operations: Operations,
     /// Where sorts and stages go that outgrow their memory.
     pub spill: Arc<SpillSpace>,
     /// Counters.
@@ -73,6 +75,7 @@ impl Service {
     pub fn new(store: Arc<Store>, config: ServiceConfig) -> Self {
         let cursors = Cursors::new(config.max_cursors, config.cursor_timeout);
         Self {
+            operations: Operations::default(),
             spill: SpillSpace::new(&store.options.path, config.max_spill_bytes),
             store,
             config,

@@ -47,8 +47,6 @@ const STATEMENT_FIELDS: &[&str] = &[
     "arrayFilters",
     "collation",
     "hint",
-    "upsertSupplied",
-    "sampleId",
 ];
 
 /// One update statement.

@@ -30,16 +30,13 @@ pub(super) const MAX_SUB_PIPELINES: usize = 20;
 const MAX_STAGES: usize = 1000;
 
 /// First stages that report on the server; the caller brings their documents.
-const SPECIAL: [&str; 5] = [
-    "$collStats",
-    "$indexStats",
-    "$currentOp",
-    "$listLocalSessions",
-    "$listSessions",
-];
+const SPECIAL: [&str; 3] = ["$collStats", "$indexStats", "$currentOp"];
 
 /// MongoDB's stages that this store does not have.
-const UNSUPPORTED: [&str; 11] = [
+const UNSUPPORTED: [&str; 14] = [
+    "$listLocalSessions",
+    "$listSessions",
+    "$listSearchIndexes",
     "$densify",
     "$fill",
     "$geoNear",

@@ -14,6 +14,7 @@ use crate::{
 
 mod groups;
 mod joins;
+mod names;
 mod properties;
 mod shapes;
 mod spilled;

@@ -4,7 +4,11 @@
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 
 use super::catalog::{Index, IndexField};
-use crate::{bail, error::Result, value::encode_key};
+use crate::{
+    bail,
+    error::{CommandError, Result},
+    value::encode_key,
+};
 
 /// The encoded keys of one document.
 #[derive(Debug, Default)]
@@ -197,7 +201,7 @@ fn each_tuple<'a>(
     let steps: Vec<Step<'a>> = fields
         .iter()
         .map(|(path, _)| walk(document, path))
-        .collect();
+        .collect::<Result<_>>()?;
     fan_out(steps, visit)
 }
 
@@ -240,27 +244,29 @@ fn fan_out(steps: Vec<Step<'_>>, visit: &mut dyn FnMut(&[&Bson])) -> Result<bool
     for item in items {
         let next = steps
             .iter()
-            .map(|step| match *step {
-                Step::Value(value) => Step::Value(value),
-                Step::Array(_, "") => Step::Value(item),
-                Step::Array(_, rest) => match item {
-                    Bson::Document(inner) => walk(inner, rest),
-                    _ => Step::Value(&Bson::Null),
-                },
+            .map(|step| {
+                Ok(match *step {
+                    Step::Value(value) => Step::Value(value),
+                    Step::Array(_, "") => Step::Value(item),
+                    Step::Array(_, rest) => match item {
+                        Bson::Document(inner) => walk(inner, rest)?,
+                        _ => Step::Value(&Bson::Null),
+                    },
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         fan_out(next, visit)?;
     }
     Ok(true)
 }
 
 /// Follows `path` until its end or an array.
-fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
+fn walk<'a>(document: &'a Document, path: &'a str) -> Result<Step<'a>> {
     let (mut document, mut rest) = (document, path);
     loop {
         let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
         let Some(mut value) = document.get(part) else {
-            return Step::Value(&Bson::Null);
+            return Ok(Step::Value(&Bson::Null));
         };
         rest = tail;
         loop {
@@ -275,19 +281,35 @@ fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
                         .and_then(|position| items.get(position))
                     {
                         Some(item) => {
+                            refuse_ambiguous(items, part)?;
                             value = item;
                             rest = tail;
                         }
-                        None => return Step::Array(items, rest),
+                        None => return Ok(Step::Array(items, rest)),
                     }
                 }
-                _ if rest.is_empty() => return Step::Value(value),
+                _ if rest.is_empty() => return Ok(Step::Value(value)),
                 Bson::Document(inner) => {
                     document = inner;
                     break;
                 }
-                _ => return Step::Value(&Bson::Null),
+                _ => return Ok(Step::Value(&Bson::Null)),
             }
         }
     }
+}
+
+/// A filter looks for both a position and a name; a key can hold only one of them.
+fn refuse_ambiguous(items: &[Bson], part: &str) -> Result<()> {
+    let named = |item: &Bson| matches!(item, Bson::Document(inner) if inner.contains_key(part));
+    if items.iter().any(named) {
+        return Err(CommandError::location(
+            16746,
+            format!(
+                "Ambiguous field name found in array (do not use numeric field names in embedded \
+                 elements in an array), field: '{part}'"
+            ),
+        ));
+    }
+    Ok(())
 }

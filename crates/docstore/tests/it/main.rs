@@ -21,6 +21,7 @@ mod large;
 mod limits;
 mod naive;
 mod options;
+mod reports;
 mod spilling;
 mod transactions;
 mod wire;
