@@ -18,6 +18,7 @@ mod graph_lookup;
 mod group;
 mod lookup;
 mod memory;
+mod needs;
 mod options;
 mod parse;
 pub mod projector;
@@ -158,6 +159,39 @@ impl Pipeline {
     /// ignored.
     pub fn starts_with_documents(&self) -> bool {
         matches!(self.stages.first(), Some(Stage::Documents(_)))
+    }
+
+    /// Where the pipeline only counts its input: makes its result of the number.
+    pub(crate) fn as_count(&self) -> Option<impl Fn(u64) -> Option<Document> + use<>> {
+        let [stage] = self.stages.as_slice() else {
+            return None;
+        };
+        if self.special.is_some() || self.change_stream.is_some() {
+            return None;
+        }
+        let (id, field) = match stage {
+            Stage::Count(field) => (None, field.clone()),
+            Stage::Group(group) => {
+                let (id, field) = group.as_count()?;
+                (Some(id), field)
+            }
+            _ => return None,
+        };
+        Some(move |count: u64| {
+            if count == 0 {
+                return None;
+            }
+            let mut document = Document::new();
+            if let Some(id) = &id {
+                document.insert("_id", id.clone());
+            }
+            let total = match i32::try_from(count) {
+                Ok(count) => Bson::Int32(count),
+                Err(_) => Bson::Int64(i64::try_from(count).unwrap_or(i64::MAX)),
+            };
+            document.insert(field.as_str(), total);
+            Some(document)
+        })
     }
 
     /// Whether nothing is left to run: the input's documents pass as they are.

@@ -8,7 +8,7 @@ use super::{
     change_stream::ChangeStream,
     cursors::{Batch, CursorKind},
     explain, find, insert,
-    listings::as_count,
+    listings::{as_count, reply_with_cursor},
     merge, names,
     read::{self, ReadQuery, ReadSpec},
     reports,
@@ -95,6 +95,13 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     }
     if pipeline.is_empty() && !target.whole_database {
         return reply_with_query(call, &spec, batch_size, out);
+    }
+    if !target.whole_database
+        && let Some(result) = pipeline.as_count()
+    {
+        let count = super::count::count_matching(call, &spec)?;
+        let documents: Vec<Document> = result(count).into_iter().collect();
+        return reply_with_cursor(call, &target.ns, documents, out);
     }
     let start = out.len();
     let rest = call.read(|connection, catalog| {
@@ -288,7 +295,7 @@ fn run(
     } else if target.whole_database {
         Box::new(std::iter::empty())
     } else {
-        Box::new(source.documents(spec)?)
+        Box::new(source.documents(spec, pipeline.needed_fields())?)
     };
     for document in pipeline.run(input, call.database, source, vars, &spec.memory) {
         emit(document?)?;

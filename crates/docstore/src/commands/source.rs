@@ -12,7 +12,7 @@ use crate::{
     pipeline::Source,
     spill::Memory,
     storage::{
-        catalog::{Catalog, decode},
+        catalog::{Catalog, decode, decode_fields},
         scan::Flow,
     },
 };
@@ -33,13 +33,14 @@ pub struct StoreSource<'a> {
 }
 
 impl<'a> StoreSource<'a> {
-    /// The documents of a read, lazily.
-    pub fn documents(&self, spec: &ReadSpec) -> Result<Documents<'a>> {
+    /// The documents of a read, lazily; only some of their fields if that is enough.
+    pub fn documents(&self, spec: &ReadSpec, fields: Option<Vec<String>>) -> Result<Documents<'a>> {
         Ok(Documents {
             query: ReadQuery::new(self.connection, self.catalog, spec)?,
             connection: self.connection,
             catalog: self.catalog,
             check: self.check,
+            fields,
             ahead: VecDeque::new(),
             // The first look takes little: often it is enough.
             chunk: 16,
@@ -62,7 +63,7 @@ impl Source for StoreSource<'_> {
             memory: self.memory.clone(),
             ..ReadSpec::default()
         };
-        Ok(Box::new(self.documents(&spec)?))
+        Ok(Box::new(self.documents(&spec, None)?))
     }
 }
 
@@ -72,6 +73,7 @@ pub struct Documents<'a> {
     connection: &'a Connection,
     catalog: &'a Catalog,
     check: &'a dyn Fn() -> Result<()>,
+    fields: Option<Vec<String>>,
     ahead: VecDeque<Document>,
     chunk: usize,
 }
@@ -83,12 +85,16 @@ impl Iterator for Documents<'_> {
         if self.ahead.is_empty() && !self.query.is_done() {
             let Self {
                 query,
+                fields,
                 ahead,
                 chunk,
                 ..
             } = self;
             let filled = query.fill(self.connection, self.catalog, self.check, &mut |bytes| {
-                ahead.push_back(decode(bytes)?);
+                ahead.push_back(match fields {
+                    Some(fields) => decode_fields(bytes, fields)?,
+                    None => decode(bytes)?,
+                });
                 Ok(if ahead.len() >= *chunk {
                     Flow::Stop
                 } else {

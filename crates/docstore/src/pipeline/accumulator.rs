@@ -211,6 +211,11 @@ impl Accumulator {
         }
     }
 
+    /// Whether it counts documents.
+    pub(super) fn is_count(&self) -> bool {
+        self.kind == Kind::Sum && self.input.constant() == Some(&Bson::Int32(1))
+    }
+
     /// An empty state for the group `id`.
     pub(super) fn start(&self, id: &Bson, vars: &Vars) -> Result<State> {
         let empty = Document::new();

@@ -9,6 +9,7 @@ use super::{
     granularity::Granularity,
     group::{Group, Key},
     memory::Budget,
+    needs::of_argument,
     options::{check_known, object, whole},
     stage::Documents,
 };
@@ -136,6 +137,7 @@ pub(super) fn parse_bucket(argument: &Bson) -> Result<Group> {
             default,
         },
         accumulators: output(options, 40196)?,
+        needs: of_argument(argument),
     })
 }
 
@@ -190,6 +192,7 @@ impl BucketAuto {
             group: Group {
                 key: Key::Expression(expression.clone()),
                 accumulators: output(options, 40244)?,
+                needs: None,
             },
             expression,
             buckets,

@@ -1,12 +1,14 @@
 //! `$group`, and the table of groups that `$bucket` shares.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use bson::{Bson, Document};
+use indexmap::IndexMap;
 
 use super::{
     accumulator::Accumulator,
     memory::{Budget, held_bytes},
+    needs::{Fields, of_argument},
     stage::Documents,
     state::State,
 };
@@ -20,14 +22,17 @@ use crate::{
     wire::writer::encode,
 };
 
-/// Bytes of a group beside its key and its values: the entry in the table and the like.
-const GROUP_BYTES: usize = 64;
+/// Bytes of a group beside its key and its values: its place in the table, which has room for
+/// more, and what memory is rounded up to.
+const GROUP_BYTES: usize = 160;
 
 /// A parsed `$group` or `$bucket`.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) key: Key,
     pub(super) accumulators: Vec<Accumulator>,
+    /// The fields that both look at.
+    pub(super) needs: Fields,
 }
 
 /// What documents are grouped by.
@@ -100,7 +105,23 @@ impl Group {
                 "a group specification must include an _id",
             ));
         };
-        Ok(Self { key, accumulators })
+        Ok(Self {
+            key,
+            accumulators,
+            needs: of_argument(argument),
+        })
+    }
+
+    /// One group of everything with a count of it: its `_id` and the count's field.
+    pub(super) fn as_count(&self) -> Option<(Bson, String)> {
+        let (Key::Expression(key), [accumulator]) = (&self.key, self.accumulators.as_slice())
+        else {
+            return None;
+        };
+        let id = key.constant()?;
+        accumulator
+            .is_count()
+            .then(|| (id.clone(), accumulator.field.clone()))
     }
 
     /// Groups all of `input`. Groups come in the order in which they were met; where they did not
@@ -114,7 +135,7 @@ impl Group {
         // A quarter is for sorting groups that go to the disk.
         let quarter = memory.limit_bytes / 4;
         let mut budget = Budget::new(memory.limit_bytes - quarter);
-        let mut table = Table::default();
+        let mut table = Table::new();
         let mut spilled: Option<Sorter> = None;
         let mut encoded = Vec::new();
         for document in input {
@@ -122,18 +143,17 @@ impl Group {
             let id = self.key.eval(&document, vars)?;
             encoded.clear();
             encode_key(&id, false, &mut encoded);
-            let index = match table.by_key.get(&encoded) {
-                Some(index) => *index,
+            let index = match table.get_index_of(&encoded) {
+                Some(index) => index,
                 None => {
                     let states = self.start(&id, vars)?;
                     let states_bytes = states.len() * size_of::<State>();
                     budget.add(held_bytes(&id) + encoded.len() + GROUP_BYTES + states_bytes);
-                    table.by_key.insert(encoded.clone(), table.groups.len());
-                    table.groups.push((id.into_owned(), states));
-                    table.groups.len() - 1
+                    let group = (id.into_owned(), states);
+                    table.insert_full(encoded.clone(), group).0
                 }
             };
-            for (accumulator, state) in self.accumulators.iter().zip(&mut table.groups[index].1) {
+            for (accumulator, state) in self.accumulators.iter().zip(&mut table[index].1) {
                 accumulator.add(state, &document, vars, &mut budget)?;
             }
             if budget.is_exceeded() {
@@ -145,15 +165,15 @@ impl Group {
                     };
                     Sorter::new("$group", None, &memory)
                 });
-                table.spill(sorter)?;
+                spill(&mut table, sorter)?;
                 budget.clear();
             }
         }
         let Some(mut sorter) = spilled else {
-            let groups = table.groups.into_iter();
+            let groups = table.into_values();
             return Ok(Box::new(groups.map(|(id, states)| self.finish(id, states))));
         };
-        table.spill(&mut sorter)?;
+        spill(&mut table, &mut sorter)?;
         let sorted = sorter.finish()?;
         let mut merging = Merging {
             group: self,
@@ -183,30 +203,19 @@ impl Group {
     }
 }
 
-/// Groups in memory.
-#[derive(Default)]
-struct Table {
-    by_key: HashMap<Vec<u8>, usize>,
-    groups: Vec<(Bson, Vec<State>)>,
-}
+/// Groups in memory by the encoded key: `_id` and states.
+type Table = IndexMap<Vec<u8>, (Bson, Vec<State>)>;
 
-impl Table {
-    /// Hands all groups to `sorter`, and is empty then.
-    fn spill(&mut self, sorter: &mut Sorter) -> Result<()> {
-        let mut groups: Vec<_> = std::mem::take(&mut self.groups)
-            .into_iter()
-            .map(Some)
-            .collect();
-        for (key, index) in self.by_key.drain() {
-            let Some((id, states)) = groups[index].take() else {
-                continue;
-            };
-            let states: Vec<Bson> = states.into_iter().map(State::encode).collect();
-            let group = bson::doc! { "id": id, "states": states };
-            sorter.push(&key, &encode(&group)?)?;
-        }
-        Ok(())
+/// Hands all groups to `sorter`, and is empty then.
+fn spill(table: &mut Table, sorter: &mut Sorter) -> Result<()> {
+    for (key, (id, states)) in table.drain(..) {
+        let states: Vec<Bson> = states.into_iter().map(State::encode).collect();
+        let group = bson::doc! { "id": id, "states": states };
+        sorter.push(&key, &encode(&group)?)?;
     }
+    // Its memory is for the table that is filled next, in parts.
+    table.shrink_to_fit();
+    Ok(())
 }
 
 /// Groups that come from the disk in parts, in the order of their keys; the parts of a group in the

@@ -15,6 +15,7 @@ use crate::{
 mod groups;
 mod joins;
 mod names;
+mod needs;
 mod properties;
 mod shapes;
 mod spilled;

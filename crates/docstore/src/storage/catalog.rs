@@ -404,6 +404,24 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
     Ok((catalog, next_id))
 }
 
+/// Decodes some top-level fields of stored bytes.
+pub fn decode_fields(bytes: &[u8], fields: &[String]) -> Result<Document> {
+    let mut document = Document::new();
+    let raw = RawDocument::from_bytes(bytes).map_err(invalid)?;
+    for element in raw.iter_elements() {
+        if document.len() == fields.len() {
+            break;
+        }
+        let element = element.map_err(invalid)?;
+        let name = element.key().as_str();
+        if fields.iter().any(|field| field == name) {
+            let value = element.value().map_err(invalid)?;
+            document.insert(name, Bson::try_from(value).map_err(invalid)?);
+        }
+    }
+    Ok(document)
+}
+
 /// Decodes stored bytes.
 pub fn decode(bytes: &[u8]) -> Result<Document> {
     RawDocument::from_bytes(bytes)

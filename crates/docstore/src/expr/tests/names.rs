@@ -265,8 +265,8 @@ fn answered() -> Vec<(Bson, Bson)> {
 
 /// Operators that are refused.
 const REFUSED: [(&str, i32); 5] = [
-    ("$accumulator", 168),
-    ("$function", 168),
+    ("$accumulator", 115),
+    ("$function", 115),
     ("$meta", 168),
     ("$toHashedIndexKey", 168),
     // Came with MongoDB 8.
