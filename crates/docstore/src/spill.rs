@@ -32,7 +32,7 @@ pub const DEFAULT_MEMORY_BYTES: usize = 100 << 20;
 
 /// Bytes that are collected before they are written to a file, though more memory may be allowed:
 /// beyond it more memory makes a sort no faster.
-const RUN_BYTES: usize = 24 << 20;
+const RUN_BYTES: usize = 16 << 20;
 
 /// Where and how much may be written.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! How aggregation reaches collections: through the planner, a piece at a time.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::atomic::Ordering};
 
-use bson::Document;
+use bson::{Bson, Document};
 use rusqlite::Connection;
 
 use super::read::{ReadQuery, ReadSpec};
@@ -13,6 +13,7 @@ use crate::{
     spill::Memory,
     storage::{
         catalog::{Catalog, decode, decode_fields},
+        documents::id_key,
         scan::Flow,
     },
 };
@@ -48,6 +49,49 @@ impl<'a> StoreSource<'a> {
     }
 }
 
+/// The value of `{_id: {$eq: value}}` where at most one document has it: what a join mostly asks.
+fn wanted_id(filter: &Document) -> Option<&Bson> {
+    let mut conditions = filter.iter();
+    let (Some((path, Bson::Document(operators))), None) = (conditions.next(), conditions.next())
+    else {
+        return None;
+    };
+    let plain = |value: &&Bson| {
+        matches!(
+            value,
+            Bson::ObjectId(_)
+                | Bson::String(_)
+                | Bson::Int32(_)
+                | Bson::Int64(_)
+                | Bson::Binary(_)
+                | Bson::DateTime(_)
+        )
+    };
+    let value = operators.get("$eq").filter(plain)?;
+    (path == "_id" && operators.len() == 1).then_some(value)
+}
+
+impl StoreSource<'_> {
+    /// The document with that `_id`, without planning.
+    fn by_id(&self, ns: &str, id: &Bson) -> Result<Option<Document>> {
+        (self.check)()?;
+        let Some(collection) = self.catalog.get(ns) else {
+            return Ok(None);
+        };
+        let index = collection.id_index();
+        index.uses.count.fetch_add(1, Ordering::Relaxed);
+        let mut statement = self.connection.prepare_cached(&index.sql.point)?;
+        let mut rows = statement.query([id_key(id)])?;
+        match rows.next()? {
+            Some(row) => {
+                let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                decode(bytes).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
 impl Source for StoreSource<'_> {
     fn find(
         &self,
@@ -56,8 +100,12 @@ impl Source for StoreSource<'_> {
         filter: &Document,
         vars: &Vars,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
+        let ns = format!("{database}.{collection}");
+        if let Some(id) = wanted_id(filter) {
+            return Ok(Box::new(self.by_id(&ns, id)?.into_iter().map(Ok)));
+        }
         let spec = ReadSpec {
-            ns: format!("{database}.{collection}"),
+            ns,
             filter: filter.clone(),
             variables: vars.user.clone(),
             memory: self.memory.clone(),

@@ -24,7 +24,7 @@ use crate::{
 
 /// Bytes of a group beside its key and its values: its place in the table, which has room for
 /// more, and what memory is rounded up to.
-const GROUP_BYTES: usize = 160;
+const GROUP_BYTES: usize = 320;
 
 /// A parsed `$group` or `$bucket`.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod cursors;
 mod differential;
 mod durability;
 mod indexes;
+mod joins;
 mod large;
 mod limits;
 mod naive;

@@ -110,7 +110,7 @@ fn every_stage_answers_or_is_refused_by_name() {
         bson!({ "$indexStats": {} }),
         bson!({ "$currentOp": {} }),
     ] {
-        let pipeline = Pipeline::parse(&[stage.clone()], &vars()).expect("a pipeline");
+        let pipeline = Pipeline::parse(std::slice::from_ref(&stage), &vars()).expect("a pipeline");
         assert!(pipeline.special().is_some(), "{stage}");
     }
     let parsed = |stage: Bson| Pipeline::parse(&[stage], &vars()).expect("a pipeline");
