@@ -25,6 +25,7 @@ pub mod operations;
 pub mod read;
 pub mod reports;
 pub mod service;
+pub mod session_list;
 pub mod sessions;
 pub mod sort;
 pub mod source;
@@ -305,6 +306,12 @@ fn dispatch(
         format!("{database}.{collection}"),
     );
     let mut call = Call::new(service, connection, request, args, database)?;
+    let known = service.config.user.is_none() || call.connection.authenticated;
+    if let Some(session) = &call.session
+        && known
+    {
+        service.sessions.touch(session)?;
+    }
     if call.transaction.is_some() {
         if !entry.transaction {
             crate::storage::transactions::refuse_in_transaction(name)?;

@@ -147,7 +147,7 @@ impl Pipeline {
     }
 
     /// A first stage that reports on the server rather than on documents, with its argument:
-    /// `$collStats`, `$indexStats` or `$currentOp`. The caller gives its documents as the input of
+    /// `$collStats`, `$indexStats`, `$currentOp` or `$listLocalSessions`. The caller gives its documents as the input of
     /// [`Self::run`].
     pub fn special(&self) -> Option<(&str, &Bson)> {
         self.special

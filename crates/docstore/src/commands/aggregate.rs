@@ -178,7 +178,14 @@ fn check_start(call: &Call<'_>, pipeline: &Pipeline, target: &Target) -> Result<
             "$currentOp must be run against the 'admin' database with {{aggregate: 1}}"
         );
     }
-    let brings_its_own = current_op || pipeline.starts_with_documents();
+    let sessions = special == Some("$listLocalSessions");
+    if sessions && !target.whole_database {
+        bail!(
+            InvalidNamespace,
+            "$listLocalSessions must be run against the database with {{aggregate: 1}}"
+        );
+    }
+    let brings_its_own = current_op || sessions || pipeline.starts_with_documents();
     if target.whole_database && !brings_its_own {
         bail!(
             InvalidNamespace,

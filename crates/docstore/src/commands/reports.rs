@@ -1,4 +1,4 @@
-//! `$collStats`, `$indexStats` and `$currentOp`: first stages that report on the server.
+//! `$collStats`, `$indexStats`, `$currentOp` and `$listLocalSessions`: first stages that report on the server.
 
 use std::sync::atomic::Ordering;
 
@@ -41,6 +41,7 @@ pub fn report(
             Ok(collection.map_or_else(Vec::new, |collection| index_stats(call, collection)))
         }
         "$currentOp" => current_op(call, options),
+        "$listLocalSessions" => list_local_sessions(call, options),
         other => bail!(CommandNotSupported, "{other} is not supported"),
     }
 }
@@ -115,6 +116,25 @@ fn index_stats(call: &Call<'_>, collection: &Collection) -> Vec<Document> {
             }
         })
         .collect()
+}
+
+fn list_local_sessions(call: &Call<'_>, options: &Document) -> Result<Vec<Document>> {
+    for option in options.keys() {
+        match option.as_str() {
+            // All users are one.
+            "allUsers" => {}
+            "users" | "$_internalPredicate" => bail!(
+                CommandNotSupported,
+                "$listLocalSessions' '{option}' is not supported"
+            ),
+            other => bail!(
+                IDLUnknownField,
+                "BSON field '$listLocalSessions.{other}' is an unknown field."
+            ),
+        }
+    }
+    let user = call.service.config.user.as_ref();
+    Ok(call.service.sessions.describe(user.map(|user| user.name())))
 }
 
 /// Refuses what is asked for beyond commands under way.

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{auth::Credentials, cursors::Cursors, operations::Operations};
+use super::{
+    auth::Credentials, cursors::Cursors, operations::Operations, session_list::SessionList,
+};
 use crate::{bail, error::Result, spill::SpillSpace, storage::Store};
 
 /// Settings of the command layer.
@@ -60,6 +62,8 @@ pub struct Service {
     pub cursors: Cursors,
     /// Commands under way.
     pub operations: Operations,
+    /// Sessions that were used of late.
+    pub sessions: SessionList,
     /// Where sorts and stages go that outgrow their memory.
     pub spill: Arc<SpillSpace>,
     /// Counters.
@@ -76,6 +80,7 @@ impl Service {
         let cursors = Cursors::new(config.max_cursors, config.cursor_timeout);
         Self {
             operations: Operations::default(),
+            sessions: SessionList::default(),
             spill: SpillSpace::new(&store.options.path, config.max_spill_bytes),
             store,
             config,

@@ -51,6 +51,7 @@ fn end_listed(call: &Call<'_>, name: &str) -> Result<()> {
         if let Ok(id) = session.get_binary_generic("id") {
             call.service.store.end_session(id);
             call.service.cursors.kill_session(id);
+            call.service.sessions.end(id);
         }
     }
     Ok(())

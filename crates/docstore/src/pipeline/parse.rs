@@ -30,11 +30,15 @@ pub(super) const MAX_SUB_PIPELINES: usize = 20;
 const MAX_STAGES: usize = 1000;
 
 /// First stages that report on the server; the caller brings their documents.
-const SPECIAL: [&str; 3] = ["$collStats", "$indexStats", "$currentOp"];
+const SPECIAL: [&str; 4] = [
+    "$collStats",
+    "$indexStats",
+    "$currentOp",
+    "$listLocalSessions",
+];
 
 /// MongoDB's stages that this store does not have.
-const UNSUPPORTED: [&str; 14] = [
-    "$listLocalSessions",
+const UNSUPPORTED: [&str; 13] = [
     "$listSessions",
     "$listSearchIndexes",
     "$densify",

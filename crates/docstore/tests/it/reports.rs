@@ -157,6 +157,34 @@ async fn current_op_tells_what_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn local_sessions_are_those_in_use() {
+    let server = filled(1).await;
+    let mut raw = RawClient::connect(&server);
+    let id = |byte: u8| bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: vec![byte; 16],
+    };
+    for byte in [1, 2] {
+        let reply = raw.run(&doc! { "ping": 1, "lsid": { "id": id(byte) }, "$db": "admin" });
+        assert_eq!(reply.get_f64("ok").unwrap(), 1.0);
+    }
+    raw.run(&doc! { "endSessions": [{ "id": id(1) }], "$db": "admin" });
+    let list = doc! { "aggregate": 1, "pipeline": [
+        { "$listLocalSessions": {} }, { "$match": { "_id.id": { "$in": [id(1), id(2)] } } },
+    ], "cursor": {}, "$db": "admin" };
+    let reply = raw.run(&list);
+    let cursor = reply.get_document("cursor").unwrap();
+    let found = cursor.get_array("firstBatch").unwrap();
+    assert_eq!(found.len(), 1, "{reply}");
+    let session = found[0].as_document().unwrap();
+    assert_eq!(
+        session.get_document("_id").unwrap().get("id"),
+        Some(&bson::Bson::Binary(id(2)))
+    );
+    assert!(session.get_datetime("lastUse").is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_wrongly_in_silence() {
     let server = filled(3).await;
     let mut raw = RawClient::connect(&server);
@@ -167,7 +195,8 @@ async fn nothing_is_answered_wrongly_in_silence() {
     out.insert("readConcern", doc! { "level": "linearizable" });
     for (mut command, code) in [
         (pipeline(doc! { "$listSessions": {} }), 40324),
-        (pipeline(doc! { "$listLocalSessions": {} }), 40324),
+        (pipeline(doc! { "$listLocalSessions": {} }), 73),
+        (whole(doc! { "$listLocalSessions": { "users": [] } }), 115),
         (pipeline(doc! { "$planCacheStats": {} }), 40324),
         (pipeline(doc! { "$documents": [] }), 73),
         (whole(doc! { "$match": {} }), 73),
