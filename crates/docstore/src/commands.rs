@@ -21,8 +21,11 @@ pub mod listings;
 pub mod measures;
 pub mod merge;
 pub mod names;
+pub mod operations;
 pub mod read;
+pub mod reports;
 pub mod service;
+pub mod session_list;
 pub mod sessions;
 pub mod sort;
 pub mod source;
@@ -287,7 +290,28 @@ fn dispatch(
         bail!(Unauthorized, "Command {name} requires authentication");
     }
     args::check_api(&args)?;
+    let named = if name == "getMore" {
+        "collection"
+    } else {
+        name
+    };
+    let collection = match args.get(named)? {
+        Some(bson::RawBsonRef::String(collection)) => collection,
+        _ => "$cmd",
+    };
+    let _running = service.operations.begin(
+        connection.id,
+        &connection.peer_address,
+        entry.name,
+        format!("{database}.{collection}"),
+    );
     let mut call = Call::new(service, connection, request, args, database)?;
+    let known = service.config.user.is_none() || call.connection.authenticated;
+    if let Some(session) = &call.session
+        && known
+    {
+        service.sessions.touch(session)?;
+    }
     if call.transaction.is_some() {
         if !entry.transaction {
             crate::storage::transactions::refuse_in_transaction(name)?;

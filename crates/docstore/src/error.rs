@@ -95,6 +95,7 @@ codes! {
     DuplicateKey = 11000,
     InvalidPipelineOperator = 168,
     ConversionFailure = 241,
+    TooManyLogicalSessions = 261,
     QueryExceededMemoryLimitNoDiskUseAllowed = 292,
 }
 

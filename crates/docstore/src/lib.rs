@@ -8,6 +8,7 @@
 //! 1. [`error`]: MongoDB's error codes. [`value`]: comparison order, index keys, dotted paths.
 //! 2. [`expr`]: aggregation expressions. [`query`], [`projection`], [`update`], [`schema`]: pure
 //!    functions over documents.
+//!    [`spill`]: sorts and rows that go to the disk when they outgrow memory.
 //! 3. [`pipeline`]: aggregation stages over a stream of documents and a `Source` of collections.
 //! 4. [`storage`]: the SQLite file, its catalogue, indexes, writer and snapshot readers.
 //!    [`planner`]: picks an index.
@@ -25,6 +26,7 @@ pub mod projection;
 pub mod query;
 pub mod schema;
 pub mod server;
+pub mod spill;
 pub mod storage;
 pub mod update;
 pub mod value;

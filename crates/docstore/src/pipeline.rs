@@ -8,21 +8,26 @@ use bson::{Bson, Document};
 use crate::{
     error::{CommandError, Result},
     expr::{Expr, Vars},
+    spill::Memory,
 };
 
 mod accumulator;
 mod bucket;
+mod granularity;
 mod graph_lookup;
 mod group;
 mod lookup;
 mod memory;
+mod needs;
 mod options;
 mod parse;
 pub mod projector;
 mod sink;
 mod sort;
 mod stage;
+mod state;
 mod unwind;
+mod values;
 mod window;
 
 #[cfg(test)]
@@ -142,8 +147,8 @@ impl Pipeline {
     }
 
     /// A first stage that reports on the server rather than on documents, with its argument:
-    /// `$collStats`, `$indexStats`, `$currentOp`, `$listLocalSessions` or `$listSessions`. The
-    /// caller gives its documents as the input of [`Self::run`], or refuses it.
+    /// `$collStats`, `$indexStats`, `$currentOp` or `$listLocalSessions`. The caller gives its documents as the input of
+    /// [`Self::run`].
     pub fn special(&self) -> Option<(&str, &Bson)> {
         self.special
             .as_ref()
@@ -156,27 +161,60 @@ impl Pipeline {
         matches!(self.stages.first(), Some(Stage::Documents(_)))
     }
 
+    /// Where the pipeline only counts its input: makes its result of the number.
+    pub(crate) fn as_count(&self) -> Option<impl Fn(u64) -> Option<Document> + use<>> {
+        let [stage] = self.stages.as_slice() else {
+            return None;
+        };
+        if self.special.is_some() || self.change_stream.is_some() {
+            return None;
+        }
+        let (id, field) = match stage {
+            Stage::Count(field) => (None, field.clone()),
+            Stage::Group(group) => {
+                let (id, field) = group.as_count()?;
+                (Some(id), field)
+            }
+            _ => return None,
+        };
+        Some(move |count: u64| {
+            if count == 0 {
+                return None;
+            }
+            let mut document = Document::new();
+            if let Some(id) = &id {
+                document.insert("_id", id.clone());
+            }
+            let total = match i32::try_from(count) {
+                Ok(count) => Bson::Int32(count),
+                Err(_) => Bson::Int64(i64::try_from(count).unwrap_or(i64::MAX)),
+            };
+            document.insert(field.as_str(), total);
+            Some(document)
+        })
+    }
+
     /// Whether nothing is left to run: the input's documents pass as they are.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty() && self.special.is_none() && self.change_stream.is_none()
     }
 
     /// Runs the stages over `input`, lazily where a stage allows it. Blocking stages ($group,
-    /// $sort, $facet…) keep at most `memory_bytes` each and fail with 292
-    /// QueryExceededMemoryLimitNoDiskUseAllowed beyond it.
+    /// $sort, $facet…) keep as much as `memory` says each; beyond it they go to its disk or, without
+    /// one, fail with 292 QueryExceededMemoryLimitNoDiskUseAllowed.
     pub fn run<'a>(
         &'a self,
         input: Box<dyn Iterator<Item = Result<Document>> + 'a>,
         database: &'a str,
         source: &'a dyn Source,
         vars: &'a Vars,
-        memory_bytes: usize,
+        memory: &'a Memory,
     ) -> Box<dyn Iterator<Item = Result<Document>> + 'a> {
         let context = Context {
             database,
             source,
             vars,
-            memory_bytes,
+            memory,
         };
         self.stages
             .iter()

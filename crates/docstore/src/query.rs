@@ -93,6 +93,15 @@ impl Filter {
         Ok(out)
     }
 
+    /// The top-level fields that matching looks at; `None` where it may be any.
+    pub(crate) fn fields(&self) -> Option<Vec<String>> {
+        match &self.needs {
+            Needs::OneField(field) => Some(vec![field.clone()]),
+            Needs::Fields(fields) => Some(fields.clone()),
+            Needs::Whole => None,
+        }
+    }
+
     /// True where every document matches.
     pub fn is_empty(&self) -> bool {
         matches!(&self.root, Node::And(nodes) if nodes.is_empty())

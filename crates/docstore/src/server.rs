@@ -68,6 +68,7 @@ impl Server {
                 max_cursors: config.max_cursors,
                 cursor_timeout: config.cursor_timeout,
                 max_stage_memory_bytes: config.max_stage_memory_bytes,
+                max_spill_bytes: config.max_spill_bytes,
             },
         ));
         let connections = Arc::new(Connections::new(config.max_connections));

@@ -83,6 +83,9 @@ struct Serve {
     /// Upper limit of the data file in bytes.
     #[arg(long)]
     max_file_bytes: Option<u64>,
+    /// Bytes that sorts and groups beyond their memory, and results that wait, may have on the disk.
+    #[arg(long, default_value_t = 10 << 30)]
+    max_spill_bytes: u64,
     /// Most connections at a time.
     #[arg(long, default_value_t = 1000)]
     max_connections: usize,
@@ -157,6 +160,7 @@ fn config(serve: Serve) -> Result<Config, String> {
     let mut config = Config::new(serve.path, first);
     config.listen = listen;
     config.max_connections = serve.max_connections;
+    config.max_spill_bytes = serve.max_spill_bytes;
     config.replica_set = serve.replica_set;
     config.store.max_file_bytes = serve.max_file_bytes;
     config.store.durability = match serve.sync {

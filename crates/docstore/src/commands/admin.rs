@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bson::{Bson, DateTime, Document, RawBsonRef, doc};
 
 use super::{call::Call, insert};
-use crate::{bail, error::Result, wire::BsonWriter};
+use crate::{bail, error::Result, query::Filter, wire::BsonWriter};
 
 /// The MongoDB version whose behaviour is kept.
 pub const VERSION: &str = "7.0.14";
@@ -81,6 +81,7 @@ pub fn server_status(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             "persistent": true,
             "supportsCommittedReads": true,
         },
+        "spill": { "bytes": number(call.service.spill.used_bytes()), "files": number(call.service.spill.files()) },
         "sqlite": { "fileBytes": number(file_bytes), "logBytes": number(log_bytes) },
     };
     insert::finish(reply, out)
@@ -212,14 +213,26 @@ pub fn top(_: &mut Call<'_>, _: &mut BsonWriter) -> Result<()> {
     bail!(CommandNotSupported, "the command 'top' is not supported")
 }
 
-/// `currentOp`: the call itself.
+/// `currentOp`: the commands under way that the fields of the command match.
 pub fn current_op(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
-    let own = doc! {
-        "type": "op",
-        "connectionId": call.connection.id,
-        "active": true,
-        "op": "command",
-        "ns": format!("{}.$cmd", call.database),
-    };
-    insert::finish(doc! { "inprog": [own] }, out)
+    let mut filter = call.args.all()?;
+    for name in ["$ownOps", "$truncateOps", "$all"] {
+        let Some(wanted) = filter.remove(name) else {
+            continue;
+        };
+        if name == "$all" && crate::expr::is_truthy(Some(&wanted)) {
+            bail!(
+                CommandNotSupported,
+                "currentOp's '$all' is not supported: idle connections are not listed"
+            );
+        }
+    }
+    let filter = Filter::parse(&filter, &Document::new())?;
+    let mut operations = Vec::new();
+    for operation in call.service.operations.describe() {
+        if filter.matches(&operation)? {
+            operations.push(Bson::Document(operation));
+        }
+    }
+    insert::finish(doc! { "inprog": operations }, out)
 }

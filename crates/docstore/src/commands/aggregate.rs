@@ -8,9 +8,10 @@ use super::{
     change_stream::ChangeStream,
     cursors::{Batch, CursorKind},
     explain, find, insert,
-    listings::as_count,
+    listings::{as_count, reply_with_cursor},
     merge, names,
-    read::{ReadQuery, ReadSpec},
+    read::{self, ReadQuery, ReadSpec},
+    reports,
     source::StoreSource,
     spool::Spool,
 };
@@ -19,7 +20,7 @@ use crate::{
     error::Result,
     expr::Vars,
     pipeline::Pipeline,
-    storage::scan::Flow,
+    storage::{documents::MAX_DOCUMENT_BYTES, scan::Flow},
     wire::{BsonWriter, writer::encode},
 };
 
@@ -34,11 +35,10 @@ pub const FIELDS: &[&str] = &[
     "collation",
     "let",
     "bypassDocumentValidation",
-    "needsMerge",
-    "fromMongos",
-    "exchange",
-    "isMapReduceCommand",
 ];
+
+/// A result may be larger than a stored document by what a command needs around it.
+const MAX_RESULT_BYTES: usize = MAX_DOCUMENT_BYTES + (16 << 10);
 
 /// What an aggregation reads.
 struct Target {
@@ -74,8 +74,19 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             ChangeStream::open(call, &options, pipeline, &target.ns, target.whole_database)?;
         return reply_with_stream(call, stream, &target.ns, batch_size, out);
     }
+    check_start(call, &pipeline, &target)?;
     let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
     if let Some(sink) = pipeline.sink().cloned() {
+        let concern = call.args.document("readConcern")?.unwrap_or_default();
+        if concern
+            .get_str("level")
+            .is_ok_and(|level| level == "linearizable")
+        {
+            bail!(
+                InvalidOptions,
+                "$out and $merge cannot be used with a 'linearizable' read concern level"
+            );
+        }
         let results = collect(call, &spec, &pipeline, &target, &vars)?;
         merge::write(call, &sink, results, &vars)?;
         Batch::first(out, 0);
@@ -85,6 +96,13 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     if pipeline.is_empty() && !target.whole_database {
         return reply_with_query(call, &spec, batch_size, out);
     }
+    if !target.whole_database
+        && let Some(result) = pipeline.as_count()
+    {
+        let count = super::count::count_matching(call, &spec)?;
+        let documents: Vec<Document> = result(count).into_iter().collect();
+        return reply_with_cursor(call, &target.ns, documents, out);
+    }
     let start = out.len();
     let rest = call.read(|connection, catalog| {
         out.truncate(start);
@@ -93,10 +111,10 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             connection,
             catalog,
             check: &check,
-            max_sort_bytes: spec.max_sort_bytes,
+            memory: &spec.memory,
         };
         let mut batch = Batch::first(out, batch_size);
-        let mut rest = Spool::default();
+        let mut rest = Spool::new(&call.service.spill);
         let mut full = batch_size == 0;
         run(
             call,
@@ -106,10 +124,10 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             &target,
             &vars,
             &mut |document| {
-                let bytes = encode(&document)?;
+                let bytes = encode_result(&document)?;
                 full = full || batch.push(&bytes)? == Flow::StopBefore;
                 if full {
-                    rest.push(&call.service.store.options.path, bytes)?;
+                    rest.push(&bytes)?;
                 } else {
                     full = batch.count() >= batch_size;
                 }
@@ -150,6 +168,39 @@ fn target(call: &Call<'_>) -> Result<Target> {
     }
 }
 
+/// Checks that the first stage goes with what the command names: a collection, or none.
+fn check_start(call: &Call<'_>, pipeline: &Pipeline, target: &Target) -> Result<()> {
+    let special = pipeline.special().map(|(name, _)| name);
+    let current_op = special == Some("$currentOp");
+    if current_op && !(target.whole_database && call.database == "admin") {
+        bail!(
+            InvalidNamespace,
+            "$currentOp must be run against the 'admin' database with {{aggregate: 1}}"
+        );
+    }
+    let sessions = special == Some("$listLocalSessions");
+    if sessions && !target.whole_database {
+        bail!(
+            InvalidNamespace,
+            "$listLocalSessions must be run against the database with {{aggregate: 1}}"
+        );
+    }
+    let brings_its_own = current_op || sessions || pipeline.starts_with_documents();
+    if target.whole_database && !brings_its_own {
+        bail!(
+            InvalidNamespace,
+            "{{aggregate: 1}} is not valid for this pipeline; a collection is required."
+        );
+    }
+    if !target.whole_database && pipeline.starts_with_documents() {
+        bail!(
+            InvalidNamespace,
+            "$documents can only be run with {{aggregate: 1}}"
+        );
+    }
+    Ok(())
+}
+
 fn batch_size(call: &Call<'_>) -> Result<u64> {
     let Some(cursor) = call.args.document("cursor")? else {
         bail!(
@@ -181,7 +232,7 @@ fn pushed_down_spec(
         limit,
         hint: find::hint(call)?,
         variables: vars.user.clone(),
-        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        memory: read::memory(call)?,
         ..ReadSpec::default()
     })
 }
@@ -244,16 +295,32 @@ fn run(
     vars: &Vars,
     emit: &mut dyn FnMut(Document) -> Result<()>,
 ) -> Result<()> {
-    let input: Box<dyn Iterator<Item = Result<Document>>> = if target.whole_database {
+    let input: Box<dyn Iterator<Item = Result<Document>>> = if let Some(stage) = pipeline.special()
+    {
+        let found = reports::report(call, source.connection, source.catalog, &target.ns, stage)?;
+        Box::new(found.into_iter().map(Ok))
+    } else if target.whole_database {
         Box::new(std::iter::empty())
     } else {
-        Box::new(source.documents(spec)?)
+        Box::new(source.documents(spec, pipeline.needed_fields())?)
     };
-    let memory = call.service.config.max_stage_memory_bytes;
-    for document in pipeline.run(input, call.database, source, vars, memory) {
+    for document in pipeline.run(input, call.database, source, vars, &spec.memory) {
         emit(document?)?;
     }
     Ok(())
+}
+
+/// A result's bytes; one that no answer could hold is refused.
+fn encode_result(document: &Document) -> Result<Vec<u8>> {
+    let bytes = encode(document)?;
+    if bytes.len() > MAX_RESULT_BYTES {
+        bail!(
+            BSONObjectTooLarge,
+            "BSONObj size: {} is invalid. Size must be between 0 and {MAX_RESULT_BYTES}(16MB)",
+            bytes.len()
+        );
+    }
+    Ok(bytes)
 }
 
 /// All results, for `$out` and `$merge`.
@@ -270,9 +337,9 @@ fn collect(
             connection,
             catalog,
             check: &check,
-            max_sort_bytes: spec.max_sort_bytes,
+            memory: &spec.memory,
         };
-        let mut results = Spool::default();
+        let mut results = Spool::new(&call.service.spill);
         run(
             call,
             &source,
@@ -280,7 +347,7 @@ fn collect(
             pipeline,
             target,
             vars,
-            &mut |document| results.push(&call.service.store.options.path, encode(&document)?),
+            &mut |document| results.push(&encode_result(&document)?),
         )?;
         Ok(results)
     })

@@ -83,6 +83,18 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The command's own fields but the first, decoded.
+    pub fn all(&self) -> Result<Document> {
+        let mut fields = Document::new();
+        for element in self.body.iter().skip(1) {
+            let (name, value) = element.map_err(malformed)?;
+            if !GENERIC.contains(&name.as_str()) {
+                fields.insert(name.as_str(), Bson::try_from(value).map_err(malformed)?);
+            }
+        }
+        Ok(fields)
+    }
+
     /// Whether the field is given and not null.
     pub fn has(&self, name: &str) -> Result<bool> {
         Ok(self.get(name)?.is_some())

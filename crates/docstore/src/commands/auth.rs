@@ -34,6 +34,11 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// The user's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Derives the keys. Passwords beyond ASCII are taken as they are.
     pub fn new(name: &str, password: &str) -> Result<Self> {
         let mut salt = [0; 28];

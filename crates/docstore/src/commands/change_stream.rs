@@ -14,9 +14,13 @@ use crate::{
     error::{Code, CommandError, Result},
     expr::Vars,
     pipeline::{Pipeline, Source},
+    spill::Memory,
     storage::{catalog::decode, changes::Event, scan::Flow},
     wire::writer::encode,
 };
+
+/// What the stages after `$changeStream` may take for one event.
+const EVENT_MEMORY_BYTES: usize = 16 << 20;
 
 /// Events that are read at a time.
 const CHUNK_EVENTS: usize = 256;
@@ -74,6 +78,18 @@ impl ChangeStream {
                 bail!(
                     IDLUnknownField,
                     "BSON field '$changeStream.{name}' is an unknown field."
+                );
+            }
+        }
+        for name in [
+            "showSystemEvents",
+            "showMigrationEvents",
+            "showRawUpdateDescription",
+        ] {
+            if flag(name) {
+                bail!(
+                    CommandNotSupported,
+                    "$changeStream's '{name}' is not supported"
                 );
             }
         }
@@ -204,10 +220,11 @@ impl ChangeStream {
             ..Vars::default()
         };
         let input = Box::new(std::iter::once(Ok(event)));
-        for result in self
-            .pipeline
-            .run(input, "", &NoCollections, &vars, 16 << 20)
-        {
+        let memory = Memory {
+            limit_bytes: EVENT_MEMORY_BYTES,
+            disk: None,
+        };
+        for result in self.pipeline.run(input, "", &NoCollections, &vars, &memory) {
             let document = result?;
             if !document.contains_key("_id") {
                 return Err(CommandError {

@@ -74,6 +74,7 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         );
     }
     super::find::refuse_collation(args.document("collation")?)?;
+    refuse_create_options(call)?;
     let mut options = Document::new();
     if let Some(validator) = args.document("validator")? {
         check_validator(&validator)?;
@@ -89,6 +90,50 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     Ok(())
 }
 
+/// Options that change nothing here, or are for another kind of collection.
+fn refuse_create_options(call: &Call<'_>) -> Result<()> {
+    let args = &call.args;
+    if args.has("size")? || args.has("max")? {
+        bail!(
+            InvalidOptions,
+            "the 'capped' field needs to be true when either the 'size' or 'max' fields are present"
+        );
+    }
+    if args.has("pipeline")? {
+        bail!(
+            InvalidOptions,
+            "'pipeline' requires 'viewOn' to also be specified"
+        );
+    }
+    if args.optional_flag("autoIndexId")? == Some(false) {
+        bail!(
+            InvalidOptions,
+            "autoIndexId: false is not supported: every collection has an _id index"
+        );
+    }
+    for option in ["storageEngine", "indexOptionDefaults", "idIndex"] {
+        let given = args.document(option).ok().flatten().unwrap_or_default();
+        let plain_id = option == "idIndex"
+            && given.get("collation").is_none()
+            && given
+                .get_document("key")
+                .is_ok_and(|key| crate::planner::same_key(key, &doc! { "_id": 1 }));
+        if args.has(option)? && !given.is_empty() && !plain_id {
+            bail!(
+                CommandNotSupported,
+                "the option '{option}' of create is not supported"
+            );
+        }
+    }
+    if args.flag("temp")? {
+        bail!(
+            CommandNotSupported,
+            "the option 'temp' of create is not supported"
+        );
+    }
+    Ok(())
+}
+
 fn check_validator(validator: &Document) -> Result<()> {
     Filter::parse(validator, &Document::new())?;
     if let Ok(schema) = validator.get_document("$jsonSchema") {
@@ -100,7 +145,7 @@ fn check_validator(validator: &Document) -> Result<()> {
 fn read_validation_options(call: &Call<'_>, options: &mut Document) -> Result<()> {
     let checks: [(&str, &[&str]); 2] = [
         ("validationLevel", &["off", "strict", "moderate"]),
-        ("validationAction", &["error", "warn", "errorAndLog"]),
+        ("validationAction", &["error", "warn"]),
     ];
     for (name, values) in checks {
         if let Some(value) = call.args.string(name)? {
@@ -231,6 +276,13 @@ pub fn coll_mod(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                 "collMod with '{option}' is not supported"
             );
         }
+    }
+    let images = call.args.document("changeStreamPreAndPostImages")?;
+    if images.is_some_and(|images| images.get_bool("enabled").unwrap_or(false)) {
+        bail!(
+            CommandNotSupported,
+            "'changeStreamPreAndPostImages' is not supported"
+        );
     }
     let validator = call.args.document("validator")?;
     if let Some(validator) = &validator {

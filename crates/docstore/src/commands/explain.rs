@@ -7,7 +7,7 @@ use super::{
     args::Args,
     call::Call,
     find, insert,
-    read::{ReadQuery, ReadSpec},
+    read::{self, ReadQuery, ReadSpec},
 };
 use crate::{
     bail,
@@ -69,7 +69,7 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
     find::refuse_collation(args.document("collation")?)?;
     let mut spec = ReadSpec {
         ns,
-        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        memory: read::memory(call)?,
         hint: hint(&args)?,
         ..ReadSpec::default()
     };

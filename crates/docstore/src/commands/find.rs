@@ -5,7 +5,7 @@ use bson::{Bson, Document, RawBsonRef, RawDocument};
 use super::{
     call::Call,
     cursors::{Batch, CursorKind},
-    read::{ReadQuery, ReadSpec},
+    read::{self, ReadQuery, ReadSpec},
 };
 use crate::{
     bail,
@@ -41,7 +41,6 @@ pub const FIELDS: &[&str] = &[
     "let",
     "term",
     "readOnce",
-    "ntoreturn",
 ];
 
 /// The first batch has this many documents where the client does not say.
@@ -155,6 +154,8 @@ fn find_one_by_id(call: &mut Call<'_>, key: &[u8], out: &mut BsonWriter) -> Resu
         let result = match store.catalog().get(&ns) {
             None => Ok(()),
             Some(collection) => {
+                let uses = &collection.id_index().uses.count;
+                uses.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let reader = store.reader()?;
                 let found = reader
                     .prepare_cached(&collection.id_index().sql.point)
@@ -194,7 +195,7 @@ pub fn parse(call: &Call<'_>) -> Result<ReadSpec> {
         min: args.document_or_empty("min")?,
         max: args.document_or_empty("max")?,
         variables: variables(args.document("let")?)?,
-        max_sort_bytes: call.service.config.max_stage_memory_bytes,
+        memory: read::memory(call)?,
     })
 }
 

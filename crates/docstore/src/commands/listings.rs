@@ -74,9 +74,9 @@ pub fn reply_with_cursor(
         Some(cursor) => cursor.get("batchSize").and_then(as_count),
         None => None,
     };
-    let mut spool = Spool::default();
+    let mut spool = Spool::new(&call.service.spill);
     for document in &documents {
-        spool.push(&call.service.store.options.path, encode(document)?)?;
+        spool.push(&encode(document)?)?;
     }
     let mut batch = Batch::first(out, batch_size.unwrap_or(u64::MAX));
     if batch_size != Some(0) {

@@ -42,35 +42,51 @@ fn scale(call: &Call<'_>) -> Result<i64> {
 pub fn coll_stats(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let ns = call.namespace()?;
     let scale = scale(call)?;
-    let catalog = call.service.store.catalog();
-    let Some(collection) = catalog.get(&ns) else {
-        return insert::finish(
-            doc! { "ns": ns, "size": 0, "count": 0, "storageSize": 0, "nindexes": 0,
-            "totalIndexSize": 0, "indexSizes": {}, "scaleFactor": scale, "capped": false },
-            out,
-        );
+    let mut reply = doc! { "ns": &ns };
+    let stats = call.read(|connection, catalog| of_collection(connection, catalog.get(&ns), scale));
+    reply.extend(stats?);
+    insert::finish(reply, out)
+}
+
+/// The sizes of a collection, divided by `scale`; zeros where it does not exist.
+pub fn of_collection(
+    connection: &Connection,
+    collection: Option<&Arc<Collection>>,
+    scale: i64,
+) -> Result<Document> {
+    let (docs, bytes) = totals(collection.into_iter());
+    let mut index_bytes = Document::new();
+    let mut all_indexes = 0;
+    let indexes = collection.map_or(&[][..], |collection| &collection.indexes);
+    for index in indexes {
+        let bytes = table_bytes(connection, &index.table())?;
+        all_indexes += bytes;
+        index_bytes.insert(index.name.clone(), bytes / scale);
+    }
+    let stored = match collection {
+        Some(collection) => table_bytes(connection, &collection.table())?,
+        None => 0,
     };
-    let (docs, bytes) = totals(std::iter::once(collection));
-    let indexes: Document = collection
-        .indexes
-        .iter()
-        .map(|index| (index.name.clone(), Bson::Int64(0)))
-        .collect();
-    insert::finish(
-        doc! {
-            "ns": ns,
-            "size": bytes / scale,
-            "count": docs,
-            "avgObjSize": if docs > 0 { bytes / docs } else { 0 },
-            "storageSize": bytes / scale,
-            "capped": false,
-            "nindexes": i32::try_from(collection.indexes.len()).unwrap_or(i32::MAX),
-            "totalIndexSize": 0_i64,
-            "indexSizes": indexes,
-            "scaleFactor": scale,
-        },
-        out,
-    )
+    Ok(doc! {
+        "size": bytes / scale,
+        "count": docs,
+        "avgObjSize": if docs > 0 { bytes / docs } else { 0 },
+        "storageSize": stored / scale,
+        "capped": false,
+        "nindexes": i32::try_from(indexes.len()).unwrap_or(i32::MAX),
+        "totalIndexSize": all_indexes / scale,
+        "totalSize": (stored + all_indexes) / scale,
+        "indexSizes": index_bytes,
+        "scaleFactor": scale,
+    })
+}
+
+/// Bytes of a table's pages in the file.
+fn table_bytes(connection: &Connection, table: &str) -> Result<i64> {
+    let bytes: Option<i64> = connection
+        .prepare_cached("SELECT sum(pgsize) FROM dbstat WHERE name = ?1 AND aggregate = TRUE")?
+        .query_row([table], |row| row.get(0))?;
+    Ok(bytes.unwrap_or(0))
 }
 
 /// `dbStats`.
@@ -83,6 +99,16 @@ pub fn db_stats(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         .database(call.database)
         .map(|collection| collection.indexes.len())
         .sum();
+    let (stored, index_bytes) = call.read(|connection, catalog| {
+        let (mut stored, mut index_bytes) = (0, 0);
+        for collection in catalog.database(call.database) {
+            stored += table_bytes(connection, &collection.table())?;
+            for index in &collection.indexes {
+                index_bytes += table_bytes(connection, &index.table())?;
+            }
+        }
+        Ok((stored, index_bytes))
+    })?;
     let (file_bytes, log_bytes) = call.service.store.file_bytes();
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     insert::finish(
@@ -93,10 +119,10 @@ pub fn db_stats(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             "objects": docs,
             "avgObjSize": if docs > 0 { bytes as f64 / docs as f64 } else { 0.0 },
             "dataSize": bytes / scale,
-            "storageSize": bytes / scale,
+            "storageSize": stored / scale,
             "indexes": number(indexes as u64),
-            "indexSize": 0_i64,
-            "totalSize": bytes / scale,
+            "indexSize": index_bytes / scale,
+            "totalSize": (stored + index_bytes) / scale,
             "fsUsedSize": number(file_bytes + log_bytes) / scale,
             "scaleFactor": scale,
         },

@@ -31,11 +31,15 @@ const BATCH_DOCUMENTS: usize = 500;
 
 /// Writes all results.
 pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Result<()> {
+    let bypass = call.args.flag("bypassDocumentValidation")?;
     match sink {
         Sink::Out {
             database,
             collection,
-        } => out(call, own_if_empty(call, database), collection, results),
+        } => {
+            let database = own_if_empty(call, database);
+            out(call, database, collection, results, bypass)
+        }
         Sink::Merge {
             database,
             collection,
@@ -57,7 +61,7 @@ pub fn write(call: &Call<'_>, sink: &Sink, results: Spool, vars: &Vars) -> Resul
             each_batch(results, &mut |batch| {
                 call.write(|txn| {
                     for document in batch {
-                        merge.one(txn, call, document)?;
+                        merge.one(txn, call, document, bypass)?;
                     }
                     Ok(())
                 })
@@ -93,12 +97,26 @@ fn each_batch(mut results: Spool, write: &mut dyn FnMut(&[Document]) -> Result<(
 }
 
 /// Replaces the collection in one step; its indexes and options stay.
-fn out(call: &Call<'_>, database: &str, collection: &str, results: Spool) -> Result<()> {
+fn out(
+    call: &Call<'_>,
+    database: &str,
+    collection: &str,
+    results: Spool,
+    bypass: bool,
+) -> Result<()> {
     let ns = names::writable_namespace(database, collection)?;
     let temporary = format!("{database}.tmp.agg_out.{}", bson::oid::ObjectId::new());
+    // The results must meet what the target demands of its documents.
+    call.write(|txn| {
+        let made = txn.collection_or_new(&temporary)?;
+        match txn.catalog().get(&ns) {
+            Some(old) => txn.set_options(&made, old.options.clone()),
+            None => Ok(()),
+        }
+    })?;
     let filled = each_batch(results, &mut |batch| {
         call.write(|txn| {
-            let target = txn.collection_or_new(&temporary)?;
+            let target = target(txn, &temporary, bypass)?;
             for document in batch {
                 insert(txn, &target, document)?;
             }
@@ -130,6 +148,16 @@ fn out(call: &Call<'_>, database: &str, collection: &str, results: Spool) -> Res
         })?;
     }
     done
+}
+
+/// The collection, without its validator if that is asked for.
+fn target(txn: &mut WriteTxn<'_>, ns: &str, bypass: bool) -> Result<Arc<Collection>> {
+    let collection = txn.collection_or_new(ns)?;
+    if bypass {
+        super::insert::without_validator(&collection)
+    } else {
+        Ok(collection)
+    }
 }
 
 fn insert(txn: &mut WriteTxn<'_>, collection: &Collection, document: &Document) -> Result<()> {
@@ -174,10 +202,16 @@ impl Merge<'_> {
         ))
     }
 
-    fn one(&self, txn: &mut WriteTxn<'_>, call: &Call<'_>, document: &Document) -> Result<()> {
+    fn one(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        call: &Call<'_>,
+        document: &Document,
+        bypass: bool,
+    ) -> Result<()> {
         let query = self.query(document)?;
         let filter = Filter::parse(&query, &Document::new())?;
-        let collection = txn.collection_or_new(&self.ns)?;
+        let collection = target(txn, &self.ns, bypass)?;
         let target = update::first_match(
             txn,
             &collection,

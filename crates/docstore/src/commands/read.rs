@@ -1,18 +1,19 @@
 //! A query that gives its documents bit by bit: planned once, continued by `getMore` in later
 //! snapshots.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use bson::{Document, RawDocument};
 use rusqlite::Connection;
 
-use super::sort::{self, Sorted, Sorter};
+use super::{call::Call, sort};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
     planner::{self, Hint},
     projection::Projection,
     query::Filter,
+    spill::{Memory, Sorted, Sorter},
     storage::{
         catalog::{Catalog, Collection, IndexField, decode},
         keys,
@@ -47,8 +48,17 @@ pub struct ReadSpec {
     pub max: Document,
     /// `let` variables, evaluated.
     pub variables: Document,
-    /// Memory that sorting may take.
-    pub max_sort_bytes: usize,
+    /// What sorting may take.
+    pub memory: Memory,
+}
+
+/// What the sorts and stages of a call may take.
+pub fn memory(call: &Call<'_>) -> Result<Memory> {
+    let to_disk = call.args.optional_flag("allowDiskUse")?.unwrap_or(true);
+    Ok(Memory {
+        limit_bytes: call.service.config.max_stage_memory_bytes,
+        disk: to_disk.then(|| Arc::clone(&call.service.spill)),
+    })
 }
 
 /// A query under way.
@@ -67,9 +77,9 @@ pub struct ReadQuery {
     projection: Option<Projection>,
     skip: u64,
     limit: Option<u64>,
-    max_sort_bytes: usize,
+    memory: Memory,
     position: Position,
-    sorted: Option<VecDeque<Sorted>>,
+    sorted: Option<Sorted>,
     /// What was read so far.
     pub counters: Counters,
     done: bool,
@@ -110,7 +120,7 @@ impl ReadQuery {
             projection,
             skip: spec.skip,
             limit: spec.limit,
-            max_sort_bytes: spec.max_sort_bytes,
+            memory: spec.memory.clone(),
             position: Position::default(),
             sorted: None,
             counters: Counters::default(),
@@ -167,7 +177,7 @@ impl ReadQuery {
         if self.sorted.is_none() {
             self.sorted = Some(self.sort(connection, &collection, check)?);
         }
-        self.fill_from_sorted(connection, &collection, check, emit)
+        self.fill_from_sorted(check, emit)
     }
 
     /// The collection that was planned for; gone or remade collections end the query.
@@ -248,11 +258,12 @@ impl ReadQuery {
         connection: &Connection,
         collection: &Collection,
         check: &dyn Fn() -> Result<()>,
-    ) -> Result<VecDeque<Sorted>> {
+    ) -> Result<Sorted> {
         let wanted = self
             .limit
             .map(|limit| usize::try_from(limit.saturating_add(self.skip)).unwrap_or(usize::MAX));
-        let mut sorter = Sorter::new(wanted, self.max_sort_bytes);
+        let mut sorter = Sorter::new("Sort", wanted, &self.memory);
+        let mut key = Vec::new();
         let Self {
             filter,
             access,
@@ -269,78 +280,62 @@ impl ReadQuery {
             access,
             position,
             counters,
-            &mut |rid, bytes| {
+            &mut |_, bytes| {
                 seen += 1;
                 if seen.is_multiple_of(CHECK_EVERY) {
                     check()?;
                 }
-                if !*exact && !filter.matches_raw(raw(bytes)?)? {
+                let raw = raw(bytes)?;
+                if !*exact && !filter.matches_raw(raw)? {
                     return Ok(Flow::Continue);
                 }
-                let document = decode(bytes)?;
-                let key =
-                    keys::sort_key(&document, blocking_sort).map_err(sort::parallel_arrays)?;
-                sorter.push(key, rid, bytes)?;
+                key.clear();
+                keys::sort_key(raw, blocking_sort, &mut key).map_err(sort::parallel_arrays)?;
+                sorter.push(&key, bytes)?;
                 Ok(Flow::Continue)
             },
         )?;
-        let mut sorted = sorter.finish();
-        let skipped = usize::try_from(self.skip)
-            .unwrap_or(usize::MAX)
-            .min(sorted.len());
-        sorted.drain(..skipped);
+        let mut sorted = sorter.finish()?;
+        while self.skip > 0 && !sorted.is_empty() {
+            self.skip -= 1;
+            sorted.pop()?;
+        }
         self.skip = 0;
         Ok(sorted)
     }
 
     fn fill_from_sorted(
         &mut self,
-        connection: &Connection,
-        collection: &Collection,
         check: &dyn Fn() -> Result<()>,
         emit: &mut dyn FnMut(&[u8]) -> Result<Flow>,
     ) -> Result<()> {
         let Some(sorted) = &mut self.sorted else {
             return Ok(());
         };
-        let mut statement = connection.prepare_cached(&collection.sql.get)?;
         let mut given = 0_u64;
-        while let Some(item) = sorted.front() {
+        while let Some((_, bytes)) = sorted.front() {
             given += 1;
             if given.is_multiple_of(CHECK_EVERY) {
                 check()?;
             }
-            let flow = match &item.bytes {
-                Some(bytes) => project(self.projection.as_ref(), &self.filter, bytes, emit)?,
-                None => {
-                    let mut rows = statement.query([item.rid])?;
-                    match rows.next()? {
-                        Some(row) => {
-                            let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-                            project(self.projection.as_ref(), &self.filter, bytes, emit)?
-                        }
-                        // Deleted since.
-                        None => Flow::Continue,
-                    }
-                }
-            };
-            match flow {
-                Flow::StopBefore => return Ok(()),
-                Flow::Continue | Flow::Stop => {
-                    sorted.pop_front();
-                    if let Some(limit) = &mut self.limit {
-                        *limit -= 1;
-                    }
-                    if self.limit == Some(0) || sorted.is_empty() {
-                        break;
-                    }
-                    if flow == Flow::Stop {
-                        return Ok(());
-                    }
-                }
+            let flow = project(self.projection.as_ref(), &self.filter, bytes, emit)?;
+            if flow == Flow::StopBefore {
+                return Ok(());
+            }
+            sorted.pop()?;
+            if let Some(limit) = &mut self.limit {
+                *limit -= 1;
+            }
+            if self.limit == Some(0) || sorted.is_empty() {
+                break;
+            }
+            if flow == Flow::Stop {
+                return Ok(());
             }
         }
         self.done = true;
+        // Gives its memory and file back though the cursor may live on.
+        self.sorted = None;
         Ok(())
     }
 }

@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{auth::Credentials, cursors::Cursors};
-use crate::{bail, error::Result, storage::Store};
+use super::{
+    auth::Credentials, cursors::Cursors, operations::Operations, session_list::SessionList,
+};
+use crate::{bail, error::Result, spill::SpillSpace, storage::Store};
 
 /// Settings of the command layer.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct ServiceConfig {
     pub cursor_timeout: Duration,
     /// Memory that a sort or a blocking stage may take, in bytes.
     pub max_stage_memory_bytes: usize,
+    /// Bytes that all sorts and stages together may have on the disk.
+    pub max_spill_bytes: u64,
 }
 
 /// Counters for `serverStatus`.
@@ -56,6 +60,12 @@ pub struct Service {
     pub config: ServiceConfig,
     /// Open cursors.
     pub cursors: Cursors,
+    /// Commands under way.
+    pub operations: Operations,
+    /// Sessions that were used of late.
+    pub sessions: SessionList,
+    /// Where sorts and stages go that outgrow their memory.
+    pub spill: Arc<SpillSpace>,
     /// Counters.
     pub counters: ServiceCounters,
     /// When the server started.
@@ -69,6 +79,9 @@ impl Service {
     pub fn new(store: Arc<Store>, config: ServiceConfig) -> Self {
         let cursors = Cursors::new(config.max_cursors, config.cursor_timeout);
         Self {
+            operations: Operations::default(),
+            sessions: SessionList::default(),
+            spill: SpillSpace::new(&store.options.path, config.max_spill_bytes),
             store,
             config,
             cursors,

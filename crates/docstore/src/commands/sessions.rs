@@ -48,9 +48,11 @@ pub fn kill_all_sessions(_: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
 
 fn end_listed(call: &Call<'_>, name: &str) -> Result<()> {
     for session in call.args.documents(name)?.unwrap_or_default() {
-        if let Ok(id) = session.get_binary_generic("id") {
+        // A UUID: its subtype is not the generic one.
+        if let Some(Bson::Binary(Binary { bytes: id, .. })) = session.get("id") {
             call.service.store.end_session(id);
             call.service.cursors.kill_session(id);
+            call.service.sessions.end(id);
         }
     }
     Ok(())

@@ -47,8 +47,6 @@ const STATEMENT_FIELDS: &[&str] = &[
     "arrayFilters",
     "collation",
     "hint",
-    "upsertSupplied",
-    "sampleId",
 ];
 
 /// One update statement.
@@ -281,7 +279,6 @@ pub fn first_match(
         sort: sort.clone(),
         limit: Some(1),
         hint: hint.cloned(),
-        max_sort_bytes: 100 << 20,
         ..ReadSpec::default()
     };
     let catalog = txn.catalog();

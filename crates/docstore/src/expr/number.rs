@@ -197,6 +197,47 @@ impl Sum {
         }
     }
 
+    /// Everything that the sum knows, to be taken up by [`Self::absorb`].
+    pub(crate) fn to_state(self) -> bson::Document {
+        let mut state = bson::doc! { "rank": i32::from(self.rank) };
+        match i64::try_from(self.whole) {
+            Ok(0) => {}
+            Ok(whole) => {
+                state.insert("whole", whole);
+            }
+            Err(_) => {
+                state.insert("wide", self.whole.to_string());
+            }
+        }
+        // Not compared with zero: a NaN must not get lost.
+        if self.double.to_bits() != 0 || self.error.to_bits() != 0 {
+            state.insert("double", self.double);
+            state.insert("error", self.error);
+        }
+        if let Some(decimal) = self.decimal {
+            state.insert("decimal", Number::Decimal(decimal).to_bson());
+        }
+        state
+    }
+
+    /// Adds a sum that [`Self::to_state`] told.
+    pub(crate) fn absorb(&mut self, state: &bson::Document) {
+        let double = |name| state.get_f64(name).unwrap_or_default();
+        let rank = state.get_i32("rank").unwrap_or_default();
+        self.rank = self.rank.max(u8::try_from(rank).unwrap_or_default());
+        let wide = state.get_str("wide").ok();
+        self.whole += wide
+            .and_then(|text| text.parse::<i128>().ok())
+            .unwrap_or_else(|| i128::from(state.get_i64("whole").unwrap_or_default()));
+        if state.contains_key("double") {
+            self.add_double(double("double"));
+            self.error += double("error");
+        }
+        if let Some(Number::Decimal(more)) = state.get("decimal").and_then(Number::from_bson) {
+            self.decimal = Some(self.decimal.map_or(more, |total| total + more));
+        }
+    }
+
     /// The sum divided by `count`: a double, or a decimal where one was added.
     pub fn average(&self, count: i64) -> Number {
         if self.rank == 3 {

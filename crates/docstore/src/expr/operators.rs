@@ -35,6 +35,12 @@ pub(crate) struct Operator {
     pub(crate) function: Function,
 }
 
+/// The names of all operators here.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|operator| operator.name)
+}
+
 /// Looks an operator up by its name with `$`.
 pub(crate) fn find(name: &str) -> Option<&'static Operator> {
     static BY_NAME: LazyLock<HashMap<&'static str, &'static Operator>> = LazyLock::new(|| {

@@ -293,7 +293,7 @@ pub(crate) fn split_path(path: &str) -> Result<Vec<String>> {
                 "FieldPath field names may not be empty strings.",
             ));
         }
-        if part.starts_with('$') {
+        if part.starts_with('$') && !is_reference_part(part) {
             return Err(CommandError::location(
                 16410,
                 "FieldPath field names may not start with '$'. Consider using $getField or \
@@ -308,6 +308,11 @@ pub(crate) fn split_path(path: &str) -> Result<Vec<String>> {
         }
     }
     Ok(parts)
+}
+
+/// The fields of a DBRef are the only ones with a `$` that a path may name.
+pub(crate) fn is_reference_part(part: &str) -> bool {
+    matches!(part, "$ref" | "$id" | "$db")
 }
 
 /// Checks one field's name in an object expression.

@@ -132,17 +132,27 @@ impl RegexCall {
             },
             Wanted::All => {
                 let mut all = Vec::new();
-                let mut counted = (0, 0);
-                for captures in regex.captures_iter(input) {
-                    let captures = captures.map_err(failed)?;
+                let (mut counted, mut from) = ((0, 0), 0);
+                // An end of the input that nothing led up to matches too.
+                while from < input.len() || (from == 0 && all.is_empty()) {
+                    let captures = regex.captures_from_pos(input, from).map_err(failed)?;
+                    let Some(captures) = captures else { break };
                     if all.len() >= MAX_MATCHES {
                         return Err(CommandError::location(
                             51151,
                             "$regexFindAll: the size of buffer to store output exceeded the limit",
                         ));
                     }
-                    let start = captures.get(0).map_or(0, |found| found.start());
+                    let (start, end) = captures
+                        .get(0)
+                        .map_or((0, 0), |found| (found.start(), found.end()));
                     counted = (start, counted.1 + code_points(input, counted.0, &captures));
+                    // After an empty match the search goes on a character further.
+                    from = if start == end {
+                        end + input[end..].chars().next().map_or(1, char::len_utf8)
+                    } else {
+                        end
+                    };
                     all.push(Bson::Document(describe(&captures, counted.1)));
                 }
                 Bson::Array(all)

@@ -9,7 +9,7 @@ use super::{number::Number, parse::split_path};
 use crate::{
     bail,
     error::{CommandError, Result},
-    value::compare,
+    value::{compare, encode_key},
 };
 
 /// A parsed sort such as `{a: 1, "b.c": -1}`.
@@ -185,6 +185,14 @@ impl SortPattern {
             return Ok(());
         }
         self.expand(cursors, depth, least)
+    }
+
+    /// Appends the document's sort key as bytes whose order is the pattern's.
+    pub fn encode(&self, document: &Document, key: &mut Vec<u8>) -> Result<()> {
+        for (value, part) in self.key(document)?.iter().zip(&self.parts) {
+            encode_key(value, part.descending, key);
+        }
+        Ok(())
     }
 
     /// Compares two keys of this pattern.

@@ -103,6 +103,37 @@ impl Spread {
         self.squares += delta * (value - self.mean);
     }
 
+    /// Everything that the spread knows, to be taken up by [`Self::absorb`].
+    pub(crate) fn to_state(self) -> Bson {
+        Bson::Array(vec![
+            Bson::Int64(self.count as i64),
+            Bson::Double(self.mean),
+            Bson::Double(self.squares),
+        ])
+    }
+
+    /// Adds the numbers behind a spread that [`Self::to_state`] told.
+    pub(crate) fn absorb(&mut self, state: &Bson) {
+        let Bson::Array(parts) = state else { return };
+        let [
+            Bson::Int64(count),
+            Bson::Double(mean),
+            Bson::Double(squares),
+        ] = parts.as_slice()
+        else {
+            return;
+        };
+        let (own, other) = (self.count as f64, *count as f64);
+        let all = own + other;
+        if *count == 0 {
+            return;
+        }
+        let delta = mean - self.mean;
+        self.mean += delta * other / all;
+        self.squares += squares + delta * delta * own * other / all;
+        self.count += *count as u64;
+    }
+
     /// The standard deviation; null where there are too few numbers.
     pub(crate) fn deviation(&self, sample: bool) -> Bson {
         let divisor = if sample {

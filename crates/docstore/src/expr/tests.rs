@@ -10,6 +10,7 @@ mod arrays;
 mod control;
 mod conversion;
 mod dates;
+mod names;
 mod objects;
 mod paths;
 mod properties;

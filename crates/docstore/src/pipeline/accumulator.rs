@@ -1,10 +1,14 @@
 //! Accumulators of `$group`, `$bucket`, `$bucketAuto` and `$setWindowFields`.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use bson::{Bson, Document};
 
-use super::memory::{Budget, value_bytes};
+use super::{
+    memory::{Budget, held_bytes, stored_bytes},
+    state::State,
+    values::Values,
+};
 use crate::{
     bail,
     error::{CommandError, Result},
@@ -207,6 +211,11 @@ impl Accumulator {
         }
     }
 
+    /// Whether it counts documents.
+    pub(super) fn is_count(&self) -> bool {
+        self.kind == Kind::Sum && self.input.constant() == Some(&Bson::Int32(1))
+    }
+
     /// An empty state for the group `id`.
     pub(super) fn start(&self, id: &Bson, vars: &Vars) -> Result<State> {
         let empty = Document::new();
@@ -223,10 +232,9 @@ impl Accumulator {
         Ok(match self.kind {
             Kind::Sum | Kind::Average => State::Sum(Sum::default(), 0),
             Kind::Min | Kind::Max | Kind::First | Kind::Last => State::Single(None),
-            Kind::AddToSet => State::Set(HashSet::new(), Vec::new()),
-            Kind::Push | Kind::FirstN | Kind::LastN | Kind::MinN | Kind::MaxN => {
-                State::Many(n, Vec::new())
-            }
+            Kind::AddToSet => State::Set(HashSet::new(), Values::default()),
+            Kind::Push => State::Pushed(Values::default()),
+            Kind::FirstN | Kind::LastN | Kind::MinN | Kind::MaxN => State::Many(n, Vec::new()),
             Kind::Top | Kind::Bottom | Kind::TopN | Kind::BottomN => State::Ranked(n, Vec::new()),
             Kind::MergeObjects => State::Merged(Document::new()),
             Kind::DeviationPopulation | Kind::DeviationSample => State::Spread(Spread::default()),
@@ -254,47 +262,39 @@ impl Accumulator {
                 }
             }
             State::Single(kept) => {
-                let wins = match self.kind {
-                    Kind::First | Kind::Last => true,
-                    _ if types::is_nullish(value.as_deref()) => false,
-                    _ => match (&kept, &value) {
-                        (Some(kept), Some(value)) => {
-                            let order = compare(value, kept);
-                            if self.kind == Kind::Max {
-                                order.is_gt()
-                            } else {
-                                order.is_lt()
-                            }
-                        }
-                        _ => true,
-                    },
-                };
-                if wins {
-                    *kept = Some(value.map_or(Bson::Null, std::borrow::Cow::into_owned));
+                if self.prefers(kept.as_ref(), value.as_deref()) {
+                    let value = value.map_or(Bson::Null, Cow::into_owned);
+                    budget.add(held_bytes(&value));
+                    budget.release(kept.as_ref().map_or(0, held_bytes));
+                    *kept = Some(value);
+                }
+            }
+            State::Pushed(values) => {
+                if let Some(value) = value {
+                    budget.add(values.push(value.into_owned())?);
                 }
             }
             State::Many(n, items) => {
                 let skip = match self.kind {
-                    Kind::Push => value.is_none(),
                     Kind::FirstN => items.len() >= *n,
                     Kind::MinN | Kind::MaxN => types::is_nullish(value.as_deref()),
                     _ => false,
                 };
                 if !skip {
-                    let value = value.map_or(Bson::Null, std::borrow::Cow::into_owned);
-                    budget.add(value_bytes(&value))?;
+                    let value = value.map_or(Bson::Null, Cow::into_owned);
+                    budget.add(held_bytes(&value));
                     items.push(value);
                     self.shrink(*n, items, budget);
                 }
             }
-            State::Set(seen, items) => {
+            State::Set(seen, values) => {
                 if let Some(value) = value {
                     let mut key = Vec::new();
                     encode_key(&value, false, &mut key);
-                    let bytes = key.len() + value_bytes(&value);
-                    if seen.insert(key) {
-                        budget.add(bytes)?;
-                        items.push(value.into_owned());
+                    if !seen.contains(&key) {
+                        budget.add(key.len() + size_of::<Vec<u8>>());
+                        budget.add(values.push(value.into_owned())?);
+                        seen.insert(key);
                     }
                 }
             }
@@ -302,18 +302,20 @@ impl Accumulator {
                 let Some(order) = &self.order else {
                     return Ok(());
                 };
-                let value = value.map_or(Bson::Null, std::borrow::Cow::into_owned);
+                let value = value.map_or(Bson::Null, Cow::into_owned);
                 let key = order.key(document)?;
-                budget.add(value_bytes(&value) + key.iter().map(value_bytes).sum::<usize>())?;
+                budget.add(held_bytes(&value) + key.iter().map(held_bytes).sum::<usize>());
                 entries.push((key, value));
                 if entries.len() > n.saturating_mul(2).saturating_add(64) {
                     self.rank(*n, entries, budget);
                 }
             }
-            State::Merged(merged) => match value.map(std::borrow::Cow::into_owned) {
+            State::Merged(merged) => match value.map(Cow::into_owned) {
                 Some(Bson::Document(document)) => {
-                    budget.add(super::memory::document_bytes(&document))?;
+                    let before = stored_bytes(merged);
                     merged.extend(document);
+                    // Fields of that many stored bytes take about ten times that when decoded.
+                    budget.add(10 * stored_bytes(merged).saturating_sub(before));
                 }
                 None | Some(Bson::Null | Bson::Undefined) => {}
                 Some(other) => {
@@ -337,7 +339,7 @@ impl Accumulator {
                     .and_then(Number::from_bson)
                     .map(Number::to_f64);
                 if let Some(number) = number.filter(|number| !number.is_nan()) {
-                    budget.add(size_of::<f64>())?;
+                    budget.add(size_of::<f64>());
                     numbers.push(number);
                 }
             }
@@ -345,18 +347,39 @@ impl Accumulator {
         Ok(())
     }
 
+    /// Whether a value that comes after `kept` takes its place.
+    pub(super) fn prefers(&self, kept: Option<&Bson>, value: Option<&Bson>) -> bool {
+        match self.kind {
+            Kind::First => kept.is_none(),
+            Kind::Last => true,
+            _ if types::is_nullish(value) => false,
+            kind => match (kept, value) {
+                (Some(kept), Some(value)) => {
+                    let order = compare(value, kept);
+                    if kind == Kind::Max {
+                        order.is_gt()
+                    } else {
+                        order.is_lt()
+                    }
+                }
+                _ => true,
+            },
+        }
+    }
+
     /// Drops what cannot be among the first `n` any more.
-    fn shrink(&self, n: usize, items: &mut Vec<Bson>, budget: &mut Budget) {
-        if self.kind == Kind::Push || items.len() <= n.saturating_mul(2).saturating_add(64) {
+    pub(super) fn shrink(&self, n: usize, items: &mut Vec<Bson>, budget: &mut Budget) {
+        if items.len() <= n.saturating_mul(2).saturating_add(64) {
             return;
         }
-        let before: usize = items.iter().map(value_bytes).sum();
+        let before: usize = items.iter().map(held_bytes).sum();
         self.finish_many(n, items);
-        budget.release(before - items.iter().map(value_bytes).sum::<usize>());
+        budget.release(before - items.iter().map(held_bytes).sum::<usize>());
     }
 
     fn finish_many(&self, n: usize, items: &mut Vec<Bson>) {
         match self.kind {
+            Kind::FirstN => items.truncate(n),
             Kind::LastN => {
                 items.drain(..items.len().saturating_sub(n));
             }
@@ -373,7 +396,7 @@ impl Accumulator {
     }
 
     /// Keeps the first (or last) `n` entries, in order.
-    fn rank(&self, n: usize, entries: &mut Vec<(Vec<Bson>, Bson)>, budget: &mut Budget) {
+    pub(super) fn rank(&self, n: usize, entries: &mut Vec<(Vec<Bson>, Bson)>, budget: &mut Budget) {
         if let Some(order) = &self.order {
             entries.sort_by(|a, b| order.compare(&a.0, &b.0));
         }
@@ -385,13 +408,13 @@ impl Accumulator {
             0..surplus
         };
         for (key, value) in entries.drain(range) {
-            budget.release(value_bytes(&value) + key.iter().map(value_bytes).sum::<usize>());
+            budget.release(held_bytes(&value) + key.iter().map(held_bytes).sum::<usize>());
         }
     }
 
     /// The value of the group's field.
-    pub(super) fn finish(&self, state: State) -> Bson {
-        match state {
+    pub(super) fn finish(&self, state: State) -> Result<Bson> {
+        Ok(match state {
             State::Sum(sum, _) if self.kind == Kind::Sum => sum.total().to_bson(),
             State::Sum(_, 0) => Bson::Null,
             State::Sum(sum, count) => sum.average(count).to_bson(),
@@ -400,9 +423,9 @@ impl Accumulator {
                 self.finish_many(n, &mut items);
                 Bson::Array(items)
             }
-            State::Set(_, items) => Bson::Array(items),
+            State::Pushed(values) | State::Set(_, values) => Bson::Array(values.decode()?),
             State::Ranked(n, mut entries) => {
-                self.rank(n, &mut entries, &mut Budget::new("$group", usize::MAX));
+                self.rank(n, &mut entries, &mut Budget::new(usize::MAX));
                 let mut values = entries.into_iter().map(|(_, value)| value);
                 match self.kind {
                     Kind::Top | Kind::Bottom => values.next().unwrap_or(Bson::Null),
@@ -421,21 +444,8 @@ impl Accumulator {
                     Bson::Array(values.collect())
                 }
             },
-        }
+        })
     }
-}
-
-/// The state of one accumulator in one group.
-#[derive(Debug, Clone)]
-pub(super) enum State {
-    Sum(Sum, i64),
-    Single(Option<Bson>),
-    Many(usize, Vec<Bson>),
-    Set(HashSet<Vec<u8>>, Vec<Bson>),
-    Ranked(usize, Vec<(Vec<Bson>, Bson)>),
-    Merged(Document),
-    Spread(Spread),
-    Numbers(Vec<f64>),
 }
 
 fn named<'b>(name: &str, argument: &'b Bson, known: &[&str]) -> Result<&'b Document> {

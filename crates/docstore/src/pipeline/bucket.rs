@@ -1,19 +1,25 @@
 //! `$bucket` and `$bucketAuto`.
 
+use std::borrow::Cow;
+
 use bson::{Bson, Document, doc};
 
 use super::{
     accumulator::Accumulator,
+    granularity::Granularity,
     group::{Group, Key},
-    memory::{Budget, document_bytes, value_bytes},
+    memory::Budget,
+    needs::of_argument,
     options::{check_known, object, whole},
     stage::Documents,
 };
 use crate::{
-    bail,
     error::{CommandError, Result},
     expr::{Expr, Vars},
-    value::{canonical_rank, compare},
+    spill::{Memory, Sorted, Sorter},
+    storage::catalog::decode,
+    value::{canonical_rank, compare, encode_key},
+    wire::writer::encode,
 };
 
 /// The accumulators of `output`, by default a count.
@@ -131,6 +137,7 @@ pub(super) fn parse_bucket(argument: &Bson) -> Result<Group> {
             default,
         },
         accumulators: output(options, 40196)?,
+        needs: of_argument(argument),
     })
 }
 
@@ -139,6 +146,7 @@ pub(super) fn parse_bucket(argument: &Bson) -> Result<Group> {
 pub(super) struct BucketAuto {
     expression: Expr,
     buckets: usize,
+    granularity: Option<Granularity>,
     group: Group,
 }
 
@@ -151,12 +159,6 @@ impl BucketAuto {
             &["groupBy", "buckets", "output", "granularity"],
             40245,
         )?;
-        if options.contains_key("granularity") {
-            bail!(
-                CommandNotSupported,
-                "$bucketAuto's 'granularity' is not supported"
-            );
-        }
         if !options.contains_key("groupBy") || !options.contains_key("buckets") {
             return Err(CommandError::location(
                 40246,
@@ -190,52 +192,125 @@ impl BucketAuto {
             group: Group {
                 key: Key::Expression(expression.clone()),
                 accumulators: output(options, 40244)?,
+                needs: None,
             },
             expression,
             buckets,
+            granularity: options
+                .get("granularity")
+                .map(Granularity::parse)
+                .transpose()?,
         })
     }
 
-    pub(super) fn run(
-        &self,
+    /// Reads all of `input`; the buckets are filled one after the other.
+    pub(super) fn run<'a>(
+        &'a self,
         input: Documents<'_>,
-        vars: &Vars,
-        memory_bytes: usize,
-    ) -> Result<Vec<Document>> {
-        let mut budget = Budget::new("$bucketAuto", memory_bytes);
-        let mut entries = Vec::new();
+        vars: &'a Vars,
+        memory: &Memory,
+    ) -> Result<Documents<'a>> {
+        let mut sorter = Sorter::new("$bucketAuto", None, memory);
+        let (mut key, mut count) = (Vec::new(), 0_usize);
         for document in input {
             let document = document?;
-            let key = self.expression.eval(&document, vars)?.unwrap_or(Bson::Null);
-            budget.add(document_bytes(&document) + value_bytes(&key))?;
-            entries.push((key, document));
-        }
-        entries.sort_by(|a, b| compare(&a.0, &b.0));
-        let size = ((entries.len() as f64 / self.buckets as f64).round() as usize).max(1);
-        let mut found = Vec::new();
-        let mut start = 0;
-        while start < entries.len() {
-            let mut end = if found.len() + 1 == self.buckets {
-                entries.len()
-            } else {
-                (start + size).min(entries.len())
-            };
-            // Equal values stay together.
-            while end < entries.len() && compare(&entries[end].0, &entries[end - 1].0).is_eq() {
-                end += 1;
+            let value = self.expression.eval_ref(&document, vars)?;
+            let value = value.unwrap_or(Cow::Owned(Bson::Null));
+            if let Some(granularity) = &self.granularity {
+                granularity.check(&value)?;
             }
-            let last = entries.get(end).unwrap_or(&entries[entries.len() - 1]);
-            let id =
-                Bson::Document(doc! { "min": entries[start].0.clone(), "max": last.0.clone() });
-            let mut states = self.group.start(&id, vars)?;
-            for (_, document) in &entries[start..end] {
-                for (accumulator, state) in self.group.accumulators.iter().zip(&mut states) {
-                    accumulator.add(state, document, vars, &mut budget)?;
+            key.clear();
+            encode_key(&value, false, &mut key);
+            sorter.push(&key, &encode(&document)?)?;
+            count += 1;
+        }
+        let mut filling = Filling {
+            bucket: self,
+            vars,
+            sorted: sorter.finish()?,
+            size: ((count as f64 / self.buckets as f64).round() as usize).max(1),
+            made: 0,
+            least: None,
+            budget: Budget::new(memory.limit_bytes),
+        };
+        Ok(Box::new(std::iter::from_fn(move || filling.next())))
+    }
+}
+
+/// Buckets being filled from sorted documents.
+struct Filling<'a> {
+    bucket: &'a BucketAuto,
+    vars: &'a Vars,
+    sorted: Sorted,
+    /// Documents that a bucket is meant to have.
+    size: usize,
+    made: usize,
+    /// Where the next bucket begins, if the one before it says.
+    least: Option<Bson>,
+    budget: Budget,
+}
+
+impl Filling<'_> {
+    fn next(&mut self) -> Option<Result<Document>> {
+        if self.sorted.is_empty() {
+            return None;
+        }
+        Some(self.fill())
+    }
+
+    fn fill(&mut self) -> Result<Document> {
+        self.made += 1;
+        let is_last = self.made >= self.bucket.buckets;
+        let granularity = self.bucket.granularity.as_ref();
+        self.budget.clear();
+        let mut states = self.bucket.group.start(&Bson::Null, self.vars)?;
+        let (mut least, mut greatest) = (self.least.take(), Bson::Null);
+        let mut taken = 0;
+        // The end of a full bucket: values below it, or equal to the last, still go in.
+        let mut end: Option<Bson> = None;
+        while let Some((_, bytes)) = self.sorted.front() {
+            let document = decode(bytes)?;
+            let value = self.bucket.expression.eval(&document, self.vars)?;
+            let value = value.unwrap_or(Bson::Null);
+            if taken >= self.size && !is_last {
+                let belongs = match granularity {
+                    None => compare(&value, &greatest).is_eq(),
+                    Some(series) => {
+                        let end = end.get_or_insert_with(|| series.above(&greatest));
+                        compare(&value, end).is_lt()
+                    }
+                };
+                if !belongs {
+                    break;
                 }
             }
-            found.push(self.group.finish(id, states));
-            start = end;
+            for (accumulator, state) in self.bucket.group.accumulators.iter().zip(&mut states) {
+                accumulator.add(state, &document, self.vars, &mut self.budget)?;
+            }
+            self.budget
+                .check(5_643_010, "what one bucket of $bucketAuto holds")?;
+            least.get_or_insert_with(|| match granularity {
+                None => value.clone(),
+                Some(series) => series.below(&value),
+            });
+            greatest = value;
+            taken += 1;
+            self.sorted.pop()?;
         }
-        Ok(found)
+        let most = match (granularity, self.sorted.front()) {
+            (Some(series), _) => {
+                let end = end.unwrap_or_else(|| series.above(&greatest));
+                self.least = Some(end.clone());
+                end
+            }
+            (None, Some((_, bytes))) => {
+                let document = decode(bytes)?;
+                let next = self.bucket.expression.eval(&document, self.vars)?;
+                next.unwrap_or(Bson::Null)
+            }
+            (None, None) => greatest,
+        };
+        let id = doc! { "min": least.unwrap_or(Bson::Null), "max": most };
+        self.bucket.group.finish(Bson::Document(id), states)
     }
 }

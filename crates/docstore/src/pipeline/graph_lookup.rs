@@ -7,7 +7,7 @@ use bson::{Bson, Document, doc};
 use super::{
     conjunction,
     lookup::reach,
-    memory::Budget,
+    memory::{Budget, stored_bytes},
     options::{string, whole},
     stage::{Context, Documents},
     unwind,
@@ -129,7 +129,7 @@ impl GraphLookup {
     }
 
     fn search(&self, document: &Document, context: Context<'_>) -> Result<Vec<Bson>> {
-        let mut budget = Budget::new("$graphLookup", context.memory_bytes);
+        let mut budget = Budget::new(context.memory.limit_bytes);
         let mut frontier = match self.start_with.eval(document, context.vars)? {
             Some(Bson::Array(values)) => values,
             Some(value) => vec![value],
@@ -162,7 +162,8 @@ impl GraphLookup {
                 if !seen.insert(id) {
                     continue;
                 }
-                budget.add_document(&reached)?;
+                budget.add(stored_bytes(&reached));
+                budget.check(40_099, "what $graphLookup found")?;
                 reach(&reached, &self.connect_from, &mut frontier);
                 if let Some(field) = &self.depth_field {
                     unwind::set(&mut reached, field, Bson::Int64(depth as i64));

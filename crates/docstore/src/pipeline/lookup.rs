@@ -6,7 +6,7 @@ use bson::{Bson, Document, doc};
 
 use super::{
     Pipeline, bind_variables, conjunction,
-    memory::Budget,
+    memory::{Budget, stored_bytes},
     options::{check_known, object, string},
     parse::{MAX_SUB_PIPELINES, parse as parse_pipeline},
     parse_variables,
@@ -227,15 +227,16 @@ impl Lookup {
                 context.database,
                 context.source,
                 vars,
-                context.memory_bytes,
+                context.memory,
             ),
             None => input,
         };
-        let mut budget = Budget::new("$lookup", context.memory_bytes);
+        let mut budget = Budget::new(context.memory.limit_bytes);
         let mut found = Vec::new();
         for document in output {
             let document = document?;
-            budget.add_document(&document)?;
+            budget.add(stored_bytes(&document));
+            budget.check(4568, "what one $lookup found")?;
             found.push(Bson::Document(document));
         }
         Ok(found)
@@ -359,7 +360,7 @@ impl UnionWith {
             context.database,
             context.source,
             context.vars,
-            context.memory_bytes,
+            context.memory,
         ))
     }
 }

@@ -1,70 +1,101 @@
-//! How much memory blocking stages keep, roughly, and the error beyond the bound.
+//! How much blocking stages hold: bytes of documents as they are stored, and roughly those of
+//! values that are kept decoded.
 
 use bson::{Bson, Document};
 
-use crate::error::{Code, CommandError, Result};
+use crate::error::CommandError;
 
 /// Counts what a stage keeps.
 #[derive(Debug)]
 pub(super) struct Budget {
-    stage: &'static str,
     used_bytes: usize,
     limit_bytes: usize,
 }
 
 impl Budget {
-    pub(super) fn new(stage: &'static str, limit_bytes: usize) -> Self {
+    pub(super) fn new(limit_bytes: usize) -> Self {
         Self {
-            stage,
             used_bytes: 0,
             limit_bytes,
         }
     }
 
     /// Counts `bytes` more.
-    pub(super) fn add(&mut self, bytes: usize) -> Result<()> {
+    pub(super) fn add(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_add(bytes);
-        if self.used_bytes <= self.limit_bytes {
-            return Ok(());
-        }
-        Err(CommandError::new(
-            Code::QueryExceededMemoryLimitNoDiskUseAllowed,
-            format!(
-                "Exceeded memory limit of {} bytes for {}, and spilling to disk is not supported",
-                self.limit_bytes, self.stage
-            ),
-        ))
-    }
-
-    /// Counts a document.
-    pub(super) fn add_document(&mut self, document: &Document) -> Result<()> {
-        self.add(document_bytes(document))
     }
 
     /// Counts `bytes` less.
     pub(super) fn release(&mut self, bytes: usize) {
         self.used_bytes = self.used_bytes.saturating_sub(bytes);
     }
+
+    /// Whether more is kept than may be.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.used_bytes > self.limit_bytes
+    }
+
+    /// The error where more is kept than may be and the disk is no help: one answer has to hold it.
+    pub(super) fn check(&self, code: i32, what: &str) -> Result<(), CommandError> {
+        if self.is_exceeded() {
+            return Err(CommandError::location(
+                code,
+                format!("{what} exceeds {} bytes", self.limit_bytes),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts from nothing again.
+    pub(super) fn clear(&mut self) {
+        self.used_bytes = 0;
+    }
 }
 
-/// Bytes that a document takes in memory, roughly.
-pub(super) fn document_bytes(document: &Document) -> usize {
+/// Bytes of a document as it is stored.
+pub(super) fn stored_bytes(document: &Document) -> usize {
     let fields = document
         .iter()
-        .map(|(name, value)| 64 + name.len() + value_bytes(value));
-    64 + fields.sum::<usize>()
+        .map(|(name, value)| 2 + name.len() + stored_value_bytes(value));
+    5 + fields.sum::<usize>()
 }
 
-/// Bytes that a value takes in memory, roughly.
-pub(super) fn value_bytes(value: &Bson) -> usize {
-    let own = size_of::<Bson>();
-    own + match value {
-        Bson::String(text) | Bson::Symbol(text) | Bson::JavaScriptCode(text) => text.len(),
-        Bson::Binary(binary) => binary.bytes.len(),
-        Bson::Document(document) => document_bytes(document),
-        Bson::Array(items) => items.iter().map(value_bytes).sum(),
-        Bson::JavaScriptCodeWithScope(code) => code.code.len() + document_bytes(&code.scope),
-        Bson::RegularExpression(regex) => regex.pattern.len() + regex.options.len(),
-        _ => 0,
+fn stored_value_bytes(value: &Bson) -> usize {
+    match value {
+        Bson::String(text) | Bson::Symbol(text) | Bson::JavaScriptCode(text) => 5 + text.len(),
+        Bson::Binary(binary) => 5 + binary.bytes.len(),
+        Bson::Document(document) => stored_bytes(document),
+        Bson::Array(items) => {
+            let items = items.iter().map(|item| 6 + stored_value_bytes(item));
+            5 + items.sum::<usize>()
+        }
+        Bson::JavaScriptCodeWithScope(code) => 9 + code.code.len() + stored_bytes(&code.scope),
+        Bson::RegularExpression(regex) => 2 + regex.pattern.len() + regex.options.len(),
+        Bson::Null | Bson::Undefined | Bson::MinKey | Bson::MaxKey => 0,
+        Bson::Boolean(_) => 1,
+        Bson::Int32(_) => 4,
+        Bson::ObjectId(_) => 12,
+        Bson::Decimal128(_) | Bson::DbPointer(_) => 16,
+        Bson::Int64(_) | Bson::Double(_) | Bson::DateTime(_) | Bson::Timestamp(_) => 8,
     }
+}
+
+/// Bytes that a decoded value takes in memory, roughly.
+pub(super) fn held_bytes(value: &Bson) -> usize {
+    let document = |document: &Document| {
+        let fields = document
+            .iter()
+            .map(|(name, value)| 64 + name.len() + held_bytes(value));
+        64 + fields.sum::<usize>()
+    };
+    size_of::<Bson>()
+        + match value {
+            Bson::String(text) | Bson::Symbol(text) | Bson::JavaScriptCode(text) => text.len(),
+            Bson::Binary(binary) => binary.bytes.len(),
+            Bson::Document(inner) => document(inner),
+            Bson::Array(items) => items.iter().map(held_bytes).sum(),
+            Bson::JavaScriptCodeWithScope(code) => code.code.len() + document(&code.scope),
+            Bson::RegularExpression(regex) => regex.pattern.len() + regex.options.len(),
+            _ => 0,
+        }
 }

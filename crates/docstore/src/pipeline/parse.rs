@@ -30,16 +30,17 @@ pub(super) const MAX_SUB_PIPELINES: usize = 20;
 const MAX_STAGES: usize = 1000;
 
 /// First stages that report on the server; the caller brings their documents.
-const SPECIAL: [&str; 5] = [
+const SPECIAL: [&str; 4] = [
     "$collStats",
     "$indexStats",
     "$currentOp",
     "$listLocalSessions",
-    "$listSessions",
 ];
 
 /// MongoDB's stages that this store does not have.
-const UNSUPPORTED: [&str; 11] = [
+const UNSUPPORTED: [&str; 13] = [
+    "$listSessions",
+    "$listSearchIndexes",
     "$densify",
     "$fill",
     "$geoNear",

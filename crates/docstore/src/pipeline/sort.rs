@@ -1,12 +1,15 @@
 //! `$sort`, stable; with a limit right behind it only that many documents are kept.
 
-use bson::{Bson, Document};
+use bson::Document;
 
-use super::{
-    memory::{Budget, document_bytes, value_bytes},
-    stage::Documents,
+use super::stage::Documents;
+use crate::{
+    error::Result,
+    expr::sort_key::SortPattern,
+    spill::{Memory, Sorted, Sorter},
+    storage::catalog::decode,
+    wire::writer::encode,
 };
-use crate::{error::Result, expr::sort_key::SortPattern};
 
 /// A parsed `$sort`.
 #[derive(Debug)]
@@ -32,36 +35,39 @@ impl Sort {
     }
 
     /// Reads all of `input` and sorts it.
-    pub(super) fn run(&self, input: Documents<'_>, memory_bytes: usize) -> Result<Vec<Document>> {
-        let mut budget = Budget::new("$sort", memory_bytes);
-        let limit = self
+    pub(super) fn run<'a>(&self, input: Documents<'_>, memory: &Memory) -> Result<Documents<'a>> {
+        let wanted = self
             .limit
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(usize::MAX);
-        let most = limit.saturating_mul(2).saturating_add(1000);
-        let mut kept: Vec<(Vec<Bson>, Document)> = Vec::new();
-        for document in input {
-            let document = document?;
-            let key = self.pattern.key(&document)?;
-            budget.add(entry_bytes(&key, &document))?;
-            kept.push((key, document));
-            if kept.len() > most {
-                self.order(&mut kept);
-                for (key, document) in kept.drain(limit..) {
-                    budget.release(entry_bytes(&key, &document));
-                }
-            }
-        }
-        self.order(&mut kept);
-        kept.truncate(limit);
-        Ok(kept.into_iter().map(|(_, document)| document).collect())
-    }
-
-    fn order(&self, entries: &mut [(Vec<Bson>, Document)]) {
-        entries.sort_by(|a, b| self.pattern.compare(&a.0, &b.0));
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        sort_by_key("$sort", input, wanted, memory, |document, key| {
+            self.pattern.encode(document, key)
+        })
     }
 }
 
-fn entry_bytes(key: &[Bson], document: &Document) -> usize {
-    document_bytes(document) + key.iter().map(value_bytes).sum::<usize>()
+/// Sorts documents by the keys that `key_of` appends; only the first `wanted`.
+pub(super) fn sort_by_key<'a>(
+    stage: &'static str,
+    input: Documents<'_>,
+    wanted: Option<usize>,
+    memory: &Memory,
+    key_of: impl Fn(&Document, &mut Vec<u8>) -> Result<()>,
+) -> Result<Documents<'a>> {
+    let mut sorter = Sorter::new(stage, wanted, memory);
+    let mut key = Vec::new();
+    for document in input {
+        let document = document?;
+        key.clear();
+        key_of(&document, &mut key)?;
+        sorter.push(&key, &encode(&document)?)?;
+    }
+    let mut sorted = sorter.finish()?;
+    Ok(Box::new(std::iter::from_fn(move || next(&mut sorted))))
+}
+
+/// Takes the next document.
+pub(super) fn next(sorted: &mut Sorted) -> Option<Result<Document>> {
+    let (_, bytes) = sorted.front()?;
+    let document = decode(bytes);
+    Some(sorted.pop().and(document))
 }

@@ -8,9 +8,9 @@ use super::{
     graph_lookup::GraphLookup,
     group::Group,
     lookup::{Lookup, UnionWith},
-    memory::Budget,
+    memory::{Budget, stored_bytes},
     projector::Projector,
-    sort::Sort,
+    sort::{Sort, sort_by_key},
     unwind::Unwind,
     window::WindowFields,
 };
@@ -18,7 +18,10 @@ use crate::{
     error::{CommandError, Result},
     expr::{Expr, Vars, types},
     query::Filter,
-    value::compare,
+    spill::{Memory, Rows},
+    storage::catalog::decode,
+    value::{compare, encode_key},
+    wire::writer::encode,
 };
 
 /// A stream of documents.
@@ -30,7 +33,7 @@ pub(super) struct Context<'a> {
     pub(super) database: &'a str,
     pub(super) source: &'a dyn Source,
     pub(super) vars: &'a Vars,
-    pub(super) memory_bytes: usize,
+    pub(super) memory: &'a Memory,
 }
 
 /// A parsed stage.
@@ -79,9 +82,7 @@ fn deferred<'a>(make: impl FnOnce() -> Result<Documents<'a>> + 'a) -> Documents<
 
 impl Stage {
     pub(super) fn run<'a>(&'a self, input: Documents<'a>, context: Context<'a>) -> Documents<'a> {
-        let Context {
-            vars, memory_bytes, ..
-        } = context;
+        let Context { vars, memory, .. } = context;
         match self {
             Self::Match(filter, _) => Box::new(input.filter_map(|document| match document {
                 Ok(document) => match filter.matches(&document) {
@@ -94,19 +95,22 @@ impl Stage {
             Self::Project(projector) => {
                 Box::new(input.map(|document| projector.apply(document?, vars)))
             }
-            Self::Group(group) => blocking(move || group.run(input, vars, memory_bytes)),
+            Self::Group(group) => deferred(move || group.run(input, vars, memory)),
             Self::Bucket(group) => blocking(move || {
-                let mut groups = group.run(input, vars, memory_bytes)?;
+                let mut groups: Vec<Document> =
+                    group.run(input, vars, memory)?.collect::<Result<_>>()?;
                 groups.sort_by(|a, b| compare(field(a, "_id"), field(b, "_id")));
                 Ok(groups)
             }),
-            Self::SortByCount(group) => blocking(move || {
-                let mut groups = group.run(input, vars, memory_bytes)?;
-                groups.sort_by(|a, b| compare(field(b, "count"), field(a, "count")));
-                Ok(groups)
+            Self::SortByCount(group) => deferred(move || {
+                let groups = group.run(input, vars, memory)?;
+                sort_by_key("$sortByCount", groups, None, memory, |group, key| {
+                    encode_key(field(group, "count"), true, key);
+                    Ok(())
+                })
             }),
-            Self::BucketAuto(bucket) => blocking(move || bucket.run(input, vars, memory_bytes)),
-            Self::Sort(sort) => blocking(move || sort.run(input, memory_bytes)),
+            Self::BucketAuto(bucket) => deferred(move || bucket.run(input, vars, memory)),
+            Self::Sort(sort) => deferred(move || sort.run(input, memory)),
             Self::Skip(count) => skip(input, *count),
             Self::Limit(count) => {
                 Box::new(input.take(usize::try_from(*count).unwrap_or(usize::MAX)))
@@ -153,12 +157,12 @@ impl Stage {
                     }
                 }))
             }
-            Self::Sample(size) => blocking(move || sample(input, *size, memory_bytes)),
+            Self::Sample(size) => deferred(move || sample(input, *size, memory)),
             Self::UnionWith(union) => {
                 Box::new(input.chain(deferred(move || union.documents(context))))
             }
             Self::Documents(list) => blocking(move || documents(list, vars)),
-            Self::WindowFields(window) => blocking(move || window.run(input, vars, memory_bytes)),
+            Self::WindowFields(window) => deferred(move || window.run(input, vars, memory)),
         }
     }
 }
@@ -185,26 +189,26 @@ fn facet(
     input: Documents<'_>,
     context: Context<'_>,
 ) -> Result<Vec<Document>> {
-    let mut budget = Budget::new("$facet", context.memory_bytes);
-    let mut all = Vec::new();
+    let mut rows = Rows::new("$facet", context.memory);
     for document in input {
-        let document = document?;
-        budget.add_document(&document)?;
-        all.push(document);
+        rows.push(&encode(&document?)?)?;
     }
+    let mut budget = Budget::new(context.memory.limit_bytes);
     let mut result = Document::new();
     for (name, pipeline) in facets {
+        let rows = &mut rows;
         let output = pipeline.run(
-            Box::new(all.iter().cloned().map(Ok)),
+            Box::new((0..rows.len()).map(|index| decode(rows.get(index)?))),
             context.database,
             context.source,
             context.vars,
-            context.memory_bytes,
+            context.memory,
         );
         let mut values = Vec::new();
         for document in output {
             let document = document?;
-            budget.add_document(&document)?;
+            budget.add(stored_bytes(&document));
+            budget.check(4_031_700, "the document constructed by $facet")?;
             values.push(Bson::Document(document));
         }
         result.insert(name.as_str(), values);
@@ -278,39 +282,19 @@ fn redact_variables(vars: &Vars) -> Vars {
     vars
 }
 
-/// A random sample without repetition (reservoir sampling), in random order.
-fn sample(input: Documents<'_>, size: usize, memory_bytes: usize) -> Result<Vec<Document>> {
-    let mut budget = Budget::new("$sample", memory_bytes);
-    let mut kept: Vec<Document> = Vec::new();
-    for (seen, document) in input.enumerate() {
-        let document = document?;
-        if kept.len() < size {
-            budget.add_document(&document)?;
-            kept.push(document);
-            let place = random_below(kept.len())?;
-            let last = kept.len() - 1;
-            kept.swap(place, last);
-        } else {
-            let place = random_below(seen + 1)?;
-            if let Some(slot) = kept.get_mut(place) {
-                budget.release(super::memory::document_bytes(slot));
-                budget.add_document(&document)?;
-                *slot = document;
-            }
-        }
-    }
-    Ok(kept)
-}
-
-fn random_below(bound: usize) -> Result<usize> {
-    let mut bytes = [0; 8];
-    match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => Ok(((u128::from(u64::from_le_bytes(bytes)) * bound as u128) >> 64) as usize),
-        Err(_) => Err(CommandError::new(
-            crate::error::Code::InternalError,
-            "the system gave no random numbers",
-        )),
-    }
+/// A random sample without repetition, in random order: the first of all in the order of random
+/// keys.
+fn sample<'a>(input: Documents<'_>, size: usize, memory: &Memory) -> Result<Documents<'a>> {
+    sort_by_key("$sample", input, Some(size), memory, |_, key| {
+        let start = key.len();
+        key.resize(start + 16, 0);
+        aws_lc_rs::rand::fill(&mut key[start..]).map_err(|_| {
+            CommandError::new(
+                crate::error::Code::InternalError,
+                "the system gave no random numbers",
+            )
+        })
+    })
 }
 
 fn documents(list: &Expr, vars: &Vars) -> Result<Vec<Document>> {

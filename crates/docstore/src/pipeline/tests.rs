@@ -9,12 +9,16 @@ use crate::{
     error::{CommandError, Result},
     expr::Vars,
     query::Filter,
+    spill::Memory as StageMemory,
 };
 
 mod groups;
 mod joins;
+mod names;
+mod needs;
 mod properties;
 mod shapes;
+mod spilled;
 mod windows;
 
 /// Collections of documents by name.
@@ -42,7 +46,13 @@ impl Source for Memory {
     }
 }
 
-const MEGABYTE: usize = 1 << 20;
+/// A megabyte and no disk.
+fn megabyte() -> StageMemory {
+    StageMemory {
+        limit_bytes: 1 << 20,
+        disk: None,
+    }
+}
 
 fn vars() -> Vars {
     Vars {
@@ -59,10 +69,19 @@ fn stages(pipeline: Bson) -> Vec<Bson> {
 }
 
 fn try_run(input: Vec<Document>, pipeline: Bson, source: &Memory) -> Result<Vec<Document>> {
+    try_run_within(input, pipeline, source, &megabyte())
+}
+
+fn try_run_within(
+    input: Vec<Document>,
+    pipeline: Bson,
+    source: &Memory,
+    memory: &StageMemory,
+) -> Result<Vec<Document>> {
     let vars = vars();
     let pipeline = Pipeline::parse(&stages(pipeline), &vars)?;
     let input = Box::new(input.into_iter().map(Ok));
-    pipeline.run(input, "db", source, &vars, MEGABYTE).collect()
+    pipeline.run(input, "db", source, &vars, memory).collect()
 }
 
 /// Runs stages over documents.

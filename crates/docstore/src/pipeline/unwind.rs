@@ -104,6 +104,11 @@ impl Unwind {
         })
     }
 
+    /// The top-level field that is unwound.
+    pub(super) fn field(&self) -> Option<String> {
+        self.path.first().cloned()
+    }
+
     /// The documents that one becomes.
     pub(super) fn run<'a>(
         &'a self,

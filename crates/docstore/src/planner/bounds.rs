@@ -118,6 +118,10 @@ fn intervals(
 ) -> Option<(Vec<Interval>, bool)> {
     let single = scalar_equality(document, path).map(|value| vec![Bound::Eq(value.clone())]);
     let bounds = single.unwrap_or_else(|| filter.bounds(path));
+    if has_position(path) && bounds.iter().any(takes_null) {
+        // A filter also finds that the elements have no field of that name; keys don't tell.
+        return None;
+    }
     let total = bounds.len();
     let mut each: Vec<Vec<Interval>> = bounds
         .iter()
@@ -138,6 +142,22 @@ fn intervals(
         result = intersect(&result, &other);
     }
     Some((result, complete))
+}
+
+/// Whether a part of the path may be a position in an array.
+fn has_position(path: &str) -> bool {
+    path.split('.')
+        .skip(1)
+        .any(|part| crate::value::array_index(part).is_some())
+}
+
+fn takes_null(bound: &Bound) -> bool {
+    let is_null = |value: &Bson| matches!(value, Bson::Null | Bson::Undefined);
+    match bound {
+        Bound::Eq(value) => is_null(value),
+        Bound::In(values) => values.iter().any(is_null),
+        Bound::Range { .. } | Bound::Exists => false,
+    }
 }
 
 /// The value of a plain `{path: value}` in the filter.

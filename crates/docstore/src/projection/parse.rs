@@ -271,7 +271,7 @@ fn checked_part(path: &str, part: &str) -> Result<String> {
         );
     }
     // Drivers ask for references by `ref.$id`.
-    if part.starts_with('$') && !matches!(part, "$id" | "$ref" | "$db") {
+    if part.starts_with('$') && !crate::expr::parse::is_reference_part(part) {
         refuse!(
             16410,
             "FieldPath field names may not start with '$'. Consider using $getField or $setField."

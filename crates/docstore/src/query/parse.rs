@@ -132,6 +132,10 @@ fn parse_top_level(name: &str, value: &Bson, place: Place<'_>) -> Result<Option<
             ),
             None => bail!(BadValue, "argument to $sampleRate must be a numeric type"),
         },
+        // In `$elemMatch`, conditions on the fields of a DBRef.
+        "$ref" | "$id" | "$db" if !place.whole_document => {
+            return Ok(Some(parse_field(name, value, place)?));
+        }
         "$where" => bail!(
             BadValue,
             "$where is not supported: this store runs no JavaScript"

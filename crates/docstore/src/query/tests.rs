@@ -1,5 +1,6 @@
 mod arrays;
 mod differential;
+mod names;
 mod operators;
 mod planner;
 

@@ -36,6 +36,9 @@ pub struct Config {
     pub cursor_timeout: Duration,
     /// Memory that a sort or a blocking stage may take, in bytes.
     pub max_stage_memory_bytes: usize,
+    /// Bytes that sorts, blocking stages and waiting results together may have on the disk beyond
+    /// their memory.
+    pub max_spill_bytes: u64,
     /// How often expired documents are deleted.
     pub sweep_interval: Duration,
     /// How long running commands may take to end at shutdown.
@@ -56,6 +59,7 @@ impl Config {
             max_cursors: 10_000,
             cursor_timeout: Duration::from_secs(600),
             max_stage_memory_bytes: 100 << 20,
+            max_spill_bytes: 10 << 30,
             sweep_interval: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

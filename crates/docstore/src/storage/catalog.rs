@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -118,6 +118,11 @@ impl Collection {
     /// The collection's name.
     pub fn name(&self) -> &str {
         self.ns.split_once('.').map_or("", |(_, name)| name)
+    }
+
+    /// The name of its table.
+    pub fn table(&self) -> String {
+        format!("d{}", self.id)
     }
 
     /// The `_id` index.
@@ -237,8 +242,19 @@ pub struct Index {
     pub hidden: bool,
     /// Whether some document has several keys.
     pub multikey: Arc<Multikey>,
+    /// How often it was used.
+    pub uses: Uses,
     /// Statements.
     pub sql: IndexSql,
+}
+
+/// How often an index served a query since the store was opened or the index was made or changed.
+#[derive(Debug)]
+pub struct Uses {
+    /// Queries.
+    pub count: AtomicU64,
+    /// Since when.
+    pub since: bson::DateTime,
 }
 
 impl Index {
@@ -271,6 +287,10 @@ impl Index {
             partial,
             fields,
             multikey,
+            uses: Uses {
+                count: AtomicU64::new(0),
+                since: bson::DateTime::now(),
+            },
             sql: IndexSql::new(id, collection, unique),
             spec,
         })
@@ -284,6 +304,11 @@ impl Index {
     /// Whether this is the `_id` index.
     pub fn is_id(&self) -> bool {
         self.name == "_id_"
+    }
+
+    /// The name of its table.
+    pub fn table(&self) -> String {
+        format!("i{}", self.id)
     }
 
     /// The key pattern.
@@ -377,6 +402,24 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
         catalog.put(Arc::new(collection));
     }
     Ok((catalog, next_id))
+}
+
+/// Decodes some top-level fields of stored bytes.
+pub fn decode_fields(bytes: &[u8], fields: &[String]) -> Result<Document> {
+    let mut document = Document::new();
+    let raw = RawDocument::from_bytes(bytes).map_err(invalid)?;
+    for element in raw.iter_elements() {
+        if document.len() == fields.len() {
+            break;
+        }
+        let element = element.map_err(invalid)?;
+        let name = element.key().as_str();
+        if fields.iter().any(|field| field == name) {
+            let value = element.value().map_err(invalid)?;
+            document.insert(name, Bson::try_from(value).map_err(invalid)?);
+        }
+    }
+    Ok(document)
 }
 
 /// Decodes stored bytes.

@@ -4,7 +4,11 @@
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 
 use super::catalog::{Index, IndexField};
-use crate::{bail, error::Result, value::encode_key};
+use crate::{
+    bail,
+    error::{CommandError, Result},
+    value::encode_key,
+};
 
 /// The encoded keys of one document.
 #[derive(Debug, Default)]
@@ -45,8 +49,28 @@ pub fn keys_of_document(index: &Index, document: &Document) -> Result<Keys> {
     Ok(result)
 }
 
-/// The least (in the pattern's order) key of a document: what it is sorted by.
-pub fn sort_key(document: &Document, fields: &[IndexField]) -> Result<Vec<u8>> {
+/// Appends the least (in the pattern's order) key of a document: what it is sorted by.
+pub fn sort_key(raw: &RawDocument, fields: &[IndexField], key: &mut Vec<u8>) -> Result<()> {
+    let start = key.len();
+    for (path, descending) in fields {
+        match reach(raw, path)? {
+            Reached::Array => {
+                key.truncate(start);
+                let document = super::catalog::decode(raw.as_bytes())?;
+                return sort_key_of_document(&document, fields, key);
+            }
+            Reached::Value(value) => encode_raw_key(value, *descending, key)?,
+            Reached::Nothing => encode_key(&Bson::Null, *descending, key),
+        }
+    }
+    Ok(())
+}
+
+fn sort_key_of_document(
+    document: &Document,
+    fields: &[IndexField],
+    key: &mut Vec<u8>,
+) -> Result<()> {
     let mut least: Option<Vec<u8>> = None;
     each_tuple(document, fields, &mut |values| {
         let key = encode(values, fields);
@@ -54,7 +78,49 @@ pub fn sort_key(document: &Document, fields: &[IndexField]) -> Result<Vec<u8>> {
             least = Some(key);
         }
     })?;
-    Ok(least.unwrap_or_default())
+    key.extend(least.unwrap_or_default());
+    Ok(())
+}
+
+/// What stands at a path of stored bytes.
+enum Reached<'a> {
+    Value(RawBsonRef<'a>),
+    Nothing,
+    /// An array on the way or at the end, which has several values.
+    Array,
+}
+
+fn reach<'a>(raw: &'a RawDocument, path: &str) -> Result<Reached<'a>> {
+    let (mut raw, mut rest) = (raw, path);
+    loop {
+        let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
+        match raw.get(part).map_err(damaged)? {
+            None => return Ok(Reached::Nothing),
+            Some(RawBsonRef::Array(_)) => return Ok(Reached::Array),
+            Some(value) if tail.is_empty() => return Ok(Reached::Value(value)),
+            Some(RawBsonRef::Document(inner)) => (raw, rest) = (inner, tail),
+            Some(_) => return Ok(Reached::Nothing),
+        }
+    }
+}
+
+/// As [`encode_key`], from stored bytes.
+fn encode_raw_key(value: RawBsonRef<'_>, descending: bool, out: &mut Vec<u8>) -> Result<()> {
+    let value = match value {
+        // Not copied out of the document.
+        RawBsonRef::String(text) => {
+            crate::value::encode_string_key(text, descending, out);
+            return Ok(());
+        }
+        RawBsonRef::Int32(n) => Bson::Int32(n),
+        RawBsonRef::Int64(n) => Bson::Int64(n),
+        RawBsonRef::Double(n) => Bson::Double(n),
+        RawBsonRef::ObjectId(id) => Bson::ObjectId(id),
+        RawBsonRef::DateTime(date) => Bson::DateTime(date),
+        other => Bson::try_from(other).map_err(damaged)?,
+    };
+    encode_key(&value, descending, out);
+    Ok(())
 }
 
 /// The values behind an encoded key of the document, for an error message.
@@ -87,15 +153,14 @@ fn simple_key(index: &Index, raw: &RawDocument) -> Result<Option<Keys>> {
         if path.contains('.') {
             return Ok(None);
         }
-        let value = match raw.get(path).map_err(damaged)? {
+        match raw.get(path).map_err(damaged)? {
             Some(RawBsonRef::Array(_)) => return Ok(None),
-            Some(value) => Bson::try_from(value).map_err(damaged)?,
+            Some(value) => encode_raw_key(value, *descending, &mut key)?,
             None => {
                 missing += 1;
-                Bson::Null
+                encode_key(&Bson::Null, *descending, &mut key);
             }
-        };
-        encode_key(&value, *descending, &mut key);
+        }
     }
     if index.sparse && missing == index.fields.len() {
         return Ok(Some(Keys::default()));
@@ -136,7 +201,7 @@ fn each_tuple<'a>(
     let steps: Vec<Step<'a>> = fields
         .iter()
         .map(|(path, _)| walk(document, path))
-        .collect();
+        .collect::<Result<_>>()?;
     fan_out(steps, visit)
 }
 
@@ -179,27 +244,29 @@ fn fan_out(steps: Vec<Step<'_>>, visit: &mut dyn FnMut(&[&Bson])) -> Result<bool
     for item in items {
         let next = steps
             .iter()
-            .map(|step| match *step {
-                Step::Value(value) => Step::Value(value),
-                Step::Array(_, "") => Step::Value(item),
-                Step::Array(_, rest) => match item {
-                    Bson::Document(inner) => walk(inner, rest),
-                    _ => Step::Value(&Bson::Null),
-                },
+            .map(|step| {
+                Ok(match *step {
+                    Step::Value(value) => Step::Value(value),
+                    Step::Array(_, "") => Step::Value(item),
+                    Step::Array(_, rest) => match item {
+                        Bson::Document(inner) => walk(inner, rest)?,
+                        _ => Step::Value(&Bson::Null),
+                    },
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         fan_out(next, visit)?;
     }
     Ok(true)
 }
 
 /// Follows `path` until its end or an array.
-fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
+fn walk<'a>(document: &'a Document, path: &'a str) -> Result<Step<'a>> {
     let (mut document, mut rest) = (document, path);
     loop {
         let (part, tail) = rest.split_once('.').unwrap_or((rest, ""));
         let Some(mut value) = document.get(part) else {
-            return Step::Value(&Bson::Null);
+            return Ok(Step::Value(&Bson::Null));
         };
         rest = tail;
         loop {
@@ -214,19 +281,35 @@ fn walk<'a>(document: &'a Document, path: &'a str) -> Step<'a> {
                         .and_then(|position| items.get(position))
                     {
                         Some(item) => {
+                            refuse_ambiguous(items, part)?;
                             value = item;
                             rest = tail;
                         }
-                        None => return Step::Array(items, rest),
+                        None => return Ok(Step::Array(items, rest)),
                     }
                 }
-                _ if rest.is_empty() => return Step::Value(value),
+                _ if rest.is_empty() => return Ok(Step::Value(value)),
                 Bson::Document(inner) => {
                     document = inner;
                     break;
                 }
-                _ => return Step::Value(&Bson::Null),
+                _ => return Ok(Step::Value(&Bson::Null)),
             }
         }
     }
+}
+
+/// A filter looks for both a position and a name; a key can hold only one of them.
+fn refuse_ambiguous(items: &[Bson], part: &str) -> Result<()> {
+    let named = |item: &Bson| matches!(item, Bson::Document(inner) if inner.contains_key(part));
+    if items.iter().any(named) {
+        return Err(CommandError::location(
+            16746,
+            format!(
+                "Ambiguous field name found in array (do not use numeric field names in embedded \
+                 elements in an array), field: '{part}'"
+            ),
+        ));
+    }
+    Ok(())
 }

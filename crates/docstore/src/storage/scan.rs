@@ -1,7 +1,10 @@
 //! Reading documents by a way of access: in order of insertion, or through ranges of an index. A
 //! scan can stop anywhere and go on later, in another snapshot, from its [`Position`].
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use rusqlite::Connection;
 
@@ -109,9 +112,14 @@ pub fn scan(
             index,
             ranges,
             reverse,
-        } => scan_index(
-            connection, index, ranges, *reverse, position, counters, visit,
-        )?,
+        } => {
+            if position.range == 0 && position.after.is_none() {
+                index.uses.count.fetch_add(1, Ordering::Relaxed);
+            }
+            scan_index(
+                connection, index, ranges, *reverse, position, counters, visit,
+            )?
+        }
     };
     position.done = !stopped;
     Ok(())

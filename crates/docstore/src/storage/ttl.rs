@@ -106,9 +106,12 @@ fn expired(
             // Of several dates the earliest counts.
             let mut due = false;
             walk_path(&document, path, &mut |value| {
-                if let Some(Bson::DateTime(date)) = value {
-                    due |= date.timestamp_millis() <= limit_ms;
-                }
+                let is_due = |value: &Bson| matches!(value, Bson::DateTime(date) if date.timestamp_millis() <= limit_ms);
+                due |= match value {
+                    Some(Bson::Array(items)) => items.iter().any(is_due),
+                    Some(value) => is_due(value),
+                    None => false,
+                };
             });
             if due {
                 batch.push((rid, bytes.to_vec()));

@@ -44,7 +44,8 @@ impl UpdatePath {
         }
         let parts: Vec<Part> = text
             .split('.')
-            .map(|part| parse_part(text, part))
+            .enumerate()
+            .map(|(depth, part)| parse_part(text, part, depth))
             .collect::<Result<_>>()?;
         if parts.len() > MAX_PARTS {
             bail!(
@@ -122,7 +123,7 @@ fn joined(address: &[String], part: String) -> Vec<String> {
     longer
 }
 
-fn parse_part(text: &str, part: &str) -> Result<Part> {
+fn parse_part(text: &str, part: &str, depth: usize) -> Result<Part> {
     if part.is_empty() {
         bail!(
             EmptyFieldName,
@@ -142,8 +143,9 @@ fn parse_part(text: &str, part: &str) -> Result<Part> {
             Part::Filtered(id.to_owned())
         });
     }
-    // Drivers write references as `ref.$id`.
-    if part.starts_with('$') && !matches!(part, "$id" | "$ref" | "$db") {
+    // Below the top level any name may start with `$` since MongoDB 5.0, but for those in `_id`.
+    let below = depth > 0 && !text.starts_with("_id.");
+    if part.starts_with('$') && !below && !crate::expr::parse::is_reference_part(part) {
         bail!(
             DollarPrefixedFieldName,
             "The dollar ($) prefixed field '{part}' in '{text}' is not valid for storage."

@@ -10,6 +10,7 @@ use crate::{
     expr::Vars,
     pipeline::{Pipeline, Source},
     query::expression_vars,
+    spill::Memory,
 };
 
 /// What one document may take while it is worked on.
@@ -74,9 +75,13 @@ impl UpdatePipeline {
     /// The document that becomes of `doc`.
     pub(super) fn run(&self, doc: Document) -> Result<Document> {
         let input = Box::new(std::iter::once(Ok(doc)));
+        let memory = Memory {
+            limit_bytes: MEMORY_BYTES,
+            disk: None,
+        };
         let mut output = self
             .pipeline
-            .run(input, "", &NoCollections, &self.vars, MEMORY_BYTES);
+            .run(input, "", &NoCollections, &self.vars, &memory);
         output.next().unwrap_or_else(|| {
             Err(CommandError::new(
                 Code::InternalError,

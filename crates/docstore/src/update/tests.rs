@@ -1,4 +1,5 @@
 mod differential;
+mod names;
 mod operators;
 mod paths;
 mod whole;

@@ -13,6 +13,7 @@ use crate::value::{
     compare::pointer_bytes,
     decimal::Decimal,
     number::{Number, compare_numbers},
+    types::STRING_RANK,
 };
 
 const END: u8 = 0;
@@ -26,6 +27,18 @@ pub fn encode_key(value: &Bson, descending: bool, out: &mut Vec<u8>) {
     let start = out.len();
     out.push(canonical_rank(value));
     encode_payload(value, out);
+    if descending {
+        for byte in &mut out[start..] {
+            *byte = !*byte;
+        }
+    }
+}
+
+/// [`encode_key`] of a string.
+pub fn encode_string_key(text: &str, descending: bool, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(STRING_RANK);
+    encode_text(text.as_bytes(), out);
     if descending {
         for byte in &mut out[start..] {
             *byte = !*byte;
@@ -102,6 +115,16 @@ fn encode_text(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn encode_number(number: Number, out: &mut Vec<u8>) {
+    let exact = match number {
+        Number::Int(n) => Some(f64::from(n)),
+        Number::Double(n) if !n.is_nan() => Some(n),
+        _ => None,
+    };
+    if let Some(exact) = exact {
+        out.extend(sortable_bits(exact).to_be_bytes());
+        out.push(EXACT);
+        return;
+    }
     if number.is_nan() {
         out.extend([0; 8]);
         out.push(EXACT);
@@ -113,19 +136,23 @@ fn encode_number(number: Number, out: &mut Vec<u8>) {
         floor = floor.next_down();
         order = compare_numbers(Number::Double(floor), number);
     }
-    // Adding zero makes -0.0 into 0.0.
-    let bits = (floor + 0.0).to_bits();
-    let sortable = if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | (1 << 63)
-    };
-    out.extend(sortable.to_be_bytes());
+    out.extend(sortable_bits(floor).to_be_bytes());
     if order.is_eq() {
         out.push(EXACT);
     } else {
         out.push(ABOVE);
         encode_decimal(number.to_decimal(), out);
+    }
+}
+
+/// Bits that order as the numbers do.
+fn sortable_bits(number: f64) -> u64 {
+    // Adding zero makes -0.0 into 0.0.
+    let bits = (number + 0.0).to_bits();
+    if bits >> 63 == 1 {
+        !bits
+    } else {
+        bits | (1 << 63)
     }
 }
 

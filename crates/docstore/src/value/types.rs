@@ -42,6 +42,9 @@ pub fn type_number(value: &Bson) -> i32 {
     }
 }
 
+/// The rank of strings.
+pub(super) const STRING_RANK: u8 = 15;
+
 /// The place of a type in the canonical order. Types of equal rank compare with each other by value.
 pub fn canonical_rank(value: &Bson) -> u8 {
     match value {
@@ -49,7 +52,7 @@ pub fn canonical_rank(value: &Bson) -> u8 {
         Bson::Undefined => 2,
         Bson::Null => 5,
         Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_) => 10,
-        Bson::String(_) | Bson::Symbol(_) => 15,
+        Bson::String(_) | Bson::Symbol(_) => STRING_RANK,
         Bson::Document(_) => 20,
         Bson::Array(_) => 25,
         Bson::Binary(_) => 30,

@@ -214,12 +214,18 @@ async fn expired_documents_go() {
         doc! { "_id": "old", "at": DateTime::from_millis(now - 61_000) },
         doc! { "_id": "new", "at": DateTime::from_millis(now) },
         doc! { "_id": "none", "at": "not a date" },
+        // Of several dates the earliest counts.
+        doc! { "_id": "early", "at": [DateTime::from_millis(now), "x", DateTime::from_millis(now - 61_000)] },
+        doc! { "_id": "late", "at": [DateTime::from_millis(now), DateTime::from_millis(now + 61_000)] },
+        doc! { "_id": "empty", "at": [] },
     ])
     .await
     .unwrap();
     eventually("the expired document is deleted", || async {
-        (coll.count_documents(doc! {}).await.unwrap() == 2).then_some(())
+        (coll.count_documents(doc! {}).await.unwrap() == 4).then_some(())
     })
     .await;
-    assert_eq!(coll.find_one(doc! { "_id": "old" }).await.unwrap(), None);
+    for gone in ["old", "early"] {
+        assert_eq!(coll.find_one(doc! { "_id": gone }).await.unwrap(), None);
+    }
 }

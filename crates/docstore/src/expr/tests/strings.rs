@@ -139,3 +139,36 @@ fn regular_expressions() {
     );
     fails(root, doc! { "$regexMatch": { "input": "a" } }, 31023);
 }
+
+#[test]
+fn empty_matches_go_on_character_by_character() {
+    let places = |input: &str, regex: &str| {
+        let call = bson!({ "$regexFindAll": { "input": input, "regex": regex } });
+        let Ok(Some(Bson::Array(found))) = eval(&doc! {}, &call) else {
+            panic!("an array")
+        };
+        found
+            .iter()
+            .map(|found| {
+                let found = found.as_document().expect("a match");
+                (
+                    found.get_i32("idx").expect("idx"),
+                    found.get_str("match").expect("match").to_owned(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let at = |places: &[(i32, &str)]| -> Vec<(i32, String)> {
+        places
+            .iter()
+            .map(|(at, text)| (*at, (*text).to_owned()))
+            .collect()
+    };
+    assert_eq!(places("abc", ""), at(&[(0, ""), (1, ""), (2, "")]));
+    assert_eq!(places("äß€", ""), at(&[(0, ""), (1, ""), (2, "")]));
+    assert_eq!(places("", ""), at(&[(0, "")]));
+    assert_eq!(places("", "x"), at(&[]));
+    assert_eq!(places("baac", "a*"), at(&[(0, ""), (1, "aa"), (3, "")]));
+    assert_eq!(places("aXbX", "X"), at(&[(1, "X"), (3, "X")]));
+    assert_eq!(places("ab", "^"), at(&[(0, "")]));
+}

@@ -216,8 +216,12 @@ fn buckets() {
             40243,
         ),
         (
-            bson!({ "$bucketAuto": { "groupBy": "$n", "buckets": 2, "granularity": "R5" } }),
-            115,
+            bson!({ "$bucketAuto": { "groupBy": "$n", "buckets": 2, "granularity": "R7" } }),
+            40257,
+        ),
+        (
+            bson!({ "$bucketAuto": { "groupBy": "$n", "buckets": 2, "granularity": 5 } }),
+            40261,
         ),
         (bson!({ "$sortByCount": "x" }), 40148),
     ] {
@@ -242,4 +246,63 @@ fn facets() {
         bson!({ "$facet": { "a": [{ "$facet": { "b": [] } }] } }),
         40600,
     );
+}
+
+#[test]
+fn buckets_end_at_preferred_numbers() {
+    let numbers: Vec<Document> = (0..100).map(|n| doc! { "n": n }).collect();
+    let buckets = |granularity: &str, count: i32| -> Vec<(f64, f64, i32)> {
+        let stage = bson!([{ "$bucketAuto": { "groupBy": "$n", "buckets": count, "granularity": granularity } }]);
+        let number = |document: &Document, name: &str| match document.get(name) {
+            Some(Bson::Double(n)) => *n,
+            other => panic!("{other:?}"),
+        };
+        try_run(numbers.clone(), stage, &Memory::default())
+            .expect("buckets")
+            .iter()
+            .map(|bucket| {
+                let id = bucket.get_document("_id").expect("an _id");
+                (
+                    number(id, "min"),
+                    number(id, "max"),
+                    bucket.get_i32("count").expect("a count"),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(
+        buckets("R5", 5),
+        [(0.0, 25.0, 25), (25.0, 63.0, 38), (63.0, 100.0, 37)]
+    );
+    assert_eq!(
+        buckets("POWERSOF2", 5),
+        [(0.0, 32.0, 32), (32.0, 64.0, 32), (64.0, 128.0, 36)]
+    );
+    assert_eq!(
+        buckets("1-2-5", 5),
+        [(0.0, 20.0, 20), (20.0, 50.0, 30), (50.0, 100.0, 50)]
+    );
+    assert_eq!(
+        buckets("E24", 5),
+        [
+            (0.0, 20.0, 20),
+            (20.0, 43.0, 23),
+            (43.0, 68.0, 25),
+            (68.0, 91.0, 23),
+            (91.0, 100.0, 9)
+        ]
+    );
+    for series in [
+        "R10", "R20", "R40", "R80", "E6", "E12", "E48", "E96", "E192",
+    ] {
+        let found = buckets(series, 5);
+        assert_eq!(found.iter().map(|bucket| bucket.2).sum::<i32>(), 100);
+        assert!(found.windows(2).all(|pair| pair[0].1 == pair[1].0));
+    }
+    for bad in [bson!("a"), bson!(-1), bson!(f64::NAN), Bson::Null] {
+        let stage =
+            bson!([{ "$bucketAuto": { "groupBy": "$n", "buckets": 2, "granularity": "R5" } }]);
+        let input = vec![doc! { "n": bad }];
+        assert!(try_run(input, stage, &Memory::default()).is_err());
+    }
 }

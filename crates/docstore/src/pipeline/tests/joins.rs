@@ -180,3 +180,56 @@ fn unions_and_documents() {
     let failed = try_run(vec![], bson!([{ "$documents": 1 }]), &shop());
     assert_eq!(failed.expect_err("no array").code, 5_858_203);
 }
+
+#[test]
+fn references_are_followed_and_grouped_by() {
+    let people = vec![
+        doc! { "_id": 1, "name": "a" },
+        doc! { "_id": 2, "name": "b" },
+    ];
+    let source = Memory {
+        collections: HashMap::from([("people", people)]),
+    };
+    let link = |id: i32| doc! { "$ref": "people", "$id": id };
+    let input = vec![
+        doc! { "_id": 10, "l": link(1), "many": [link(2), link(1)] },
+        doc! { "_id": 11, "l": link(2), "many": [] },
+    ];
+    let found = try_run(
+        input.clone(),
+        bson!([
+            { "$lookup": { "from": "people", "localField": "l.$id", "foreignField": "_id", "as": "one" } },
+            { "$lookup": { "from": "people", "localField": "many.$id", "foreignField": "_id", "as": "all" } },
+            { "$lookup": {
+                "from": "people", "let": { "id": "$l.$id" }, "as": "piped",
+                "pipeline": [{ "$match": { "$expr": { "$eq": ["$_id", "$$id"] } } }],
+            } },
+            { "$project": {
+                "one": "$one.name", "all": { "$size": "$all" }, "piped": "$piped.name",
+                "kind": "$l.$ref", "l.$id": 1,
+            } },
+        ]),
+        &source,
+    );
+    assert_eq!(
+        found.expect("followed"),
+        [
+            doc! { "_id": 10, "l": { "$id": 1 }, "one": ["a"], "all": 2, "piped": ["a"], "kind": "people" },
+            doc! { "_id": 11, "l": { "$id": 2 }, "one": ["b"], "all": 0, "piped": ["b"], "kind": "people" },
+        ]
+    );
+    let grouped = try_run(
+        input,
+        bson!([
+            { "$sort": { "l.$id": -1 } },
+            { "$group": { "_id": "$l.$ref", "ids": { "$push": "$l.$id" } } },
+        ]),
+        &source,
+    );
+    assert_eq!(
+        grouped.expect("grouped"),
+        [doc! { "_id": "people", "ids": [2, 1] }]
+    );
+    refuses(bson!({ "$project": { "a": "$l.$other" } }), 16410);
+    refuses(bson!({ "$sort": { "l.$other": 1 } }), 16410);
+}

@@ -297,9 +297,8 @@ fn streaming_stages_read_no_more_than_they_need() {
         Ok(doc! { "a": n })
     }));
     let source = Memory::default();
-    let output: Vec<_> = pipeline
-        .run(input, "db", &source, &vars, MEGABYTE)
-        .collect();
+    let memory = megabyte();
+    let output: Vec<_> = pipeline.run(input, "db", &source, &vars, &memory).collect();
     assert_eq!((output.len(), read.get()), (2, 2));
 }
 

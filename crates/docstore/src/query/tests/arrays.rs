@@ -276,3 +276,28 @@ fn positions_of_matches() {
     );
     assert_eq!(position(doc! {"a.1": 2}, doc! {"a": [1, 2]}), Some(None));
 }
+
+#[test]
+fn elem_match_takes_the_fields_of_a_reference() {
+    let stored = doc! {"links": [
+        {"$ref": "people", "$id": 1, "$db": "one"},
+        {"$ref": "places", "$id": 2},
+    ]};
+    check(
+        doc! {"links": {"$elemMatch": {"$id": 1}}},
+        std::slice::from_ref(&stored),
+        &[doc! {"links": [{"$id": 2}]}, doc! {"links": []}],
+    );
+    check(
+        doc! {"links": {"$elemMatch": {"$ref": "places", "$id": {"$gte": 2}}}},
+        std::slice::from_ref(&stored),
+        &[doc! {"links": [{"$ref": "places", "$id": 1}, {"$ref": "people", "$id": 2}]}],
+    );
+    check(
+        doc! {"links.$id": {"$in": [2, 3]}},
+        std::slice::from_ref(&stored),
+        &[doc! {"links": [{"$id": 4}]}],
+    );
+    assert_eq!(code(doc! {"$id": 1}), 2);
+    assert_eq!(code(doc! {"a": {"$id": 1}}), 2);
+}

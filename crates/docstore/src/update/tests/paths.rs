@@ -144,3 +144,28 @@ fn long_paths_are_refused() {
     let path = vec!["a"; 500].join(".");
     assert_eq!(code(doc! {"$set": {path: 1}}, doc! {}), 15);
 }
+
+#[test]
+fn names_with_a_dollar_are_taken_below_the_top() {
+    check(
+        doc! {"$set": {"a.$b": 1, "r.$id": 7, "c.$x.$y": {"$z": 2}}},
+        &[],
+        None,
+        doc! {"a": {}, "r": {"$ref": "others", "$id": 6}},
+        doc! {
+            "a": {"$b": 1},
+            "r": {"$ref": "others", "$id": 7},
+            "c": {"$x": {"$y": {"$z": 2}}},
+        },
+    );
+    check(
+        doc! {"$unset": {"a.$b": ""}, "$inc": {"a.$n": 1}},
+        &[],
+        None,
+        doc! {"a": {"$b": 1, "$n": 1}},
+        doc! {"a": {"$n": 2}},
+    );
+    assert_eq!(code(doc! {"$set": {"$b": 1}}, doc! {}), 52);
+    assert_eq!(code(doc! {"$set": {"$b.c": 1}}, doc! {}), 52);
+    assert_eq!(code(doc! {"$set": {"_id.$b": 1}}, doc! {}), 52);
+}
