@@ -95,6 +95,8 @@ codes! {
     DuplicateKey = 11000,
     InvalidPipelineOperator = 168,
     ConversionFailure = 241,
+    SnapshotUnavailable = 246,
+    TransactionTooLarge = 257,
     QueryExceededMemoryLimitNoDiskUseAllowed = 292,
 }
 

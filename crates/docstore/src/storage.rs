@@ -13,6 +13,7 @@ pub mod scan;
 pub mod sql;
 pub mod transactions;
 pub mod ttl;
+mod work;
 pub mod writer;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicI64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -58,8 +59,12 @@ pub struct StoreOptions {
     pub max_readers: usize,
     /// Page cache of the writer and of each reader, in bytes.
     pub cache_bytes: u64,
-    /// How long a multi-document transaction may hold the writer, in milliseconds.
+    /// How long a multi-document transaction may be open, in milliseconds.
     pub transaction_lifetime_ms: u64,
+    /// How many multi-document transactions may be open.
+    pub max_transactions: usize,
+    /// How much one may write, in bytes; it is kept in memory until the commit.
+    pub max_transaction_bytes: u64,
     /// How long change events are kept, in seconds.
     pub change_retention_seconds: u64,
     /// How many change events are kept.
@@ -76,6 +81,8 @@ impl StoreOptions {
             max_readers: 16,
             cache_bytes: 16 << 20,
             transaction_lifetime_ms: 60_000,
+            max_transactions: 64,
+            max_transaction_bytes: 64 << 20,
             change_retention_seconds: 24 * 3600,
             change_retention_events: 1_000_000,
         }
@@ -102,6 +109,9 @@ pub struct Store {
     catalog: RwLock<Arc<Catalog>>,
     readers: readers::Readers,
     writer: writer::Writer,
+    transactions: transactions::open::Transactions,
+    /// The next free number of a collection or index.
+    next_id: AtomicI64,
     changes: changes::ChangeLog,
 }
 
@@ -133,19 +143,15 @@ impl Store {
             .write(true)
             .open(wal_path(&file))
             .map_err(|error| io_error(&file, &error))?;
-        let writer = writer::Writer::new(
-            connection,
-            wal,
-            Arc::clone(&catalog),
-            next_id,
-            options.durability,
-        );
+        let writer = writer::Writer::new(connection, wal, Arc::clone(&catalog), options.durability);
         let readers = readers::Readers::new(file, options.clone());
         Ok(Arc::new(Self {
             lock: Mutex::new(Some(lock)),
             catalog: RwLock::new(catalog),
             readers,
             writer,
+            transactions: transactions::open::Transactions::default(),
+            next_id: AtomicI64::new(next_id),
             changes,
             options,
         }))
@@ -184,6 +190,7 @@ impl Store {
     /// Ends the open group of writes, refuses further ones, empties the log and lets go of the
     /// directory. Idempotent.
     pub fn close(&self) {
+        self.transactions.close();
         self.writer.close(self);
         self.readers.close();
         self.lock.lock().take();

@@ -102,7 +102,8 @@ impl<'a> Call<'a> {
     pub fn start_transaction_if_asked(&self) -> Result<()> {
         match &self.transaction {
             Some(key) if self.args.flag("startTransaction")? => {
-                self.service.store.begin_transaction(key.clone())
+                let store = &self.service.store;
+                store.begin_transaction(key.clone(), self.deadline)
             }
             _ => Ok(()),
         }
@@ -148,7 +149,7 @@ impl<'a> Call<'a> {
     pub fn read<T>(&self, mut read: impl FnMut(&Connection, &Catalog) -> Result<T>) -> Result<T> {
         let store = &self.service.store;
         if let Some(key) = &self.transaction {
-            return store.in_transaction(key, |txn| {
+            return store.in_transaction(key, self.deadline, |txn| {
                 let catalog = txn.catalog();
                 read(txn.connection(), &catalog)
             });
@@ -171,9 +172,10 @@ impl<'a> Call<'a> {
 
     /// Writes: in the transaction, or as a write of its own.
     pub fn write<T>(&self, job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>) -> Result<T> {
+        let store = &self.service.store;
         match &self.transaction {
-            Some(key) => self.service.store.in_transaction(key, job),
-            None => self.service.store.write(self.write_concern.journal, job),
+            Some(key) => store.in_transaction(key, self.deadline, job),
+            None => store.write_until(self.write_concern.journal, self.deadline, job),
         }
     }
 

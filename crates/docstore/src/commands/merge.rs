@@ -132,7 +132,7 @@ fn out(call: &Call<'_>, database: &str, collection: &str, results: Spool) -> Res
     done
 }
 
-fn insert(txn: &mut WriteTxn<'_>, collection: &Collection, document: &Document) -> Result<()> {
+fn insert(txn: &mut WriteTxn<'_>, collection: &Arc<Collection>, document: &Document) -> Result<()> {
     let bytes = crate::wire::writer::encode(document)?;
     let document = raw(&bytes)?;
     match with_id_first(document)? {

@@ -32,7 +32,7 @@ fn run(service: &Service, sweep_interval: Duration) {
         if service.is_stopping() {
             return;
         }
-        service.store.expire_transaction();
+        service.store.expire_transactions();
         service.cursors.expire();
         let (_, log_bytes) = service.store.file_bytes();
         if log_bytes > CHECKPOINT_LOG_BYTES {

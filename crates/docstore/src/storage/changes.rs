@@ -320,7 +320,8 @@ impl WriteTxn<'_> {
 
     /// Logs a change of a document, if anybody listens.
     pub(super) fn record(&mut self, collection: &Collection, change: &Change<'_>) -> Result<()> {
-        if !self.store.changes.active.load(Ordering::Acquire) {
+        // A stream may be opened before a transaction's commit.
+        if self.overlay.is_none() && !self.store.changes.active.load(Ordering::Acquire) {
             return Ok(());
         }
         let event = match change {
@@ -349,6 +350,9 @@ impl WriteTxn<'_> {
 
     /// Logs any other event (`drop`, `rename`, `dropDatabase`, …), if anybody listens.
     pub(super) fn record_event(&mut self, ns: &str, event: &Document) -> Result<()> {
+        if let Some(overlay) = &mut self.overlay {
+            return overlay.keep_event(ns, event);
+        }
         if !self.store.changes.active.load(Ordering::Acquire) {
             return Ok(());
         }

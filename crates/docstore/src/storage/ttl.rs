@@ -1,6 +1,9 @@
 //! Deletes documents whose time is over, by indexes with `expireAfterSeconds`.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bson::{Bson, DateTime, RawDocument};
 
@@ -17,6 +20,8 @@ use crate::{
 
 /// Documents that one write deletes; others get their turn in between.
 const BATCH_DOCUMENTS: usize = 500;
+/// How long one write may wait.
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 impl Store {
     /// One round over all TTL indexes. Returns how many documents were deleted.
@@ -40,7 +45,9 @@ impl Store {
     }
 
     fn expire_batch(&self, ns: &str, index: &str, limit_ms: i64) -> Result<usize> {
-        self.write(false, |txn| {
+        // What a transaction holds is left for the next round.
+        let now = Some(Instant::now() + MAX_WAIT);
+        self.write_until(false, now, |txn| {
             let catalog = txn.catalog();
             let Some(collection) = catalog.get(ns) else {
                 return Ok(0);
