@@ -237,6 +237,16 @@ pub fn run(
     }
 }
 
+/// Writes the answer to a message whose documents cannot be read.
+pub fn refuse(service: &Service, error: &CommandError, out: &mut BsonWriter) {
+    service
+        .counters
+        .commands
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    tracing::debug!(code = error.code, error = %error.message, "a message was refused");
+    write_error(error, out);
+}
+
 fn write_error(error: &CommandError, out: &mut BsonWriter) {
     let start = out.len();
     out.begin();

@@ -14,7 +14,14 @@ use crate::{
 };
 
 /// The fields of `delete`.
-pub const FIELDS: &[&str] = &["delete", "deletes", "ordered", "let"];
+pub const FIELDS: &[&str] = &[
+    "delete",
+    "deletes",
+    "ordered",
+    "let",
+    // Without effect: drivers send it with every write of a bulk.
+    "bypassDocumentValidation",
+];
 
 struct DeleteStatement {
     query: Document,

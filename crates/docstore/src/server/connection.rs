@@ -394,7 +394,27 @@ impl Connection<'_> {
         response_to: i32,
         output: &mut Vec<u8>,
     ) -> Result<Answer, CommandError> {
-        let message = frame::parse(header, bytes)?;
+        let message = match frame::parse(header, bytes) {
+            Ok(message) => message,
+            // The frame is whole, so the next one can be found: only this command fails. A driver
+            // would take a closed connection for a network fault and send the same again.
+            Err(error) if frame::is_about_documents(header, &error) => {
+                if frame::wants_no_answer(bytes) {
+                    return Ok(Answer::None);
+                }
+                frame::begin_reply(output);
+                let mut out = BsonWriter::new(std::mem::take(output));
+                commands::refuse(self.service, &error, &mut out);
+                *output = out.into_inner();
+                frame::finish(
+                    output,
+                    REPLY_IDS.fetch_add(1, Ordering::Relaxed),
+                    response_to,
+                );
+                return Ok(Answer::Once);
+            }
+            Err(error) => return Err(error),
+        };
         let (request, database, answer, legacy) = match &message {
             Message::Command {
                 more_to_come: true,
