@@ -21,6 +21,7 @@ pub mod listings;
 pub mod measures;
 pub mod merge;
 pub mod names;
+pub mod permitted;
 pub mod read;
 pub mod service;
 pub mod sessions;
@@ -101,7 +102,7 @@ static COMMANDS: &[Entry] = &[
         find_and_modify::FIELDS,
     ),
     transactional("aggregate", aggregate::aggregate, aggregate::FIELDS),
-    transactional("count", count::count, count::COUNT_FIELDS),
+    entry("count", count::count, count::COUNT_FIELDS),
     transactional("distinct", count::distinct, count::DISTINCT_FIELDS),
     transactional("getMore", cursors::get_more, cursors::GET_MORE_FIELDS),
     transactional("killCursors", cursors::kill_cursors, cursors::KILL_FIELDS),

@@ -80,9 +80,10 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         options.insert("validator", validator);
     }
     read_validation_options(call, &mut options)?;
+    let in_transaction = call.transaction.is_some();
     call.write(|txn| match txn.catalog().get(&ns) {
-        // Making what is there already, with the same options, is no error.
-        Some(existing) if existing.options == options => Ok(()),
+        // Making what is there already, with the same options, is no error; but in a transaction.
+        Some(existing) if existing.options == options && !in_transaction => Ok(()),
         _ => txn.create_collection(&ns, options.clone()).map(|_| ()),
     })?;
     Call::ok(out);

@@ -68,8 +68,7 @@ pub fn count_matching(call: &Call<'_>, spec: &ReadSpec) -> Result<u64> {
         let mut query = ReadQuery::new(connection, catalog, spec)?;
         if query.exact {
             match &query.access {
-                // Within a transaction the counter lags behind.
-                Access::Collection { .. } if call.transaction.is_none() => {
+                Access::Collection { .. } => {
                     return Ok(u64::try_from(collection.count()).unwrap_or(0));
                 }
                 Access::Index { index, ranges, .. } if !index.is_multikey() => {

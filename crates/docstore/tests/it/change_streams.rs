@@ -120,6 +120,20 @@ async fn refuses_tokens_that_are_none() {
     assert_eq!(code_of(&error), 260);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_stages_that_need_all_events() {
+    let server = TestServer::start().await;
+    for stage in [
+        doc! { "$group": { "_id": "$operationType" } },
+        doc! { "$sort": { "_id": 1 } },
+        doc! { "$limit": 1 },
+        doc! { "$lookup": { "from": "d", "localField": "a", "foreignField": "a", "as": "b" } },
+    ] {
+        let watch = server.coll("c").watch().pipeline([stage]).await;
+        assert_eq!(code_of(&watch.map(drop).unwrap_err()), 20);
+    }
+}
+
 /// The next event, within a few polls.
 trait NextBounded {
     async fn next_if_any_bounded(

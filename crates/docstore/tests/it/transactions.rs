@@ -335,6 +335,41 @@ async fn cursors_stay_with_their_transaction() {
     assert_eq!(code(&raw.run(&plain(more(inside)))), 43);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_what_has_no_place_in_a_transaction() {
+    let server = server_with(3).await;
+    let mut raw = RawClient::connect(&server);
+    let mut number = 0;
+    let mut refused = |command: Document| {
+        number += 1;
+        let reply = raw.run(&within(1, number, true, command));
+        (code(&reply), is_transient(&reply))
+    };
+    let pipeline = |stage: Document| doc! { "aggregate": "c", "pipeline": [stage], "cursor": {} };
+    for command in [
+        doc! { "drop": "c" },
+        doc! { "dropDatabase": 1 },
+        doc! { "dropIndexes": "c", "index": "*" },
+        doc! { "renameCollection": "test.c", "to": "test.d" },
+        doc! { "collMod": "c", "validator": {} },
+        doc! { "listCollections": 1 },
+        doc! { "listIndexes": "c" },
+        doc! { "createIndexes": "c", "indexes": [{ "key": { "a": 1 }, "name": "a" }] },
+        doc! { "count": "c" },
+        doc! { "explain": { "find": "c" } },
+        pipeline(doc! { "$out": "d" }),
+        pipeline(doc! { "$merge": { "into": "d" } }),
+        pipeline(doc! { "$changeStream": {} }),
+    ] {
+        assert_eq!(refused(command.clone()), (263, false), "{command}");
+    }
+    assert_eq!(refused(doc! { "create": "c" }), (48, false));
+    assert_eq!(
+        server.db().list_collection_names().await.unwrap(),
+        ["c".to_owned()]
+    );
+}
+
 /// The same random statements in a transaction and outside, on two collections: what a transaction
 /// sees of itself, and what it leaves behind, is what statements do by themselves.
 #[tokio::test(flavor = "multi_thread")]
