@@ -236,6 +236,25 @@ pub fn run(
         log_failure(request, &error);
         write_error(&error, out);
     }
+    if service.config.replica_set.is_some() {
+        write_times(service, start, out);
+    }
+}
+
+/// Tells the time of the last change, by which drivers keep causal consistency. There is one clock
+/// and one member, so both times are the same, and nobody checks the signature.
+fn write_times(service: &Service, start: usize, out: &mut BsonWriter) {
+    let time = service.store.changes().operation_time();
+    out.reopen(start);
+    out.begin_document("$clusterTime");
+    out.timestamp("clusterTime", time);
+    out.begin_document("signature");
+    out.binary("hash", &[0; 20]);
+    out.int64("keyId", 0);
+    out.end();
+    out.end();
+    out.timestamp("operationTime", time);
+    out.end();
 }
 
 /// Writes the answer to a message whose documents cannot be read.

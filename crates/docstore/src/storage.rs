@@ -65,6 +65,8 @@ pub struct StoreOptions {
     pub max_transactions: usize,
     /// How much one may write, in bytes; it is kept in memory until the commit.
     pub max_transaction_bytes: u64,
+    /// Log all changes from the start, not only once somebody has asked for them.
+    pub log_all_changes: bool,
     /// How long change events are kept, in seconds.
     pub change_retention_seconds: u64,
     /// How many change events are kept.
@@ -83,6 +85,7 @@ impl StoreOptions {
             transaction_lifetime_ms: 60_000,
             max_transactions: 64,
             max_transaction_bytes: 64 << 20,
+            log_all_changes: false,
             change_retention_seconds: 24 * 3600,
             change_retention_events: 1_000_000,
         }
@@ -165,6 +168,11 @@ impl Store {
     /// A connection for a snapshot read; waits while all are in use.
     pub fn reader(&self) -> Result<readers::Reader<'_>> {
         self.readers.get()
+    }
+
+    /// Gives back what reads needed at times; called now and then.
+    pub fn shrink(&self) {
+        self.readers.shrink();
     }
 
     /// The change log.

@@ -79,7 +79,7 @@ impl<'a> Call<'a> {
         };
         let session = session_of(&args)?;
         let (transaction, retry) = transaction_of(service, &args, session.as_ref())?;
-        check_read_concern(&args, transaction.is_some())?;
+        check_read_concern(service, &args, transaction.is_some())?;
         let write_concern = match args.raw_document("writeConcern")? {
             Some(concern) => parse_write_concern(concern, service.config.replica_set.is_some())?,
             None => WriteConcern::default(),
@@ -265,7 +265,7 @@ fn transaction_of(
 
 /// Every read sees what is committed, so all levels but one are kept by themselves. `snapshot` would
 /// have to hold over the batches of a cursor; only a transaction does that here.
-fn check_read_concern(args: &Args<'_>, in_transaction: bool) -> Result<()> {
+fn check_read_concern(service: &Service, args: &Args<'_>, in_transaction: bool) -> Result<()> {
     let Some(concern) = args.raw_document("readConcern")? else {
         return Ok(());
     };
@@ -274,7 +274,17 @@ fn check_read_concern(args: &Args<'_>, in_transaction: bool) -> Result<()> {
             element.map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
         match (name.as_str(), value) {
             ("level", RawBsonRef::String("local" | "available" | "majority" | "linearizable"))
-            | ("afterClusterTime" | "afterOpTime" | "provenance", _) => {}
+            | ("afterOpTime" | "provenance", _) => {}
+            ("afterClusterTime", RawBsonRef::Timestamp(wanted)) => {
+                // Everything that is committed is read, so only a time to come is not kept.
+                let now = service.store.changes().operation_time();
+                if service.config.replica_set.is_some() && wanted > now {
+                    bail!(
+                        InvalidOptions,
+                        "readConcern afterClusterTime value must not be greater than the current clusterTime. Requested clusterTime: {wanted}; current clusterTime: {now}"
+                    );
+                }
+            }
             ("level", RawBsonRef::String("snapshot")) if in_transaction => {}
             ("level", RawBsonRef::String("snapshot")) => bail!(
                 InvalidOptions,

@@ -1,5 +1,7 @@
 //! Collections and databases: making, changing, dropping.
 
+use std::sync::Arc;
+
 use bson::{Document, doc};
 
 use super::{call::Call, insert, names};
@@ -262,10 +264,19 @@ pub fn coll_mod(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         if let Some(index) = &index {
             let collection = match txn.catalog().get(&ns) {
                 Some(collection) => collection.clone(),
-                None => collection,
+                None => Arc::clone(&collection),
             };
             super::indexes::modify(txn, &collection, index, &mut reply)?;
         }
+        let mut description = changes.clone();
+        if let Some(index) = &index {
+            description.insert("index", index.clone());
+        }
+        let details = doc! {
+            "operationDescription": description,
+            "stateBeforeChange": { "collectionOptions": collection.options.clone() },
+        };
+        txn.record_definition(&collection, "modify", details)?;
         Ok(reply)
     })?;
     insert::finish(reply, out)

@@ -48,13 +48,19 @@ impl WriteTxn<'_> {
             let (id, index_id) = (txn.next_id(), txn.next_id());
             let index = Index::new(index_id, id, Index::id_spec(), Multikey::new(false))?;
             let uuid = bson::Uuid::new().bytes();
-            let collection = Arc::new(Collection::new(id, ns, uuid, options, vec![Arc::new(index)])?);
+            let collection = Arc::new(Collection::new(
+                id,
+                ns,
+                uuid,
+                options,
+                vec![Arc::new(index)],
+            )?);
             txn.claim_namespace(ns)?;
             txn.make_collection(&collection)?;
-            txn.record_event(
-                ns,
-                &doc! { "operationType": "create", "operationDescription": { "idIndex": Index::id_spec() } },
-            )?;
+            let mut description = collection.options.clone();
+            description.insert("idIndex", Index::id_spec());
+            let details = doc! { "operationDescription": description };
+            txn.record_definition(&collection, "create", details)?;
             Ok(collection)
         })
     }
@@ -123,7 +129,7 @@ impl WriteTxn<'_> {
             txn.execute("DELETE FROM stats WHERE collection = ?1", [collection.id])?;
             txn.forget_counts(collection.id);
             txn.with_catalog(|catalog| catalog.remove(&collection.ns));
-            txn.record_event(&collection.ns, &doc! { "operationType": "drop" })
+            txn.record_definition(collection, "drop", Document::new())
         })
     }
 
@@ -151,10 +157,9 @@ impl WriteTxn<'_> {
                 catalog.put(Arc::new(renamed));
             });
             let (database, name) = to.split_once('.').unwrap_or((to, ""));
-            txn.record_event(
-                &collection.ns,
-                &doc! { "operationType": "rename", "to": { "db": database, "coll": name } },
-            )
+            let to = doc! { "db": database, "coll": name };
+            let details = doc! { "operationDescription": { "to": to.clone() }, "to": to };
+            txn.record_definition(collection, "rename", details)
         })
     }
 

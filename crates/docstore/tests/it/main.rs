@@ -19,6 +19,7 @@ mod durability;
 mod indexes;
 mod large;
 mod limits;
+mod memory;
 mod naive;
 mod options;
 mod transactions;
