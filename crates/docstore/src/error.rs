@@ -135,6 +135,11 @@ impl CommandError {
         }
     }
 
+    /// Whether there was no room on the disk.
+    pub fn is_full_disk(&self) -> bool {
+        self.code == Code::OutOfDiskSpace as i32
+    }
+
     /// The same error with one more field in the answer.
     pub fn with(mut self, key: &str, value: impl Into<bson::Bson>) -> Self {
         self.extra.insert(key, value.into());

@@ -83,6 +83,15 @@ struct Serve {
     /// Upper limit of the data file in bytes.
     #[arg(long)]
     max_file_bytes: Option<u64>,
+    /// Room on the disk that is kept back for deletes when it is full, in bytes.
+    #[arg(long, default_value_t = 16 << 20)]
+    reserve_bytes: u64,
+    /// Most multi-document transactions at a time.
+    #[arg(long, default_value_t = 64)]
+    max_transactions: usize,
+    /// What a multi-document transaction may write, in bytes.
+    #[arg(long, default_value_t = 64 << 20)]
+    max_transaction_bytes: u64,
     /// Most connections at a time.
     #[arg(long, default_value_t = 1000)]
     max_connections: usize,
@@ -159,6 +168,9 @@ fn config(serve: Serve) -> Result<Config, String> {
     config.max_connections = serve.max_connections;
     config.replica_set = serve.replica_set;
     config.store.max_file_bytes = serve.max_file_bytes;
+    config.store.reserve_bytes = serve.reserve_bytes;
+    config.store.max_transactions = serve.max_transactions;
+    config.store.max_transaction_bytes = serve.max_transaction_bytes;
     config.store.durability = match serve.sync {
         Sync::Normal => Durability::Process,
         Sync::Full => Durability::Full,

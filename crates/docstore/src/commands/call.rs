@@ -10,7 +10,11 @@ use super::{args::Args, names, service::Service};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
-    storage::{catalog::Catalog, transactions::TransactionKey, writer::WriteTxn},
+    storage::{
+        catalog::Catalog,
+        transactions::TransactionKey,
+        writer::{Manner, WriteTxn},
+    },
     wire::{BsonWriter, Request},
 };
 
@@ -175,7 +179,18 @@ impl<'a> Call<'a> {
         let store = &self.service.store;
         match &self.transaction {
             Some(key) => store.in_transaction(key, self.deadline, job),
-            None => store.write_until(self.write_concern.journal, self.deadline, job),
+            None => store.write_as(self.manner(), job),
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            flush: self.write_concern.journal,
+            deadline: self.deadline,
+            frees: matches!(
+                self.args.command(),
+                "delete" | "drop" | "dropDatabase" | "dropIndexes" | "deleteIndexes"
+            ),
         }
     }
 

@@ -303,7 +303,11 @@ impl Store {
             changes.last() - i64::try_from(changes.retention_events).unwrap_or(i64::MAX);
         let stop =
             !self.options.log_all_changes && changes.last_read_ms.load(Ordering::Relaxed) < oldest;
-        self.write(false, |txn| {
+        let manner = super::writer::Manner {
+            frees: true,
+            ..Default::default()
+        };
+        self.write_as(manner, |txn| {
             txn.execute(
                 "INSERT INTO meta (name, value) VALUES ('changes_last', ?1) \
                  ON CONFLICT (name) DO UPDATE SET value = ?1",

@@ -12,6 +12,7 @@ use super::{
     catalog::{Collection, Index, decode},
     changes::now_ms,
     scan::{self, Access, Counters, Flow, KeyRange, Position},
+    writer::Manner,
 };
 use crate::{
     error::{CommandError, Result},
@@ -46,8 +47,12 @@ impl Store {
 
     fn expire_batch(&self, ns: &str, index: &str, limit_ms: i64) -> Result<usize> {
         // What a transaction holds is left for the next round.
-        let now = Some(Instant::now() + MAX_WAIT);
-        self.write_until(false, now, |txn| {
+        let manner = Manner {
+            deadline: Some(Instant::now() + MAX_WAIT),
+            frees: true,
+            ..Manner::default()
+        };
+        self.write_as(manner, |txn| {
             let catalog = txn.catalog();
             let Some(collection) = catalog.get(ns) else {
                 return Ok(0);

@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -32,7 +32,11 @@ use crate::{
 const MAX_GROUP_MEMBERS: usize = 256;
 /// Log pages (of 4 KiB) after which the log is moved into the data file by the writer itself,
 /// because readers kept the background from doing so.
-const MAX_LOG_PAGES: u64 = 32_768;
+const MAX_LOG_PAGES: u64 = 4096;
+/// How often a write is tried on a disk that is full.
+const ROOM_ATTEMPTS: u32 = 3;
+/// How often, in commits, the writer looks at the log.
+const LOG_CHECK_COMMITS: u32 = 16;
 
 /// The writer and those who wait for it.
 #[derive(Debug)]
@@ -106,6 +110,17 @@ impl Group {
             self.ended.wait(&mut outcome);
         }
     }
+}
+
+/// How a write is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Wait until the log is on the disk.
+    pub flush: bool,
+    /// Give up waiting for others then.
+    pub deadline: Option<Instant>,
+    /// It makes room: let through on a full disk.
+    pub frees: bool,
 }
 
 /// How one run of a write ended.
@@ -217,28 +232,45 @@ impl Store {
         }
     }
 
-    /// As [`Self::write_until`], however long it takes.
+    /// As [`Self::write_as`], however long it takes.
     pub fn write<T>(
         &self,
         flush: bool,
         job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.write_until(flush, None, job)
+        let manner = Manner {
+            flush,
+            ..Manner::default()
+        };
+        self.write_as(manner, job)
     }
 
     /// Runs `job` on the writer and returns once what it did is committed.
     ///
     /// `job` may run again, after a rollback, when its group failed or when a transaction has locked
     /// what it writes. An `Err` of the job leaves what it did before committed: statements that must
-    /// be undone use [`WriteTxn::atomically`]. `flush` waits until the log is on the disk.
-    pub fn write_until<T>(
+    /// be undone use [`WriteTxn::atomically`].
+    pub fn write_as<T>(
         &self,
-        flush: bool,
-        deadline: Option<Instant>,
+        manner: Manner,
         mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Result<T> {
+        let Manner {
+            flush,
+            deadline,
+            frees,
+        } = manner;
         let flush = flush || self.writer.durability == Durability::Full;
+        if !frees {
+            self.space.admit()?;
+        }
         let mut alone = false;
+        // A write may find the disk full again after room was made for it.
+        let mut attempts_left = ROOM_ATTEMPTS;
+        let mut again = |state: &mut WriterState, error: &CommandError| {
+            attempts_left -= 1;
+            error.is_full_disk() && attempts_left > 0 && state.make_room(self, frees)
+        };
         loop {
             let mut state = self.lock_writer(deadline)?;
             if alone {
@@ -256,7 +288,11 @@ impl Store {
                         let single = state.members == 1;
                         match state.commit(self) {
                             Ok(outcome) => return outcome.tell(flush, result),
-                            Err(error) if single => return Err(error),
+                            Err(error) if single => {
+                                if !again(&mut state, &error) {
+                                    return Err(error);
+                                }
+                            }
                             Err(_) => {}
                         }
                     } else {
@@ -280,7 +316,7 @@ impl Store {
                 Run::Broken(error) => {
                     let single = state.members == 0;
                     state.fail_group();
-                    if single {
+                    if single && !again(&mut state, &error) {
                         return Err(error);
                     }
                 }
@@ -392,7 +428,7 @@ impl WriterState {
             .changes
             .committed(std::mem::take(&mut self.work.events));
         self.end_group(outcome);
-        self.shorten_log();
+        self.shorten_log(store);
         Ok(outcome)
     }
 
@@ -442,21 +478,43 @@ impl WriterState {
     }
 
     /// Moves the log into the data file when readers have kept the background from doing so.
-    fn shorten_log(&mut self) {
+    fn shorten_log(&mut self, store: &Store) {
         self.commits_since_check += 1;
-        if self.commits_since_check < 1000 {
+        if self.commits_since_check < LOG_CHECK_COMMITS {
             return;
         }
         self.commits_since_check = 0;
         let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
-        if pages > MAX_LOG_PAGES {
-            let moved =
-                self.work
-                    .connection
-                    .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(error) = moved {
-                tracing::warn!(error = %error, "checkpoint failed");
-            }
+        let most = MAX_LOG_PAGES.min(store.options.reserve_bytes / 2 / super::PAGE_BYTES);
+        if pages > most
+            && let Err(error) = self.checkpoint("PASSIVE")
+        {
+            tracing::warn!(error = %error, "checkpoint failed");
         }
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+        let connection = &self.work.connection;
+        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+    }
+
+    /// After a rollback for want of room: what can be had without harm. True: there is more room than
+    /// before for such a write.
+    fn make_room(&mut self, store: &Store, frees: bool) -> bool {
+        let log_bytes = || self.wal.metadata().map_or(0, |meta| meta.len());
+        let before = log_bytes();
+        // Without waiting for readers: then the log is emptied by the next write.
+        let _ = self.work.connection.busy_timeout(Duration::ZERO);
+        let mut moved = self.checkpoint("TRUNCATE");
+        // The log is kept so short that the data file can take it up in the reserve's room.
+        let gave_up = frees && store.space.give_up();
+        if gave_up {
+            moved = self.checkpoint("TRUNCATE");
+        }
+        if let Err(error) = moved {
+            tracing::warn!(error = %error, "the log could not be emptied on a full disk");
+        }
+        let _ = self.work.connection.busy_timeout(super::BUSY_TIMEOUT);
+        gave_up || log_bytes() < before
     }
 }

@@ -16,6 +16,7 @@ mod crud;
 mod cursors;
 mod differential;
 mod durability;
+mod faulty_disk;
 mod indexes;
 mod large;
 mod limits;

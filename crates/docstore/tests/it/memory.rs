@@ -95,7 +95,7 @@ fn idle_connections_take_little_and_give_it_back() {
     let peak = used(child);
     let limit = before + 64 * KIB * CONNECTIONS as u64;
     let (idle, idle_threads) = settle(child, threads, limit);
-    println!(
+    eprintln!(
         "{} connections: {} KiB before, {} KiB when opened ({} threads), {} KiB idle ({} threads)",
         open.len(),
         before / KIB,
@@ -114,7 +114,7 @@ fn idle_connections_take_little_and_give_it_back() {
     // The allocator keeps some of what the threads had.
     let kept = before + 40 * KIB * KIB;
     let (after, threads_after) = settle(child, threads, kept);
-    println!("closed: {} KiB ({threads_after} threads)", after / KIB);
+    eprintln!("closed: {} KiB ({threads_after} threads)", after / KIB);
     assert!(after <= kept, "{after} bytes, {before} before");
     drop(probe);
 }
