@@ -22,6 +22,7 @@ pub mod measures;
 pub mod merge;
 pub mod names;
 pub mod operations;
+pub mod permitted;
 pub mod read;
 pub mod reports;
 pub mod service;
@@ -104,7 +105,7 @@ static COMMANDS: &[Entry] = &[
         find_and_modify::FIELDS,
     ),
     transactional("aggregate", aggregate::aggregate, aggregate::FIELDS),
-    transactional("count", count::count, count::COUNT_FIELDS),
+    entry("count", count::count, count::COUNT_FIELDS),
     transactional("distinct", count::distinct, count::DISTINCT_FIELDS),
     transactional("getMore", cursors::get_more, cursors::GET_MORE_FIELDS),
     transactional("killCursors", cursors::kill_cursors, cursors::KILL_FIELDS),
@@ -238,6 +239,35 @@ pub fn run(
         log_failure(request, &error);
         write_error(&error, out);
     }
+    if service.config.replica_set.is_some() {
+        write_times(service, start, out);
+    }
+}
+
+/// Tells the time of the last change, by which drivers keep causal consistency. There is one clock
+/// and one member, so both times are the same, and nobody checks the signature.
+fn write_times(service: &Service, start: usize, out: &mut BsonWriter) {
+    let time = service.store.changes().operation_time();
+    out.reopen(start);
+    out.begin_document("$clusterTime");
+    out.timestamp("clusterTime", time);
+    out.begin_document("signature");
+    out.binary("hash", &[0; 20]);
+    out.int64("keyId", 0);
+    out.end();
+    out.end();
+    out.timestamp("operationTime", time);
+    out.end();
+}
+
+/// Writes the answer to a message whose documents cannot be read.
+pub fn refuse(service: &Service, error: &CommandError, out: &mut BsonWriter) {
+    service
+        .counters
+        .commands
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    tracing::debug!(code = error.code, error = %error.message, "a message was refused");
+    write_error(error, out);
 }
 
 fn write_error(error: &CommandError, out: &mut BsonWriter) {

@@ -96,6 +96,8 @@ codes! {
     InvalidPipelineOperator = 168,
     ConversionFailure = 241,
     TooManyLogicalSessions = 261,
+    SnapshotUnavailable = 246,
+    TransactionTooLarge = 257,
     QueryExceededMemoryLimitNoDiskUseAllowed = 292,
 }
 
@@ -132,6 +134,11 @@ impl CommandError {
             message: message.into(),
             extra: Document::new(),
         }
+    }
+
+    /// Whether there was no room on the disk.
+    pub fn is_full_disk(&self) -> bool {
+        self.code == Code::OutOfDiskSpace as i32
     }
 
     /// The same error with one more field in the answer.

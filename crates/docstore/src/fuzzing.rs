@@ -41,7 +41,7 @@ pub fn frame(bytes: &[u8]) {
 
 /// The document that a client would have sent, if it is well-formed.
 fn document(bytes: &[u8]) -> Option<Document> {
-    let length = validate::check_document(bytes).ok()?;
+    let length = validate::check_document(bytes, validate::MAX_DEPTH).ok()?;
     decode(&bytes[..length]).ok()
 }
 

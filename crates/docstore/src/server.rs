@@ -1,13 +1,14 @@
 //! The server: listeners, connections, background work, and an ordered end.
 //!
-//! Every connection has a thread of its own that blocks on its socket and runs the commands
-//! itself: a read needs no hand-over between threads, and no runtime thread is ever blocked. The
-//! number of connections is bounded.
+//! A connection at work has a thread that blocks on its socket and runs the commands itself: a read
+//! needs no hand-over between threads, and no runtime thread is ever blocked. One that waits for its
+//! client has none. The number of connections is bounded.
 
 pub mod config;
 pub mod connection;
 pub mod listener;
 pub mod maintenance;
+pub mod workers;
 
 use std::{
     sync::Arc,
@@ -51,9 +52,11 @@ impl Server {
         config.check()?;
         let options = StoreOptions {
             path: config.path.clone(),
+            // A member of a replica set has a log of all changes.
+            log_all_changes: config.store.log_all_changes || config.replica_set.is_some(),
             ..config.store.clone()
         };
-        let store = tokio::task::spawn_blocking(move || Store::open(options))
+        let store = tokio::task::spawn_blocking(move || open_store(options))
             .await
             .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))??;
         let user = match &config.user {
@@ -161,6 +164,17 @@ impl Server {
             tracing::error!(error = %error, "the server did not end in order");
         }
     }
+}
+
+fn open_store(options: StoreOptions) -> Result<Arc<Store>> {
+    let store = Store::open(options)?;
+    if store.options.log_all_changes
+        && let Err(error) = store.start_changes()
+    {
+        // As on a full disk: what is there can be read all the same.
+        tracing::error!(error = %error, "changes are not logged yet");
+    }
+    Ok(store)
 }
 
 fn end(

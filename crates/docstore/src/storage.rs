@@ -10,9 +10,11 @@ pub mod documents;
 pub mod keys;
 pub mod readers;
 pub mod scan;
+mod space;
 pub mod sql;
 pub mod transactions;
 pub mod ttl;
+mod work;
 pub mod writer;
 
 #[cfg(test)]
@@ -22,7 +24,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicI64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -33,6 +35,7 @@ use crate::{
     error::{Code, CommandError, Result},
 };
 use catalog::Catalog;
+use space::Space;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,12 +57,20 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// Upper limit of the data file in bytes; a write beyond it is answered as a full disk is.
     pub max_file_bytes: Option<u64>,
+    /// Room on the disk that is kept back for deletes when it is full, in bytes.
+    pub reserve_bytes: u64,
     /// Most snapshot reads at a time; more wait.
     pub max_readers: usize,
     /// Page cache of the writer and of each reader, in bytes.
     pub cache_bytes: u64,
-    /// How long a multi-document transaction may hold the writer, in milliseconds.
+    /// How long a multi-document transaction may be open, in milliseconds.
     pub transaction_lifetime_ms: u64,
+    /// How many multi-document transactions may be open.
+    pub max_transactions: usize,
+    /// How much one may write, in bytes; it is kept in memory until the commit.
+    pub max_transaction_bytes: u64,
+    /// Log all changes from the start, not only once somebody has asked for them.
+    pub log_all_changes: bool,
     /// How long change events are kept, in seconds.
     pub change_retention_seconds: u64,
     /// How many change events are kept.
@@ -73,9 +84,13 @@ impl StoreOptions {
             path: path.into(),
             durability: Durability::default(),
             max_file_bytes: None,
+            reserve_bytes: 16 << 20,
             max_readers: 16,
             cache_bytes: 16 << 20,
             transaction_lifetime_ms: 60_000,
+            max_transactions: 64,
+            max_transaction_bytes: 64 << 20,
+            log_all_changes: false,
             change_retention_seconds: 24 * 3600,
             change_retention_events: 1_000_000,
         }
@@ -88,6 +103,8 @@ const DATA_FILE: &str = "data.sqlite";
 const APPLICATION_ID: i64 = 0x6d6f_7a64;
 /// The layout of the tables; a newer one is refused.
 const LAYOUT_VERSION: i64 = 1;
+/// How long SQLite waits for another connection of this process.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Bytes of a page of the data file.
 const PAGE_BYTES: u64 = 4096;
 
@@ -102,6 +119,10 @@ pub struct Store {
     catalog: RwLock<Arc<Catalog>>,
     readers: readers::Readers,
     writer: writer::Writer,
+    space: Space,
+    transactions: transactions::open::Transactions,
+    /// The next free number of a collection or index.
+    next_id: AtomicI64,
     changes: changes::ChangeLog,
 }
 
@@ -123,8 +144,18 @@ impl Store {
             .mode(0o600)
             .open(&file)
             .map_err(|error| io_error(&file, &error))?;
-        let connection = open_connection(&file, &options, true)?;
-        prepare_file(&connection, &file)?;
+        let space = Space::open(&dir, space::FOR_DELETES, options.reserve_bytes);
+        let for_opening = Space::open(&dir, space::FOR_OPENING, space::OPENING_BYTES);
+        let open = || {
+            let connection = open_connection(&file, &options, true)?;
+            prepare_file(&connection, &file).map(|()| connection)
+        };
+        let connection = match open() {
+            // On a full disk there may be no room even for what SQLite keeps beside the log.
+            Err(_) if for_opening.give_up() || space.give_up() => open()?,
+            opened => opened?,
+        };
+        sync_directories(&dir)?;
         let (catalog, next_id) = catalog::load(&connection)?;
         let catalog = Arc::new(catalog);
         let changes = changes::ChangeLog::load(&connection, &options)?;
@@ -133,19 +164,16 @@ impl Store {
             .write(true)
             .open(wal_path(&file))
             .map_err(|error| io_error(&file, &error))?;
-        let writer = writer::Writer::new(
-            connection,
-            wal,
-            Arc::clone(&catalog),
-            next_id,
-            options.durability,
-        );
+        let writer = writer::Writer::new(connection, wal, Arc::clone(&catalog), options.durability);
         let readers = readers::Readers::new(file, options.clone());
         Ok(Arc::new(Self {
             lock: Mutex::new(Some(lock)),
             catalog: RwLock::new(catalog),
             readers,
             writer,
+            space,
+            transactions: transactions::open::Transactions::default(),
+            next_id: AtomicI64::new(next_id),
             changes,
             options,
         }))
@@ -161,6 +189,11 @@ impl Store {
         self.readers.get()
     }
 
+    /// Gives back what reads needed at times; called now and then.
+    pub fn shrink(&self) {
+        self.readers.shrink();
+    }
+
     /// The change log.
     pub fn changes(&self) -> &changes::ChangeLog {
         &self.changes
@@ -171,6 +204,11 @@ impl Store {
         let file = self.options.path.join(DATA_FILE);
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
         (size(&file), size(&wal_path(&file)))
+    }
+
+    /// Whether the disk was found full, and only writes that free something are let through.
+    pub fn is_full(&self) -> bool {
+        self.space.is_given_up()
     }
 
     /// Moves the log into the data file without blocking anyone; called now and then, so that the
@@ -184,6 +222,7 @@ impl Store {
     /// Ends the open group of writes, refuses further ones, empties the log and lets go of the
     /// directory. Idempotent.
     pub fn close(&self) {
+        self.transactions.close();
         self.writer.close(self);
         self.readers.close();
         self.lock.lock().take();
@@ -198,6 +237,17 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Makes the names of new files last: without, a power cut may take a file that was flushed.
+fn sync_directories(dir: &Path) -> Result<()> {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    for dir in parent.into_iter().chain([dir]) {
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|error| io_error(dir, &error))?;
+    }
+    Ok(())
 }
 
 fn wal_path(file: &Path) -> PathBuf {
@@ -239,7 +289,7 @@ fn open_connection(file: &Path, options: &StoreOptions, writer: bool) -> Result<
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.set_prepared_statement_cache_capacity(1024);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(&format!(
         "PRAGMA page_size={PAGE_BYTES}; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; \
          PRAGMA mmap_size={};",
@@ -250,7 +300,7 @@ fn open_connection(file: &Path, options: &StoreOptions, writer: bool) -> Result<
         connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
         connection.execute_batch(
             "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; \
-             PRAGMA journal_size_limit=67108864;",
+             PRAGMA journal_size_limit=16777216;",
         )?;
         if let Some(bytes) = options.max_file_bytes {
             connection.execute_batch(&format!("PRAGMA max_page_count={}", bytes / PAGE_BYTES))?;

@@ -86,6 +86,15 @@ struct Serve {
     /// Bytes that sorts and groups beyond their memory, and results that wait, may have on the disk.
     #[arg(long, default_value_t = 10 << 30)]
     max_spill_bytes: u64,
+    /// Room on the disk that is kept back for deletes when it is full, in bytes.
+    #[arg(long, default_value_t = 16 << 20)]
+    reserve_bytes: u64,
+    /// Most multi-document transactions at a time.
+    #[arg(long, default_value_t = 64)]
+    max_transactions: usize,
+    /// What a multi-document transaction may write, in bytes.
+    #[arg(long, default_value_t = 64 << 20)]
+    max_transaction_bytes: u64,
     /// Most connections at a time.
     #[arg(long, default_value_t = 1000)]
     max_connections: usize,
@@ -163,6 +172,9 @@ fn config(serve: Serve) -> Result<Config, String> {
     config.max_spill_bytes = serve.max_spill_bytes;
     config.replica_set = serve.replica_set;
     config.store.max_file_bytes = serve.max_file_bytes;
+    config.store.reserve_bytes = serve.reserve_bytes;
+    config.store.max_transactions = serve.max_transactions;
+    config.store.max_transaction_bytes = serve.max_transaction_bytes;
     config.store.durability = match serve.sync {
         Sync::Normal => Durability::Process,
         Sync::Full => Durability::Full,

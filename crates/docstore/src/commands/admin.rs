@@ -76,6 +76,9 @@ pub fn server_status(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             "command": count(&counters.commands),
         },
         "metrics": { "cursor": { "open": { "total": number(call.service.cursors.count() as u64) } } },
+        "transactions": {
+            "currentOpen": number(call.service.store.open_transactions() as u64),
+        },
         "storageEngine": {
             "name": "sqlite",
             "persistent": true,

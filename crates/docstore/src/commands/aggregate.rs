@@ -9,7 +9,7 @@ use super::{
     cursors::{Batch, CursorKind},
     explain, find, insert,
     listings::{as_count, reply_with_cursor},
-    merge, names,
+    merge, names, permitted,
     read::{self, ReadQuery, ReadSpec},
     reports,
     source::StoreSource,
@@ -63,6 +63,7 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         now: Some(bson::DateTime::now()),
     };
     let mut pipeline = Pipeline::parse(&stages, &vars)?;
+    permitted::check_stages(call, &stages)?;
     if call.args.flag("explain")? {
         let spec = pushed_down_spec(call, &target.ns, &mut pipeline, &vars)?;
         return insert::finish(explain::explain_read(call, &spec, false)?, out);

@@ -10,7 +10,11 @@ use super::{args::Args, names, service::Service};
 use crate::{
     bail,
     error::{Code, CommandError, Result},
-    storage::{catalog::Catalog, transactions::TransactionKey, writer::WriteTxn},
+    storage::{
+        catalog::Catalog,
+        transactions::TransactionKey,
+        writer::{Manner, WriteTxn},
+    },
     wire::{BsonWriter, Request},
 };
 
@@ -79,7 +83,7 @@ impl<'a> Call<'a> {
         };
         let session = session_of(&args)?;
         let (transaction, retry) = transaction_of(service, &args, session.as_ref())?;
-        check_read_concern(&args, transaction.is_some())?;
+        check_read_concern(service, &args, transaction.is_some())?;
         let write_concern = match args.raw_document("writeConcern")? {
             Some(concern) => parse_write_concern(concern, service.config.replica_set.is_some())?,
             None => WriteConcern::default(),
@@ -102,7 +106,8 @@ impl<'a> Call<'a> {
     pub fn start_transaction_if_asked(&self) -> Result<()> {
         match &self.transaction {
             Some(key) if self.args.flag("startTransaction")? => {
-                self.service.store.begin_transaction(key.clone())
+                let store = &self.service.store;
+                store.begin_transaction(key.clone(), self.deadline)
             }
             _ => Ok(()),
         }
@@ -148,7 +153,7 @@ impl<'a> Call<'a> {
     pub fn read<T>(&self, mut read: impl FnMut(&Connection, &Catalog) -> Result<T>) -> Result<T> {
         let store = &self.service.store;
         if let Some(key) = &self.transaction {
-            return store.in_transaction(key, |txn| {
+            return store.in_transaction(key, self.deadline, |txn| {
                 let catalog = txn.catalog();
                 read(txn.connection(), &catalog)
             });
@@ -171,9 +176,21 @@ impl<'a> Call<'a> {
 
     /// Writes: in the transaction, or as a write of its own.
     pub fn write<T>(&self, job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>) -> Result<T> {
+        let store = &self.service.store;
         match &self.transaction {
-            Some(key) => self.service.store.in_transaction(key, job),
-            None => self.service.store.write(self.write_concern.journal, job),
+            Some(key) => store.in_transaction(key, self.deadline, job),
+            None => store.write_as(self.manner(), job),
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            flush: self.write_concern.journal,
+            deadline: self.deadline,
+            frees: matches!(
+                self.args.command(),
+                "delete" | "drop" | "dropDatabase" | "dropIndexes" | "deleteIndexes"
+            ),
         }
     }
 
@@ -263,7 +280,7 @@ fn transaction_of(
 
 /// Every read sees what is committed, so all levels but one are kept by themselves. `snapshot` would
 /// have to hold over the batches of a cursor; only a transaction does that here.
-fn check_read_concern(args: &Args<'_>, in_transaction: bool) -> Result<()> {
+fn check_read_concern(service: &Service, args: &Args<'_>, in_transaction: bool) -> Result<()> {
     let Some(concern) = args.raw_document("readConcern")? else {
         return Ok(());
     };
@@ -272,7 +289,17 @@ fn check_read_concern(args: &Args<'_>, in_transaction: bool) -> Result<()> {
             element.map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
         match (name.as_str(), value) {
             ("level", RawBsonRef::String("local" | "available" | "majority" | "linearizable"))
-            | ("afterClusterTime" | "afterOpTime" | "provenance", _) => {}
+            | ("afterOpTime" | "provenance", _) => {}
+            ("afterClusterTime", RawBsonRef::Timestamp(wanted)) => {
+                // Everything that is committed is read, so only a time to come is not kept.
+                let now = service.store.changes().operation_time();
+                if service.config.replica_set.is_some() && wanted > now {
+                    bail!(
+                        InvalidOptions,
+                        "readConcern afterClusterTime value must not be greater than the current clusterTime. Requested clusterTime: {wanted}; current clusterTime: {now}"
+                    );
+                }
+            }
             ("level", RawBsonRef::String("snapshot")) if in_transaction => {}
             ("level", RawBsonRef::String("snapshot")) => bail!(
                 InvalidOptions,

@@ -15,7 +15,11 @@ use crate::{
     expr::Vars,
     pipeline::{Pipeline, Source},
     spill::Memory,
-    storage::{catalog::decode, changes::Event, scan::Flow},
+    storage::{
+        catalog::decode,
+        changes::{Event, cluster_time},
+        scan::Flow,
+    },
     wire::writer::encode,
 };
 
@@ -131,7 +135,7 @@ impl ChangeStream {
                 }
                 seq
             }
-            Start::Time(time_ms) => store.event_before(time_ms)?,
+            Start::Time(time) => store.event_before(time)?,
         };
         let scope = if all {
             Scope::All
@@ -199,7 +203,7 @@ impl ChangeStream {
                         let last = doc! {
                             "_id": token(event.seq, true),
                             "operationType": "invalidate",
-                            "clusterTime": cluster_time(&event),
+                            "clusterTime": cluster_time(event.time_ms, event.seq),
                             "wallTime": DateTime::from_millis(event.time_ms),
                         };
                         self.seq = event.seq;
@@ -244,7 +248,7 @@ impl ChangeStream {
 
     fn concerns(&self, event: &Event) -> bool {
         let kind = event.event.get_str("operationType").unwrap_or_default();
-        if kind == "create" && !self.expanded {
+        if matches!(kind, "create" | "createIndexes" | "dropIndexes" | "modify") && !self.expanded {
             return false;
         }
         match &self.scope {
@@ -276,7 +280,7 @@ impl ChangeStream {
         let mut document = doc! {
             "_id": token(event.seq, false),
             "operationType": kind,
-            "clusterTime": cluster_time(event),
+            "clusterTime": cluster_time(event.time_ms, event.seq),
             "wallTime": DateTime::from_millis(event.time_ms),
         };
         if let Some(full) = event.event.get("fullDocument") {
@@ -286,8 +290,20 @@ impl ChangeStream {
         }
         document.insert("ns", ns);
         for (name, value) in &event.event {
-            if name != "operationType" && name != "fullDocument" {
+            let told = match name.as_str() {
+                "operationType" | "fullDocument" => false,
+                "collectionUUID" | "operationDescription" | "stateBeforeChange" => self.expanded,
+                _ => true,
+            };
+            if told {
                 document.insert(name.clone(), value.clone());
+            }
+        }
+        if let Ok(description) = document.get_document_mut("updateDescription") {
+            if !self.expanded {
+                description.remove("disambiguatedPaths");
+            } else if !description.contains_key("disambiguatedPaths") {
+                description.insert("disambiguatedPaths", Document::new());
             }
         }
         Ok(document)
@@ -355,13 +371,6 @@ fn renamed_to(event: &Document) -> Option<String> {
     ))
 }
 
-fn cluster_time(event: &Event) -> Timestamp {
-    Timestamp {
-        time: u32::try_from(event.time_ms / 1000).unwrap_or(u32::MAX),
-        increment: u32::try_from(event.seq & 0x7fff_ffff).unwrap_or(0).max(1),
-    }
-}
-
 /// `{_data: hex}`: a version byte, the event's number, and whether it is an invalidation.
 fn token(seq: i64, invalidation: bool) -> Document {
     doc! { "_data": format!("01{seq:016X}{:02X}", u8::from(invalidation)) }
@@ -370,7 +379,7 @@ fn token(seq: i64, invalidation: bool) -> Document {
 enum Start {
     Now,
     After(i64),
-    Time(i64),
+    Time(Timestamp),
 }
 
 fn start_of(options: &Document) -> Result<Start> {
@@ -381,7 +390,7 @@ fn start_of(options: &Document) -> Result<Start> {
     match given.as_slice() {
         [] => Ok(Start::Now),
         ["startAtOperationTime"] => match options.get("startAtOperationTime") {
-            Some(Bson::Timestamp(time)) => Ok(Start::Time(i64::from(time.time) * 1000)),
+            Some(Bson::Timestamp(time)) => Ok(Start::Time(*time)),
             _ => bail!(
                 TypeMismatch,
                 "BSON field '$changeStream.startAtOperationTime' is the wrong type, expected type 'timestamp'"

@@ -1,5 +1,7 @@
 //! Collections and databases: making, changing, dropping.
 
+use std::sync::Arc;
+
 use bson::{Document, doc};
 
 use super::{call::Call, insert, names};
@@ -81,9 +83,10 @@ pub fn create(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         options.insert("validator", validator);
     }
     read_validation_options(call, &mut options)?;
+    let in_transaction = call.transaction.is_some();
     call.write(|txn| match txn.catalog().get(&ns) {
-        // Making what is there already, with the same options, is no error.
-        Some(existing) if existing.options == options => Ok(()),
+        // Making what is there already, with the same options, is no error; but in a transaction.
+        Some(existing) if existing.options == options && !in_transaction => Ok(()),
         _ => txn.create_collection(&ns, options.clone()).map(|_| ()),
     })?;
     Call::ok(out);
@@ -313,10 +316,19 @@ pub fn coll_mod(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         if let Some(index) = &index {
             let collection = match txn.catalog().get(&ns) {
                 Some(collection) => collection.clone(),
-                None => collection,
+                None => Arc::clone(&collection),
             };
             super::indexes::modify(txn, &collection, index, &mut reply)?;
         }
+        let mut description = changes.clone();
+        if let Some(index) = &index {
+            description.insert("index", index.clone());
+        }
+        let details = doc! {
+            "operationDescription": description,
+            "stateBeforeChange": { "collectionOptions": collection.options.clone() },
+        };
+        txn.record_definition(&collection, "modify", details)?;
         Ok(reply)
     })?;
     insert::finish(reply, out)

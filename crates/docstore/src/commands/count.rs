@@ -70,8 +70,7 @@ pub fn count_matching(call: &Call<'_>, spec: &ReadSpec) -> Result<u64> {
         query.blocking_sort.clear();
         if query.exact && spec.skip == 0 && spec.limit.is_none() {
             match &query.access {
-                // Within a transaction the counter lags behind.
-                Access::Collection { .. } if call.transaction.is_none() => {
+                Access::Collection { .. } => {
                     return Ok(u64::try_from(collection.count()).unwrap_or(0));
                 }
                 Access::Index { index, ranges, .. } if !index.is_multikey() => {

@@ -13,7 +13,7 @@ use super::{call::Call, change_stream::ChangeStream, read::ReadQuery, spool::Spo
 use crate::{
     bail,
     error::{Code, CommandError, Result},
-    storage::{documents::MAX_DOCUMENT_BYTES, scan::Flow},
+    storage::{documents::MAX_DOCUMENT_BYTES, scan::Flow, transactions::TransactionKey},
     wire::BsonWriter,
 };
 
@@ -43,6 +43,8 @@ pub enum CursorKind {
 struct Cursor {
     ns: String,
     session: Option<Vec<u8>>,
+    /// The transaction it was opened in; nothing else may go on with it.
+    transaction: Option<TransactionKey>,
     /// `None` while a `getMore` works with it.
     kind: Option<CursorKind>,
     last_used: Instant,
@@ -85,6 +87,7 @@ impl Cursors {
             Cursor {
                 ns: ns.to_owned(),
                 session: call.session.clone(),
+                transaction: call.transaction.clone(),
                 kind: Some(kind),
                 last_used: Instant::now(),
                 keep,
@@ -98,7 +101,7 @@ impl Cursors {
         self.open.lock().len()
     }
 
-    fn take(&self, id: i64, ns: &str) -> Result<CursorKind> {
+    fn take(&self, id: i64, ns: &str, by: Option<&TransactionKey>) -> Result<CursorKind> {
         let mut open = self.open.lock();
         let Some(cursor) = open.get_mut(&id) else {
             bail!(CursorNotFound, "cursor id {id} not found")
@@ -110,6 +113,7 @@ impl Cursors {
                 cursor.ns
             );
         }
+        check_transaction(id, cursor.transaction.as_ref(), by)?;
         match cursor.kind.take() {
             Some(kind) => Ok(kind),
             None => bail!(CursorInUse, "cursor id {id} is already in use"),
@@ -143,6 +147,13 @@ impl Cursors {
             .retain(|_, cursor| cursor.session.as_deref() != Some(session));
     }
 
+    /// Closes the cursors of a transaction that has ended.
+    pub fn kill_transaction(&self, key: &TransactionKey) {
+        self.open
+            .lock()
+            .retain(|_, cursor| cursor.transaction.as_ref() != Some(key));
+    }
+
     /// Closes those of a collection.
     pub fn kill_namespace(&self, ns: &str) {
         self.open.lock().retain(|_, cursor| {
@@ -157,6 +168,24 @@ impl Cursors {
             cursor.keep || cursor.kind.is_none() || cursor.last_used.elapsed() < timeout
         });
     }
+}
+
+/// A cursor shows one snapshot: it stays with its transaction, or outside of any.
+fn check_transaction(
+    id: i64,
+    of: Option<&TransactionKey>,
+    by: Option<&TransactionKey>,
+) -> Result<()> {
+    let (code, what) = match (of, by) {
+        _ if of == by => return Ok(()),
+        (None, _) => (50740, "outside of a transaction, in a transaction"),
+        (Some(_), None) => (50741, "in a transaction, without one"),
+        (Some(_), Some(_)) => (50739, "in a transaction, in another one"),
+    };
+    Err(CommandError::location(
+        code,
+        format!("Cannot run getMore on cursor {id}, which was created {what}"),
+    ))
 }
 
 /// A batch being written: `{cursor: {firstBatch: […], …}, ok: 1}`.
@@ -265,7 +294,7 @@ pub fn get_more(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     };
     let ns = format!("{}.{collection}", call.database);
     let cursors = &call.service.cursors;
-    let mut kind = cursors.take(id, &ns)?;
+    let mut kind = cursors.take(id, &ns, call.transaction.as_ref())?;
     let start = out.len();
     let filled = fill(call, &mut kind, id, max, out);
     match filled {

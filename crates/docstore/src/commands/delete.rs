@@ -1,6 +1,6 @@
 //! `delete`.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use bson::{Document, RawDocument, doc};
 
@@ -10,11 +10,26 @@ use super::{
     write_result::{WriteErrors, count},
 };
 use crate::{
-    bail, error::Result, planner::Hint, query::Filter, storage::writer::WriteTxn, wire::BsonWriter,
+    bail,
+    error::Result,
+    planner::Hint,
+    query::Filter,
+    storage::{catalog::Collection, writer::WriteTxn},
+    wire::BsonWriter,
 };
 
 /// The fields of `delete`.
-pub const FIELDS: &[&str] = &["delete", "deletes", "ordered", "let"];
+pub const FIELDS: &[&str] = &[
+    "delete",
+    "deletes",
+    "ordered",
+    "let",
+    // Without effect: drivers send it with every write of a bulk.
+    "bypassDocumentValidation",
+];
+
+/// Documents that are deleted at a time on a full disk.
+const PART_DOCUMENTS: usize = 16;
 
 struct DeleteStatement {
     query: Document,
@@ -41,7 +56,8 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         .deletes
         .fetch_add(raw.len() as u64, Ordering::Relaxed);
     let in_transaction = call.transaction.is_some();
-    let reply = call.write_once(|txn| {
+    let mut cleared = 0;
+    let mut job = |txn: &mut WriteTxn<'_>| {
         let mut deleted = 0;
         let mut errors = WriteErrors::default();
         for (at, statement) in statements.iter().enumerate() {
@@ -63,8 +79,53 @@ pub fn delete(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         let mut reply = doc! { "n": count(deleted) };
         errors.append_to(&mut reply);
         Ok(reply)
-    })?;
+    };
+    let reply = match call.write_once(&mut job) {
+        Err(error) if error.is_full_disk() && !in_transaction => {
+            cleared = clear_in_parts(call, &ns, &statements)?;
+            call.write_once(&mut job)
+        }
+        reply => reply,
+    };
+    let mut reply = reply?;
+    if let Ok(n) = reply.get_i32("n") {
+        reply.insert("n", count(cleared + u64::try_from(n).unwrap_or(0)));
+    }
     insert::finish(reply, out)
+}
+
+/// On a full disk the log has no room for all at once: deletes part by part, and moves the log into
+/// the data file in between. Only what deletes all that match; the rest is little.
+fn clear_in_parts(
+    call: &Call<'_>,
+    ns: &str,
+    statements: &[Result<DeleteStatement>],
+) -> Result<u64> {
+    let mut deleted = 0;
+    for statement in statements.iter().flatten().filter(|each| each.multi) {
+        let mut size = PART_DOCUMENTS;
+        loop {
+            let part = call.write(|txn| {
+                let Some(collection) = txn.catalog().get(ns).cloned() else {
+                    return Ok(0);
+                };
+                delete_matching(txn, &collection, statement, call, size)
+            });
+            let part = match part {
+                Err(error) if error.is_full_disk() && size > 1 => {
+                    size /= 4;
+                    continue;
+                }
+                part => part?,
+            };
+            call.service.store.checkpoint()?;
+            deleted += part;
+            if part == 0 {
+                break;
+            }
+        }
+    }
+    Ok(deleted)
 }
 
 fn parse_statement(raw: &RawDocument, variables: &Document) -> Result<DeleteStatement> {
@@ -129,14 +190,32 @@ fn run(
         txn.delete(&collection, target.rid, super::read::raw(&target.bytes)?)?;
         return Ok(1);
     }
-    let rids = update::matching_rids(txn, &collection, filter, query, hint.as_ref(), &check)?;
+    delete_matching(txn, &collection, statement, call, usize::MAX)
+}
+
+/// Deletes at most `limit` of the documents that match.
+fn delete_matching(
+    txn: &mut WriteTxn<'_>,
+    collection: &Arc<Collection>,
+    statement: &DeleteStatement,
+    call: &Call<'_>,
+    limit: usize,
+) -> Result<u64> {
+    let check = || call.check_time();
+    let DeleteStatement {
+        query,
+        filter,
+        hint,
+        ..
+    } = statement;
+    let rids = update::matching_rids(txn, collection, filter, query, hint.as_ref(), &check)?;
     let mut deleted = 0;
-    for (at, rid) in rids.into_iter().enumerate() {
+    for (at, rid) in rids.into_iter().take(limit).enumerate() {
         if at % 256 == 255 {
             check()?;
         }
-        if let Some(raw) = txn.document(&collection, rid)? {
-            txn.delete(&collection, rid, &raw)?;
+        if let Some(raw) = txn.document(collection, rid)? {
+            txn.delete(collection, rid, &raw)?;
             deleted += 1;
         }
     }

@@ -51,9 +51,11 @@ pub fn create_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         let made = txn.catalog().get(&ns).is_none();
         let before = txn.collection_or_new(&ns)?.indexes.len();
         txn.atomically(|txn| {
+            let mut added: Vec<Bson> = Vec::new();
             for spec in &specs {
                 let collection = txn.collection_or_new(&ns)?;
                 if is_new(&collection, spec)? {
+                    added.push(Bson::Document(spec.clone()));
                     if collection.indexes.len() >= MAX_INDEXES {
                         bail!(
                             CannotCreateIndex,
@@ -63,8 +65,12 @@ pub fn create_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
                     txn.create_index(&collection, spec.clone())?;
                 }
             }
-            let after = txn.collection_or_new(&ns)?.indexes.len();
-            Ok((made, before, after))
+            let collection = txn.collection_or_new(&ns)?;
+            if !added.is_empty() {
+                let details = doc! { "operationDescription": { "indexes": added } };
+                txn.record_definition(&collection, "createIndexes", details)?;
+            }
+            Ok((made, before, collection.indexes.len()))
         })
     })?;
     let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -113,6 +119,14 @@ pub fn drop_indexes(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
             for index in &chosen {
                 let collection = txn.collection_or_new(&ns)?;
                 txn.drop_index(&collection, index)?;
+            }
+            if !chosen.is_empty() {
+                let specs: Vec<Bson> = chosen
+                    .iter()
+                    .map(|index| Bson::Document(index.spec.clone()))
+                    .collect();
+                let details = doc! { "operationDescription": { "indexes": specs } };
+                txn.record_definition(&collection, "dropIndexes", details)?;
             }
             Ok((collection.indexes.len(), which == Bson::from("*")))
         })

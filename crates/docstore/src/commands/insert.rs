@@ -9,7 +9,12 @@ use super::{
     names,
     write_result::{WriteErrors, count},
 };
-use crate::{bail, error::Result, storage::documents::with_id_first, wire::BsonWriter};
+use crate::{
+    bail,
+    error::Result,
+    storage::documents::with_id_first,
+    wire::{BsonWriter, validate::check_stored_depth},
+};
 
 /// The fields of `insert`.
 pub const FIELDS: &[&str] = &["insert", "documents", "ordered", "bypassDocumentValidation"];
@@ -27,6 +32,7 @@ pub fn insert(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let prepared: Vec<Result<Cow<'_, RawDocument>>> = documents
         .iter()
         .map(|raw| {
+            check_stored_depth(raw.as_bytes())?;
             Ok(match with_id_first(raw)? {
                 None => Cow::Borrowed(*raw),
                 Some(owned) => Cow::Owned(owned),

@@ -178,7 +178,9 @@ fn check_indexes(
             if records % 128 == 0 {
                 check_time()?;
             }
-            if let Err(error) = crate::wire::validate::check_document(bytes) {
+            if let Err(error) =
+                crate::wire::validate::check_document(bytes, crate::wire::validate::MAX_DEPTH)
+            {
                 errors.push(format!("record {rid}: {error}"));
                 return Ok(Flow::Continue);
             }

@@ -160,7 +160,7 @@ fn target(txn: &mut WriteTxn<'_>, ns: &str, bypass: bool) -> Result<Arc<Collecti
     }
 }
 
-fn insert(txn: &mut WriteTxn<'_>, collection: &Collection, document: &Document) -> Result<()> {
+fn insert(txn: &mut WriteTxn<'_>, collection: &Arc<Collection>, document: &Document) -> Result<()> {
     let bytes = crate::wire::writer::encode(document)?;
     let document = raw(&bytes)?;
     match with_id_first(document)? {

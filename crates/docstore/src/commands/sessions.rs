@@ -66,9 +66,10 @@ pub fn commit_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<(
             "commitTransaction must be run within a transaction"
         )
     };
-    call.service
-        .store
-        .commit_transaction(key, call.write_concern.journal)?;
+    let store = &call.service.store;
+    let committed = store.commit_transaction(key, call.write_concern.journal, call.deadline);
+    call.service.cursors.kill_transaction(key);
+    committed?;
     Call::ok(out);
     Ok(())
 }
@@ -81,6 +82,7 @@ pub fn abort_transaction(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()
             "abortTransaction must be run within a transaction"
         )
     };
+    call.service.cursors.kill_transaction(key);
     call.service.store.abort_transaction(key)?;
     Call::ok(out);
     Ok(())
@@ -92,6 +94,7 @@ pub fn label_transient(error: crate::error::CommandError) -> crate::error::Comma
         Code::NoSuchTransaction,
         Code::WriteConflict,
         Code::LockTimeout,
+        Code::SnapshotUnavailable,
     ];
     if transient.iter().any(|code| *code as i32 == error.code) {
         return error.with("errorLabels", vec![Bson::from("TransientTransactionError")]);

@@ -403,7 +403,7 @@ fn collect_rids(
 /// Applies the update to one document; the new document where it changed.
 pub fn apply(
     txn: &mut WriteTxn<'_>,
-    collection: &Collection,
+    collection: &Arc<Collection>,
     statement: &UpdateStatement,
     target: &Target,
 ) -> Result<Option<Document>> {

@@ -43,6 +43,7 @@ pub fn is_fatal(error: &CommandError) -> bool {
         Code::InternalError,
         Code::InterruptedAtShutdown,
         Code::NoSuchTransaction,
+        Code::WriteConflict,
         Code::MaxTimeMSExpired,
     ]
     .iter()

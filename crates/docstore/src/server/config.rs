@@ -28,7 +28,7 @@ pub struct Config {
     pub store: StoreOptions,
     /// Let drivers see the primary of a replica set with this name instead of a lone server.
     pub replica_set: Option<String>,
-    /// Most connections; further ones are closed at once. Each has a thread.
+    /// Most connections; further ones are closed at once. Each has a thread while it is at work.
     pub max_connections: usize,
     /// Most open cursors.
     pub max_cursors: usize,

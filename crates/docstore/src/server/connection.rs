@@ -1,5 +1,8 @@
 //! One connection: frames in, commands, frames out; and the set of all connections.
 //!
+//! A connection has a thread while commands come, and for a moment after the last. Then it waits for
+//! its client without one, and without buffers: an idle connection is little more than its socket.
+//!
 //! A frame that cannot be understood ends its connection only. A client that disappears while its
 //! command runs is noticed when the answer is written; the command runs to its end.
 
@@ -7,7 +10,10 @@ use std::{
     collections::HashMap,
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
@@ -16,7 +22,9 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use tokio::io::{Interest, unix::AsyncFd};
 
+use super::workers::Workers;
 use crate::{
     commands::{self, call::ConnectionState, service::Service},
     error::CommandError,
@@ -26,8 +34,9 @@ use crate::{
     },
 };
 
-/// The stack of a connection's thread; BSON and expressions are nested to a bounded depth.
-const STACK_BYTES: usize = 4 << 20;
+/// How long a thread stays with a connection that sends nothing: a client at work is answered
+/// without a hand-over between threads.
+const LINGER: Duration = Duration::from_millis(20);
 /// A frame that has begun must be there in whole after this time.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Buffers beyond this are given back after a large frame.
@@ -47,13 +56,6 @@ pub enum Stream {
 }
 
 impl Stream {
-    fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-        }
-    }
-
     fn close(&self) {
         // Fails where the client has closed it already.
         let _ = match self {
@@ -88,17 +90,26 @@ impl Stream {
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Unix(stream) => stream.read(buffer),
-            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => (&*stream).read(buffer),
+            Stream::Tcp(stream) => (&*stream).read(buffer),
         }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Stream::Unix(stream) => stream.write_all(bytes),
-            Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => (&*stream).write_all(bytes),
+            Stream::Tcp(stream) => (&*stream).write_all(bytes),
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tcp(stream) => stream.as_raw_fd(),
         }
     }
 }
@@ -114,11 +125,12 @@ pub struct Connections {
     max: usize,
     /// No new commands: the server ends.
     closing: AtomicBool,
+    workers: Arc<Workers>,
 }
 
 #[derive(Debug)]
 struct Handle {
-    stream: Stream,
+    stream: Arc<Stream>,
     busy: Arc<AtomicBool>,
 }
 
@@ -131,6 +143,7 @@ impl Connections {
             next: AtomicI64::new(1),
             max,
             closing: AtomicBool::new(false),
+            workers: Arc::default(),
         }
     }
 
@@ -163,8 +176,7 @@ impl Connections {
         true
     }
 
-    fn add(&self, stream: &Stream) -> Option<(i64, Arc<AtomicBool>)> {
-        let clone = stream.try_clone().ok()?;
+    fn add(&self, stream: &Arc<Stream>) -> Option<(i64, Arc<AtomicBool>)> {
         let busy = Arc::new(AtomicBool::new(false));
         let mut open = self.open.lock();
         if open.len() >= self.max || self.closing.load(Ordering::SeqCst) {
@@ -174,7 +186,7 @@ impl Connections {
         open.insert(
             id,
             Handle {
-                stream: clone,
+                stream: Arc::clone(stream),
                 busy: Arc::clone(&busy),
             },
         );
@@ -190,80 +202,70 @@ impl Connections {
     }
 }
 
-/// Starts a connection's thread. Beyond the limit the connection is closed.
+/// Starts to serve a connection. Beyond the limit it is closed. Called within a runtime.
 pub fn start(stream: Stream, service: &Arc<Service>, connections: &Arc<Connections>) {
+    let stream = Arc::new(stream);
     let Some((id, busy)) = connections.add(&stream) else {
         tracing::warn!("too many connections: one is refused");
         return;
     };
-    let (service, connections_of_thread) = (Arc::clone(service), Arc::clone(connections));
-    let started = std::thread::Builder::new()
-        .name(format!("docstore-{id}"))
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let _ended = Ended {
-                connections: &connections_of_thread,
-                service: &service,
-                id,
-            };
-            service.counters.connections.fetch_add(1, Ordering::Relaxed);
-            service
-                .counters
-                .connections_total
-                .fetch_add(1, Ordering::Relaxed);
-            let (local_address, peer_address) = stream.addresses();
-            let state = ConnectionState {
-                id,
-                local_address,
-                peer_address,
-                authenticated: false,
-                scram: None,
-            };
-            let closing = &connections_of_thread.closing;
-            Connection {
-                stream,
-                state,
-                service: &service,
-                busy: &busy,
-                closing,
-            }
-            .run();
-        });
-    if let Err(error) = started {
-        tracing::error!(error = %error, "a connection got no thread");
-        connections.remove(id);
+    let counters = &service.counters;
+    counters.connections.fetch_add(1, Ordering::Relaxed);
+    counters.connections_total.fetch_add(1, Ordering::Relaxed);
+    let (local_address, peer_address) = stream.addresses();
+    let connection = Connection {
+        stream,
+        state: ConnectionState {
+            id,
+            local_address,
+            peer_address,
+            authenticated: false,
+            scram: None,
+        },
+        busy,
+        service: Arc::clone(service),
+        connections: Arc::clone(connections),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    if let Err(error) = connection.stream.set_read_timeout(Some(LINGER)) {
+        tracing::warn!(error = %error, "a connection could not be set up");
+        return;
     }
+    connection.park();
 }
 
-/// Takes the connection off the list, however its thread ends.
-struct Ended<'a> {
-    connections: &'a Connections,
-    service: &'a Service,
-    id: i64,
-}
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.service
-            .counters
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-        self.connections.remove(self.id);
-    }
-}
-
-struct Connection<'a> {
-    stream: Stream,
+struct Connection {
+    stream: Arc<Stream>,
     state: ConnectionState,
-    service: &'a Service,
-    busy: &'a AtomicBool,
-    closing: &'a AtomicBool,
+    busy: Arc<AtomicBool>,
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+    /// Waits for the client when no thread does.
+    runtime: tokio::runtime::Handle,
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+/// However a connection ends, it is closed and off the list then.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.stream.close();
+        let counters = &self.service.counters;
+        counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.connections.remove(self.state.id);
+    }
 }
 
 /// Why a connection ends.
 enum End {
     /// The client closed it.
     Closed,
+    /// Not at all: the client sends nothing at the moment.
+    Idle,
     /// The socket failed.
     Io(io::Error),
     /// What came is not the protocol.
@@ -276,19 +278,48 @@ impl From<io::Error> for End {
     }
 }
 
-impl Connection<'_> {
-    fn run(mut self) {
+impl Connection {
+    /// Waits until the client sends something (or goes away), then serves it on a thread.
+    fn park(self) {
+        let runtime = self.runtime.clone();
+        runtime.spawn(async move {
+            let workers = Arc::clone(&self.connections.workers);
+            // SAFETY: the descriptor is that of `self.stream`, which is neither replaced nor closed
+            // (only shut down) before `self` is dropped.
+            #[allow(unsafe_code, reason = "tokio asks for a descriptor that stays open")]
+            let waiting = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+            let waiting = match waiting {
+                Ok(waiting) => waiting,
+                Err(error) => {
+                    tracing::error!(error = %error, "a connection could not be waited for");
+                    return;
+                }
+            };
+            if let Err(error) = waiting.readable().await.map(|_| ()) {
+                tracing::debug!(error = %error, "a connection could not be waited for");
+                return;
+            }
+            let connection = waiting.into_inner();
+            workers.run(move || connection.serve());
+        });
+    }
+
+    fn serve(mut self) {
         let mut input = Vec::with_capacity(READ_BYTES);
         let mut output = Vec::with_capacity(READ_BYTES);
         let end = loop {
             if let Err(end) = self.serve_one(&mut input, &mut output) {
                 break end;
             }
-            if self.closing.load(Ordering::SeqCst) {
+            if self.connections.closing.load(Ordering::SeqCst) {
                 break End::Closed;
             }
         };
         match end {
+            End::Idle => {
+                drop((input, output));
+                self.park();
+            }
             End::Closed => {}
             End::Io(error) => {
                 tracing::debug!(connection = self.state.id, error = %error, "connection ended");
@@ -297,7 +328,6 @@ impl Connection<'_> {
                 tracing::warn!(connection = self.state.id, error = %error, "connection closed: not the protocol");
             }
         }
-        self.stream.close();
     }
 
     fn serve_one(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), End> {
@@ -331,7 +361,9 @@ impl Connection<'_> {
             let again = match answer {
                 Answer::None => return Ok(()),
                 Answer::Once => false,
-                Answer::MayGoOn => !self.closing.load(Ordering::SeqCst) && has_open_cursor(output),
+                Answer::MayGoOn => {
+                    !self.connections.closing.load(Ordering::SeqCst) && has_open_cursor(output)
+                }
             };
             if again {
                 frame::announce_more(output);
@@ -358,7 +390,7 @@ impl Connection<'_> {
                 && input.len() >= header.length
             {
                 if deadline.is_some() {
-                    self.stream.set_read_timeout(None)?;
+                    self.stream.set_read_timeout(Some(LINGER))?;
                 }
                 return Ok(header);
             }
@@ -381,6 +413,15 @@ impl Connection<'_> {
                 Ok(0) => return Err(End::Closed),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if input.is_empty()
+                        && matches!(
+                            error.kind(),
+                            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                        ) =>
+                {
+                    return Err(End::Idle);
+                }
                 Err(error) => return Err(End::Io(error)),
             }
         }
@@ -394,7 +435,27 @@ impl Connection<'_> {
         response_to: i32,
         output: &mut Vec<u8>,
     ) -> Result<Answer, CommandError> {
-        let message = frame::parse(header, bytes)?;
+        let message = match frame::parse(header, bytes) {
+            Ok(message) => message,
+            // The frame is whole, so the next one can be found: only this command fails. A driver
+            // would take a closed connection for a network fault and send the same again.
+            Err(error) if frame::is_about_documents(header, &error) => {
+                if frame::wants_no_answer(bytes) {
+                    return Ok(Answer::None);
+                }
+                frame::begin_reply(output);
+                let mut out = BsonWriter::new(std::mem::take(output));
+                commands::refuse(&self.service, &error, &mut out);
+                *output = out.into_inner();
+                frame::finish(
+                    output,
+                    REPLY_IDS.fetch_add(1, Ordering::Relaxed),
+                    response_to,
+                );
+                return Ok(Answer::Once);
+            }
+            Err(error) => return Err(error),
+        };
         let (request, database, answer, legacy) = match &message {
             Message::Command {
                 more_to_come: true,
@@ -431,7 +492,7 @@ impl Connection<'_> {
         if legacy && !request.command().is_ok_and(is_handshake) {
             refuse_legacy(request.command().unwrap_or_default(), &mut out);
         } else {
-            commands::run(self.service, &mut self.state, request, database, &mut out);
+            commands::run(&self.service, &mut self.state, request, database, &mut out);
         }
         *output = out.into_inner();
         let reply_id = REPLY_IDS.fetch_add(1, Ordering::Relaxed);

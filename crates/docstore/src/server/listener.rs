@@ -93,7 +93,7 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
-/// Accepts until told to stop; each connection gets its thread.
+/// Accepts until told to stop.
 pub async fn accept(
     socket: Socket,
     service: Arc<Service>,

@@ -14,6 +14,8 @@ use crate::{
 
 /// How often the short tasks run.
 const TICK: Duration = Duration::from_millis(500);
+/// How often unused connections to the file are closed.
+const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
 /// A log larger than this is moved into the data file.
 const CHECKPOINT_LOG_BYTES: u64 = 4 << 20;
 
@@ -27,13 +29,18 @@ pub fn start(service: Arc<Service>, sweep_interval: Duration) -> Result<JoinHand
 
 fn run(service: &Service, sweep_interval: Duration) {
     let mut swept = Instant::now();
+    let mut shrunk = Instant::now();
     while !service.is_stopping() {
         std::thread::park_timeout(TICK.min(sweep_interval));
         if service.is_stopping() {
             return;
         }
-        service.store.expire_transaction();
+        service.store.expire_transactions();
         service.cursors.expire();
+        if shrunk.elapsed() >= SHRINK_INTERVAL {
+            shrunk = Instant::now();
+            service.store.shrink();
+        }
         let (_, log_bytes) = service.store.file_bytes();
         if log_bytes > CHECKPOINT_LOG_BYTES {
             log_failure("checkpoint", service.store.checkpoint());

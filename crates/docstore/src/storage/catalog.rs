@@ -57,6 +57,11 @@ impl Catalog {
         names
     }
 
+    /// The collection with that number.
+    pub fn by_id(&self, id: i64) -> Option<&Arc<Collection>> {
+        self.iter().find(|collection| collection.id == id)
+    }
+
     pub(super) fn put(&mut self, collection: Arc<Collection>) {
         self.collections.insert(collection.ns.clone(), collection);
     }
@@ -159,6 +164,21 @@ impl Collection {
         let mut options = self.options.clone();
         options.remove("validator");
         self.with(&self.ns, options, self.indexes.clone())
+    }
+
+    /// The same collection as a transaction sees it that wrote to it.
+    pub(super) fn overlaid(&self) -> Result<Self> {
+        let indexes = self.indexes.iter().map(|index| {
+            let multikey = Arc::clone(&index.multikey);
+            let mut index = Index::new(index.id, self.id, index.spec.clone(), multikey)?;
+            index.sql = IndexSql::overlay(index.id, self.id, index.unique);
+            Ok(Arc::new(index))
+        });
+        let indexes = indexes.collect::<Result<_>>()?;
+        Ok(Self {
+            sql: Arc::new(CollectionSql::overlay(self.id)),
+            ..self.with(&self.ns, self.options.clone(), indexes)?
+        })
     }
 
     /// The same collection with other options, name or indexes.

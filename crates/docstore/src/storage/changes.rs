@@ -4,15 +4,18 @@
 //! restarts) until no stream was open for the retention time; a store without streams pays nothing.
 //! Streams wait for commits here.
 
+mod difference;
+
 use std::{
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bson::{Bson, Document, RawDocument, doc};
+use bson::{Bson, Document, RawDocument, Timestamp, doc};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
+use self::difference::describe_update;
 use super::{
     Store, StoreOptions,
     catalog::{Collection, decode},
@@ -46,6 +49,9 @@ pub struct ChangeLog {
     given: AtomicI64,
     /// The last committed one.
     last: AtomicI64,
+    /// When the last event was given out and committed, in milliseconds since 1970; never goes back.
+    given_ms: AtomicI64,
+    last_ms: AtomicI64,
     /// The first number that has not been removed.
     first: AtomicI64,
     /// Every change since then is in the log, in milliseconds since 1970.
@@ -66,6 +72,17 @@ pub fn now_ms() -> i64 {
         .unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// A time as clients know it: seconds, and within these the number of an event.
+pub fn cluster_time(time_ms: i64, seq: i64) -> Timestamp {
+    Timestamp {
+        time: u32::try_from(time_ms / 1000).unwrap_or(u32::MAX),
+        increment: u32::try_from(seq & MAX_INCREMENT).unwrap_or(0).max(1),
+    }
+}
+
+/// Increments have 31 bits.
+const MAX_INCREMENT: i64 = 0x7fff_ffff;
 
 /// A logged event.
 #[derive(Debug, Clone)]
@@ -110,10 +127,17 @@ impl ChangeLog {
             .unwrap_or(0)
             .max(kept);
         let first = number("SELECT min(seq) FROM changes")?.unwrap_or(last + 1);
+        // A clock that was set back must not make an event older than one before it.
+        let last_ms = number("SELECT time_ms FROM changes ORDER BY seq DESC LIMIT 1")
+            .ok()
+            .flatten();
+        let last_ms = last_ms.unwrap_or_else(now_ms);
         Ok(Self {
             active: AtomicBool::new(active),
             given: AtomicI64::new(last),
             last: AtomicI64::new(last),
+            given_ms: AtomicI64::new(last_ms),
+            last_ms: AtomicI64::new(last_ms),
             first: AtomicI64::new(first),
             since_ms: AtomicI64::new(since),
             last_read_ms: AtomicI64::new(now_ms()),
@@ -130,6 +154,13 @@ impl ChangeLog {
         self.last.load(Ordering::Acquire)
     }
 
+    /// When the last event was committed, as clients know it: what is read now is at least as new.
+    pub fn operation_time(&self) -> Timestamp {
+        // In this order: an event's time is there before its number.
+        let seq = self.last();
+        cluster_time(self.last_ms.load(Ordering::Acquire), seq)
+    }
+
     /// The number of the first event that is still kept.
     pub fn first(&self) -> i64 {
         self.first.load(Ordering::Acquire)
@@ -138,6 +169,8 @@ impl ChangeLog {
     /// Called by the writer after a commit that logged `events` events.
     pub(super) fn committed(&self, events: u64) {
         if events > 0 {
+            self.last_ms
+                .store(self.given_ms.load(Ordering::Acquire), Ordering::Release);
             self.last
                 .store(self.given.load(Ordering::Acquire), Ordering::Release);
             *self.generation.lock() += 1;
@@ -223,9 +256,10 @@ impl Store {
 
     /// The number of the last event before a time. Fails where changes since then are not, or no
     /// longer, in the log.
-    pub fn event_before(&self, time_ms: i64) -> Result<i64> {
-        // Clients give whole seconds.
-        if time_ms.saturating_add(999) < self.changes.since_ms.load(Ordering::Acquire) {
+    pub fn event_before(&self, time: Timestamp) -> Result<i64> {
+        let seconds = i64::from(time.time);
+        // What is known of the beginning of the log is finer than the client's time.
+        if seconds * 1000 + 999 < self.changes.since_ms.load(Ordering::Acquire) {
             bail!(
                 ChangeStreamHistoryLost,
                 "Resume of change stream was not possible: changes since that time are not in the log."
@@ -233,8 +267,9 @@ impl Store {
         }
         let reader = self.reader()?;
         let found: Option<i64> = reader.query_row(
-            "SELECT max(seq) FROM changes WHERE time_ms < ?1",
-            [time_ms],
+            "SELECT max(seq) FROM changes WHERE time_ms / 1000 < ?1 \
+             OR (time_ms / 1000 = ?1 AND (seq & ?2) < ?3)",
+            (seconds, MAX_INCREMENT, i64::from(time.increment)),
             |row| row.get(0),
         )?;
         Ok(found.unwrap_or_else(|| self.changes.first() - 1))
@@ -266,8 +301,13 @@ impl Store {
         let oldest = now_ms().saturating_sub(changes.retention_ms);
         let keep_from =
             changes.last() - i64::try_from(changes.retention_events).unwrap_or(i64::MAX);
-        let stop = changes.last_read_ms.load(Ordering::Relaxed) < oldest;
-        self.write(false, |txn| {
+        let stop =
+            !self.options.log_all_changes && changes.last_read_ms.load(Ordering::Relaxed) < oldest;
+        let manner = super::writer::Manner {
+            frees: true,
+            ..Default::default()
+        };
+        self.write_as(manner, |txn| {
             txn.execute(
                 "INSERT INTO meta (name, value) VALUES ('changes_last', ?1) \
                  ON CONFLICT (name) DO UPDATE SET value = ?1",
@@ -320,7 +360,8 @@ impl WriteTxn<'_> {
 
     /// Logs a change of a document, if anybody listens.
     pub(super) fn record(&mut self, collection: &Collection, change: &Change<'_>) -> Result<()> {
-        if !self.store.changes.active.load(Ordering::Acquire) {
+        // A stream may be opened before a transaction's commit.
+        if self.overlay.is_none() && !self.store.changes.active.load(Ordering::Acquire) {
             return Ok(());
         }
         let event = match change {
@@ -344,11 +385,28 @@ impl WriteTxn<'_> {
                 doc! { "operationType": "delete", "documentKey": key(&decode(raw.as_bytes())?) }
             }
         };
+        let mut event = event;
+        event.insert("collectionUUID", uuid(collection));
+        self.record_event(&collection.ns, &event)
+    }
+
+    /// Logs a change of a collection as a whole, if anybody listens; `details` say what it was.
+    pub fn record_definition(
+        &mut self,
+        collection: &Collection,
+        kind: &str,
+        details: Document,
+    ) -> Result<()> {
+        let mut event = doc! { "operationType": kind, "collectionUUID": uuid(collection) };
+        event.extend(details);
         self.record_event(&collection.ns, &event)
     }
 
     /// Logs any other event (`drop`, `rename`, `dropDatabase`, …), if anybody listens.
     pub(super) fn record_event(&mut self, ns: &str, event: &Document) -> Result<()> {
+        if let Some(overlay) = &mut self.overlay {
+            return overlay.keep_event(ns, event);
+        }
         if !self.store.changes.active.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -357,105 +415,27 @@ impl WriteTxn<'_> {
         })?;
         // Numbers of a rolled-back transaction stay unused: only their order matters.
         let seq = self.store.changes.given.fetch_add(1, Ordering::AcqRel) + 1;
+        let given_ms = &self.store.changes.given_ms;
+        let now = now_ms();
+        let time_ms = given_ms.fetch_max(now, Ordering::AcqRel).max(now);
         self.execute(
             "INSERT INTO changes (seq, time_ms, ns, event) VALUES (?1, ?2, ?3, ?4)",
-            (seq, now_ms(), ns, bytes),
+            (seq, time_ms, ns, bytes),
         )?;
         self.count_event();
         Ok(())
     }
 }
 
+fn uuid(collection: &Collection) -> Bson {
+    Bson::Binary(bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: collection.uuid.to_vec(),
+    })
+}
+
 fn key(document: &Document) -> Document {
     doc! { "_id": document.get("_id").cloned().unwrap_or(Bson::Null) }
-}
-
-/// `updatedFields`, `removedFields` and `truncatedArrays` that turn one document into the other.
-fn describe_update(before: &Document, after: &Document) -> Document {
-    let mut updated = Document::new();
-    let mut removed: Vec<Bson> = Vec::new();
-    let mut truncated: Vec<Bson> = Vec::new();
-    compare_documents(
-        "",
-        before,
-        after,
-        &mut updated,
-        &mut removed,
-        &mut truncated,
-    );
-    doc! { "updatedFields": updated, "removedFields": removed, "truncatedArrays": truncated }
-}
-
-fn compare_documents(
-    prefix: &str,
-    before: &Document,
-    after: &Document,
-    updated: &mut Document,
-    removed: &mut Vec<Bson>,
-    truncated: &mut Vec<Bson>,
-) {
-    for (name, new) in after {
-        let path = format!("{prefix}{name}");
-        match before.get(name) {
-            Some(old) => compare_values(&path, old, new, updated, removed, truncated),
-            None => {
-                updated.insert(path, new.clone());
-            }
-        }
-    }
-    for name in before.keys() {
-        if !after.contains_key(name) {
-            removed.push(Bson::String(format!("{prefix}{name}")));
-        }
-    }
-}
-
-fn compare_values(
-    path: &str,
-    old: &Bson,
-    new: &Bson,
-    updated: &mut Document,
-    removed: &mut Vec<Bson>,
-    truncated: &mut Vec<Bson>,
-) {
-    match (old, new) {
-        _ if crate::value::identical(old, new) => {}
-        (Bson::Document(old), Bson::Document(new)) => {
-            compare_documents(&format!("{path}."), old, new, updated, removed, truncated);
-        }
-        (Bson::Array(old), Bson::Array(new)) if new.len() <= old.len() && !new.is_empty() => {
-            if new.len() < old.len() {
-                truncated.push(Bson::Document(doc! {
-                    "field": path,
-                    "newSize": i32::try_from(new.len()).unwrap_or(i32::MAX),
-                }));
-            }
-            for (position, (old, new)) in old.iter().zip(new).enumerate() {
-                compare_values(
-                    &format!("{path}.{position}"),
-                    old,
-                    new,
-                    updated,
-                    removed,
-                    truncated,
-                );
-            }
-        }
-        (Bson::Array(old), Bson::Array(new)) if !old.is_empty() && new.len() > old.len() => {
-            for (position, new) in new.iter().enumerate() {
-                let path = format!("{path}.{position}");
-                match old.get(position) {
-                    Some(old) => compare_values(&path, old, new, updated, removed, truncated),
-                    None => {
-                        updated.insert(path, new.clone());
-                    }
-                }
-            }
-        }
-        _ => {
-            updated.insert(path, new.clone());
-        }
-    }
 }
 
 /// How long a stream waits for an event when the client does not say.

@@ -26,14 +26,14 @@ fn encode(document: &Document) -> Result<Vec<u8>> {
 
 impl WriteTxn<'_> {
     fn with_catalog(&mut self, change: impl FnOnce(&mut Catalog)) {
-        let mut catalog = (*self.state.catalog).clone();
+        let mut catalog = (*self.work.catalog).clone();
         change(&mut catalog);
         self.set_catalog(catalog);
     }
 
     /// The collection; made if it does not exist.
     pub fn collection_or_new(&mut self, ns: &str) -> Result<Arc<Collection>> {
-        match self.state.catalog.get(ns) {
+        match self.work.catalog.get(ns) {
             Some(collection) => Ok(Arc::clone(collection)),
             None => self.create_collection(ns, Document::new()),
         }
@@ -41,28 +41,66 @@ impl WriteTxn<'_> {
 
     /// Makes a collection with its `_id` index.
     pub fn create_collection(&mut self, ns: &str, options: Document) -> Result<Arc<Collection>> {
-        if self.state.catalog.get(ns).is_some() {
+        if self.work.catalog.get(ns).is_some() {
             bail!(NamespaceExists, "Collection {ns} already exists.");
         }
         self.atomically(|txn| {
             let (id, index_id) = (txn.next_id(), txn.next_id());
             let index = Index::new(index_id, id, Index::id_spec(), Multikey::new(false))?;
             let uuid = bson::Uuid::new().bytes();
-            let collection = Arc::new(Collection::new(id, ns, uuid, options, vec![Arc::new(index)])?);
-            txn.execute(&collection.sql.create, [])?;
-            txn.execute(&collection.id_index().sql.create, [])?;
-            txn.execute(
-                "INSERT INTO collections (id, ns, uuid, options) VALUES (?1, ?2, ?3, ?4)",
-                (id, ns, uuid, encode(&collection.options)?),
-            )?;
-            txn.save_index(&collection, collection.id_index())?;
-            txn.with_catalog(|catalog| catalog.put(Arc::clone(&collection)));
-            txn.record_event(
+            let collection = Arc::new(Collection::new(
+                id,
                 ns,
-                &doc! { "operationType": "create", "operationDescription": { "idIndex": Index::id_spec() } },
-            )?;
+                uuid,
+                options,
+                vec![Arc::new(index)],
+            )?);
+            txn.claim_namespace(ns)?;
+            txn.make_collection(&collection)?;
+            let mut description = collection.options.clone();
+            description.insert("idIndex", Index::id_spec());
+            let details = doc! { "operationDescription": description };
+            txn.record_definition(&collection, "create", details)?;
             Ok(collection)
         })
+    }
+
+    /// Makes the tables of a collection and enters it into the catalogue.
+    pub(super) fn make_collection(
+        &mut self,
+        collection: &Arc<Collection>,
+    ) -> Result<Arc<Collection>> {
+        self.create_table(&collection.sql.create)?;
+        for index in &collection.indexes {
+            self.create_table(&index.sql.create)?;
+        }
+        if let Some(overlay) = &mut self.overlay {
+            overlay.note_made(collection.id);
+        } else {
+            self.execute(
+                "INSERT INTO collections (id, ns, uuid, options) VALUES (?1, ?2, ?3, ?4)",
+                (
+                    collection.id,
+                    &collection.ns,
+                    collection.uuid,
+                    encode(&collection.options)?,
+                ),
+            )?;
+            for index in &collection.indexes {
+                self.save_index(collection, index)?;
+            }
+        }
+        self.with_catalog(|catalog| catalog.put(Arc::clone(collection)));
+        Ok(Arc::clone(collection))
+    }
+
+    /// Makes a table: in the file, or among the private ones of a multi-document transaction.
+    fn create_table(&mut self, sql: &str) -> Result<()> {
+        match self.overlay {
+            Some(_) => self.execute(&sql.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1), [])?,
+            None => self.execute(sql, [])?,
+        };
+        Ok(())
     }
 
     fn save_index(&mut self, collection: &Collection, index: &Index) -> Result<()> {
@@ -81,6 +119,7 @@ impl WriteTxn<'_> {
     /// Drops a collection with its documents and indexes.
     pub fn drop_collection(&mut self, collection: &Collection) -> Result<()> {
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
             txn.execute(&collection.sql.drop, [])?;
             for index in &collection.indexes {
                 txn.execute(&index.sql.drop, [])?;
@@ -90,7 +129,7 @@ impl WriteTxn<'_> {
             txn.execute("DELETE FROM stats WHERE collection = ?1", [collection.id])?;
             txn.forget_counts(collection.id);
             txn.with_catalog(|catalog| catalog.remove(&collection.ns));
-            txn.record_event(&collection.ns, &doc! { "operationType": "drop" })
+            txn.record_definition(collection, "drop", Document::new())
         })
     }
 
@@ -105,6 +144,8 @@ impl WriteTxn<'_> {
     /// Gives a collection another name. The target must not exist.
     pub fn rename_collection(&mut self, collection: &Collection, to: &str) -> Result<()> {
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
+            txn.claim_namespace(to)?;
             txn.execute(
                 "UPDATE collections SET ns = ?1 WHERE id = ?2",
                 (to, collection.id),
@@ -116,10 +157,9 @@ impl WriteTxn<'_> {
                 catalog.put(Arc::new(renamed));
             });
             let (database, name) = to.split_once('.').unwrap_or((to, ""));
-            txn.record_event(
-                &collection.ns,
-                &doc! { "operationType": "rename", "to": { "db": database, "coll": name } },
-            )
+            let to = doc! { "db": database, "coll": name };
+            let details = doc! { "operationDescription": { "to": to.clone() }, "to": to };
+            txn.record_definition(collection, "rename", details)
         })
     }
 
@@ -127,6 +167,7 @@ impl WriteTxn<'_> {
     pub fn set_options(&mut self, collection: &Collection, options: Document) -> Result<()> {
         let changed = collection.with(&collection.ns, options, collection.indexes.clone())?;
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
             txn.execute(
                 "UPDATE collections SET options = ?1 WHERE id = ?2",
                 (encode(&changed.options)?, collection.id),
@@ -138,12 +179,23 @@ impl WriteTxn<'_> {
 
     /// Builds an index over what is there. `spec` has been checked.
     pub fn create_index(&mut self, collection: &Collection, spec: Document) -> Result<()> {
+        let private = match &self.overlay {
+            Some(overlay) if !overlay.has_made(collection.id) => bail!(
+                OperationNotSupportedInTransaction,
+                "Cannot create new indexes on existing collection {} in a multi-document transaction.",
+                collection.ns
+            ),
+            overlay => overlay.is_some(),
+        };
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
             let id = txn.next_id();
             let index = Arc::new(Index::new(id, collection.id, spec, Multikey::new(false))?);
-            txn.execute(&index.sql.create, [])?;
+            txn.create_table(&index.sql.create)?;
             txn.fill_index(collection, &index)?;
-            txn.save_index(collection, &index)?;
+            if !private {
+                txn.save_index(collection, &index)?;
+            }
             let mut indexes = collection.indexes.clone();
             indexes.push(index);
             txn.put_indexes(collection, indexes)
@@ -193,6 +245,7 @@ impl WriteTxn<'_> {
     /// Drops an index of a collection.
     pub fn drop_index(&mut self, collection: &Collection, index: &Index) -> Result<()> {
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
             txn.execute(&index.sql.drop, [])?;
             txn.execute("DELETE FROM indexes WHERE id = ?1", [index.id])?;
             let kept = collection
@@ -219,6 +272,7 @@ impl WriteTxn<'_> {
         }
         let changed = Index::new(index.id, collection.id, spec, Arc::clone(&index.multikey))?;
         self.atomically(|txn| {
+            txn.claim_collection(collection)?;
             txn.execute(
                 "UPDATE indexes SET spec = ?1 WHERE id = ?2",
                 (encode(&changed.spec)?, index.id),

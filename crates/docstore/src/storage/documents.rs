@@ -77,7 +77,7 @@ fn invalid(error: impl std::fmt::Display) -> CommandError {
 impl WriteTxn<'_> {
     /// Inserts a document whose `_id` comes first ([`with_id_first`]). Either it is inserted with
     /// all its index entries or nothing is.
-    pub fn insert(&mut self, collection: &Collection, raw: &RawDocument) -> Result<()> {
+    pub fn insert(&mut self, collection: &Arc<Collection>, raw: &RawDocument) -> Result<()> {
         if raw.as_bytes().len() > MAX_DOCUMENT_BYTES {
             bail!(
                 BSONObjectTooLarge,
@@ -86,31 +86,52 @@ impl WriteTxn<'_> {
             );
         }
         self.check_valid(collection, raw, None)?;
-        let mut keys = Vec::with_capacity(collection.indexes.len());
-        for index in &collection.indexes {
-            keys.push(keys::keys_of(index, raw)?);
-        }
         self.atomically(|txn| {
-            let rid = {
-                let mut statement = txn.connection().prepare_cached(&collection.sql.insert)?;
-                statement.insert([raw.as_bytes()])
-            };
-            let rid = txn.check(rid)?;
-            for (index, keys) in collection.indexes.iter().zip(&keys) {
-                txn.note_multikey(index, keys)?;
-                for key in &keys.keys {
-                    txn.add_key(collection, index, key, rid, raw)?;
-                }
-            }
-            txn.count(collection.id, 1, raw.as_bytes().len() as i64);
+            let collection = &txn.target(collection)?;
+            txn.count_written(raw.as_bytes().len())?;
+            txn.put_row_claiming(collection, raw, true)?;
             txn.record(collection, &Change::Insert(raw))
         })
+    }
+
+    /// Adds a document with its index entries, and nothing else.
+    pub(super) fn put_row(&mut self, collection: &Collection, raw: &RawDocument) -> Result<()> {
+        self.put_row_claiming(collection, raw, false)
+    }
+
+    fn put_row_claiming(
+        &mut self,
+        collection: &Collection,
+        raw: &RawDocument,
+        claims: bool,
+    ) -> Result<()> {
+        let mut keys = Vec::with_capacity(collection.indexes.len());
+        for index in &collection.indexes {
+            let of_index = keys::keys_of(index, raw)?;
+            if claims {
+                self.claim(collection, index, || of_index.keys.clone())?;
+            }
+            keys.push(of_index);
+        }
+        let rid = {
+            let mut statement = self.connection().prepare_cached(&collection.sql.insert)?;
+            statement.insert([raw.as_bytes()])
+        };
+        let rid = self.check(rid)?;
+        for (index, keys) in collection.indexes.iter().zip(&keys) {
+            self.note_multikey(index, keys)?;
+            for key in &keys.keys {
+                self.add_key(collection, index, key, rid, raw)?;
+            }
+        }
+        self.count(collection.id, 1, raw.as_bytes().len() as i64);
+        Ok(())
     }
 
     /// Replaces the document of `rid` by `new` (same `_id`). `before` is what is stored now.
     pub fn replace(
         &mut self,
-        collection: &Collection,
+        collection: &Arc<Collection>,
         rid: i64,
         before: &RawDocument,
         new: &RawDocument,
@@ -123,34 +144,10 @@ impl WriteTxn<'_> {
             );
         }
         self.check_valid(collection, new, Some(before))?;
-        let mut changed = Vec::new();
-        // The `_id` index comes first and does not change.
-        for index in collection.indexes.iter().skip(1) {
-            let (old, new) = (keys::keys_of(index, before)?, keys::keys_of(index, new)?);
-            if old.keys != new.keys {
-                changed.push((index, old, new));
-            }
-        }
-        let grown = new.as_bytes().len() as i64 - before.as_bytes().len() as i64;
         self.atomically(|txn| {
-            for (index, old, _) in &changed {
-                let (old, new) = (&old.keys, &changed_keys(&changed, index).keys);
-                for key in old.iter().filter(|key| new.binary_search(key).is_err()) {
-                    txn.execute(&index.sql.delete, (key, rid))?;
-                }
-            }
-            for (index, old, new_keys) in &changed {
-                txn.note_multikey(index, new_keys)?;
-                let added = new_keys
-                    .keys
-                    .iter()
-                    .filter(|key| old.keys.binary_search(key).is_err());
-                for key in added {
-                    txn.add_key(collection, index, key, rid, new)?;
-                }
-            }
-            txn.execute(&collection.sql.update, (new.as_bytes(), rid))?;
-            txn.count(collection.id, 0, grown);
+            let collection = &txn.target(collection)?;
+            txn.count_written(new.as_bytes().len())?;
+            txn.replace_row(collection, rid, before, new)?;
             txn.record(
                 collection,
                 &if is_replacement {
@@ -162,10 +159,66 @@ impl WriteTxn<'_> {
         })
     }
 
+    fn replace_row(
+        &mut self,
+        collection: &Collection,
+        rid: i64,
+        before: &RawDocument,
+        new: &RawDocument,
+    ) -> Result<()> {
+        self.claim_document(collection, before)?;
+        let mut changed = Vec::new();
+        // The `_id` index comes first and does not change.
+        for index in collection.indexes.iter().skip(1) {
+            let (old, new) = (keys::keys_of(index, before)?, keys::keys_of(index, new)?);
+            if old.keys != new.keys {
+                changed.push((index, old, new));
+            }
+        }
+        for (index, old, new) in &changed {
+            self.claim(collection, index, || {
+                let both = old.keys.iter().chain(&new.keys);
+                both.filter(|key| old.keys.contains(key) != new.keys.contains(key))
+                    .cloned()
+                    .collect()
+            })?;
+        }
+        self.adopt(collection, rid, before)?;
+        for (index, old, new) in &changed {
+            for key in &old.keys {
+                if new.keys.binary_search(key).is_err() {
+                    self.execute(&index.sql.delete, (key, rid))?;
+                }
+            }
+        }
+        for (index, old, new_keys) in &changed {
+            self.note_multikey(index, new_keys)?;
+            for key in &new_keys.keys {
+                if old.keys.binary_search(key).is_err() {
+                    self.add_key(collection, index, key, rid, new)?;
+                }
+            }
+        }
+        self.execute(&collection.sql.update, (new.as_bytes(), rid))?;
+        let grown = new.as_bytes().len() as i64 - before.as_bytes().len() as i64;
+        self.count(collection.id, 0, grown);
+        Ok(())
+    }
+
+    /// Claims a document by its `_id`.
+    fn claim_document(&mut self, collection: &Collection, document: &RawDocument) -> Result<()> {
+        let index = collection.id_index();
+        if !self.claims(collection, index) {
+            return Ok(());
+        }
+        let key = keys::keys_of(index, document)?;
+        self.claim(collection, index, || key.keys)
+    }
+
     /// Deletes the document of `rid`; `before` is what is stored now.
     pub fn delete(
         &mut self,
-        collection: &Collection,
+        collection: &Arc<Collection>,
         rid: i64,
         before: &RawDocument,
     ) -> Result<()> {
@@ -174,6 +227,11 @@ impl WriteTxn<'_> {
             keys.push(keys::keys_of(index, before)?);
         }
         self.atomically(|txn| {
+            let collection = &txn.target(collection)?;
+            for (index, keys) in collection.indexes.iter().zip(&keys) {
+                txn.claim(collection, index, || keys.keys.clone())?;
+            }
+            txn.adopt(collection, rid, before)?;
             for (index, keys) in collection.indexes.iter().zip(&keys) {
                 for key in &keys.keys {
                     txn.execute(&index.sql.delete, (key, rid))?;
@@ -187,6 +245,12 @@ impl WriteTxn<'_> {
 
     /// The stored bytes of `rid`.
     pub fn document(&self, collection: &Collection, rid: i64) -> Result<Option<RawDocumentBuf>> {
+        // A statement may hold the collection as it was before its transaction wrote to it.
+        let current = self
+            .overlay
+            .as_ref()
+            .and_then(|overlay| overlay.written(collection.id));
+        let collection = current.unwrap_or(collection);
         let mut statement = self.connection().prepare_cached(&collection.sql.get)?;
         let mut rows = statement.query([rid])?;
         match rows.next()? {
@@ -215,6 +279,11 @@ impl WriteTxn<'_> {
         rid: i64,
         raw: &RawDocument,
     ) -> Result<()> {
+        if let Some(taken) = &index.sql.taken
+            && self.connection().prepare_cached(taken)?.exists([key])?
+        {
+            return Err(duplicate_key(collection, index, key, raw));
+        }
         let done = {
             let mut statement = self.connection().prepare_cached(&index.sql.insert)?;
             statement.execute((key, rid))
@@ -229,11 +298,15 @@ impl WriteTxn<'_> {
         }
     }
 
-    fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
+    pub(super) fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
         if keys.multikey && !index.multikey.saved.load(Ordering::Acquire) {
             index.multikey.seen.store(true, Ordering::Release);
+            if self.overlay.is_some() {
+                // The file is told at the commit.
+                return Ok(());
+            }
             self.execute("UPDATE indexes SET multikey = 1 WHERE id = ?1", [index.id])?;
-            self.state.multikeys.push(Arc::clone(&index.multikey));
+            self.work.multikeys.push(Arc::clone(&index.multikey));
         }
         Ok(())
     }
@@ -279,14 +352,6 @@ impl WriteTxn<'_> {
         )
         .with("errInfo", info))
     }
-}
-
-fn changed_keys<'a>(changed: &'a [(&Arc<Index>, Keys, Keys)], index: &Arc<Index>) -> &'a Keys {
-    changed
-        .iter()
-        .find(|(other, ..)| Arc::ptr_eq(other, index))
-        .map(|(.., new)| new)
-        .expect("invariant: the index is one of those that changed")
 }
 
 fn duplicate_key(

@@ -11,6 +11,9 @@ use crate::{
     error::{CommandError, Result},
 };
 
+/// Connections that are kept though they are not used.
+const KEPT: usize = 2;
+
 /// The pool. The last connection given back is the first to be given out: its cache is warm.
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -26,6 +29,8 @@ struct State {
     idle: Vec<Connection>,
     /// Connections that exist, idle or out.
     open: usize,
+    /// The fewest that were idle since [`Readers::shrink`] looked last.
+    unused: usize,
     closed: bool,
 }
 
@@ -46,6 +51,7 @@ impl Readers {
                 bail!(InterruptedAtShutdown, "the store is closed");
             }
             if let Some(connection) = state.idle.pop() {
+                state.unused = state.unused.min(state.idle.len());
                 return Ok(Reader {
                     pool: self,
                     connection: Some(connection),
@@ -74,6 +80,18 @@ impl Readers {
         let connection = open_connection(&self.file, &self.options, false)?;
         connection.execute_batch("PRAGMA wal_autocheckpoint=0")?;
         Ok(connection)
+    }
+
+    /// Closes connections that nobody needed since the last call, but for a few: each has a page
+    /// cache and prepared statements.
+    pub(super) fn shrink(&self) {
+        let mut state = self.state.lock();
+        let unused = state.unused.min(state.idle.len());
+        let surplus: Vec<Connection> = state.idle.drain(..unused.saturating_sub(KEPT)).collect();
+        state.open -= surplus.len();
+        state.unused = state.idle.len();
+        drop(state);
+        drop(surplus);
     }
 
     /// Closes idle connections and, as they come back, the others.

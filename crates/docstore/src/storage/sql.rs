@@ -1,6 +1,8 @@
 //! The SQL of the store: the fixed tables, and the statements of each collection and index, made
 //! once so that the statement cache finds them by the same text.
 
+pub(super) mod overlay;
+
 /// Tables that every file has.
 pub(super) const FIXED_TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -61,6 +63,8 @@ pub struct IndexSql {
     pub drop: String,
     /// Adds key (1) for rid (2); of a unique index it fails where the key exists.
     pub insert: String,
+    /// Whether key (1) of a unique index is taken, where `insert` does not see all that is there.
+    pub taken: Option<String>,
     /// Takes away key (1) of rid (2).
     pub delete: String,
     /// The document with exactly key (1) of a unique index: rid, doc.
@@ -91,6 +95,7 @@ impl IndexSql {
             ),
             drop: format!("DROP TABLE i{id}"),
             insert: format!("INSERT INTO i{id} (k, r) VALUES (?1, ?2)"),
+            taken: None,
             delete: format!("DELETE FROM i{id} WHERE k = ?1 AND r = ?2"),
             point: format!(
                 "SELECT i.r, d.doc FROM i{id} i CROSS JOIN d{collection} d ON d.rid = i.r WHERE i.k = ?1"

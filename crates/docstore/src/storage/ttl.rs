@@ -1,6 +1,9 @@
 //! Deletes documents whose time is over, by indexes with `expireAfterSeconds`.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bson::{Bson, DateTime, RawDocument};
 
@@ -9,6 +12,7 @@ use super::{
     catalog::{Collection, Index, decode},
     changes::now_ms,
     scan::{self, Access, Counters, Flow, KeyRange, Position},
+    writer::Manner,
 };
 use crate::{
     error::{CommandError, Result},
@@ -17,6 +21,8 @@ use crate::{
 
 /// Documents that one write deletes; others get their turn in between.
 const BATCH_DOCUMENTS: usize = 500;
+/// How long one write may wait.
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 impl Store {
     /// One round over all TTL indexes. Returns how many documents were deleted.
@@ -40,7 +46,13 @@ impl Store {
     }
 
     fn expire_batch(&self, ns: &str, index: &str, limit_ms: i64) -> Result<usize> {
-        self.write(false, |txn| {
+        // What a transaction holds is left for the next round.
+        let manner = Manner {
+            deadline: Some(Instant::now() + MAX_WAIT),
+            frees: true,
+            ..Manner::default()
+        };
+        self.write_as(manner, |txn| {
             let catalog = txn.catalog();
             let Some(collection) = catalog.get(ns) else {
                 return Ok(0);

@@ -9,24 +9,20 @@ mod txn;
 
 use std::{
     any::Any,
-    collections::HashMap,
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
 pub use self::txn::WriteTxn;
-use super::{
-    Durability, Store,
-    catalog::{Catalog, Multikey},
-    transactions::Held,
-};
+use super::{Durability, Store, catalog::Catalog, work::Work};
 use crate::{
     bail,
     error::{CommandError, Result},
@@ -36,7 +32,11 @@ use crate::{
 const MAX_GROUP_MEMBERS: usize = 256;
 /// Log pages (of 4 KiB) after which the log is moved into the data file by the writer itself,
 /// because readers kept the background from doing so.
-const MAX_LOG_PAGES: u64 = 32_768;
+const MAX_LOG_PAGES: u64 = 4096;
+/// How often a write is tried on a disk that is full.
+const ROOM_ATTEMPTS: u32 = 3;
+/// How often, in commits, the writer looks at the log.
+const LOG_CHECK_COMMITS: u32 = 16;
 
 /// The writer and those who wait for it.
 #[derive(Debug)]
@@ -45,36 +45,22 @@ pub(super) struct Writer {
     pub(super) state: Mutex<WriterState>,
     /// Writes that want the lock. A holder that sees none commits.
     waiting: AtomicUsize,
-    /// Told when a multi-document transaction lets go of the writer.
-    pub(super) released: Condvar,
     pub(super) durability: Durability,
 }
 
 #[derive(Debug)]
 pub(super) struct WriterState {
-    pub(super) connection: Connection,
+    pub(super) work: Work,
     /// The log file, flushed when a write asks for it.
     wal: File,
-    /// The catalogue as the open transaction sees it.
-    pub(super) catalog: Arc<Catalog>,
-    /// As last committed; what a rollback returns to.
+    /// The catalogue as last committed; what a rollback returns to.
     committed: Arc<Catalog>,
-    /// The next free number of a collection or index.
-    pub(super) next_id: i64,
-    /// What the open transaction does to the counters: documents and bytes by collection number.
-    deltas: HashMap<i64, (i64, i64)>,
-    /// How many change events the open transaction wrote.
-    events: u64,
-    /// Indexes that the open transaction notes as multikey in the file.
-    pub(super) multikeys: Vec<Arc<Multikey>>,
     /// Whether a transaction is open.
     open: bool,
     /// Members of the open group so far, and whether one wants the log flushed.
     members: usize,
     pub(super) flush: bool,
     group: Arc<Group>,
-    /// A multi-document transaction that has the writer to itself.
-    pub(super) held: Option<Held>,
     closed: bool,
     commits_since_check: u32,
 }
@@ -126,12 +112,25 @@ impl Group {
     }
 }
 
+/// How a write is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Wait until the log is on the disk.
+    pub flush: bool,
+    /// Give up waiting for others then.
+    pub deadline: Option<Instant>,
+    /// It makes room: let through on a full disk.
+    pub frees: bool,
+}
+
 /// How one run of a write ended.
 enum Run<T> {
     /// It ran to its end, well or badly; what it did is in the open transaction.
     Done(Result<T>),
     /// The transaction cannot go on (disk full, I/O error).
     Broken(CommandError),
+    /// It wants what this transaction has locked. What it did is undone.
+    Blocked(u64),
     /// It panicked.
     Panicked(Box<dyn Any + Send>),
 }
@@ -141,49 +140,28 @@ impl Writer {
         connection: Connection,
         wal: File,
         catalog: Arc<Catalog>,
-        next_id: i64,
         durability: Durability,
     ) -> Self {
         Self {
             state: Mutex::new(WriterState {
-                connection,
-                wal,
                 committed: Arc::clone(&catalog),
-                catalog,
-                next_id,
-                deltas: HashMap::new(),
-                events: 0,
-                multikeys: Vec::new(),
+                work: Work::new(connection, catalog),
+                wal,
                 open: false,
                 members: 0,
                 flush: false,
                 group: Arc::default(),
-                held: None,
                 closed: false,
                 commits_since_check: 0,
             }),
             waiting: AtomicUsize::new(0),
-            released: Condvar::new(),
             durability,
         }
     }
 
-    /// Takes the lock when no multi-document transaction has the writer.
-    pub(super) fn lock_free(&self) -> Result<MutexGuard<'_, WriterState>> {
-        let mut state = self.state.lock();
-        while let Some(held) = &state.held
-            && !state.closed
-        {
-            // Whoever waits ends an overlong transaction itself: the background may be waiting too.
-            let until = held.until();
-            if self.released.wait_until(&mut state, until).timed_out() && state.undo_overlong() {
-                self.released.notify_all();
-            }
-        }
-        if state.closed {
-            bail!(InterruptedAtShutdown, "the store is closed");
-        }
-        Ok(state)
+    /// Whether nobody wants the lock: whoever holds it then commits the open group.
+    fn nobody_waits(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
     }
 
     pub(super) fn close(&self, store: &Store) {
@@ -192,16 +170,14 @@ impl Writer {
             return;
         }
         state.closed = true;
-        self.released.notify_all();
-        if state.held.take().is_some() {
-            state.roll_back();
-        }
         if let Err(error) = state.commit(store) {
             tracing::error!(error = %error, "the last writes could not be committed");
         }
-        let emptied = state
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let emptied =
+            state
+                .work
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = emptied {
             tracing::warn!(error = %error, "the log could not be emptied; it is read at the next start");
         }
@@ -209,23 +185,94 @@ impl Writer {
 }
 
 impl Store {
-    /// Runs `job` on the writer and returns once what it did is committed.
-    ///
-    /// `job` may run a second time, after a rollback, when its group failed. An `Err` of the job
-    /// leaves what it did before committed: statements that must be undone use
-    /// [`WriteTxn::atomically`]. `flush` waits until the log is on the disk.
+    /// Takes the writer's lock.
+    pub(super) fn lock_writer(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<MutexGuard<'_, WriterState>> {
+        let writer = &self.writer;
+        writer.waiting.fetch_add(1, Ordering::SeqCst);
+        let locked = match deadline {
+            None => Some(writer.state.lock()),
+            Some(deadline) => writer.state.try_lock_until(deadline),
+        };
+        writer.waiting.fetch_sub(1, Ordering::SeqCst);
+        let Some(state) = locked else {
+            self.end_forsaken_group();
+            bail!(
+                MaxTimeMSExpired,
+                "operation exceeded time limit while it waited for other writes"
+            )
+        };
+        if state.closed {
+            bail!(InterruptedAtShutdown, "the store is closed");
+        }
+        Ok(state)
+    }
+
+    /// Lets go of the writer. The open group is committed where nobody is left who would do it.
+    pub(super) fn release_writer(&self, mut state: MutexGuard<'_, WriterState>) {
+        if self.writer.nobody_waits() && state.members > 0 {
+            // A failure is told to the members: they run again.
+            let _ = state.commit(self);
+        }
+        drop(state);
+        self.end_forsaken_group();
+    }
+
+    /// Commits the open group where those for whom it was left open have gone. Called after the lock
+    /// was let go of for somebody's sake, and by whoever gives up waiting: one of the two sees it.
+    fn end_forsaken_group(&self) {
+        if self.writer.nobody_waits()
+            && let Some(mut state) = self.writer.state.try_lock()
+            && self.writer.nobody_waits()
+            && state.members > 0
+        {
+            let _ = state.commit(self);
+        }
+    }
+
+    /// As [`Self::write_as`], however long it takes.
     pub fn write<T>(
         &self,
         flush: bool,
+        job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let manner = Manner {
+            flush,
+            ..Manner::default()
+        };
+        self.write_as(manner, job)
+    }
+
+    /// Runs `job` on the writer and returns once what it did is committed.
+    ///
+    /// `job` may run again, after a rollback, when its group failed or when a transaction has locked
+    /// what it writes. An `Err` of the job leaves what it did before committed: statements that must
+    /// be undone use [`WriteTxn::atomically`].
+    pub fn write_as<T>(
+        &self,
+        manner: Manner,
         mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Result<T> {
+        let Manner {
+            flush,
+            deadline,
+            frees,
+        } = manner;
         let flush = flush || self.writer.durability == Durability::Full;
+        if !frees {
+            self.space.admit()?;
+        }
         let mut alone = false;
+        // A write may find the disk full again after room was made for it.
+        let mut attempts_left = ROOM_ATTEMPTS;
+        let mut again = |state: &mut WriterState, error: &CommandError| {
+            attempts_left -= 1;
+            error.is_full_disk() && attempts_left > 0 && state.make_room(self, frees)
+        };
         loop {
-            self.writer.waiting.fetch_add(1, Ordering::SeqCst);
-            let locked = self.writer.lock_free();
-            self.writer.waiting.fetch_sub(1, Ordering::SeqCst);
-            let mut state = locked?;
+            let mut state = self.lock_writer(deadline)?;
             if alone {
                 // Whoever is in the open group has nothing to do with this one's trouble.
                 state.commit(self)?;
@@ -235,29 +282,41 @@ impl Store {
                 Run::Done(result) => {
                     state.members += 1;
                     state.flush |= flush;
-                    let last = alone
-                        || self.writer.waiting.load(Ordering::SeqCst) == 0
-                        || state.members >= MAX_GROUP_MEMBERS;
+                    let last =
+                        alone || self.writer.nobody_waits() || state.members >= MAX_GROUP_MEMBERS;
                     if last {
                         let single = state.members == 1;
                         match state.commit(self) {
                             Ok(outcome) => return outcome.tell(flush, result),
-                            Err(error) if single => return Err(error),
+                            Err(error) if single => {
+                                if !again(&mut state, &error) {
+                                    return Err(error);
+                                }
+                            }
                             Err(_) => {}
                         }
                     } else {
                         let group = Arc::clone(&state.group);
                         drop(state);
+                        self.end_forsaken_group();
                         match group.wait() {
                             Outcome::Retry => {}
                             outcome => return outcome.tell(flush, result),
                         }
                     }
                 }
+                Run::Blocked(transaction) => {
+                    if state.members == 0 {
+                        state.roll_back();
+                    }
+                    self.release_writer(state);
+                    self.transactions.wait_for_end(transaction, deadline)?;
+                    continue;
+                }
                 Run::Broken(error) => {
                     let single = state.members == 0;
                     state.fail_group();
-                    if single {
+                    if single && !again(&mut state, &error) {
                         return Err(error);
                     }
                 }
@@ -275,7 +334,8 @@ impl Store {
 impl WriterState {
     pub(super) fn begin(&mut self) -> Result<()> {
         if !self.open {
-            self.connection
+            self.work
+                .connection
                 .prepare_cached("BEGIN IMMEDIATE")?
                 .execute([])?;
             self.open = true;
@@ -283,29 +343,44 @@ impl WriterState {
         Ok(())
     }
 
+    /// The catalogue as the open transaction sees it.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.work.catalog)
+    }
+
     fn run<T>(
         &mut self,
         store: &Store,
         job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
     ) -> Run<T> {
-        let mut txn = WriteTxn {
-            state: self,
-            store,
-            broken: None,
-        };
-        let result = catch_unwind(AssertUnwindSafe(|| job(&mut txn)));
-        let broken = txn.broken.take();
+        // What members of the group did before must not be undone with what is blocked.
+        let guarded = self.members > 0 && store.transactions.any_locks();
+        let mut txn = WriteTxn::direct(&mut self.work, store);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if guarded {
+                txn.unless_blocked(job)
+            } else {
+                job(&mut txn)
+            }
+        }));
+        let (broken, blocked) = (txn.broken.take(), txn.blocked_by.take());
         match (result, broken) {
             (Err(panic), _) => Run::Panicked(panic),
             (Ok(_), Some(error)) => Run::Broken(error),
+            (Ok(_), None) if let Some(transaction) = blocked => {
+                if !guarded {
+                    self.fail_group();
+                }
+                Run::Blocked(transaction)
+            }
             // SQLite itself rolls back in some failures.
-            (Ok(Err(error)), None) if self.connection.is_autocommit() => Run::Broken(error),
+            (Ok(Err(error)), None) if self.work.connection.is_autocommit() => Run::Broken(error),
             (Ok(result), None) => Run::Done(result),
         }
     }
 
-    /// As [`Self::run`] for a member of a multi-document transaction: the transaction stays open.
-    pub(super) fn run_held<T>(
+    /// Runs a job that shares its commit with nobody. After a failure the caller rolls back.
+    pub(super) fn run_alone<T>(
         &mut self,
         store: &Store,
         job: &mut impl FnMut(&mut WriteTxn<'_>) -> Result<T>,
@@ -313,10 +388,9 @@ impl WriterState {
         match self.run(store, job) {
             Run::Done(result) => result,
             Run::Broken(error) => Err(error),
+            Run::Blocked(_) => Err(super::transactions::conflict()),
             Run::Panicked(panic) => {
                 self.roll_back();
-                self.held = None;
-                store.writer.released.notify_all();
                 std::panic::resume_unwind(panic)
             }
         }
@@ -328,7 +402,7 @@ impl WriterState {
             return Ok(Outcome::Committed);
         }
         let done = self.write_counters().and_then(|()| {
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.work.connection.prepare_cached("COMMIT")?.execute([])?;
             Ok(())
         });
         if let Err(error) = done {
@@ -337,22 +411,24 @@ impl WriterState {
         }
         let outcome = self.flush_log();
         self.open = false;
-        for (id, (docs, bytes)) in self.deltas.drain() {
-            if let Some(collection) = self.catalog.iter().find(|collection| collection.id == id) {
+        for (id, (docs, bytes)) in self.work.deltas.drain() {
+            if let Some(collection) = self.work.catalog.by_id(id) {
                 collection.stats.docs.fetch_add(docs, Ordering::Relaxed);
                 collection.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
         }
-        if !Arc::ptr_eq(&self.catalog, &self.committed) {
-            self.committed = Arc::clone(&self.catalog);
+        if !Arc::ptr_eq(&self.work.catalog, &self.committed) {
+            self.committed = Arc::clone(&self.work.catalog);
             store.publish(&self.committed);
         }
-        for multikey in self.multikeys.drain(..) {
+        for multikey in self.work.multikeys.drain(..) {
             multikey.saved.store(true, Ordering::Release);
         }
-        store.changes.committed(std::mem::take(&mut self.events));
+        store
+            .changes
+            .committed(std::mem::take(&mut self.work.events));
         self.end_group(outcome);
-        self.shorten_log();
+        self.shorten_log(store);
         Ok(outcome)
     }
 
@@ -367,11 +443,12 @@ impl WriterState {
     }
 
     fn write_counters(&mut self) -> Result<()> {
-        for (id, (docs, bytes)) in &self.deltas {
+        for (id, (docs, bytes)) in &self.work.deltas {
             if *docs == 0 && *bytes == 0 {
                 continue;
             }
-            self.connection
+            self.work
+                .connection
                 .prepare_cached(
                     "INSERT INTO stats (collection, docs, bytes) VALUES (?1, ?2, ?3) \
                      ON CONFLICT (collection) DO UPDATE SET docs = docs + ?2, bytes = bytes + ?3",
@@ -396,33 +473,48 @@ impl WriterState {
     }
 
     pub(super) fn roll_back(&mut self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(error = %error, "rollback failed");
-        }
+        self.work.roll_back(&self.committed);
         self.open = false;
-        self.deltas.clear();
-        self.multikeys.clear();
-        self.events = 0;
-        self.catalog = Arc::clone(&self.committed);
     }
 
     /// Moves the log into the data file when readers have kept the background from doing so.
-    fn shorten_log(&mut self) {
+    fn shorten_log(&mut self, store: &Store) {
         self.commits_since_check += 1;
-        if self.commits_since_check < 1000 {
+        if self.commits_since_check < LOG_CHECK_COMMITS {
             return;
         }
         self.commits_since_check = 0;
         let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
-        if pages > MAX_LOG_PAGES {
-            let moved = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(error) = moved {
-                tracing::warn!(error = %error, "checkpoint failed");
-            }
+        let most = MAX_LOG_PAGES.min(store.options.reserve_bytes / 2 / super::PAGE_BYTES);
+        if pages > most
+            && let Err(error) = self.checkpoint("PASSIVE")
+        {
+            tracing::warn!(error = %error, "checkpoint failed");
         }
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+        let connection = &self.work.connection;
+        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+    }
+
+    /// After a rollback for want of room: what can be had without harm. True: there is more room than
+    /// before for such a write.
+    fn make_room(&mut self, store: &Store, frees: bool) -> bool {
+        let log_bytes = || self.wal.metadata().map_or(0, |meta| meta.len());
+        let before = log_bytes();
+        // Without waiting for readers: then the log is emptied by the next write.
+        let _ = self.work.connection.busy_timeout(Duration::ZERO);
+        let mut moved = self.checkpoint("TRUNCATE");
+        // The log is kept so short that the data file can take it up in the reserve's room.
+        let gave_up = frees && store.space.give_up();
+        if gave_up {
+            moved = self.checkpoint("TRUNCATE");
+        }
+        if let Err(error) = moved {
+            tracing::warn!(error = %error, "the log could not be emptied on a full disk");
+        }
+        let _ = self.work.connection.busy_timeout(super::BUSY_TIMEOUT);
+        gave_up || log_bytes() < before
     }
 }

@@ -113,6 +113,18 @@ pub fn parse<'a>(header: &Header, frame: &'a [u8]) -> Result<Message<'a>> {
     }
 }
 
+/// Whether an error of [`parse`] is about the documents of an OP_MSG, not about the message itself.
+pub fn is_about_documents(header: &Header, error: &CommandError) -> bool {
+    let codes = [Code::InvalidBSON, Code::FailedToParse, Code::Overflow];
+    header.opcode == OP_MSG && codes.iter().any(|code| *code as i32 == error.code)
+}
+
+/// Whether the client of an OP_MSG wants no answer.
+pub fn wants_no_answer(frame: &[u8]) -> bool {
+    read_u32(frame.get(HEADER_BYTES..).unwrap_or_default())
+        .is_ok_and(|flags| flags & MORE_TO_COME != 0)
+}
+
 fn unsupported(opcode: i32) -> CommandError {
     CommandError::new(
         Code::UnsupportedOpQueryCommand,
@@ -128,7 +140,7 @@ fn read_u32(bytes: &[u8]) -> Result<u32> {
 }
 
 fn take_document<'a>(bytes: &mut &'a [u8]) -> Result<&'a RawDocument> {
-    let len = validate::check_document(bytes)?;
+    let len = validate::check_document(bytes, validate::MAX_DEPTH)?;
     let (head, tail) = bytes.split_at(len);
     *bytes = tail;
     RawDocument::from_bytes(head)

@@ -1,12 +1,12 @@
 //! Checks that bytes are one well-formed BSON document, without building values.
 
-use crate::{bail, error::Result};
+use crate::{bail, error::Result, value::MAX_STORED_DEPTH};
 
-/// Documents may be nested this deep; MongoDB stores no deeper ones either.
-pub const MAX_DEPTH: usize = 180;
+/// A message may be nested this deep.
+pub const MAX_DEPTH: usize = 200;
 
-/// A slice that is read from its front.
-struct Bytes<'a>(&'a [u8]);
+/// A slice that is read from its front, and how deep it may nest.
+struct Bytes<'a>(&'a [u8], usize);
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
@@ -51,15 +51,15 @@ impl<'a> Bytes<'a> {
     }
 
     fn document(&mut self, depth: usize) -> Result<()> {
-        if depth > MAX_DEPTH {
-            bail!(Overflow, "BSON is nested deeper than {MAX_DEPTH} levels");
+        if depth > self.1 {
+            bail!(Overflow, "BSON is nested deeper than {} levels", self.1);
         }
-        let mut length = Bytes(self.0);
+        let mut length = Bytes(self.0, 0);
         let len = length.length()?;
         if len < 5 {
             bail!(InvalidBSON, "BSON document length {len} is too small");
         }
-        let mut inner = Bytes(&self.take(len)?[4..]);
+        let mut inner = Bytes(&self.take(len)?[4..], self.1);
         loop {
             let kind = inner.byte()?;
             if kind == 0 {
@@ -85,7 +85,7 @@ impl<'a> Bytes<'a> {
                 let data = self.take(len)?;
                 if subtype == 2 {
                     // The old form carries its length again.
-                    let mut inner = Bytes(data);
+                    let mut inner = Bytes(data, 0);
                     if inner.length()? != len - 4 {
                         bail!(
                             InvalidBSON,
@@ -110,9 +110,9 @@ impl<'a> Bytes<'a> {
                 self.take(12).map(|_| ())
             }
             0x0F => {
-                let mut length = Bytes(self.0);
+                let mut length = Bytes(self.0, 0);
                 let len = length.length()?;
-                let mut inner = Bytes(self.take(len)?);
+                let mut inner = Bytes(self.take(len)?, self.1);
                 inner.take(4)?;
                 inner.string()?;
                 inner.document(depth + 1)?;
@@ -130,14 +130,23 @@ impl<'a> Bytes<'a> {
 
 fn check_text(text: &[u8]) -> Result<()> {
     if std::str::from_utf8(text).is_err() {
-        bail!(InvalidBSON, "text in BSON is not UTF-8");
+        bail!(FailedToParse, "text in BSON is not UTF-8");
     }
     Ok(())
 }
 
-/// Checks that `bytes` begin with a document and returns its length.
-pub fn check_document(bytes: &[u8]) -> Result<usize> {
-    let mut rest = Bytes(bytes);
+/// Refuses a document that nests deeper than may be stored.
+pub fn check_stored_depth(document: &[u8]) -> Result<()> {
+    // A level takes seven bytes at least.
+    if document.len() > 7 * MAX_STORED_DEPTH {
+        check_document(document, MAX_STORED_DEPTH)?;
+    }
+    Ok(())
+}
+
+/// Checks that `bytes` begin with a document, nested at most `max_depth` deep; returns its length.
+pub fn check_document(bytes: &[u8], max_depth: usize) -> Result<usize> {
+    let mut rest = Bytes(bytes, max_depth);
     rest.document(1)?;
     Ok(bytes.len() - rest.0.len())
 }

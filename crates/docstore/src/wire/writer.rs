@@ -65,6 +65,29 @@ impl BsonWriter {
         self.begin();
     }
 
+    /// Opens the finished document again that begins at `start` and ends what is written.
+    pub fn reopen(&mut self, start: usize) {
+        self.buffer.pop();
+        self.open.push(start);
+    }
+
+    /// Bytes of the generic subtype.
+    pub fn binary(&mut self, name: &str, value: &[u8]) {
+        self.key(0x05, name);
+        let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        self.buffer.extend_from_slice(&len.to_le_bytes());
+        self.buffer.push(0);
+        self.buffer.extend_from_slice(value);
+    }
+
+    /// A timestamp.
+    pub fn timestamp(&mut self, name: &str, value: bson::Timestamp) {
+        self.key(0x11, name);
+        self.buffer
+            .extend_from_slice(&value.increment.to_le_bytes());
+        self.buffer.extend_from_slice(&value.time.to_le_bytes());
+    }
+
     /// Ends what was begun last.
     pub fn end(&mut self) {
         self.buffer.push(0);

@@ -101,3 +101,15 @@ async fn concurrent_writers_lose_nothing() {
     assert_eq!(coll.count_documents(doc! {}).await.unwrap(), 401);
     assert_eq!(coll.estimated_document_count().await.unwrap(), 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_write_may_bypass_validation() {
+    let server = TestServer::start().await;
+    let coll = server.coll("c");
+    coll.insert_one(doc! { "_id": 1 }).await.unwrap();
+    let command = doc! {
+        "delete": "c", "deletes": [{ "q": {}, "limit": 0 }], "bypassDocumentValidation": true,
+    };
+    let reply = server.db().run_command(command).await.unwrap();
+    assert_eq!(reply.get_i32("n").unwrap(), 1);
+}

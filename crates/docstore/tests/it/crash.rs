@@ -19,7 +19,7 @@ use mongodb::{Client, IndexModel};
 use crate::support::eventually;
 
 /// Rounds; `DOCSTORE_CRASH_ROUNDS` asks for more.
-fn rounds() -> u32 {
+pub(crate) fn rounds() -> u32 {
     std::env::var("DOCSTORE_CRASH_ROUNDS")
         .ok()
         .and_then(|n| n.parse().ok())
@@ -27,7 +27,14 @@ fn rounds() -> u32 {
 }
 
 pub(crate) fn start(data: &Path, socket: &Path) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_docstore"))
+    start_with(data, socket, |_| {})
+}
+
+/// Starts the program with further arguments or variables.
+pub(crate) fn start_with(data: &Path, socket: &Path, change: impl FnOnce(&mut Command)) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_docstore"));
+    change(&mut command);
+    let mut child = command
         .arg("--path")
         .arg(data)
         .arg("--socket")
@@ -108,7 +115,7 @@ async fn acknowledged_writes_survive_a_kill() {
 }
 
 /// Checks that every acknowledged write is there and that the indexes agree; gives the count.
-async fn check(client: &Client, acknowledged: &[Arc<AtomicI32>]) -> u64 {
+pub(crate) async fn check(client: &Client, acknowledged: &[Arc<AtomicI32>]) -> u64 {
     let coll = client.database("test").collection::<Document>("c");
     let stages = [doc! {
         "$group": { "_id": "$w", "count": { "$sum": 1 }, "last": { "$max": "$n" } }

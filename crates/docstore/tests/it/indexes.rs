@@ -229,3 +229,33 @@ async fn expired_documents_go() {
         assert_eq!(coll.find_one(doc! { "_id": gone }).await.unwrap(), None);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_odd_versions_and_options_of_the_id_index() {
+    let server = TestServer::start().await;
+    let create = |key: Document, option: Document| {
+        let mut spec = doc! { "key": key, "name": "i" };
+        spec.extend(option);
+        let db = server.db();
+        async move {
+            let command = doc! { "createIndexes": "c", "indexes": [spec] };
+            db.run_command(command).await
+        }
+    };
+    for option in [doc! { "unique": true }, doc! { "sparse": true }] {
+        let error = create(doc! { "_id": 1 }, option).await.unwrap_err();
+        assert_eq!(code_of(&error), 197);
+    }
+    create(doc! { "_id": 1 }, doc! {}).await.unwrap();
+    for v in [0, 3, 5] {
+        let error = create(doc! { "a": 1 }, doc! { "v": v }).await.unwrap_err();
+        assert_eq!(code_of(&error), 67);
+    }
+    let error = create(doc! { "a": 1 }, doc! { "v": "2" })
+        .await
+        .unwrap_err();
+    assert_eq!(code_of(&error), 14);
+    create(doc! { "a": 1 }, doc! { "v": 1, "unique": true })
+        .await
+        .unwrap();
+}

@@ -54,6 +54,31 @@ async fn nesting_is_bounded() {
         .unwrap();
     let found = server.coll("c").find_one(doc! {}).await.unwrap().unwrap();
     assert_eq!(found.get("d"), Some(&nested(95)));
+    // A hundred levels and more, as MongoDB takes them, of documents, arrays and filters.
+    let coll = server.coll("deep");
+    let arrays = (0..100).fold(Bson::Int32(1), |inner, _| Bson::Array(vec![inner]));
+    coll.insert_one(doc! { "_id": 1, "d": nested(100), "l": arrays, "x": 1 })
+        .await
+        .unwrap();
+    coll.update_one(doc! { "_id": 1 }, doc! { "$set": { "e": nested(100) } })
+        .await
+        .unwrap();
+    for operator in ["$and", "$or"] {
+        let filter = (0..90).fold(doc! { "x": 1 }, |inner, _| doc! { operator: [inner] });
+        assert!(coll.find_one(filter).await.unwrap().is_some());
+    }
+    let sum = (0..90).fold(Bson::from("$x"), |inner, _| {
+        Bson::Document(doc! { "$add": [inner, 1] })
+    });
+    let filter = doc! { "$expr": { "$eq": [sum, 91] } };
+    assert!(coll.find_one(filter).await.unwrap().is_some());
+    let path = "d".to_owned() + &".a".repeat(99);
+    assert!(
+        coll.find_one(doc! { path: { "a": 1 } })
+            .await
+            .unwrap()
+            .is_some()
+    );
     let mut raw = RawClient::connect(&server);
     let deep = doc! { "insert": "c", "documents": [{ "d": nested(500) }], "$db": "test" };
     raw.send(&frame(2013, &message(0, &deep)));

@@ -62,8 +62,6 @@ fn crc32c(bytes: &[u8]) -> u32 {
 async fn malformed_frames_end_only_their_connection() {
     let server = TestServer::start().await;
     let ping = message(0, &doc! { "ping": 1, "$db": "admin" });
-    let mut truncated_bson = ping.clone();
-    truncated_bson[5] = 0xFF;
     let mut no_body = 0_u32.to_le_bytes().to_vec();
     no_body.push(9);
     let mut too_short = frame(2013, &ping);
@@ -71,7 +69,6 @@ async fn malformed_frames_end_only_their_connection() {
     let mut too_long = frame(2013, &ping);
     too_long[..4].copy_from_slice(&(49_000_000_u32).to_le_bytes());
     for bad in [
-        frame(2013, &truncated_bson),
         frame(2013, &no_body),
         frame(2013, &message(4, &doc! { "ping": 1, "$db": "admin" })),
         frame(2001, &[]),
@@ -86,6 +83,60 @@ async fn malformed_frames_end_only_their_connection() {
         let answer = other.run(&doc! { "ping": 1, "$db": "admin" });
         assert_eq!(answer.get_f64("ok").unwrap(), 1.0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_cannot_be_read_fail_their_command_only() {
+    let server = TestServer::start().await;
+    let insert = |value: bson::Bson| {
+        let command = doc! { "insert": "c", "documents": [{ "s": value }], "$db": "test" };
+        message(0, &command)
+    };
+    let text = insert("marker".into());
+    let at = text.windows(6).position(|six| six == b"marker").unwrap();
+    let mut not_utf8 = text.clone();
+    not_utf8[at] = 0xFF;
+    let mut no_end = text.clone();
+    no_end[at + 6] = b'x';
+    let mut wrong_type = text.clone();
+    // The type stands before the name and the length.
+    wrong_type[at - 7] = 0x50;
+    let mut too_long = text;
+    too_long[5] = 0xFF;
+    let mut no_boolean = insert(true.into());
+    let end = no_boolean.windows(3).position(|three| three == b"\x08s\0");
+    no_boolean[end.unwrap() + 3] = 7;
+    let deep =
+        |depth: usize| (0..depth).fold(bson::Bson::Int32(1), |inner, _| doc! { "a": inner }.into());
+    let mut raw = RawClient::connect(&server);
+    for (bad, code) in [
+        (not_utf8, 9),
+        (no_end, 22),
+        (wrong_type, 22),
+        (too_long, 22),
+        (no_boolean, 22),
+        (insert(deep(500)), 15),
+    ] {
+        raw.send(&frame(2013, &bad));
+        let answer = body(&raw.receive().expect("an answer"));
+        assert_eq!(answer.get_i32("code").unwrap(), code, "{answer}");
+        let answer = raw.run(&doc! { "ping": 1, "$db": "admin" });
+        assert_eq!(answer.get_f64("ok").unwrap(), 1.0);
+        // Nor is there an answer where none is wanted.
+        let mut quiet = bad;
+        quiet[0] |= 2;
+        raw.send(&frame(2013, &quiet));
+        let answer = raw.run(&doc! { "ping": 1, "$db": "admin" });
+        assert_eq!(answer.get_f64("ok").unwrap(), 1.0);
+    }
+    // Deeper than may be stored, though the message may be that deep.
+    let reply = raw.run(&doc! { "insert": "c", "documents": [{ "d": deep(190) }], "$db": "test" });
+    let errors = reply.get_array("writeErrors").unwrap();
+    assert_eq!(
+        errors[0].as_document().unwrap().get_i32("code").unwrap(),
+        15
+    );
+    assert_eq!(server.coll("c").count_documents(doc! {}).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

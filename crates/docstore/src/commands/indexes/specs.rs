@@ -35,7 +35,10 @@ pub(super) fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Docume
     let only_id = key.len() == 1 && key.contains_key("_id");
     for (option, value) in spec {
         match option.as_str() {
-            "key" | "name" | "v" | "ns" | "comment" => {}
+            "key" | "name" | "ns" | "comment" => {}
+            "v" => {
+                kept.insert("v", version(value, spec)?);
+            }
             // Without effect since MongoDB 4.2 and 3.0, but shown as it was given.
             "background" | "dropDups" => {
                 kept.insert(option.clone(), value.clone());
@@ -51,13 +54,13 @@ pub(super) fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Docume
                     );
                 }
                 let set = crate::expr::is_truthy(Some(value));
-                if set && only_id && option != "unique" {
+                if set && only_id {
                     bail!(
                         InvalidIndexSpecificationOption,
                         "The field '{option}' is not valid for an _id index specification."
                     );
                 }
-                if set && !only_id {
+                if set {
                     kept.insert(option.clone(), true);
                 }
             }
@@ -108,6 +111,23 @@ pub(super) fn check_spec(spec: &Document, ignore_unknown: bool) -> Result<Docume
         );
     }
     Ok(kept)
+}
+
+fn version(value: &Bson, spec: &Document) -> Result<i32> {
+    let version = match value {
+        Bson::Int32(n) => f64::from(*n),
+        Bson::Int64(n) => *n as f64,
+        Bson::Double(n) => *n,
+        _ => bail!(TypeMismatch, "The field 'v' must be a number"),
+    };
+    match version {
+        1.0 => Ok(1),
+        2.0 => Ok(2),
+        _ => bail!(
+            CannotCreateIndex,
+            "Invalid index specification {spec}; cannot create an index with v={version}"
+        ),
+    }
 }
 
 fn check_key(key: &Document) -> Result<()> {

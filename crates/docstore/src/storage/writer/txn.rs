@@ -1,33 +1,95 @@
 //! The open transaction, as a write sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bson::Document;
 use rusqlite::Connection;
 
-use super::WriterState;
 use crate::{
     error::{Code, CommandError, Result},
     storage::{
         Store,
         catalog::{Catalog, decode},
         changes::now_ms,
-        transactions::TransactionKey,
+        transactions::{TransactionKey, conflict, overlay::Overlay},
+        work::Work,
     },
 };
 
-/// What a write works on: the open transaction.
+/// What a write works on: the open transaction of the writer, or a multi-document transaction.
 pub struct WriteTxn<'a> {
-    pub(in crate::storage) state: &'a mut WriterState,
+    pub(in crate::storage) work: &'a mut Work,
     pub(in crate::storage) store: &'a Store,
+    /// The private writes, in a multi-document transaction.
+    pub(in crate::storage) overlay: Option<&'a mut Overlay>,
     /// Why the transaction cannot go on.
     pub(super) broken: Option<CommandError>,
+    /// The multi-document transaction that has locked what is to be written.
+    pub(super) blocked_by: Option<u64>,
+}
+
+impl<'a> WriteTxn<'a> {
+    /// A write to the file.
+    pub(in crate::storage) fn direct(work: &'a mut Work, store: &'a Store) -> Self {
+        Self {
+            work,
+            store,
+            overlay: None,
+            broken: None,
+            blocked_by: None,
+        }
+    }
+
+    /// A write within a multi-document transaction.
+    pub(in crate::storage) fn private(
+        work: &'a mut Work,
+        overlay: &'a mut Overlay,
+        store: &'a Store,
+    ) -> Self {
+        Self {
+            overlay: Some(overlay),
+            ..Self::direct(work, store)
+        }
+    }
 }
 
 impl WriteTxn<'_> {
     /// The connection; sees what the transaction did.
     pub fn connection(&self) -> &Connection {
-        &self.state.connection
+        &self.work.connection
+    }
+
+    /// Notes that a transaction has locked what is to be written: this run is in vain.
+    pub(in crate::storage) fn blocked(&mut self, by: u64) -> CommandError {
+        self.blocked_by = Some(by);
+        conflict()
+    }
+
+    /// Runs `job`; what it did is undone where it was blocked.
+    pub(super) fn unless_blocked<T>(
+        &mut self,
+        job: &mut impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.atomically(|txn| {
+            let result = job(txn);
+            match txn.blocked_by {
+                Some(_) => Err(conflict()),
+                None => Ok(result),
+            }
+        })?
+    }
+
+    /// Runs a statement of a multi-document transaction.
+    pub(in crate::storage) fn run_private<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let result = job(self)?;
+        self.work.deltas.clear();
+        match self.broken.take() {
+            Some(error) => Err(error),
+            None => Ok(result),
+        }
     }
 
     /// The store that is written to.
@@ -37,15 +99,15 @@ impl WriteTxn<'_> {
 
     /// The catalogue as the transaction sees it.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.state.catalog)
+        Arc::clone(&self.work.catalog)
     }
 
     /// Runs `statement`; if it fails, everything that it did is undone.
     pub fn atomically<T>(&mut self, statement: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let catalog = Arc::clone(&self.state.catalog);
-        let deltas = self.state.deltas.clone();
-        let events = self.state.events;
-        let multikeys = self.state.multikeys.len();
+        let catalog = Arc::clone(&self.work.catalog);
+        let deltas = self.work.deltas.clone();
+        let events = self.work.events;
+        let multikeys = self.work.multikeys.len();
         let given = self.store.changes.given();
         self.batch("SAVEPOINT s")?;
         match statement(self) {
@@ -58,10 +120,15 @@ impl WriteTxn<'_> {
                     self.batch("ROLLBACK TO s")?;
                     self.batch("RELEASE s")?;
                 }
-                self.state.catalog = catalog;
-                self.state.deltas = deltas;
-                self.state.events = events;
-                self.state.multikeys.truncate(multikeys);
+                self.work.catalog = catalog;
+                self.work.deltas = deltas;
+                self.work.events = events;
+                self.work.multikeys.truncate(multikeys);
+                if self.overlay.is_some() {
+                    // Its private tables may be among what was undone: it ends.
+                    self.broken.get_or_insert_with(|| error.clone());
+                    return Err(error);
+                }
                 // A number that is given out must not be the last one without an event.
                 self.store.changes.take_back(given);
                 Err(error)
@@ -134,26 +201,24 @@ impl WriteTxn<'_> {
 
     /// Counts documents and bytes of a collection.
     pub(in crate::storage) fn count(&mut self, collection: i64, docs: i64, bytes: i64) {
-        let entry = self.state.deltas.entry(collection).or_default();
+        let entry = self.work.deltas.entry(collection).or_default();
         entry.0 += docs;
         entry.1 += bytes;
     }
 
     pub(in crate::storage) fn forget_counts(&mut self, collection: i64) {
-        self.state.deltas.remove(&collection);
+        self.work.deltas.remove(&collection);
     }
 
     pub(in crate::storage) fn set_catalog(&mut self, catalog: Catalog) {
-        self.state.catalog = Arc::new(catalog);
+        self.work.catalog = Arc::new(catalog);
     }
 
     pub(in crate::storage) fn next_id(&mut self) -> i64 {
-        let id = self.state.next_id;
-        self.state.next_id += 1;
-        id
+        self.store.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(in crate::storage) fn count_event(&mut self) {
-        self.state.events += 1;
+        self.work.events += 1;
     }
 }
