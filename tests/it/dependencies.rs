@@ -26,7 +26,10 @@ const CRATES: &[(&str, &[&str])] = &[
             "mozaiks-store",
         ],
     ),
-    ("plugins", &["mozaiks-auth", "mozaiks-config"]),
+    (
+        "plugins",
+        &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
+    ),
     (
         "python",
         &[
@@ -36,7 +39,10 @@ const CRATES: &[(&str, &[&str])] = &[
             "mozaiks-plugins",
         ],
     ),
-    ("realtime", &["mozaiks-auth", "mozaiks-config"]),
+    (
+        "realtime",
+        &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
+    ),
     (
         "settings",
         &["mozaiks-auth", "mozaiks-events", "mozaiks-store"],
@@ -64,9 +70,11 @@ const GUARDED: &[(&str, &[&str])] = &[
         &[
             "crates/store/",
             "crates/docstore/tests/",
+            "crates/jobs/src/queue.rs",
             "crates/jobs/src/repository",
             "crates/notifications/src/repository",
             "crates/settings/src/repository",
+            "*/tests.rs",
         ],
     ),
     (

@@ -70,7 +70,8 @@ pub fn count_matching(call: &Call<'_>, spec: &ReadSpec) -> Result<u64> {
         query.blocking_sort.clear();
         if query.exact && spec.skip == 0 && spec.limit.is_none() {
             match &query.access {
-                Access::Collection { .. } => {
+                // What a transaction has written is not in the count that is kept.
+                Access::Collection { .. } if call.transaction.is_none() => {
                     return Ok(u64::try_from(collection.count()).unwrap_or(0));
                 }
                 Access::Index { index, ranges, .. } if !index.is_multikey() => {

@@ -99,6 +99,22 @@ async fn a_second_writer_of_a_document_fails_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_counts_what_it_has_written() {
+    let server = server_with(3).await;
+    let mut raw = RawClient::connect(&server);
+    ok(&raw.run(&within(1, 1, true, insert(9))));
+    let count = doc! {
+        "aggregate": "c",
+        "pipeline": [{ "$match": {} }, { "$group": { "_id": 1, "n": { "$sum": 1 } } }],
+        "cursor": {},
+    };
+    let number = |reply: &Document| found(reply)[0].get_i32("n").unwrap();
+    assert_eq!(number(&raw.run(&within(1, 1, false, count.clone()))), 4);
+    assert_eq!(number(&raw.run(&plain(count))), 3);
+    ok(&raw.run(&end(1, 1, "abortTransaction")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_outside_waits_for_its_document_only() {
     let server = server_with(3).await;
     let mut raw = RawClient::connect(&server);
