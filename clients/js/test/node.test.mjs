@@ -78,7 +78,9 @@ test("in Node, against the real gateway", { skip: withoutGateway }, async (t) =>
     client.send("live.echo", { text: "hi" });
     await until("an answer", () => answers.length === 1);
     assert.equal(answers[0].by, "ada");
-    assert.deepEqual(answers[0].data, { type: "live.echo", text: "hi" });
+    // The plugin was given the message with the sender's identity put over it.
+    const { type, text, user_id: sender } = answers[0].data;
+    assert.deepEqual([type, text, sender], ["live.echo", "hi", "ada"]);
     client.send("nobody.listens");
     await until("an error", () => answers.length === 2);
     assert.equal(answers[1].error_code, "UNKNOWN_MESSAGE_TYPE");

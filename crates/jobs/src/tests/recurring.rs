@@ -21,7 +21,8 @@ async fn a_recurring_entry_is_one_document_that_goes_back_for_its_next_time() {
     let base = Base::start().await;
     let (one, two) = (base.queue().await, base.queue().await);
     let (a, b) = tokio::join!(one.put_recurring(yearly(1)), two.put_recurring(yearly(1)));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let first = one.find("tidy").await.unwrap().unwrap().run_at.unwrap();
     assert!(first > DateTime::now());
     two.put_recurring(yearly(2)).await.unwrap();
