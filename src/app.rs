@@ -7,6 +7,7 @@ mod announcer;
 mod database;
 mod host;
 mod host_realtime;
+mod life;
 mod recorder;
 mod run;
 

@@ -18,6 +18,8 @@ mod notifications;
 mod openapi;
 mod operations;
 pub mod origin;
+mod plugin_life;
+mod plugin_routes;
 mod plugins;
 mod request_body;
 mod request_id;
@@ -132,6 +134,9 @@ impl Gateway {
         self.check_head(&request)?;
         if let Some(preflight) = self.app.origins.preflight(&request) {
             return preflight;
+        }
+        if plugin_routes::split(request.uri().path()).is_some() {
+            return plugin_routes::serve(&self.app, exchange, request).await;
         }
         if request.uri().path().starts_with(EXECUTE) {
             if request.method() != Method::POST {

@@ -32,11 +32,8 @@ class Host(Protocol):
     def publish(self, event: str, data: bytes) -> None:
         """Publishes an event."""
 
-    def register_event(self, pattern: str, callback: Callback) -> int:
-        """Sends events to a function; gives the registration's id."""
-
-    def register_websocket_message(self, message_type: str, callback: Callback) -> int:
-        """Sends WebSocket messages of a type to a function; gives the registration's id."""
+    def register(self, kind: str, spec: bytes, callback: Callback) -> int:
+        """Registers a function for `event`, `websocket`, `route`, ...; gives an id."""
 
     def unregister(self, registration: int) -> None:
         """Ends a registration."""
@@ -98,6 +95,26 @@ def get() -> Host:
             "`gateway`, or `with TestGateway():`)"
         )
     return host
+
+
+def register(kind: str, spec: dict[str, Any], callback: Callback) -> int:
+    """Registers a function.
+
+    Args:
+        kind: `event`, `websocket`, `route` or `execute`.
+        spec: What it is registered for, as the kind says; entries that are `None` are left out.
+        callback: The function.
+
+    Returns:
+        A number for `unregister`.
+
+    Raises:
+        HostError: If the gateway does not take it.
+    """
+    try:
+        return get().register(kind, _arguments(spec), callback)
+    except HostError as error:
+        raise _readable(error) from None
 
 
 async def request(operation: str, payload: Any = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import _mozaiks_native as native
 
@@ -72,29 +72,24 @@ class NativeHost:
         except native.HostError as error:
             raise HostError(error.code, error.message, error.details) from None
 
-    def register_event(self, pattern: str, callback: Callable[..., Any]) -> int:
-        """Sends events to a function.
+    def register(self, kind: str, spec: bytes, callback: Callable[..., Any]) -> int:
+        """Registers a function.
 
         Args:
-            pattern: Which events.
+            kind: What for.
+            spec: A JSON object with what exactly.
             callback: The function.
 
         Returns:
             The registration's id.
+
+        Raises:
+            HostError: If the gateway does not take it.
         """
-        return self._register("event", pattern, callback)
-
-    def register_websocket_message(self, message_type: str, callback: Callable[..., Any]) -> int:
-        """Sends WebSocket messages of a type to a function.
-
-        Args:
-            message_type: Which messages.
-            callback: The function.
-
-        Returns:
-            The registration's id.
-        """
-        return self._register("websocket", message_type, callback)
+        try:
+            return native.register_handler(kind, spec, callback)
+        except native.HostError as error:
+            raise HostError(error.code, error.message, error.details) from None
 
     def unregister(self, registration: int) -> None:
         """Ends a registration.
@@ -103,11 +98,3 @@ class NativeHost:
             registration: Its id.
         """
         native.unregister(registration)
-
-    def _register(
-        self, kind: Literal["event", "websocket"], key: str, callback: Callable[..., Any]
-    ) -> int:
-        try:
-            return native.register_handler(kind, key, callback)
-        except native.HostError as error:
-            raise HostError(error.code, error.message, error.details) from None

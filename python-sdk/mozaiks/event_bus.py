@@ -74,7 +74,7 @@ class EventBus:
             return decorate
         if not callable(callback):
             raise TypeError("an event's callback must be a function")
-        registration = _host.get().register_event(event, callback)
+        registration = _host.register("event", {"pattern": event}, callback)
         key = (event, _weak(callback, lambda ref: self._registrations.pop((event, ref), None)))
         self._registrations.setdefault(key, []).append(registration)
         return callback

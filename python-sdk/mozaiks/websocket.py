@@ -100,7 +100,7 @@ class WebSocketManager:
             return decorate
         if not callable(handler):
             raise TypeError("a message's handler must be a function")
-        _host.get().register_websocket_message(message_type, handler)
+        _host.register("websocket", {"type": message_type}, handler)
         return handler
 
 

@@ -22,6 +22,7 @@ class FakeHost:
         self.asked: list[tuple[str, Any]] = []
         self.events: list[tuple[str, Any]] = []
         self.registered: dict[int, tuple[str, Callable[..., Any]]] = {}
+        self.specs: list[tuple[str, dict[str, Any]]] = []
         self.replies: deque[dict[str, Any] | HostError] = deque()
         self.answer: Any = None
 
@@ -32,6 +33,9 @@ class FakeHost:
             if isinstance(reply, HostError):
                 raise reply
             return bson.encode(reply)
+        if operation == "stream.write":
+            self.asked.append((operation, payload[8:]))
+            return b"false"
         self.asked.append((operation, _json.loads(payload)))
         if isinstance(self.answer, HostError):
             raise self.answer
@@ -46,16 +50,13 @@ class FakeHost:
     def publish(self, event: str, data: bytes) -> None:
         self.events.append((event, _json.loads(data)))
 
-    def register_event(self, pattern: str, callback: Callable[..., Any]) -> int:
-        return self._register(pattern, callback)
-
-    def register_websocket_message(self, message_type: str, callback: Callable[..., Any]) -> int:
-        return self._register(message_type, callback)
+    def register(self, kind: str, spec: bytes, callback: Callable[..., Any]) -> int:
+        wanted = _json.loads(spec)
+        key = wanted.get("pattern") or wanted.get("type") or wanted.get("path") or kind
+        registration = len(self.registered) + 1
+        self.registered[registration] = (key, callback)
+        self.specs.append((kind, wanted))
+        return registration
 
     def unregister(self, registration: int) -> None:
         del self.registered[registration]
-
-    def _register(self, key: str, callback: Callable[..., Any]) -> int:
-        registration = len(self.registered) + 1
-        self.registered[registration] = (key, callback)
-        return registration

@@ -2,7 +2,9 @@
 
 mod database;
 mod events;
+mod ledger;
 mod notifications;
+mod plugin;
 mod realtime;
 mod settings;
 
@@ -17,11 +19,14 @@ use futures_util::future::BoxFuture;
 pub use database::DatabasePart;
 pub use events::EventsPart;
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
+pub use plugin::{ConfigChanges, PluginPart, RoutesPart, StoragePart, StreamPart};
 pub use realtime::RealtimePart;
 pub use settings::{ManifestSchemas, SettingsPart};
 
 pub use crate::refusals::host_error;
 
+use ledger::{Entry, Ledger};
+use mozaiks_lifecycle::manager::Registrations;
 use mozaiks_plugins::{
     Caller, Generation, HostError, HostServices, PluginFunction,
     host::{HandlerId, Registration, RegistrationId},
@@ -89,6 +94,7 @@ pub struct Host {
     events: EventsPart,
     registry: RegistrySlot,
     next_registration: AtomicU64,
+    ledger: Ledger,
 }
 
 /// The registry, which comes after the runtime, which comes after the host.
@@ -103,6 +109,7 @@ impl Host {
             events,
             registry,
             next_registration: AtomicU64::new(1),
+            ledger: Ledger::default(),
         }
     }
 
@@ -147,27 +154,86 @@ impl HostServices for Host {
             handler,
         };
         let id = RegistrationId(self.next_registration.fetch_add(1, Ordering::Relaxed));
-        self.all_parts()
-            .find_map(|part| part.register(id, &registration, &function))
-            .unwrap_or_else(|| {
-                Err(host_error(
-                    "NOT_FOUND",
-                    "the gateway offers no such registration",
-                ))
-            })?;
+        let generation = function.generation.id();
+        let entry = Entry {
+            id,
+            registration,
+            function,
+        };
+        if self.ledger.note(entry.clone())?
+            && let Err(error) = self.offer(&entry)
+        {
+            drop(self.ledger.strike(id, generation));
+            return Err(error);
+        }
         Ok(id)
     }
 
     fn unregister(&self, id: RegistrationId) {
-        for part in self.all_parts() {
-            part.unregister(id);
-        }
+        drop(self.ledger.strike_anywhere(id));
+        self.withdraw(id);
     }
 
     fn forget_generation(&self, generation: Generation) {
         for part in self.all_parts() {
             part.forget_generation(generation);
         }
+        // The last holder of a load ends it, which comes back here to find nothing.
+        drop(self.ledger.forget(generation));
+    }
+}
+
+impl Host {
+    fn offer(&self, entry: &Entry) -> Result<(), HostError> {
+        let Entry {
+            id,
+            registration,
+            function,
+        } = entry;
+        self.all_parts()
+            .find_map(|part| part.register(*id, registration, function))
+            .unwrap_or_else(|| {
+                Err(host_error(
+                    "NOT_FOUND",
+                    format!("the gateway offers no registration `{}`", registration.kind),
+                ))
+            })
+    }
+
+    fn withdraw(&self, id: RegistrationId) {
+        for part in self.all_parts() {
+            part.unregister(id);
+        }
+    }
+}
+
+impl Registrations for Host {
+    fn begin_enabling(&self, generation: Generation) {
+        self.ledger.begin_enabling(generation);
+    }
+
+    fn resume(&self, generation: Generation) -> Result<(), HostError> {
+        let entries = self.ledger.resume(generation);
+        for (at, entry) in entries.iter().enumerate() {
+            if let Err(error) = self.offer(entry) {
+                for done in &entries[..at] {
+                    self.withdraw(done.id);
+                }
+                drop(self.ledger.suspend(generation));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn suspend(&self, generation: Generation) {
+        for entry in self.ledger.suspend(generation) {
+            self.withdraw(entry.id);
+        }
+    }
+
+    fn forget(&self, generation: Generation) {
+        self.forget_generation(generation);
     }
 }
 

@@ -19,11 +19,14 @@ impl CallObserver for Recorder {
             CallKind::Execute => CountedCall::Execute,
             CallKind::Event => CountedCall::Event,
             CallKind::Message => CountedCall::Message,
+            CallKind::Route => CountedCall::Route,
+            CallKind::Life => CountedCall::Life,
         };
         self.metrics
             .call_finished(call.plugin, counted, outcome(call.outcome), call.elapsed);
         // A failed delivery is tried again, and logged with its dead letter.
-        if call.kind == CallKind::Event {
+        // A step of a plugin's life is told by whoever takes it.
+        if matches!(call.kind, CallKind::Event | CallKind::Life) {
             return;
         }
         if let Err(DispatchError::Call(CallError::Raised { traceback, .. })) = call.outcome {
@@ -46,7 +49,9 @@ fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
         Ok(_) => CallOutcome::Ok,
         Err(DispatchError::TimedOut(_)) => CallOutcome::TimedOut,
         Err(DispatchError::Overloaded | DispatchError::NotStarted(_)) => CallOutcome::Overloaded,
-        Err(DispatchError::Disabled | DispatchError::Unavailable(_)) => CallOutcome::Rejected,
+        Err(DispatchError::Disabled | DispatchError::NoExecute | DispatchError::Unavailable(_)) => {
+            CallOutcome::Rejected
+        }
         Err(DispatchError::Call(error)) => match error {
             CallError::InvalidJson(_)
             | CallError::NotAnObject(_)

@@ -16,11 +16,13 @@ use super::{
     database,
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
-        NotificationOutlet, NotificationsPart, RealtimePart, RegistrySlot, SeenUsers, SettingsPart,
+        NotificationOutlet, NotificationsPart, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
+        SeenUsers, SettingsPart, StoragePart, StreamPart,
     },
     host_realtime::{
         MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
     },
+    life::LifeSlot,
     recorder::Recorder,
 };
 use crate::{
@@ -33,10 +35,20 @@ use mozaiks_auth::{
 };
 use mozaiks_config::{AuthConfig, Config, PluginsConfig};
 use mozaiks_events::EventBus;
+use mozaiks_lifecycle::{
+    audit::AuditLog,
+    configs::PluginConfigs,
+    manager::{ManagerConfig, Parts, PluginManager},
+    rows::Rows,
+    storage::PluginStorage,
+};
 use mozaiks_notifications::{
     Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
 };
-use mozaiks_plugins::{HostServices, PluginRuntime, dispatch::Dispatcher, registry::Registry};
+use mozaiks_plugins::{
+    HostServices, PluginRuntime, dispatch::Dispatcher, registry::Registry, routes::PluginRoutes,
+    streams::Streams,
+};
 use mozaiks_python::{PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
 use mozaiks_settings::SettingsManager;
@@ -120,6 +132,27 @@ where
         Arc::clone(&settings),
         apps.clone(),
     )));
+    let configs = Arc::new(PluginConfigs::new(Arc::clone(&store)));
+    let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
+    let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
+    let (routes, streams) = (
+        Arc::new(PluginRoutes::default()),
+        Arc::new(Streams::default()),
+    );
+    let config_changes = Arc::new(LifeSlot::default());
+    parts.push(Box::new(PluginPart::new(
+        Arc::clone(&registry_slot),
+        Arc::clone(&configs),
+        config_changes.clone(),
+        apps.clone(),
+        config.data_dir.clone(),
+    )));
+    parts.push(Box::new(StoragePart::new(
+        Arc::clone(&storage),
+        apps.clone(),
+    )));
+    parts.push(Box::new(StreamPart::new(Arc::clone(&streams))));
+    parts.push(Box::new(RoutesPart::new(Arc::clone(&routes))));
     let outlet = NotificationOutlet::new(
         Arc::clone(&hub),
         Arc::clone(&events),
@@ -154,10 +187,32 @@ where
     let services: Arc<dyn HostServices> = host.clone();
     let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
-    registry.observe_generations(host);
+    registry.observe_generations(host.clone());
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
     registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
+    let only_app = (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
+    let manager = PluginManager::new(
+        Parts {
+            registry: Arc::clone(&registry),
+            dispatcher: Arc::clone(&dispatcher),
+            registrations: host,
+            rows: Arc::new(Rows::new(Arc::clone(&store))),
+            configs: Arc::clone(&configs),
+            audit: Arc::clone(&audit),
+            events: Arc::clone(&events),
+        },
+        ManagerConfig {
+            hook_timeout: config.plugins.hook_timeout,
+            enable_new: config.plugins.enable_new,
+            app_id: only_app,
+        },
+    );
+    config_changes.fill(&manager);
+    let public_app_id = match &config.plugins.public_app_id {
+        Some(app_id) => Arc::from(&**app_id),
+        None => Arc::from(&*config.auth.app_id),
+    };
     let realtime = Realtime::new(
         hub,
         realtime_config,
@@ -181,6 +236,13 @@ where
         notifications,
         notification_operations,
         registry,
+        plugins: manager,
+        plugin_routes: routes,
+        streams,
+        plugin_configs: configs,
+        plugin_storage: storage,
+        plugin_audit: audit,
+        public_app_id,
         dispatcher,
         runtime,
         loop_unready: config.plugins.hold_unready,
@@ -196,8 +258,8 @@ where
 
     // Health is answered from here on; readiness waits for the plugins, but not for ever: one that is
     // slow to import answers 503 until it is there, and the others are not held up.
-    let registry = Arc::clone(&app.registry);
-    let mut loading = tokio::spawn(async move { registry.load_all().await });
+    let plugins = Arc::clone(&app.plugins);
+    let mut loading = tokio::spawn(async move { plugins.load_all().await });
     let early_signal = tokio::select! {
         waited = tokio::time::timeout(start_wait, &mut loading) => {
             if waited.is_err() {

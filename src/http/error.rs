@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 pub(super) use self::response::refusal_answer;
 use mozaiks_auth::AuthError;
+use mozaiks_lifecycle::error::LifeError;
 use mozaiks_plugins::HostError;
 
 /// Everything that a client can be told instead of what it asked for.
@@ -94,6 +95,15 @@ pub enum ApiError {
     },
     /// The plugin took too long.
     PluginTimeout(Duration),
+    /// The plugin has lifecycle functions, routes and the like, and no `execute`.
+    NoExecute,
+    /// More calls than allowed.
+    RateLimited {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// A step of a plugin's life was not taken.
+    Life(LifeError),
     /// Too much to do, or not ready, or no longer.
     Overloaded(&'static str),
     /// The database does not answer.
@@ -111,6 +121,16 @@ impl ApiError {
     pub fn status_and_code(&self) -> (StatusCode, &'static str) {
         let declared = self.declaration();
         (declared.status, declared.code)
+    }
+
+    /// Something of a body that does not fit, and where.
+    pub(super) fn invalid(message: &str, path: &str) -> Self {
+        let details = serde_json::json!({ "path": path }).to_string();
+        Self::Host(HostError {
+            code: "VALIDATION_ERROR",
+            message: message.to_owned(),
+            details: Some(details.into()),
+        })
     }
 
     /// The sentence for the client.
@@ -139,7 +159,8 @@ pub fn domain_status(error_code: Option<&str>) -> StatusCode {
 fn host_status(code: &str) -> StatusCode {
     match code {
         "DATABASE_UNAVAILABLE" | "OVERLOADED" => StatusCode::SERVICE_UNAVAILABLE,
-        "STORAGE_FULL" => StatusCode::INSUFFICIENT_STORAGE,
+        "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
+        "RELOAD_FAILED" => StatusCode::CONFLICT,
         "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,
         domain => domain_status(Some(domain)),
     }

@@ -32,11 +32,7 @@ pub(super) async fn call_plugin(
 ) -> Result<Response<GatewayBody>, ApiError> {
     let principal = authenticate(app, request.headers()).await?;
     let _ = exchange.context().principal.set(Arc::clone(&principal));
-    match app.phase() {
-        Phase::Ready => {}
-        Phase::Starting => return Err(ApiError::Overloaded("the gateway is starting")),
-        Phase::Draining => return Err(ApiError::Overloaded(SHUTTING_DOWN)),
-    }
+    starting_or_draining(app)?;
     // The name is looked up as it came: whatever is encoded in it, or has a slash, is no name.
     let name = request
         .uri()
@@ -47,7 +43,7 @@ pub(super) async fn call_plugin(
     exchange.plugin = Some(Arc::clone(&plugin.name));
     // Before the body: whether the plugin can be called does not depend on what is in it.
     if let Err(error) = app.dispatcher.check(&plugin) {
-        return Err(refusal(app, &plugin.name, error, &principal));
+        return Err(refusal(app, &plugin.name, error, Some(&principal)));
     }
 
     let (head, body) = request.into_parts();
@@ -72,13 +68,27 @@ pub(super) async fn call_plugin(
             if let DispatchError::Call(CallError::Raised { action, .. }) = &error {
                 exchange.action.clone_from(action);
             }
-            Err(refusal(app, &plugin.name, error, &principal))
+            Err(refusal(app, &plugin.name, error, Some(&principal)))
         }
     }
 }
 
-/// Why a call gave no dict, as this client may know it.
-fn refusal(app: &App, plugin: &Arc<str>, error: DispatchError, principal: &Principal) -> ApiError {
+/// Refuses calls before the gateway is ready and once it drains.
+pub(super) fn starting_or_draining(app: &App) -> Result<(), ApiError> {
+    match app.phase() {
+        Phase::Ready => Ok(()),
+        Phase::Starting => Err(ApiError::Overloaded("the gateway is starting")),
+        Phase::Draining => Err(ApiError::Overloaded(SHUTTING_DOWN)),
+    }
+}
+
+/// Why a call gave no answer, as this client may know it.
+pub(super) fn refusal(
+    app: &App,
+    plugin: &Arc<str>,
+    error: DispatchError,
+    principal: Option<&Principal>,
+) -> ApiError {
     if let DispatchError::Overloaded = error {
         app.metrics.call_refused(plugin);
         if app.phase() == Phase::Draining {
@@ -87,7 +97,7 @@ fn refusal(app: &App, plugin: &Arc<str>, error: DispatchError, principal: &Princ
     }
     let mut error = ApiError::from(error);
     if let ApiError::PluginUnavailable { tell, .. } = &mut error {
-        *tell = principal.is_admin();
+        *tell = principal.is_some_and(Principal::is_admin);
     }
     error
 }

@@ -1,15 +1,18 @@
 //! `GET /api/plugins`: what there is to call.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State},
     response::Response,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{arguments::answer, error::ApiError, identify::User};
-use crate::http::state::AppState;
+use super::{
+    arguments::answer,
+    error::ApiError,
+    identify::User,
+    plugin_life::endpoints,
+    state::{App, AppState},
+};
 use mozaiks_plugins::{
     manifest::Manifest,
     registry::{Plugin, PluginState},
@@ -39,31 +42,56 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    let mut described = describe(&plugin, principal.is_admin());
-    describe_further(&mut described, &plugin.manifest(), principal.is_admin());
-    Ok(answer(&described))
+    Ok(answer(&describe_whole(&app, &plugin, principal.is_admin())))
+}
+
+/// A plugin with all there is to say of it; its insides are for admins.
+pub(super) fn describe_whole(app: &App, plugin: &Plugin, is_admin: bool) -> Value {
+    let mut described = describe(plugin, is_admin);
+    describe_further(&mut described, &plugin.manifest(), is_admin);
+    if !is_admin {
+        return described;
+    }
+    let life = app.plugins.view(&plugin.name);
+    if let Some(failure) = life.error {
+        described["last_error"] = json!({
+            "step": failure.step,
+            "summary": failure.summary,
+            "traceback": failure.traceback,
+        });
+    }
+    described["generation"] = life.generation.into();
+    described["hooks"] = life.hooks.into();
+    described["has_execute"] = life.has_execute.into();
+    described["warnings"] = life.warnings.into();
+    described["endpoints"] = endpoints(app, plugin).into();
+    described
 }
 
 /// What else the manifest says, where it says it; what operators set is for admins.
 fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) {
-    let minimum = manifest.min_gateway_version.as_ref();
+    let dependencies: Map<String, Value> = manifest
+        .dependencies
+        .iter()
+        .map(|(name, range)| (name.clone(), Value::from(range.to_string())))
+        .collect();
     let everybody = [
         ("author", json!(manifest.author)),
         ("license", json!(manifest.license)),
         ("icon", json!(manifest.icon)),
         ("homepage", json!(manifest.homepage)),
         ("tags", json!(manifest.tags)),
-        (
-            "min_gateway_version",
-            json!(minimum.map(ToString::to_string)),
-        ),
+        ("gateway_version", json!(manifest.gateway_version)),
         ("permissions", json!(manifest.permissions)),
         ("requirements", json!(manifest.requirements)),
-        ("dependencies", json!(manifest.dependencies)),
+        ("dependencies", Value::Object(dependencies)),
     ];
     let admins = [
         ("config", json!(manifest.config)),
+        ("type", json!(manifest.kind)),
         ("resource_limits", json!(manifest.resource_limits)),
+        ("isolation", json!(manifest.isolation)),
+        ("declared_endpoints", json!(manifest.endpoints)),
     ];
     let is_said = |value: &Value| match value {
         Value::Array(items) => !items.is_empty(),
@@ -79,7 +107,7 @@ fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) 
 }
 
 /// A plugin as users see it; why it failed is for admins.
-fn describe(plugin: &Arc<Plugin>, is_admin: bool) -> Value {
+fn describe(plugin: &Plugin, is_admin: bool) -> Value {
     let (enabled, status, error) = match plugin.state() {
         PluginState::Active(_) => (true, "active", None),
         // Its import runs; until it has succeeded nothing can be called.

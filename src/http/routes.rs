@@ -3,14 +3,15 @@
 
 mod admin;
 mod notifications;
+mod plugins;
 
 use axum::{
     Router,
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use self::{admin::ADMIN, notifications::NOTIFICATIONS};
-use super::{openapi, operations as health, plugins, state::AppState, stream, ticket, ws};
+use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS};
+use super::{openapi, operations as health, state::AppState, stream, ticket, ws};
 
 /// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,26 +83,6 @@ const OPERATIONS: &[Operation] = &[
             ),
             ("504", "PLUGIN_TIMEOUT."),
             ("507", "STORAGE_FULL."),
-        ],
-    },
-    Operation {
-        method: "get",
-        path: "/api/plugins",
-        handler: Some(|method| on(method, plugins::list_plugins)),
-        who: Who::User,
-        summary: "Lists the plugins and the state of each.",
-        answers: &[("200", "The plugins."), ("401", "Not authenticated.")],
-    },
-    Operation {
-        method: "get",
-        path: "/api/plugins/{name}",
-        handler: Some(|method| on(method, plugins::get_plugin)),
-        who: Who::User,
-        summary: "Describes one plugin.",
-        answers: &[
-            ("200", "The plugin."),
-            ("401", "Not authenticated."),
-            ("404", "PLUGIN_NOT_FOUND."),
         ],
     },
     Operation {
@@ -194,7 +175,7 @@ const REST: &[Operation] = &[
 
 /// All of them, in the order of the documentation.
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-    [OPERATIONS, NOTIFICATIONS, ADMIN, REST]
+    [OPERATIONS, PLUGINS, NOTIFICATIONS, ADMIN, REST]
         .into_iter()
         .flatten()
 }

@@ -12,8 +12,13 @@ use super::{body::BodyRoom, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
+use mozaiks_lifecycle::{
+    audit::AuditLog, configs::PluginConfigs, manager::PluginManager, storage::PluginStorage,
+};
 use mozaiks_notifications::{NotificationsManager, Operations};
-use mozaiks_plugins::{PluginRuntime, dispatch::Dispatcher, registry::Registry};
+use mozaiks_plugins::{
+    PluginRuntime, dispatch::Dispatcher, registry::Registry, routes::PluginRoutes, streams::Streams,
+};
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
 use mozaiks_store::Store;
@@ -32,6 +37,20 @@ pub struct App {
     pub verifier: Arc<TokenVerifier>,
     /// The plugins there are.
     pub registry: Arc<Registry>,
+    /// Takes them through their life.
+    pub plugins: Arc<PluginManager>,
+    /// Their routes.
+    pub plugin_routes: Arc<PluginRoutes>,
+    /// Their answers that come in pieces.
+    pub streams: Arc<Streams>,
+    /// Their configurations.
+    pub plugin_configs: Arc<PluginConfigs>,
+    /// What they keep under keys.
+    pub plugin_storage: Arc<PluginStorage>,
+    /// Who did what to them.
+    pub plugin_audit: Arc<AuditLog>,
+    /// The app of calls without a token; `*` where there is none.
+    pub public_app_id: Arc<str>,
     /// Calls them.
     pub dispatcher: Arc<Dispatcher>,
     /// Runs them; asked here how it is doing.

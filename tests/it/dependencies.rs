@@ -18,6 +18,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jobs", &["mozaiks-config", "mozaiks-store"]),
     ("json_text", &[]),
     (
+        "lifecycle",
+        &[
+            "mozaiks-auth",
+            "mozaiks-events",
+            "mozaiks-plugins",
+            "mozaiks-store",
+        ],
+    ),
+    (
         "notifications",
         &[
             "mozaiks-auth",
@@ -72,6 +81,10 @@ const GUARDED: &[(&str, &[&str])] = &[
             "crates/docstore/tests/",
             "crates/jobs/src/queue.rs",
             "crates/jobs/src/repository",
+            "crates/lifecycle/src/audit.rs",
+            "crates/lifecycle/src/configs.rs",
+            "crates/lifecycle/src/rows.rs",
+            "crates/lifecycle/src/storage/repository.rs",
             "crates/notifications/src/repository",
             "crates/settings/src/repository",
             "*/tests.rs",
@@ -125,6 +138,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_config",
             "mozaiks_events",
             "mozaiks_jobs",
+            "mozaiks_lifecycle",
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_python",
@@ -156,6 +170,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_events",
+            "mozaiks_lifecycle",
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_realtime",

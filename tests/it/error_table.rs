@@ -10,6 +10,18 @@ use crate::support::{Answer, Claims, TestApp};
 
 /// Rows that need more than a request; where they are met instead.
 const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "CONFLICT",
+        "life::a_removed_plugin_comes_back_by_discovery_only",
+    ),
+    (
+        "RATE_LIMITED",
+        "life::routes_answer_whoever_may_with_what_they_are_given",
+    ),
+    (
+        "RELOAD_FAILED",
+        "life::a_reload_serves_the_new_code_or_goes_on_with_the_old",
+    ),
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
     ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),
     ("DATABASE_UNAVAILABLE", "src/http/error/tests.rs"),

@@ -22,8 +22,8 @@ async def wait(data, connection_id=None):
         await asyncio.sleep(0.01)
     open(os.path.join(data["dir"], "ended"), "w").close()
 
-native.register_handler("event", "patient:asked", wait)
-native.register_handler("websocket", "patient.wait", wait)
+native.register_handler("event", b'{"pattern": "patient:asked"}', wait)
+native.register_handler("websocket", b'{"type": "patient.wait"}', wait)
 
 async def execute(data):
     if "dir" in data:

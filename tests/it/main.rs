@@ -18,6 +18,7 @@ mod errors;
 mod execute;
 mod handlers;
 mod hostile;
+mod life;
 mod load;
 mod logs;
 mod notifications;

@@ -174,6 +174,12 @@ pub struct PluginsConfig {
     pub queue_timeout: Duration,
     /// Importing one plugin. `MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS`
     pub import_timeout: Duration,
+    /// One lifecycle function. `MOZAIKS_PLUGIN_HOOK_TIMEOUT_SECONDS`
+    pub hook_timeout: Duration,
+    /// Whether a plugin that is found for the first time is enabled. `MOZAIKS_PLUGINS_ENABLE_NEW`
+    pub enable_new: bool,
+    /// App of requests to public routes without a token, of a gateway of many. `MOZAIKS_PUBLIC_APP_ID`
+    pub public_app_id: Option<String>,
     /// How long the start waits for imports. `MOZAIKS_PLUGIN_START_WAIT_SECONDS`
     pub start_wait: Duration,
     /// Calls waiting for the Python thread, all plugins. `MOZAIKS_PYTHON_QUEUE_SIZE`
@@ -340,6 +346,9 @@ impl Default for PluginsConfig {
             call_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(60),
             import_timeout: Duration::from_secs(10),
+            hook_timeout: Duration::from_secs(10),
+            enable_new: true,
+            public_app_id: None,
             start_wait: Duration::from_secs(2),
             queue_size: 4096,
             max_concurrency: 1024,

@@ -80,6 +80,20 @@ pub fn check_object(body: &[u8], max_depth: usize) -> Result<(), BodyError> {
     walk_object(body, max_depth, &mut Check).map(|_| ())
 }
 
+/// Checks that a body is JSON of any kind.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_value(body: &[u8], max_depth: usize) -> Result<(), String> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err("it is empty".into());
+    }
+    match check_object(body, max_depth) {
+        Ok(()) | Err(BodyError::WrongType(_)) => Ok(()),
+        Err(BodyError::Invalid(reason) | BodyError::Sink(reason)) => Err(reason),
+    }
+}
+
 /// Walks a JSON object into the sink; `None` for an empty body.
 ///
 /// # Errors

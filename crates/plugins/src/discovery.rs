@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+pub use crate::names::is_plugin_name;
+use crate::{manifest::Manifest, names::refusal};
+
 /// Plugins in one directory at most; more is a misdirected path.
 const MAX_ENTRIES: usize = 4096;
 
@@ -12,8 +15,39 @@ pub struct Found {
     pub name: String,
     /// The directory.
     pub dir: PathBuf,
-    /// `logic.py`, else `backend/logic.py`.
-    pub entry: PathBuf,
+    /// `logic.py`, else `backend/logic.py`; `None` where the manifest has to say.
+    pub entry: Option<PathBuf>,
+}
+
+impl Found {
+    /// The file to import: the manifest's entry, else by convention; none where the plugin is made of
+    /// parts alone.
+    ///
+    /// # Errors
+    /// A sentence, where there is no such file, or it is a link to outside.
+    pub fn entry_for(&self, manifest: &Manifest) -> Result<Option<PathBuf>, String> {
+        let Some(entry) = &manifest.entry else {
+            if self.entry.is_none() && !manifest.has_parts() {
+                return Err("it has neither logic.py nor backend/logic.py".into());
+            }
+            return Ok(self.entry.clone());
+        };
+        let path = self.dir.join(entry);
+        let real = path
+            .canonicalize()
+            .map_err(|error| format!("entry: {entry:?} cannot be opened: {error}"))?;
+        let root = self
+            .dir
+            .canonicalize()
+            .map_err(|error| format!("its path cannot be resolved: {error}"))?;
+        if !real.starts_with(root) {
+            return Err(format!("entry: {entry:?} is a link to outside the plugin"));
+        }
+        if real.extension().is_none_or(|extension| extension != "py") {
+            return Err(format!("entry: {entry:?} is no Python file"));
+        }
+        Ok(Some(path))
+    }
 }
 
 /// A directory that looks like a plugin and is none.
@@ -23,16 +57,6 @@ pub struct Skipped {
     pub dir: PathBuf,
     /// Why, in a sentence.
     pub reason: String,
-}
-
-/// Whether a name may be a plugin's: `^[a-z][a-z0-9_-]{0,63}$`.
-pub fn is_plugin_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    matches!(bytes.first(), Some(b'a'..=b'z'))
-        && bytes.len() <= 64
-        && bytes
-            .iter()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 /// The plugins below `root`, sorted by name, and what was left out.
@@ -78,13 +102,9 @@ pub fn locate(root: &Path, dir: &Path, name: &str) -> Result<Found, String> {
     })
 }
 
-fn inspect(root: &Path, dir: &Path, name: &str) -> Result<PathBuf, String> {
-    if !is_plugin_name(name) {
-        return Err(
-            "a plugin's name has lower case letters, digits, '_' and '-', starts with a \
-                    letter and has at most 64 characters"
-                .into(),
-        );
+fn inspect(root: &Path, dir: &Path, name: &str) -> Result<Option<PathBuf>, String> {
+    if let Some(reason) = refusal(name) {
+        return Err(reason);
     }
     let real = dir
         .canonicalize()
@@ -94,10 +114,20 @@ fn inspect(root: &Path, dir: &Path, name: &str) -> Result<PathBuf, String> {
     }
     let entry = [dir.join("logic.py"), dir.join("backend/logic.py")]
         .into_iter()
-        .find(|entry| entry.is_file())
-        .ok_or("it has neither logic.py nor backend/logic.py")?;
+        .find(|entry| entry.is_file());
+    let Some(entry) = entry else {
+        // Whether its manifest names what to import is seen when it is loaded.
+        let has_manifest = ["plugin.json", "manifest.json"]
+            .iter()
+            .any(|file| dir.join(file).is_file());
+        return if has_manifest {
+            Ok(None)
+        } else {
+            Err("it has neither logic.py nor backend/logic.py".into())
+        };
+    };
     match entry.canonicalize() {
-        Ok(path) if path.starts_with(root) => Ok(entry),
+        Ok(path) if path.starts_with(root) => Ok(Some(entry)),
         Ok(_) => Err("its logic.py is a link to outside the plugins directory".into()),
         Err(error) => Err(format!("its logic.py cannot be resolved: {error}")),
     }
@@ -106,28 +136,6 @@ fn inspect(root: &Path, dir: &Path, name: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn knows_names() {
-        for name in ["a", "task_manager", "x-1", &"a".repeat(64)] {
-            assert!(is_plugin_name(name), "{name}");
-        }
-        for name in [
-            "",
-            "A",
-            "1a",
-            "_a",
-            "-a",
-            "a.b",
-            "a/b",
-            "..",
-            "ä",
-            "a b",
-            &"a".repeat(65),
-        ] {
-            assert!(!is_plugin_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn finds_entries_and_says_what_it_skips() {
@@ -159,8 +167,18 @@ mod tests {
 
         let names: Vec<_> = found.iter().map(|found| &*found.name).collect();
         assert_eq!(names, ["backend_only", "both"]);
-        assert!(found[0].entry.ends_with("backend_only/backend/logic.py"));
-        assert!(found[1].entry.ends_with("both/logic.py"));
+        assert!(
+            found[0]
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.ends_with("backend_only/backend/logic.py"))
+        );
+        assert!(
+            found[1]
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.ends_with("both/logic.py"))
+        );
         let left: Vec<_> = skipped
             .iter()
             .map(|skipped| skipped.dir.file_name().unwrap().to_str().unwrap())

@@ -39,6 +39,9 @@ pub enum DispatchError {
     /// Not loaded; the reason is for admins only.
     #[error("the plugin is not available")]
     Unavailable(Arc<str>),
+    /// It has lifecycle functions, routes and the like, and no `execute`.
+    #[error("the plugin has no execute")]
+    NoExecute,
     /// The plugin's or the runtime's queue is full, or the gateway is draining.
     #[error("too many calls are waiting")]
     Overloaded,
@@ -129,7 +132,7 @@ impl Dispatcher {
         let generation = self.admit(plugin)?;
         let call = Call {
             kind: CallKind::Execute,
-            target: Target::Execute(generation.id()),
+            target: generation.execute().ok_or(DispatchError::NoExecute)?,
             input: Input::Body(body),
             app_id: Some(Arc::clone(&principal.app_id)),
             principal: Some(principal),
@@ -169,6 +172,7 @@ impl Dispatcher {
             id,
             target: call.target,
             input: call.input,
+            wants: call.kind.wants(),
             principal: call.principal.clone(),
             app_id: call.app_id,
             request_id: call.request_id.clone(),

@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crate::{host::HandlerId, runtime::PluginRuntime};
+use crate::{host::HandlerId, invocation::Target, manifest::Manifest, runtime::PluginRuntime};
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,12 @@ pub struct LiveGeneration {
     phase: AtomicU8,
     /// Calls of the plugin that run or wait: one count for all its generations.
     in_flight: Arc<AtomicUsize>,
+    /// What the plugin said about itself when this load began.
+    manifest: OnceLock<Arc<Manifest>>,
+    /// Set where it turned out to have no `execute`.
+    without_execute: AtomicBool,
+    /// What is called in the place of `execute`, where middleware goes round it.
+    around_execute: OnceLock<HandlerId>,
 }
 
 impl LiveGeneration {
@@ -72,7 +78,40 @@ impl LiveGeneration {
             limits,
             phase: AtomicU8::new(GenerationPhase::Loading as u8),
             in_flight,
+            manifest: OnceLock::new(),
+            without_execute: AtomicBool::new(false),
+            around_execute: OnceLock::new(),
         })
+    }
+
+    /// What the plugin said about itself when this load began: during a reload there are two.
+    pub fn manifest(&self) -> Option<&Arc<Manifest>> {
+        self.manifest.get()
+    }
+
+    pub(crate) fn set_manifest(&self, manifest: Arc<Manifest>) {
+        // Set once, by whoever makes the load.
+        self.manifest.set(manifest).ok();
+    }
+
+    /// What a client's call of `execute` calls; `None` where the plugin has none.
+    pub fn execute(&self) -> Option<Target> {
+        if self.without_execute.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(match self.around_execute.get() {
+            Some(handler) => Target::Handler(*handler),
+            None => Target::Execute(self.id),
+        })
+    }
+
+    /// Puts a function of the load in the place of its `execute`; the first one stays.
+    pub fn go_around_execute(&self, handler: HandlerId) {
+        self.around_execute.set(handler).ok();
+    }
+
+    pub(crate) fn has_no_execute(&self) {
+        self.without_execute.store(true, Ordering::Relaxed);
     }
 
     /// The plugin's name.

@@ -60,19 +60,14 @@ pub struct HostError {
     pub details: Option<Bytes>,
 }
 
-/// What a plugin can register a function for.
+/// What a plugin registers a function for: the kind says which part of the gateway takes it, the
+/// specification is that part's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Registration {
-    /// Events whose name matches the pattern.
-    Event {
-        /// `task:created` or `task:*`.
-        pattern: String,
-    },
-    /// WebSocket messages of a type.
-    WebSocketMessage {
-        /// The message's `type`.
-        message_type: String,
-    },
+pub struct Registration {
+    /// `event`, `websocket`, `route`, `execute`, …
+    pub kind: Box<str>,
+    /// A JSON object.
+    pub spec: Bytes,
 }
 
 /// What plugin code may ask of the gateway.

@@ -48,8 +48,21 @@ impl CallId {
 pub enum Target {
     /// `execute` of a load of a plugin; must give a dict.
     Execute(Generation),
-    /// A function that a plugin has registered; may give anything.
+    /// A function that a plugin has registered.
     Handler(HandlerId),
+    /// A step in the life of a load of a plugin: loading, enabling, disabling, unloading, …
+    Life(Generation),
+}
+
+/// What a function is to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// A dict that JSON has a form for.
+    Dict,
+    /// Whatever JSON has a form for.
+    Json,
+    /// Anything: what has no form is null.
+    Anything,
 }
 
 /// What it is called with.
@@ -89,6 +102,8 @@ pub struct Invocation {
     pub target: Target,
     /// What with.
     pub input: Input,
+    /// What it is to give.
+    pub wants: Wants,
     /// Whom the call is for; injected into a client's data and visible to the SDK. `None` where no
     /// user is behind it.
     pub principal: Option<Arc<Principal>>,
@@ -114,6 +129,10 @@ pub enum CallKind {
     Event,
     /// A message of a live connection on its way to a handler.
     Message,
+    /// A client's request to a route of a plugin.
+    Route,
+    /// A step in the life of a plugin.
+    Life,
 }
 
 impl CallKind {
@@ -121,8 +140,17 @@ impl CallKind {
     /// gateway owes to plugins still goes through.
     pub(crate) fn is_from_outside(self) -> bool {
         match self {
-            Self::Execute | Self::Message => true,
-            Self::Event => false,
+            Self::Execute | Self::Message | Self::Route => true,
+            Self::Event | Self::Life => false,
+        }
+    }
+
+    /// What its function is to give.
+    pub(crate) fn wants(self) -> Wants {
+        match self {
+            Self::Execute => Wants::Dict,
+            Self::Route | Self::Life => Wants::Json,
+            Self::Event | Self::Message => Wants::Anything,
         }
     }
 }

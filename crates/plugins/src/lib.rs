@@ -9,13 +9,16 @@ pub mod generation;
 pub mod host;
 pub mod invocation;
 pub mod manifest;
+pub mod names;
 pub mod registry;
+pub mod routes;
 pub mod runtime;
 pub mod static_files;
+pub mod streams;
 
 pub use generation::{Generation, GenerationPhase, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};
-pub use invocation::{CallId, CallKind, Input, Invocation, Target};
+pub use invocation::{CallId, CallKind, Input, Invocation, Target, Wants};
 pub use runtime::{
     CallError, CallReply, CallResult, LoadError, LoadedPlugin, PluginRuntime, PluginSource,
     Started, SubmitError,

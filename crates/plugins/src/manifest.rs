@@ -1,11 +1,28 @@
-//! `plugin.json` (or `manifest.json`): read by hand, so that each complaint names its key.
+//! `plugin.json` (or `manifest.json`): reads it, says what is wrong with it by its keys, and gives what
+//! the gateway works with.
+
+mod document;
 
 use std::{path::Path, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
+pub use document::{
+    ControllerPart, DeclaredEndpoint, EventPart, Isolation, MiddlewarePart, PluginKind,
+};
+use document::{Document, kind};
 
 /// Bytes of a manifest at most.
 const MAX_MANIFEST_BYTES: u64 = 256 * 1024;
+
+/// Names under which the source of a manifest may give a key; what stands here is in snake case.
+const ALIASES: [(&str, &str); 2] = [
+    ("catalyst_version", "gateway_version"),
+    ("mozaiks_version", "gateway_version"),
+];
+
+/// Unknown keys that are nearer to a known one than this are taken for a slip.
+const LIKELY_A_SLIP: f64 = 0.75;
 
 /// What a plugin says about itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,26 +43,42 @@ pub struct Manifest {
     pub tags: Vec<String>,
     /// URL.
     pub homepage: Option<String>,
-    /// Oldest gateway it works with.
-    pub min_gateway_version: Option<semver::Version>,
-    /// What it wants to be allowed.
-    pub permissions: Vec<String>,
+    /// Versions of the gateway that it works with, as written.
+    pub gateway_version: Option<String>,
+    /// The file to import, below the directory; by convention where it is missing.
+    pub entry: Option<String>,
+    /// Whether it comes with the gateway.
+    pub kind: PluginKind,
+    /// Plugins that must be active, with the versions wanted.
+    pub dependencies: std::collections::BTreeMap<String, semver::VersionReq>,
+    /// What it wants to be allowed: a list or an object, as written.
+    pub permissions: Option<Value>,
+    /// Routes that it says it has.
+    pub endpoints: Vec<DeclaredEndpoint>,
     /// Default configuration.
     pub config: Map<String, Value>,
+    /// JSON Schema of the configuration.
+    pub config_schema: Option<Value>,
     /// JSON Schema (or a form description) of user settings.
     pub settings_schema: Option<Value>,
     /// Notification types it sends.
     pub notifications: Option<Value>,
     /// What it may use.
     pub resource_limits: Map<String, Value>,
+    /// Where it wishes to run.
+    pub isolation: Option<Isolation>,
     /// One call; the gateway's setting where it is missing.
     pub timeout: Option<Duration>,
     /// Calls at a time; the gateway's setting where it is missing.
     pub max_concurrency: Option<usize>,
     /// Python packages.
     pub requirements: Vec<String>,
-    /// Other plugins.
-    pub dependencies: Vec<String>,
+    /// Routes kept as files.
+    pub controllers: Vec<ControllerPart>,
+    /// Event listeners kept as files.
+    pub events: Vec<EventPart>,
+    /// Middleware kept as files.
+    pub middleware: Vec<MiddlewarePart>,
 }
 
 /// A manifest that was read, and what seemed odd about it.
@@ -87,25 +120,51 @@ pub fn read(dir: &Path, name: &str) -> Result<ReadManifest, String> {
 impl Manifest {
     /// The manifest of a plugin that has none.
     pub fn of(name: &str) -> Self {
+        Self::from_document(Document::default(), name)
+    }
+
+    /// Whether files are named that are parts of the plugin.
+    pub fn has_parts(&self) -> bool {
+        !(self.controllers.is_empty() && self.events.is_empty() && self.middleware.is_empty())
+    }
+
+    fn from_document(document: Document, name: &str) -> Self {
         Self {
-            version: "0.0.0".into(),
-            display_name: display_name(name),
-            description: None,
-            author: None,
-            license: None,
-            icon: None,
-            tags: Vec::new(),
-            homepage: None,
-            min_gateway_version: None,
-            permissions: Vec::new(),
-            config: Map::new(),
-            settings_schema: None,
-            notifications: None,
-            resource_limits: Map::new(),
-            timeout: None,
-            max_concurrency: None,
-            requirements: Vec::new(),
-            dependencies: Vec::new(),
+            version: document
+                .version
+                .map_or_else(|| "0.0.0".into(), |version| version.to_string()),
+            display_name: document.display_name.unwrap_or_else(|| display_name(name)),
+            description: document.description,
+            author: document.author,
+            license: document.license,
+            icon: document.icon,
+            tags: document.tags.unwrap_or_default(),
+            homepage: document.homepage,
+            gateway_version: document
+                .gateway_version
+                .map(|range| range.to_string())
+                .or(document
+                    .min_gateway_version
+                    .map(|oldest| format!(">={oldest}"))),
+            entry: document
+                .entry
+                .or(document.backend.and_then(|backend| backend.entry)),
+            kind: document.kind.unwrap_or_default(),
+            dependencies: document.dependencies.unwrap_or_default(),
+            permissions: document.permissions,
+            endpoints: document.endpoints.unwrap_or_default(),
+            config: document.config.unwrap_or_default(),
+            config_schema: document.config_schema.map(Value::Object),
+            settings_schema: document.settings_schema,
+            notifications: document.notifications,
+            resource_limits: document.resource_limits.unwrap_or_default(),
+            isolation: document.isolation,
+            timeout: document.timeout_seconds.map(Duration::from_secs_f64),
+            max_concurrency: document.max_concurrency,
+            requirements: document.requirements.unwrap_or_default(),
+            controllers: document.controllers.unwrap_or_default(),
+            events: document.events.unwrap_or_default(),
+            middleware: document.middleware.unwrap_or_default(),
         }
     }
 }
@@ -126,78 +185,100 @@ fn display_name(name: &str) -> String {
 /// Checks a manifest key by key.
 ///
 /// # Errors
-/// A sentence that names the key, what was found and what is wanted.
+/// A sentence that names the key as it is written, what was found and what is wanted.
 pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
-    let Value::Object(object) = value else {
+    let Value::Object(written) = value else {
         return Err(format!("must be a JSON object, not {}", kind(&value)));
     };
-    let mut manifest = Manifest::of(name);
+    let known = known_keys();
     let mut warnings = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for (written, value) in object {
-        let key = snake_case(&written);
-        if seen.contains(&key) {
-            return Err(format!("{written}: given twice, in two spellings"));
+    let mut spelling: Vec<(String, String)> = Vec::new();
+    let mut object = Map::new();
+    for (key, value) in written {
+        let normal = normal_key(&key);
+        if spelling.iter().any(|(earlier, _)| *earlier == normal) {
+            return Err(format!("{key}: given twice, in two spellings"));
         }
-        if value.is_null() {
-            continue;
-        }
-        match key.as_str() {
-            "name" => {
-                let given = text(&written, &value)?;
-                if given != name {
-                    warnings.push(format!(
-                        "name: {given:?} differs from the directory's name {name:?}, which counts"
-                    ));
-                }
-            }
-            "version" => {
-                let version = text(&written, &value)?;
-                version_of(&written, &version)?;
-                manifest.version = version;
-            }
-            "display_name" => manifest.display_name = text(&written, &value)?,
-            "description" => manifest.description = Some(text(&written, &value)?),
-            "author" => manifest.author = Some(author(&written, &value)?),
-            "license" => manifest.license = Some(text(&written, &value)?),
-            "icon" => manifest.icon = Some(text(&written, &value)?),
-            "tags" => manifest.tags = texts(&written, &value)?,
-            "homepage" => manifest.homepage = Some(text(&written, &value)?),
-            "min_gateway_version" => {
-                let version = version_of(&written, &text(&written, &value)?)?;
-                manifest.min_gateway_version = Some(version);
-            }
-            "permissions" => manifest.permissions = texts(&written, &value)?,
-            "config" => manifest.config = object_of(&written, value)?,
-            "settings_schema" => match value {
-                Value::Object(_) | Value::Array(_) => manifest.settings_schema = Some(value),
-                other => return Err(wrong(&written, "an object or an array", &other)),
-            },
-            "notifications" => match value {
-                Value::Object(_) | Value::Array(_) => manifest.notifications = Some(value),
-                other => return Err(wrong(&written, "an object or an array", &other)),
-            },
-            "resource_limits" => manifest.resource_limits = object_of(&written, value)?,
-            "timeout_seconds" => manifest.timeout = Some(seconds(&written, &value)?),
-            "max_concurrency" => manifest.max_concurrency = Some(count(&written, &value)?),
-            "requirements" => manifest.requirements = texts(&written, &value)?,
-            "dependencies" => manifest.dependencies = names_of(&written, &value)?,
-            _ => warnings.push(format!("{written}: unknown key, ignored")),
-        }
-        seen.push(key);
-    }
-    if let Some(wanted) = &manifest.min_gateway_version {
-        let ours = env!("CARGO_PKG_VERSION");
-        if semver::Version::parse(ours).is_ok_and(|ours| ours < *wanted) {
-            return Err(format!(
-                "min_gateway_version: needs {wanted}, this gateway is {ours}"
-            ));
+        if known.contains(&normal) {
+            object.insert(normal.clone(), value);
+            spelling.push((normal, key));
+        } else {
+            warnings.push(unknown_key(&key, &normal, &known));
         }
     }
-    Ok(ReadManifest { manifest, warnings })
+    let document: Document =
+        serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+            let path = error.path().to_string();
+            let top = path.split(['.', '[']).next().unwrap_or_default();
+            let written = spelling.iter().find(|(normal, _)| normal == top);
+            let written = written.map_or(top, |(_, written)| written);
+            format!("{written}{}: {}", &path[top.len()..], error.inner())
+        })?;
+    if let Some(given) = document.name.as_ref().filter(|given| *given != name) {
+        warnings.push(format!(
+            "name: {given:?} differs from the directory's name {name:?}, which counts"
+        ));
+    }
+    check_gateway_version(&document)?;
+    Ok(ReadManifest {
+        manifest: Manifest::from_document(document, name),
+        warnings,
+    })
 }
 
-/// `displayName` and `display-name` are `display_name`.
+fn check_gateway_version(document: &Document) -> Result<(), String> {
+    let ours = env!("CARGO_PKG_VERSION");
+    // The invariant of Cargo's: a package's version is semantic.
+    let Ok(version) = semver::Version::parse(ours) else {
+        return Ok(());
+    };
+    if let Some(wanted) = &document.min_gateway_version
+        && version < *wanted
+    {
+        return Err(format!(
+            "min_gateway_version: needs {wanted}, this gateway is {ours}"
+        ));
+    }
+    if let Some(wanted) = &document.gateway_version
+        && !wanted.matches(&version)
+    {
+        return Err(format!(
+            "gateway_version: needs {wanted}, this gateway is {ours}"
+        ));
+    }
+    Ok(())
+}
+
+fn known_keys() -> Vec<String> {
+    let schema = schema();
+    let properties = schema["properties"].as_object();
+    properties
+        .into_iter()
+        .flat_map(|keys| keys.keys().cloned())
+        .collect()
+}
+
+fn unknown_key(written: &str, normal: &str, known: &[String]) -> String {
+    let nearest = known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(normal, key), key))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(nearness, _)| *nearness >= LIKELY_A_SLIP);
+    match nearest {
+        Some((_, key)) => format!("{written}: unknown key, ignored; did you mean {key:?}?"),
+        None => format!("{written}: unknown key, ignored"),
+    }
+}
+
+/// `displayName` and `display-name` are `display_name`; other names of a key are its own.
+fn normal_key(key: &str) -> String {
+    let snake = snake_case(key);
+    ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == snake)
+        .map_or(snake, |(_, key)| (*key).to_owned())
+}
+
 fn snake_case(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 4);
     for letter in key.chars() {
@@ -215,131 +296,9 @@ fn snake_case(key: &str) -> String {
     out
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn wrong(key: &str, wanted: &str, found: &Value) -> String {
-    format!("{key}: must be {wanted}, not {}", kind(found))
-}
-
-fn text(key: &str, value: &Value) -> Result<String, String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| wrong(key, "a string", value))
-}
-
-/// npm's object form is met in the wild: `{"name": …}`.
-fn author(key: &str, value: &Value) -> Result<String, String> {
-    match value {
-        Value::Object(object) => match object.get("name") {
-            Some(name) => text(&format!("{key}.name"), name),
-            None => Err(format!("{key}: must be a string or an object with a name")),
-        },
-        value => text(key, value),
-    }
-}
-
-fn texts(key: &str, value: &Value) -> Result<Vec<String>, String> {
-    let items = value
-        .as_array()
-        .ok_or_else(|| wrong(key, "an array of strings", value))?;
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| text(&format!("{key}[{index}]"), item))
-        .collect()
-}
-
-/// A list of names, or an object from name to version.
-fn names_of(key: &str, value: &Value) -> Result<Vec<String>, String> {
-    match value {
-        Value::Object(object) => {
-            for (name, version) in object {
-                text(&format!("{key}.{name}"), version)?;
-            }
-            Ok(object.keys().cloned().collect())
-        }
-        value => texts(key, value),
-    }
-}
-
-fn object_of(key: &str, value: Value) -> Result<Map<String, Value>, String> {
-    match value {
-        Value::Object(object) => Ok(object),
-        other => Err(wrong(key, "an object", &other)),
-    }
-}
-
-fn version_of(key: &str, version: &str) -> Result<semver::Version, String> {
-    semver::Version::parse(version)
-        .map_err(|error| format!("{key}: {version:?} is no semantic version ({error})"))
-}
-
-fn seconds(key: &str, value: &Value) -> Result<Duration, String> {
-    const MAX_SECONDS: f64 = 3600.0;
-    let number = value
-        .as_f64()
-        .ok_or_else(|| wrong(key, "a number of seconds", value))?;
-    if !(number > 0.0 && number <= MAX_SECONDS) {
-        return Err(format!(
-            "{key}: must be more than 0 and at most {MAX_SECONDS}, not {number}"
-        ));
-    }
-    Ok(Duration::from_secs_f64(number))
-}
-
-fn count(key: &str, value: &Value) -> Result<usize, String> {
-    const MAX_COUNT: u64 = 1_000_000;
-    match value.as_u64() {
-        Some(count @ 1..=MAX_COUNT) => usize::try_from(count).map_err(|error| error.to_string()),
-        Some(count) => Err(format!("{key}: must be 1 to {MAX_COUNT}, not {count}")),
-        None => Err(wrong(key, "a whole number", value)),
-    }
-}
-
-/// The manifest's JSON Schema, for editors and for the plugin developer's commands.
+/// The manifest's JSON Schema (2020-12), for editors and for the plugin developer's commands.
 pub fn schema() -> Value {
-    let string = json!({"type": "string"});
-    let strings = json!({"type": "array", "items": {"type": "string"}});
-    let version = json!({
-        "type": "string",
-        "pattern": r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$",
-    });
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Plugin manifest",
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
-            "version": version,
-            "display_name": string,
-            "description": string,
-            "author": {"type": ["string", "object"]},
-            "license": string,
-            "icon": string,
-            "tags": strings,
-            "homepage": string,
-            "min_gateway_version": version,
-            "permissions": strings,
-            "config": {"type": "object"},
-            "settings_schema": {"type": ["object", "array"]},
-            "notifications": {"type": ["object", "array"]},
-            "resource_limits": {"type": "object"},
-            "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600},
-            "max_concurrency": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
-            "requirements": strings,
-            "dependencies": {"type": ["array", "object"]},
-        },
-    })
+    schemars::schema_for!(Document).to_value()
 }
 
 #[cfg(test)]

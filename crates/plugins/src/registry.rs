@@ -13,11 +13,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
-    discovery::{self, Found},
+    discovery::{self, Found, Skipped},
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::{self, Manifest},
-    runtime::{LoadError, PluginRuntime, PluginSource},
+    runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
 };
 use mozaiks_config::PluginsConfig;
 
@@ -119,17 +119,32 @@ impl Plugin {
         generation
     }
 
+    /// Changes the state and gives back the load that served until now.
+    pub fn replace(&self, state: PluginState) -> Option<Arc<LiveGeneration>> {
+        match std::mem::replace(&mut self.current.write().state, state) {
+            PluginState::Active(generation) => Some(generation),
+            PluginState::Loading | PluginState::Disabled | PluginState::Failed(_) => None,
+        }
+    }
+
+    /// What one load of the plugin says about it: during a reload there are two.
+    pub fn manifest_of(&self, generation: Generation) -> Arc<Manifest> {
+        self.generation(generation)
+            .and_then(|generation| generation.manifest().cloned())
+            .unwrap_or_else(|| self.manifest())
+    }
+
     /// From now on new calls go to this generation. Gives the one that it replaces, whose running calls
     /// go on.
     pub(super) fn activate(
         &self,
         generation: Arc<LiveGeneration>,
-        manifest: Manifest,
+        manifest: Arc<Manifest>,
     ) -> Option<Arc<LiveGeneration>> {
         generation.enter(GenerationPhase::Active);
         let old = {
             let mut current = self.current.write();
-            current.manifest = Arc::new(manifest);
+            current.manifest = manifest;
             std::mem::replace(&mut current.state, PluginState::Active(generation))
         };
         let PluginState::Active(old) = old else {
@@ -140,7 +155,7 @@ impl Plugin {
     }
 
     /// A load has failed: an older generation goes on serving, where there is one.
-    fn fail(&self, reason: &Arc<str>, manifest: Option<Manifest>) {
+    pub fn fail(&self, reason: &Arc<str>, manifest: Option<Manifest>) {
         let mut current = self.current.write();
         if matches!(current.state, PluginState::Active(_)) {
             return;
@@ -304,6 +319,46 @@ impl Registry {
             .map_err(ReloadError::Failed)
     }
 
+    /// Where plugins lie, and what looks like one and is none.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn discover(&self) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
+        discovery::discover(&self.config.dir)
+    }
+
+    /// Looks at a plugin's directory again.
+    ///
+    /// # Errors
+    /// A sentence that says why it holds no plugin any more.
+    pub fn locate(&self, plugin: &Plugin) -> Result<Found, String> {
+        discovery::locate(&self.config.dir, &plugin.dir, &plugin.name)
+    }
+
+    /// The entry of a plugin, made where there is none yet.
+    pub fn entry(&self, found: &Found) -> Arc<Plugin> {
+        let mut plugins = self.plugins.write();
+        if let Some(plugin) = plugins.get(&*found.name) {
+            return Arc::clone(plugin);
+        }
+        let plugin = Arc::new(Plugin::new(&found.name, found.dir.clone()));
+        plugins.insert(plugin.name.clone(), Arc::clone(&plugin));
+        plugin
+    }
+
+    /// Takes a plugin off the list.
+    pub fn remove(&self, name: &str) {
+        let removed = self.plugins.write().remove(name);
+        if let Some(plugin) = removed {
+            drop(plugin.replace(PluginState::Disabled));
+        }
+    }
+
+    /// The runtime that plugins are loaded into which have none yet.
+    pub fn runtime(&self) -> &Arc<dyn PluginRuntime> {
+        &self.runtime
+    }
+
     async fn load(
         &self,
         plugin: &Arc<Plugin>,
@@ -312,27 +367,21 @@ impl Registry {
     ) -> Result<Generation, Arc<str>> {
         let _one_at_a_time = plugin.loading.lock().await;
         let started = std::time::Instant::now();
-        let (generation, manifest) = match self.import(plugin, found, runtime).await {
-            Ok(imported) => imported,
-            Err((reason, manifest)) => {
-                let reason: Arc<str> = reason.into();
+        let prepared = match self.prepare(plugin, &found, runtime).await {
+            Ok(prepared) => prepared,
+            Err(failed) => {
+                let reason: Arc<str> = failed.error.whole().into();
                 tracing::error!(
                     plugin.name = &*plugin.name,
                     reason = &*reason,
                     "plugin.not_loaded"
                 );
-                plugin.fail(&reason, manifest);
+                plugin.fail(&reason, failed.manifest);
                 return Err(reason);
             }
         };
-        if let Some(observer) = self.observer.get() {
-            observer.manifest_read(&plugin.name, &manifest);
-        }
-        let id = generation.id();
-        let replaced = plugin.activate(generation, manifest);
-        if let Some(observer) = self.activations.get() {
-            observer.generation_activated(id, replaced.as_ref().map(|old| old.id()));
-        }
+        let id = prepared.generation.id();
+        let replaced = self.serve(plugin, &prepared);
         tracing::info!(
             plugin.name = &*plugin.name,
             generation = id.0,
@@ -343,19 +392,54 @@ impl Registry {
         Ok(id)
     }
 
-    /// A generation that is ready to be called, or why there is none, with the manifest as far as it
-    /// could be read.
-    async fn import(
+    /// Lets a load serve in the place of the one before, which is given back: what that has registered
+    /// ends now, and it ends with its last holder.
+    pub fn serve(&self, plugin: &Plugin, prepared: &Prepared) -> Option<Arc<LiveGeneration>> {
+        if let Some(observer) = self.observer.get() {
+            observer.manifest_read(&plugin.name, &prepared.manifest);
+        }
+        let generation = Arc::clone(&prepared.generation);
+        let id = generation.id();
+        let replaced = plugin.activate(generation, Arc::clone(&prepared.manifest));
+        if let Some(observer) = self.activations.get() {
+            observer.generation_activated(id, replaced.as_ref().map(|old| old.id()));
+        }
+        replaced
+    }
+
+    /// A load that is switched off: it waits, and nothing is served.
+    pub fn rest(&self, plugin: &Plugin, prepared: &Prepared) {
+        let old = {
+            let mut current = plugin.current.write();
+            current.manifest = Arc::clone(&prepared.manifest);
+            std::mem::replace(&mut current.state, PluginState::Disabled)
+        };
+        // After the lock: the last holder of a generation unloads it.
+        drop(old);
+    }
+
+    /// Imports a plugin as a new load beside the one that serves, which goes on.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, with the manifest as far as it could be read; nothing of it is left.
+    pub async fn prepare(
         &self,
         plugin: &Plugin,
-        found: Found,
+        found: &Found,
         runtime: Arc<dyn PluginRuntime>,
-    ) -> Result<(Arc<LiveGeneration>, Manifest), (String, Option<Manifest>)> {
-        let read = manifest::read(&found.dir, &found.name).map_err(|reason| (reason, None))?;
-        for warning in read.warnings {
+    ) -> Result<Prepared, NotPrepared> {
+        let wrong = |reason, manifest| NotPrepared {
+            error: LoadError::Manifest(reason),
+            manifest,
+        };
+        let read = manifest::read(&found.dir, &found.name).map_err(|reason| wrong(reason, None))?;
+        for warning in &read.warnings {
             tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
         }
         let mut manifest = read.manifest;
+        let entry = found
+            .entry_for(&manifest)
+            .map_err(|reason| wrong(reason, Some(manifest.clone())))?;
         let limits = CallLimits {
             timeout: manifest.timeout.unwrap_or(self.config.call_timeout),
             queue_timeout: self.config.queue_timeout,
@@ -364,29 +448,56 @@ impl Registry {
                 .unwrap_or(self.config.max_concurrency),
         };
         let generation = plugin.new_generation(Arc::clone(&runtime), limits);
+        generation.set_manifest(Arc::new(manifest.clone()));
         let source = PluginSource {
             generation: generation.id(),
             name: plugin.name.clone(),
-            dir: found.dir,
-            entry: found.entry,
+            dir: found.dir.clone(),
+            entry,
+            has_parts: manifest.has_parts(),
         };
         let loaded = runtime.load(source).await;
         match loaded.unwrap_or(Err(LoadError::Stopped)) {
             Ok(loaded) => {
-                manifest.description = manifest.description.or(loaded.doc);
-                Ok((generation, manifest))
+                manifest.description = manifest.description.or_else(|| loaded.doc.clone());
+                if !loaded.has_execute {
+                    generation.has_no_execute();
+                }
+                Ok(Prepared {
+                    generation,
+                    manifest: Arc::new(manifest),
+                    loaded,
+                    warnings: read.warnings,
+                })
             }
-            Err(error) => {
-                let reason = match &error {
-                    LoadError::Raised { traceback, .. } => format!("{error}\n{traceback}"),
-                    LoadError::TimedOut { .. }
-                    | LoadError::NoEntryPoint(_)
-                    | LoadError::Stopped => error.to_string(),
-                };
-                Err((reason, Some(manifest)))
-            }
+            Err(error) => Err(NotPrepared {
+                error,
+                manifest: Some(manifest),
+            }),
         }
     }
+}
+
+/// A load that has been imported and does not serve yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The load.
+    pub generation: Arc<LiveGeneration>,
+    /// What it says about itself.
+    pub manifest: Arc<Manifest>,
+    /// What was found in it.
+    pub loaded: LoadedPlugin,
+    /// What seemed odd about the manifest.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no new load.
+#[derive(Debug)]
+pub struct NotPrepared {
+    /// What is wrong.
+    pub error: LoadError,
+    /// The manifest, where it could be read.
+    pub manifest: Option<Manifest>,
 }
 
 #[cfg(test)]

@@ -54,8 +54,10 @@ pub struct PluginSource {
     pub name: Arc<str>,
     /// Its directory.
     pub dir: PathBuf,
-    /// The file with `execute`: `logic.py`, else `backend/logic.py`.
-    pub entry: PathBuf,
+    /// The file with `execute` or the lifecycle functions; `None` where it is made of parts alone.
+    pub entry: Option<PathBuf>,
+    /// Whether its manifest names files that are parts of it.
+    pub has_parts: bool,
 }
 
 /// A plugin whose module has been imported.
@@ -63,11 +65,18 @@ pub struct PluginSource {
 pub struct LoadedPlugin {
     /// The module's docstring's first line, for a description where there is no manifest.
     pub doc: Option<String>,
+    /// Whether it has `execute`.
+    pub has_execute: bool,
+    /// Its lifecycle functions.
+    pub hooks: Vec<String>,
 }
 
 /// Why a plugin could not be loaded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoadError {
+    /// The manifest is wrong; the sentence names the key.
+    #[error("{0}")]
+    Manifest(String),
     /// Importing it raised. The traceback is for the log and for admins.
     #[error("importing it raised {summary}")]
     Raised {
@@ -88,6 +97,18 @@ pub enum LoadError {
     /// The runtime is gone.
     #[error("the Python runtime has stopped")]
     Stopped,
+}
+
+impl LoadError {
+    /// The whole for admins, with the traceback where there is one.
+    pub fn whole(&self) -> String {
+        match self {
+            Self::Raised { traceback, .. } => format!("{self}\n{traceback}"),
+            Self::Manifest(_) | Self::TimedOut { .. } | Self::NoEntryPoint(_) | Self::Stopped => {
+                self.to_string()
+            }
+        }
+    }
 }
 
 /// When a call began to run, as its runtime tells and its caller reads. Clones are the same.

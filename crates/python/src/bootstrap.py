@@ -36,6 +36,14 @@ CHECKED_INSTRUCTIONS = bytes(
 )
 
 
+# What shows that a module has a life beyond `execute`; `mozaiks.plugin._life` knows what each means.
+LIFECYCLE = frozenset(
+    "on_load onLoad initialize Initialize register_routes registerRoutes RegisterRoutes on_enable "
+    "onEnable on_disable onDisable on_unload onUnload cleanup Cleanup check_health checkHealth "
+    "on_config_change onConfigChange plugin new_plugin NewPlugin".split()
+)
+
+
 class HostError(Exception):
     """The gateway did not do what was asked.
 
@@ -102,19 +110,22 @@ def database_trouble(error, depth=0):
     return None
 
 
-def load_plugin(package, directory, entry):
+def load_plugin(package, directory, entry, has_parts):
     """Imports a plugin as the package ``package``.
 
     Args:
         package: A name that no other load has.
         directory: The plugin's directory.
-        entry: The file with ``execute``, below the directory.
+        entry: The file with ``execute`` or the lifecycle functions, below the directory; None where
+            the plugin is made of parts alone.
+        has_parts: Whether its manifest names files that are parts of it.
 
     Returns:
-        The function, whether it is async, and the module's docstring's first line.
+        ``execute`` or None, whether it is async, the module's docstring's first line, what runs the
+        steps of its life or None, and the names of its lifecycle functions.
 
     Raises:
-        LookupError: There is no callable ``execute`` or ``run``.
+        LookupError: There is neither a callable ``execute`` or ``run`` nor anything else to run.
     """
     init = os.path.join(directory, "__init__.py")
     if os.path.isfile(init):
@@ -129,18 +140,28 @@ def load_plugin(package, directory, entry):
         root.__path__ = [directory]
         root.__package__ = package
         sys.modules[package] = root
-    relative = os.path.splitext(os.path.relpath(entry, directory))[0]
-    module = importlib.import_module(package + "." + relative.replace(os.sep, "."))
+    if entry is None:
+        module = root
+    else:
+        relative = os.path.splitext(os.path.relpath(entry, directory))[0]
+        module = importlib.import_module(package + "." + relative.replace(os.sep, "."))
     function = getattr(module, "execute", None)
     if function is None:
         function = getattr(module, "run", None)
-    file = os.path.relpath(entry, directory)
-    if function is None:
-        raise LookupError(f"{file} defines neither execute(data) nor run(data)")
-    if not callable(function):
+    file = os.path.relpath(entry, directory) if entry is not None else "__init__.py"
+    if function is not None and not callable(function):
         raise LookupError(f"execute in {file} is not callable")
+    life = None
+    if has_parts or LIFECYCLE.intersection(vars(module)):
+        from mozaiks.plugin._life import Life
+
+        life = Life(package, module, function)
+    names = sorted(life.functions) if life is not None else []
+    if function is None and not names and not has_parts:
+        raise LookupError(f"{file} defines neither execute(data) nor run(data)")
     doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
-    return function, is_async(function), doc or None
+    life_step = life.run if names or has_parts else None
+    return function, function is not None and is_async(function), doc or None, life_step, names
 
 
 def forget_package(package):

@@ -20,7 +20,7 @@ use super::{
     shared::{Code, Shared},
 };
 use mozaiks_auth::Principal;
-use mozaiks_plugins::{CallError, CallId, CallReply, CallResult, Generation};
+use mozaiks_plugins::{CallError, CallId, CallReply, CallResult, Generation, Wants};
 
 /// What is needed to end a call, wherever it ends.
 pub(super) struct Call {
@@ -33,8 +33,8 @@ pub(super) struct Call {
     pub request_id: Arc<str>,
     pub action: Option<Box<str>>,
     pub reply: ReplySlot,
-    /// `execute` must give a dict; a handler may give anything, and what has no JSON form is null.
-    pub wants_dict: bool,
+    /// What the function is to give.
+    pub wants: Wants,
 }
 
 impl Call {
@@ -67,10 +67,13 @@ impl Call {
 
     fn convert(&self, value: &Bound<'_, PyAny>) -> CallResult {
         let limits = self.shared.limits.output;
-        if self.wants_dict {
-            return json_out::write_reply(value, limits, self.action.clone());
-        }
-        let body = json_out::write_value(value, limits).unwrap_or_else(|_| b"null".to_vec());
+        let body = match self.wants {
+            Wants::Dict => return json_out::write_reply(value, limits, self.action.clone()),
+            Wants::Json => json_out::write_value(value, limits)?,
+            Wants::Anything => {
+                json_out::write_value(value, limits).unwrap_or_else(|_| b"null".to_vec())
+            }
+        };
         Ok(CallReply {
             body: body.into(),
             domain_failure: None,

@@ -152,6 +152,7 @@ fn import_plugin(
         generation,
         own: own_code(source, generation),
         entry: OnceLock::new(),
+        life: OnceLock::new(),
     });
     // Known from the start: what the import registers is part of it.
     shared.generations.write().insert(generation, code.clone());
@@ -160,15 +161,33 @@ fn import_plugin(
         (
             &code.own.package,
             source.dir.as_os_str(),
-            source.entry.as_os_str(),
+            source.entry.as_ref().map(|entry| entry.as_os_str()),
+            source.has_parts,
         ),
     )?;
     drop(entered);
-    let (function, is_async, doc): (Py<PyAny>, bool, Option<String>) = loaded.extract()?;
+    let (function, is_async, doc, life, hooks): Imported = loaded.extract()?;
     // Set once: a generation is imported once.
-    code.entry.set(Entry { function, is_async }).ok();
-    Ok(LoadedPlugin { doc })
+    code.life.set(life).ok();
+    let has_execute = function.is_some();
+    if let Some(function) = function {
+        code.entry.set(Entry { function, is_async }).ok();
+    }
+    Ok(LoadedPlugin {
+        doc,
+        has_execute,
+        hooks,
+    })
 }
+
+/// What `load_plugin` gives.
+type Imported = (
+    Option<Py<PyAny>>,
+    bool,
+    Option<String>,
+    Option<Py<PyAny>>,
+    Vec<String>,
+);
 
 /// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its
 /// running calls have ended. Needs no interpreter.

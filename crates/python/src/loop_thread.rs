@@ -29,7 +29,7 @@ use super::{
     runtime_types::Entered,
     shared::{CallJob, Job, Shared},
 };
-use mozaiks_plugins::{CallError, HostError, Input, Invocation, Target};
+use mozaiks_plugins::{CallError, HostError, Input, Invocation};
 
 /// Python frames of deep but finite recursion fit.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
@@ -369,7 +369,7 @@ pub(super) fn prepare(
         request_id: call.request_id,
         action,
         reply,
-        wants_dict: matches!(call.target, Target::Execute(_)),
+        wants: call.wants,
     };
     Ok(ReadyCall {
         call,
@@ -406,11 +406,14 @@ fn arguments(
             Ok((Arguments::Positional(arguments.unbind()), None))
         }
         Input::Arguments(array) => {
-            let arguments = json_in::parse_arguments(py, array, max_depth)?.to_tuple();
+            let arguments = json_in::parse_arguments(py, array, max_depth + WRAPPED)?.to_tuple();
             Ok((Arguments::Positional(arguments.unbind()), None))
         }
     }
 }
+
+/// What the gateway puts round a client's body when it makes an argument of it.
+const WRAPPED: usize = 1;
 
 /// The string under `action`, as far as it is of a name's length.
 fn action_of(py: Python<'_>, data: &Bound<'_, PyDict>) -> Option<Box<str>> {

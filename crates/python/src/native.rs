@@ -247,21 +247,21 @@ fn publish(py: Python<'_>, event: &str, data: &[u8]) -> PyResult<()> {
 /// Registers a function with the gateway until it is unregistered or the plugin is unloaded.
 ///
 /// Args:
-///     kind: `event` or `websocket`.
-///     key: The event's pattern or the message's type.
-///     function: Called with the message; async or plain.
+///     kind: `event`, `websocket`, `route` or `execute`.
+///     spec: A JSON object that says what exactly, as the kind wants it.
+///     function: Called with what the kind gives; async or plain.
 ///
 /// Returns:
 ///     A number for `unregister`.
 ///
 /// Raises:
-///     HostError: The pattern or type is not valid, or there are too many.
-///     ValueError: The kind is unknown or the function cannot be called.
+///     HostError: The kind is unknown, the specification not valid, or there are too many.
+///     ValueError: The function cannot be called.
 #[pyfunction]
 fn register_handler(
     py: Python<'_>,
     kind: &str,
-    key: String,
+    spec: &[u8],
     function: &Bound<'_, PyAny>,
 ) -> PyResult<u64> {
     let info = whoever_calls(py)?;
@@ -269,14 +269,9 @@ fn register_handler(
     if !function.is_callable() {
         return Err(PyValueError::new_err("the handler is not callable"));
     }
-    let registration = match kind {
-        "event" => Registration::Event { pattern: key },
-        "websocket" => Registration::WebSocketMessage { message_type: key },
-        other => {
-            return Err(PyValueError::new_err(format!(
-                "kind must be 'event' or 'websocket', not {other:?}"
-            )));
-        }
+    let registration = Registration {
+        kind: kind.into(),
+        spec: Bytes::copy_from_slice(spec),
     };
     let is_async = module(py)?
         .call_method1("is_async", (function,))?

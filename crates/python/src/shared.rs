@@ -95,8 +95,10 @@ pub(super) struct Code {
     pub generation: Generation,
     /// Which modules and files are its own.
     pub own: OwnCode,
-    /// `execute` or `run`, once the import has ended.
+    /// `execute` or `run`, once the import has ended, where it has one.
     pub entry: OnceLock<Entry>,
+    /// What runs the steps of the load's life, once the import has ended, where it has any.
+    pub life: OnceLock<Option<Py<PyAny>>>,
 }
 
 /// A plugin's entry point.
@@ -120,6 +122,8 @@ pub(super) struct Handler {
 pub(super) enum Function {
     /// The entry point of a load whose import has ended.
     Entry(Arc<Code>),
+    /// A step in the life of such a load.
+    Life(Arc<Code>),
     Handler(Arc<Handler>),
 }
 
@@ -127,7 +131,7 @@ impl Function {
     /// What it is part of.
     pub(super) fn code(&self) -> &Arc<Code> {
         match self {
-            Self::Entry(code) => code,
+            Self::Entry(code) | Self::Life(code) => code,
             Self::Handler(handler) => &handler.code,
         }
     }
@@ -136,6 +140,7 @@ impl Function {
     pub(super) fn is_async(&self) -> bool {
         match self {
             Self::Entry(code) => code.entry.get().is_some_and(|entry| entry.is_async),
+            Self::Life(_) => true,
             Self::Handler(handler) => handler.is_async,
         }
     }
@@ -146,6 +151,10 @@ impl Function {
             Self::Entry(code) => match code.entry.get() {
                 Some(entry) => entry.function.clone_ref(py),
                 None => py.None(),
+            },
+            Self::Life(code) => match code.life.get() {
+                Some(Some(run)) => run.clone_ref(py),
+                Some(None) | None => py.None(),
             },
             Self::Handler(handler) => handler.function.clone_ref(py),
         }
@@ -273,6 +282,11 @@ impl Shared {
                 let code = self.generations.read().get(&generation).cloned()?;
                 code.entry.get()?;
                 Some(Function::Entry(code))
+            }
+            Target::Life(generation) => {
+                let code = self.generations.read().get(&generation).cloned()?;
+                code.life.get()?.as_ref()?;
+                Some(Function::Life(code))
             }
             Target::Handler(handler) => {
                 let handler = self.handlers.read().get(&handler).cloned()?;

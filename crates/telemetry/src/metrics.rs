@@ -62,13 +62,19 @@ pub enum CallKind {
     Event,
     /// A handler of a live connection's message.
     Message,
+    /// A route of a plugin.
+    Route,
+    /// A lifecycle function.
+    Life,
 }
 
 impl CallKind {
-    const ALL: [(CallKind, &'static str); 3] = [
+    const ALL: [(CallKind, &'static str); 5] = [
         (CallKind::Execute, "execute"),
         (CallKind::Event, "event"),
         (CallKind::Message, "message"),
+        (CallKind::Route, "route"),
+        (CallKind::Life, "life"),
     ];
 }
 

@@ -64,6 +64,7 @@ class TestGateway:
         self._ids = itertools.count(1)
         self._before: _host.Host | None = None
         self.loaded: dict[str, Any] = {}
+        self.registered: dict[str, list[tuple[dict[str, Any], Callable[..., Any]]]] = {}
 
     # What tests use.
 
@@ -176,32 +177,30 @@ class TestGateway:
         """
         self.events.publish(current_app.get(), event, _json.loads(data))
 
-    def register_event(self, pattern: str, callback: Callable[..., Any]) -> int:
-        """Adds a subscriber.
+    def register(self, kind: str, spec: bytes, callback: Callable[..., Any]) -> int:
+        """Registers a function.
 
         Args:
-            pattern: Which events.
+            kind: `event`, `websocket`, `route` or `execute`.
+            spec: What for.
             callback: The function.
 
         Returns:
             The registration's id.
+
+        Raises:
+            HostError: If the stand-in knows no such kind.
         """
         registration = next(self._ids)
-        self.events.subscribe(registration, pattern, callback)
-        return registration
-
-    def register_websocket_message(self, message_type: str, callback: Callable[..., Any]) -> int:
-        """Adds a handler of messages.
-
-        Args:
-            message_type: Which messages.
-            callback: The function.
-
-        Returns:
-            The registration's id.
-        """
-        registration = next(self._ids)
-        self.websocket.subscribe(registration, message_type, callback)
+        wanted = _json.loads(spec)
+        if kind == "event":
+            self.events.subscribe(registration, wanted["pattern"], callback)
+        elif kind == "websocket":
+            self.websocket.subscribe(registration, wanted["type"], callback)
+        elif kind in ("route", "execute"):
+            self.registered.setdefault(kind, []).append((wanted, callback))
+        else:
+            raise HostError("NOT_FOUND", f"mozaiks.testing knows no registration {kind}")
         return registration
 
     def unregister(self, registration: int) -> None:

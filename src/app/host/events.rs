@@ -109,8 +109,16 @@ impl HostPart for EventsPart {
         registration: &Registration,
         function: &PluginFunction,
     ) -> Option<Result<(), HostError>> {
-        let Registration::Event { pattern } = registration else {
+        #[derive(Deserialize)]
+        struct ForEvent {
+            pattern: String,
+        }
+        if &*registration.kind != "event" {
             return None;
+        }
+        let pattern = match read_json::<ForEvent>(&registration.spec) {
+            Ok(wanted) => wanted.pattern,
+            Err(error) => return Some(Err(error)),
         };
         let generation = function.generation.id();
         let owner = Owner {
@@ -125,8 +133,8 @@ impl HostPart for EventsPart {
         // Held while it is looked and subscribed, so that a hand-over comes before or after.
         let mut subscriptions = self.subscriptions.lock();
         let subscribed = match function.generation.phase() {
-            GenerationPhase::Loading => self.bus.subscribe_held(owner, pattern, subscriber),
-            GenerationPhase::Active => self.bus.subscribe(owner, pattern, subscriber),
+            GenerationPhase::Loading => self.bus.subscribe_held(owner, &pattern, subscriber),
+            GenerationPhase::Active => self.bus.subscribe(owner, &pattern, subscriber),
             GenerationPhase::Retired => return Some(Err(load_has_ended())),
         };
         Some(match subscribed {

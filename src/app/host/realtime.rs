@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
-use super::{HostFuture, HostPart, unknown};
+use super::{HostFuture, HostPart, read_json, unknown};
 use crate::app::host_realtime::{MessageHandlers, RealtimeOperations};
 use mozaiks_plugins::{
     Caller, Generation, HostError, PluginFunction,
@@ -55,12 +56,14 @@ impl HostPart for RealtimePart {
         registration: &Registration,
         function: &PluginFunction,
     ) -> Option<Result<(), HostError>> {
-        match registration {
-            Registration::WebSocketMessage { message_type } => {
-                Some(self.messages.register(id, message_type, function))
-            }
-            Registration::Event { .. } => None,
+        #[derive(Deserialize)]
+        struct ForMessage {
+            r#type: String,
         }
+        (&*registration.kind == "websocket").then(|| {
+            let wanted: ForMessage = read_json(&registration.spec)?;
+            self.messages.register(id, &wanted.r#type, function)
+        })
     }
 
     fn unregister(&self, id: RegistrationId) {

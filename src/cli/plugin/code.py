@@ -13,6 +13,14 @@ SKIPPED = {"__pycache__", "static", "node_modules", "tests"}
 MAX_FILES, MAX_BYTES = 2000, 2 << 20
 
 
+# A module with one of these needs no `execute`.
+LIFECYCLE = set(
+    "on_load onLoad initialize Initialize register_routes registerRoutes RegisterRoutes on_enable "
+    "onEnable on_disable onDisable on_unload onUnload cleanup Cleanup plugin new_plugin "
+    "NewPlugin".split()
+)
+
+
 def say(kind, path, line, sentence):
     shown = os.path.relpath(path, directory)
     print(kind, f"{shown}:{line}: {sentence}" if line else f"{shown}: {sentence}", sep="\t")
@@ -162,7 +170,7 @@ def check_entry():
     if tree is None:
         return
     names, stars = bound(tree.body)
-    if not stars and not names & {"execute", "run", "__getattr__"}:
+    if not stars and not names & ({"execute", "run", "__getattr__"} | LIFECYCLE):
         say("FAIL", entry, 0, "defines neither execute(data) nor run(data)")
     for statement in tree.body:
         if (

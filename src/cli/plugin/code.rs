@@ -8,7 +8,10 @@ use std::{
 };
 
 use mozaiks_config::PluginsConfig;
-use mozaiks_plugins::discovery::Found;
+use mozaiks_plugins::{
+    discovery::Found,
+    manifest::{self, Manifest},
+};
 use mozaiks_python::sdk_dirs;
 
 use super::{super::doctor::interpreter, inspect::Inspection};
@@ -22,7 +25,15 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Adds what is wrong with the plugin's code.
 pub(super) fn check(config: &PluginsConfig, found: &Found, inspection: &mut Inspection) {
-    match ask(config, &found.dir, &found.entry) {
+    // What is wrong with the manifest has been said.
+    let manifest = manifest::read(&found.dir, &found.name)
+        .map_or_else(|_| Manifest::of(&found.name), |read| read.manifest);
+    let entry = match found.entry_for(&manifest) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return,
+        Err(reason) => return inspection.errors.push(reason),
+    };
+    match ask(config, &found.dir, &entry) {
         Ok(lines) => {
             for line in lines.lines() {
                 match line.split_once('\t') {

@@ -2,11 +2,18 @@
 
 use super::ApiError;
 use mozaiks_auth::AuthError;
+use mozaiks_lifecycle::error::LifeError;
 use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble};
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<LifeError> for ApiError {
+    fn from(error: LifeError) -> Self {
+        Self::Life(error)
     }
 }
 
@@ -24,6 +31,7 @@ impl From<DispatchError> for ApiError {
                 reason,
                 tell: false,
             },
+            DispatchError::NoExecute => Self::NoExecute,
             DispatchError::Overloaded => Self::Overloaded("too many calls are waiting"),
             DispatchError::NotStarted(_) => Self::Overloaded("the call has waited for too long"),
             DispatchError::TimedOut(limit) => Self::PluginTimeout(limit),

@@ -1,7 +1,7 @@
 //! The declaration of every error: status, code, sentence, and what more is told to whom. One arm an
 //! error, and no `_`: a new error must say how it looks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(super) struct Declaration<'e> {
     /// `WWW-Authenticate`: RFC 6750 names the error only where credentials were sent.
     pub(super) challenge: Option<&'static str>,
     /// Whether the client should come back soon.
-    pub(super) retry: bool,
+    pub(super) retry: Option<Duration>,
     details: Option<(Audience, Box<dyn Fn() -> Value + 'e>)>,
 }
 
@@ -40,7 +40,7 @@ impl<'e> Declaration<'e> {
             message: message.into(),
             internal: None,
             challenge: None,
-            retry: false,
+            retry: None,
             details: None,
         }
     }
@@ -55,8 +55,12 @@ impl<'e> Declaration<'e> {
         self
     }
 
-    fn retry(mut self) -> Self {
-        self.retry = true;
+    fn retry(self) -> Self {
+        self.retry_after(Duration::from_secs(1))
+    }
+
+    fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry = Some(wait);
         self
     }
 
@@ -209,6 +213,25 @@ impl ApiError {
                 Everyone,
                 move || json!({ "timeout_seconds": limit.as_secs_f64() }),
             ),
+            Self::NoExecute => D::new(S::NOT_FOUND, "NOT_FOUND", "the plugin has no execute"),
+            Self::RateLimited { wait } => D::new(
+                S::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                "too many calls: come back later",
+            )
+            .retry_after(*wait),
+            // Only admins get here.
+            Self::Life(error) => {
+                let declared = D::new(
+                    host_status(error.code()),
+                    error.code(),
+                    error.public_message(),
+                );
+                match error.details(true) {
+                    Some(details) => declared.told(Everyone, move || details.clone()),
+                    None => declared,
+                }
+            }
             Self::Overloaded(what) => D::new(S::SERVICE_UNAVAILABLE, "OVERLOADED", *what).retry(),
             Self::DatabaseUnavailable => D::new(
                 S::SERVICE_UNAVAILABLE,

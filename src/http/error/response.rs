@@ -1,6 +1,6 @@
 //! An [`ApiError`] on its way out: body, headers, and the whole answer where there is no request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -9,9 +9,6 @@ use serde_json::json;
 
 use super::{ApiError, declarations::Declaration};
 use crate::http::{body::GatewayBody, request_id::X_REQUEST_ID};
-
-/// When a client should come back after an overload.
-const RETRY_AFTER_SECONDS: &str = "1";
 
 impl ApiError {
     /// The whole response, but for the headers that every response gets.
@@ -30,11 +27,8 @@ impl ApiError {
                 HeaderValue::from_static(challenge),
             );
         }
-        if declared.retry {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from_static(RETRY_AFTER_SECONDS),
-            );
+        if let Some(wait) = declared.retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if let Self::UpgradeRequired = self {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -61,6 +55,11 @@ impl ApiError {
             other => Self::Internal(format!("a handler answered {other} without saying why")),
         }
     }
+}
+
+/// How long to wait, in whole seconds and at least one.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The body every error has.

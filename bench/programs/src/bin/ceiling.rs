@@ -52,7 +52,11 @@ fn answered<T>(value: T) -> oneshot::Receiver<T> {
 
 impl PluginRuntime for Echo {
     fn load(&self, _: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
-        answered(Ok(LoadedPlugin { doc: None }))
+        answered(Ok(LoadedPlugin {
+            has_execute: true,
+            hooks: Vec::new(),
+            doc: None,
+        }))
     }
 
     fn unload(&self, _: Generation) {}

@@ -1,7 +1,7 @@
 //! Python and the plugins in it.
 
 use super::{KIB, MIB, ms, secs};
-use crate::keys::{Key, bytes, count, key, optional_path, seconds};
+use crate::keys::{Key, bytes, count, key, optional_path, optional_text, seconds, switch};
 
 pub(super) const RUNTIME: &[Key] = &[
     key!(
@@ -28,6 +28,25 @@ pub(super) const RUNTIME: &[Key] = &[
         "plugin_import_timeout_seconds",
         "Time the import of one plugin may take.",
         seconds(|s| &mut s.config.plugins.import_timeout, ms(100), secs(600)),
+    ),
+    key!(
+        "plugin_hook_timeout_seconds",
+        "Time one lifecycle function may take.",
+        seconds(|s| &mut s.config.plugins.hook_timeout, ms(10), secs(600)),
+    ),
+    key!(
+        "plugins_enable_new",
+        "Whether a plugin that is found for the first time is enabled.",
+        switch(|s| &mut s.config.plugins.enable_new),
+    ),
+    key!(
+        "public_app_id",
+        "App of requests to public routes that bring no token, where a gateway serves many apps.",
+        optional_text(
+            |s| &mut s.config.plugins.public_app_id,
+            |id| !id.is_empty() && id != "*",
+            "the id of one app"
+        ),
     ),
     key!(
         "plugin_start_wait_seconds",

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 fn parsed(value: Value) -> Result<ReadManifest, String> {
@@ -20,7 +22,7 @@ fn takes_every_key_in_both_spellings() {
         "author": "a", "license": "MIT", "icon": "i", "tags": ["t"], "homepage": "h",
         "min_gateway_version": "0.0.1", "permissions": ["p"], "config": {"k": 1},
         "settings_schema": {"type": "object"}, "notifications": [{}], "resource_limits": {"m": 1},
-        "timeout_seconds": 1.5, "max_concurrency": 3, "requirements": ["r"], "dependencies": ["x"],
+        "timeout_seconds": 1.5, "max_concurrency": 3, "requirements": ["r"], "dependencies": {"x": "^1"},
     });
     let camel = json!({
         "name": "task_manager", "version": "1.2.3", "displayName": "Tasks", "description": "d",
@@ -45,11 +47,11 @@ fn the_schema_knows_the_same_keys() {
         *value = json!(true);
     }
     for key in known.keys() {
-        let odd = parsed(json!({key.as_str(): true}));
-        assert!(
-            odd.is_err_and(|reason| reason.starts_with(key.as_str())),
-            "{key}"
-        );
+        let odd = parsed(json!({key.as_str(): 0.5})).map(|read| read.manifest);
+        let refused = odd
+            .as_ref()
+            .is_err_and(|reason| reason.starts_with(key.as_str()));
+        assert!(refused || key == "timeout_seconds", "{key}: {odd:?}");
     }
     assert!(
         jsonschema::validator_for(&schema)
@@ -60,8 +62,14 @@ fn the_schema_knows_the_same_keys() {
 
 #[test]
 fn unknown_keys_are_warnings() {
-    let read = parsed(json!({"colour": "red", "name": "other"})).unwrap();
-    assert_eq!(read.warnings.len(), 2);
+    let read = parsed(json!({"colour": "red", "name": "other", "Timeout-Second": 3})).unwrap();
+    assert_eq!(read.warnings.len(), 3);
+    let slip = "Timeout-Second: unknown key, ignored; did you mean \"timeout_seconds\"?";
+    assert!(
+        read.warnings.iter().any(|warning| warning == slip),
+        "{:?}",
+        read.warnings
+    );
     assert!(
         read.warnings
             .iter()
@@ -78,11 +86,44 @@ fn complaints_name_the_key() {
             "version: must be a string, not a number",
         ),
         (
+            json!({"displayName": 1}),
+            "displayName: invalid type: integer `1`",
+        ),
+        (json!({"type": "x"}), "type: unknown variant `x`"),
+        (
+            json!({"entry": "../x.py"}),
+            "entry: \"../x.py\" must be a path below",
+        ),
+        (
+            json!({"backend": {"entry": "/x"}}),
+            "backend.entry: \"/x\" must be",
+        ),
+        (
+            json!({"gateway_version": "new"}),
+            "gateway_version: \"new\" is no version range",
+        ),
+        (
+            json!({"catalystVersion": ">=99"}),
+            "gateway_version: needs >=99",
+        ),
+        (
+            json!({"dependencies": {"X": "1"}}),
+            "dependencies: \"X\" is no plugin's name",
+        ),
+        (
+            json!({"dependencies": {"x": "new"}}),
+            "dependencies: x: \"new\" is no version range",
+        ),
+        (
+            json!({"events": [{"file": "a.py"}]}),
+            "events[0]: missing field `event`",
+        ),
+        (
             json!({"version": "1.0"}),
             "version: \"1.0\" is no semantic version",
         ),
-        (json!({"tags": "a"}), "tags: must be an array of strings"),
-        (json!({"tags": ["a", 1]}), "tags[1]: must be a string"),
+        (json!({"tags": "a"}), "tags: invalid type: string"),
+        (json!({"tags": ["a", 1]}), "tags[1]: invalid type: integer"),
         (
             json!({"timeoutSeconds": "5"}),
             "timeoutSeconds: must be a number of seconds",
@@ -103,10 +144,7 @@ fn complaints_name_the_key() {
             json!({"max_concurrency": 1.5}),
             "max_concurrency: must be a whole number",
         ),
-        (
-            json!({"config": []}),
-            "config: must be an object, not an array",
-        ),
+        (json!({"config": []}), "config: invalid type: sequence"),
         (
             json!({"min_gateway_version": "99.0.0"}),
             "min_gateway_version: needs 99.0.0",

@@ -22,7 +22,11 @@ impl PluginRuntime for Scripted {
         let loaded = if *self.failing.lock() {
             Err(LoadError::NoEntryPoint("it has no execute".into()))
         } else {
-            Ok(LoadedPlugin { doc: None })
+            Ok(LoadedPlugin {
+                has_execute: true,
+                hooks: Vec::new(),
+                doc: None,
+            })
         };
         assert!(answer.send(loaded).is_ok());
         receiver

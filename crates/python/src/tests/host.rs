@@ -169,12 +169,10 @@ fn handlers_are_called_back() {
     on_shared(|gateway| async move {
         let find = |wanted: &str| {
             let registered = gateway.host.registered.lock();
-            let found = registered
-                .iter()
-                .find(|(_, registration, _)| match registration {
-                    Registration::Event { pattern } => pattern == wanted,
-                    Registration::WebSocketMessage { message_type } => message_type == wanted,
-                });
+            let found = registered.iter().find(|(_, registration, _)| {
+                let spec: serde_json::Value = serde_json::from_slice(&registration.spec).unwrap();
+                spec["pattern"] == wanted || spec["type"] == wanted
+            });
             found.map(|(_, _, handler)| *handler)
         };
         let invoke = |handler| {
@@ -187,6 +185,7 @@ fn handlers_are_called_back() {
                 request_id: "ev-1".into(),
                 timeout: Duration::from_secs(20),
                 permit: None,
+                wants: mozaiks_plugins::Wants::Anything,
                 started: mozaiks_plugins::Started::default(),
             })
         };

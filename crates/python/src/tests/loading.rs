@@ -94,11 +94,12 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
         generation: Generation::next(),
         name: "changing".into(),
         dir: plugin.clone(),
-        entry: plugin.join("logic.py"),
+        entry: Some(plugin.join("logic.py")),
+        has_parts: false,
     };
     on_shared(|gateway| async move {
         let load = |text: &str| {
-            std::fs::write(&source.entry, text).unwrap();
+            std::fs::write(plugin.join("logic.py"), text).unwrap();
             let source = PluginSource {
                 generation: Generation::next(),
                 ..source.clone()
@@ -119,6 +120,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
                 request_id: "r".into(),
                 timeout: Duration::from_secs(20),
                 permit: None,
+                wants: mozaiks_plugins::Wants::Dict,
                 started: mozaiks_plugins::Started::default(),
             };
             gateway.python.submit(call).unwrap()

@@ -60,7 +60,7 @@ impl PluginRuntime for HeldCalls {
 fn handler_of(call: &Invocation) -> u64 {
     match call.target {
         Target::Handler(handler) => handler.0,
-        Target::Execute(_) => panic!("not a handler: {call:?}"),
+        Target::Execute(_) | Target::Life(_) => panic!("not a handler: {call:?}"),
     }
 }
 

@@ -1,0 +1,23 @@
+//! The life of plugins beyond one call: their rows in the database, configuration, storage, audit, and
+//! the steps from found to gone.
+//!
+//! Knows neither HTTP nor Python: code is reached through the dispatcher, and whoever asks has been
+//! checked by the caller.
+
+pub mod audit;
+pub mod configs;
+pub mod error;
+pub mod manager;
+pub mod order;
+pub mod rows;
+pub mod storage;
+
+use mozaiks_store::CollectionSpec;
+
+/// The collections and their indexes, for `Store::open`.
+pub const COLLECTIONS: [CollectionSpec; 4] = [
+    audit::COLLECTION,
+    configs::COLLECTION,
+    rows::COLLECTION,
+    storage::COLLECTION,
+];

@@ -1,0 +1,13 @@
+"""What a plugin's life and routes are made of."""
+
+from mozaiks.plugin import (
+    PluginContext,
+    PluginInfo,
+    Reply,
+    Request,
+    Response,
+    User,
+    redirect,
+)
+
+__all__ = ["PluginContext", "PluginInfo", "Reply", "Request", "Response", "User", "redirect"]

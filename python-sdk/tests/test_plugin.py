@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mozaiks.plugin import (
+    PluginContext,
+    Reply,
+    Request,
+    Response,
+    _handler,
+    _life,
+    _response,
+    redirect,
+)
+from mozaiks.testing import TestGateway
+from tests.fake_host import FakeHost
+
+DESCRIBED = {"name": "shop", "version": "1.0.0", "generation": 7, "data_dir": "/data/shop"}
+
+
+@pytest.fixture
+def ctx(host: FakeHost) -> PluginContext:
+    host.answer = DESCRIBED
+    return PluginContext()
+
+
+def head(**more: Any) -> dict[str, Any]:
+    return {"method": "GET", "path": "/x", "app_id": "app", "request_id": "r", **more}
+
+
+async def test_routes_are_registered_in_every_spelling(host: FakeHost, ctx: PluginContext) -> None:
+    async def handler(request: Request) -> dict[str, Any]:
+        return {"id": request.params["id"]}
+
+    ctx.register_route("get", "/items/{id}", handler, roles=["buyer"])
+    ctx.registerRoute({"method": "POST", "url": "/items", "handler": handler, "rateLimit": 3})
+    ctx.route("/both", methods=["PUT", "DELETE"])(handler)
+
+    kinds = [(kind, spec["method"], spec["path"]) for kind, spec in host.specs]
+    assert kinds == [
+        ("route", "GET", "/items/{id}"),
+        ("route", "POST", "/items"),
+        ("route", "PUT", "/both"),
+        ("route", "DELETE", "/both"),
+    ]
+    assert host.specs[0][1]["roles"] == ["buyer"]
+    assert host.specs[1][1]["rate_limit"] == 3
+    served = host.registered[1][1]
+    assert await served(head(params={"id": "9"})) == [None, None, "json", {"id": "9"}]
+
+
+async def test_a_handler_may_be_plain_and_may_build_its_answer(
+    host: FakeHost, ctx: PluginContext
+) -> None:
+    def plain(request: Request, reply: Reply) -> Any:
+        return reply.status(201).header("x-a", "b").send({"made": True})
+
+    ctx.register_route("POST", "/x", plain)
+    assert await host.registered[1][1](head()) == [201, {"x-a": "b"}, "json", {"made": True}]
+
+
+async def test_results_of_every_kind() -> None:
+    assert await _response.encode(None) == [None, None, "empty", None]
+    assert await _response.encode("text") == [None, None, "text", "text"]
+    assert await _response.encode(b"\x00\xff") == [None, None, "bytes", "AP8="]
+    assert await _response.encode([1]) == [None, None, "json", [1]]
+    failure = {"error": "no", "error_code": "NOT_FOUND"}
+    assert await _response.encode(failure) == [None, None, "failure", failure]
+    assert await _response.encode(redirect("/y")) == [302, {"location": "/y"}, "empty", None]
+    html = Response(body="<p>", content_type="text/html")
+    assert await _response.encode(html) == [200, {"content-type": "text/html"}, "text", "<p>"]
+
+
+async def test_a_stream_goes_piece_by_piece_until_the_client_has_gone(host: FakeHost) -> None:
+    closed = []
+
+    async def pieces() -> AsyncIterator[Any]:
+        try:
+            yield "a"
+            yield {"b": 1}
+        finally:
+            closed.append(True)
+
+    host.answer = 5
+    assert await _response.encode(pieces()) == [None, None, "stream", 5]
+    for task in list(_response._pumps):
+        await task
+    # The stand-in says that the reader has gone after the first piece.
+    assert closed == [True]
+    assert host.asked[-2:] == [("stream.write", b"a"), ("stream.close", {"stream": 5})]
+
+
+def test_identity_in_a_body_is_the_gateways() -> None:
+    forged = {"user_id": "eve", "app_id": "other", "_context": {}, "user_jwt": "x", "a": 1}
+    context = {"user_id": "ann", "roles": ["r"], "username": None, "is_superadmin": False}
+    request = Request(head(body=forged, context=context))
+    assert request.body == {"a": 1, "user_id": "ann", "app_id": "app", "_context": context}
+    assert request.user is not None
+    assert (request.user.user_id, request.user.roles) == ("ann", ("r",))
+    anonymous = Request(head(body={"user_id": "eve"}))
+    assert anonymous.user is None
+    assert anonymous.body["user_id"] is None
+
+
+def test_bodies_are_read_in_every_form() -> None:
+    assert Request(head(text='{"a": 1}')).json() == {"a": 1}
+    assert Request(head(bytes="AP8=")).body == b"\x00\xff"
+    assert Request(head(body=[1])).text() == "[1]"
+    assert Request(head()).text() == ""
+    cookies = Request(head(headers={"cookie": 'a=1; b="2"; a=3'})).cookies
+    assert cookies == {"a": "1", "b": "2"}
+
+
+async def test_middleware_goes_round_in_order_and_may_answer_early(
+    host: FakeHost, ctx: PluginContext
+) -> None:
+    seen: list[str] = []
+
+    def layer(name: str) -> Any:
+        async def middleware(request: Request, call_next: Any) -> Any:
+            seen.append(name)
+            if request.query.get("stop") == name:
+                return Response(403)
+            return await call_next(request)
+
+        return middleware
+
+    async def handler() -> str:
+        seen.append("handler")
+        return "done"
+
+    ctx.register_middleware(layer("inner"), order=20)
+    ctx.register_middleware(layer("outer"), order=5)
+    ctx.register_route("GET", "/x", handler)
+    served = host.registered[1][1]
+    assert (await served(head()))[2:] == ["text", "done"]
+    assert seen == ["outer", "inner", "handler"]
+    assert (await served(head(query={"stop": "outer"})))[0] == 403
+    assert seen[3:] == ["outer"]
+
+
+async def test_lifecycle_functions_are_found_under_other_names(host: FakeHost) -> None:
+    calls: list[Any] = []
+
+    class Plugin:
+        async def onEnable(self, ctx: PluginContext) -> None:  # noqa: N802
+            calls.append(("enable", ctx.plugin.name))
+
+        def cleanup(self) -> None:
+            calls.append("unload")
+
+    module = ModuleType("shop")
+    module.plugin = Plugin()  # type: ignore[attr-defined]
+    host.answer = DESCRIBED
+    life = _life.Life("package", module, None)
+    assert sorted(life.functions) == ["on_enable", "on_unload"]
+    await life.run({"name": "on_load", "parts": {}})
+    await life.run({"name": "on_enable"})
+    context = life._context
+    assert context is not None
+    await life.run({"name": "on_unload"})
+    assert calls == [("enable", "shop"), "unload"]
+    with pytest.raises(RuntimeError, match="has been unloaded"):
+        context.get_config("a")
+
+
+def test_arguments_are_as_many_as_a_function_takes() -> None:
+    assert _handler.arity(lambda: None, 2) == 0
+    assert _handler.arity(lambda a: None, 2) == 1
+    assert _handler.arity(lambda a, b, c: None, 2) == 2
+    assert _handler.arity(lambda *a: None, 2) == 2
+
+
+async def test_the_stand_in_keeps_what_plugins_register() -> None:
+    async with TestGateway() as gateway:
+        spec, callback = {"pattern": "a:b"}, lambda data: None
+        from mozaiks import _host
+
+        _host.register("event", spec, callback)
+        _host.register("route", {"method": "GET", "path": "/x"}, callback)
+        assert gateway.registered["route"][0][0]["path"] == "/x"
