@@ -142,10 +142,10 @@ async fn plugins_are_listed_with_their_state() {
         ("icon", json!("bell")),
         ("homepage", json!("https://example.com")),
         ("tags", json!(["a", "b"])),
-        ("min_gateway_version", json!("0.1.0")),
+        ("gateway_version", json!(">=0.1.0")),
         ("permissions", json!(["notify"])),
         ("requirements", json!(["httpx>=0.28"])),
-        ("dependencies", json!(["notes"])),
+        ("dependencies", json!({ "notes": "^1" })),
     ] {
         assert_eq!(rich[key], value, "{key}");
     }

@@ -131,6 +131,7 @@ async fn the_old_generation_serves_on_where_the_new_one_cannot_be_loaded() {
     assert_eq!(failed.to_string(), "it has no execute");
     std::fs::write(setup.dir.path().join("notes/plugin.json"), "[]").unwrap();
     setup.registry.reload("notes").await.unwrap_err();
+    std::fs::remove_file(setup.dir.path().join("notes/plugin.json")).unwrap();
     std::fs::remove_file(setup.dir.path().join("notes/logic.py")).unwrap();
     let failed = setup.registry.reload("notes").await.unwrap_err();
     assert!(failed.to_string().contains("logic.py"), "{failed}");
