@@ -3,7 +3,8 @@
 # `find_pythons` prints a line for each version, with tabs: `3.12 /path/to/python`, or `3.12 - why there is
 # none`. Looked for in MOZAIKS_TEST_PYTHONS (paths, by space or colon; then nowhere else), on the path, and
 # among those of pyenv.
-supported="3.10 3.11 3.12 3.13"
+# MOZAIKS_PYTHONS_ONLY names fewer versions.
+supported=${MOZAIKS_PYTHONS_ONLY:-3.10 3.11 3.12 3.13}
 
 # The interpreter behind a name, if it is of that version: a shim says which one it stands for.
 real_python() {

@@ -1,6 +1,6 @@
 //! Routes, layers and resources: the only axum beside the server.
 //!
-//! [`routes`] lists what there is, [`Gateway::answer`] the order of what happens to every request.
+//! `routes` lists what there is, [`Gateway::answer`] the order of what happens to every request.
 //! `POST /api/execute/{plugin}` is recognised before the router: at its rate the router's boxed
 //! handlers and extractors are a good part of what a call costs.
 

@@ -1,7 +1,7 @@
 //! The configuration of plugins: the manifest's defaults under what was set for an app.
 //!
 //! Read at once from memory, since plugin code asks for it without waiting; what another gateway has
-//! changed comes in by [`PluginConfigs::refresh`].
+//! changed comes in by [`PluginConfigs::refresh_all`].
 
 use std::{collections::HashMap, sync::Arc};
 

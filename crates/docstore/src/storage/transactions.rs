@@ -1,10 +1,10 @@
 //! Multi-document transactions.
 //!
 //! A transaction reads one snapshot of the file and writes into temporary tables of its own
-//! connection ([`overlay`]), so that it holds up nobody. What it writes is locked ([`open`]):
+//! connection (`overlay`), so that it holds up nobody. What it writes is locked (`open`):
 //! another transaction that wants the same document fails at once with `WriteConflict`, a write
 //! outside of transactions waits. At the commit the writer does to the file what was written
-//! ([`apply`]).
+//! (`apply`).
 
 mod apply;
 pub(super) mod open;
