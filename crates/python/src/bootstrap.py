@@ -167,8 +167,10 @@ def load_plugin(package, directory, entry, has_parts):
 def forget_package(package):
     """Drops a package and everything below it from ``sys.modules``."""
     below = package + "."
-    for name in [name for name in sys.modules if name == package or name.startswith(below)]:
-        sys.modules.pop(name, None)
+    # A copy, as imports on other threads change it meanwhile; a plugin may have put in any key.
+    for name in list(sys.modules):
+        if type(name) is str and (name == package or name.startswith(below)):
+            sys.modules.pop(name, None)
 
 
 def stack_of(thread):
