@@ -155,6 +155,7 @@ impl App {
             socket_queued_bytes: realtime.queued_bytes as u64,
             socket_history_bytes: realtime.history_bytes as u64,
             socket_messages_sent: realtime.messages_sent,
+            socket_writes: realtime.socket_writes,
             sockets_closed: realtime
                 .closed
                 .into_iter()

@@ -164,6 +164,8 @@ pub struct Gauges {
     pub socket_history_bytes: u64,
     /// Messages given to live connections, since the start.
     pub socket_messages_sent: u64,
+    /// Writes to live connections.
+    pub socket_writes: u64,
     /// Live connections that the gateway ended, by close code, since the start.
     pub sockets_closed: Vec<(u16, u64)>,
     /// Bytes of large request bodies held now.
@@ -363,7 +365,7 @@ impl Metrics {
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 20] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 21] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -419,6 +421,12 @@ impl Metrics {
                 "counter",
                 "Messages given to live connections.",
                 gauges.socket_messages_sent,
+            ),
+            (
+                "mozaiks_socket_writes_total",
+                "counter",
+                "Writes to live connections; one may carry many messages.",
+                gauges.socket_writes,
             ),
             (
                 "mozaiks_malformed_documents_total",
