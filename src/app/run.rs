@@ -15,15 +15,14 @@ use super::{
     announcer::Announcer,
     database,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
-        NotificationOutlet, NotificationsPart, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
-        SeenUsers, SettingsPart, StoragePart, StreamPart,
-    },
-    host_realtime::{
-        MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas, MessageHandlers,
+        NotificationOutlet, NotificationsPart, PluginMessages, PluginPart, RealtimePart,
+        RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart, StreamPart,
     },
     life::LifeSlot,
+    presence::PresenceEvents,
     recorder::Recorder,
+    socket_tokens::SocketTokens,
 };
 use crate::{
     http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
@@ -110,14 +109,13 @@ where
     );
     let messages = Arc::new(MessageHandlers::default());
     let apps = Apps::new(&config.auth.app_id);
-    let pushes = RealtimeOperations::new(
+    let registry_slot = RegistrySlot::default();
+    let mut parts: Vec<Box<dyn HostPart>> = vec![Box::new(RealtimePart::new(
         Arc::clone(&hub),
         apps.clone(),
         realtime_config.max_push_bytes,
-    );
-    let registry_slot = RegistrySlot::default();
-    let mut parts: Vec<Box<dyn HostPart>> =
-        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+        Arc::clone(&messages),
+    ))];
     let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
     let settings = SettingsManager::new(
         Arc::clone(&store),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use tracing::Level;
 
-use super::{progress::end_if_asked, runtime_types::current_caller};
+use crate::{asked::end_if_asked, caller::current_caller};
 
 /// Longer messages and lines are cut.
 const MAX_LINE_BYTES: usize = 16 * 1024;
