@@ -18,6 +18,7 @@ mod notifications;
 mod openapi;
 mod operations;
 pub mod origin;
+mod plugin_jobs;
 mod plugin_life;
 mod plugin_routes;
 mod plugins;

@@ -183,3 +183,52 @@ async def test_the_stand_in_keeps_what_plugins_register() -> None:
         _host.register("event", spec, callback)
         _host.register("route", {"method": "GET", "path": "/x"}, callback)
         assert gateway.registered["route"][0][0]["path"] == "/x"
+
+
+async def test_jobs_are_registered_and_get_what_they_take(
+    host: FakeHost, ctx: PluginContext
+) -> None:
+    runs: list[Any] = []
+
+    async def both(context: PluginContext, run: dict[str, Any]) -> None:
+        runs.append((context is ctx, run["job"]))
+
+    def tidy(context: PluginContext) -> None:
+        runs.append(context is ctx)
+
+    ctx.schedule_task("*/5 * * * *", both, name="five", missed="run_once", timeout_seconds=2)
+    ctx.scheduleTask("0 8 * * MON", tidy, timezone="Europe/Berlin")
+    ctx.schedule_task("* * * * *", lambda: runs.append("plain"))
+
+    @ctx.schedule_task("0 0 * * *")
+    async def nightly() -> None:
+        runs.append("nightly")
+
+    names = [(kind, spec["name"], spec["cron"]) for kind, spec in host.specs]
+    assert names == [
+        ("job", "five", "*/5 * * * *"),
+        ("job", "tidy", "0 8 * * MON"),
+        ("job", "task-1", "* * * * *"),
+        ("job", "nightly", "0 0 * * *"),
+    ]
+    first, second = host.specs[0][1], host.specs[1][1]
+    assert (first["missed"], first["timeout_seconds"]) == ("run_once", 2)
+    assert (second["timezone"], second["missed"]) == ("Europe/Berlin", "skip")
+    for _, served in host.registered.values():
+        done = served({"job": "five"})
+        # A plain function ends on the thread that it runs on.
+        if _handler.is_async(served):
+            await done
+    assert runs == [(True, "five"), True, "plain", "nightly"]
+
+
+async def test_a_job_is_run_by_its_name_in_tests() -> None:
+    ran: list[str] = []
+    async with TestGateway() as gateway:
+        gateway.register(
+            "job", b'{"name": "tidy", "cron": "* * * * *"}', lambda run: ran.append(run["trigger"])
+        )
+        await gateway.run_job("tidy", trigger="schedule")
+        with pytest.raises(LookupError, match="there are: tidy"):
+            await gateway.run_job("other")
+    assert ran == ["schedule"]

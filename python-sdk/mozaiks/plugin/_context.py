@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from mozaiks import _host, _json
 from mozaiks.database import db as _database
@@ -68,6 +68,7 @@ class PluginContext:
         self.logger = PluginLogger(self.plugin.name)
         self._middleware: list[tuple[int, int, Handler]] = []
         self._numbers = itertools.count(1)
+        self._tasks = itertools.count(1)
         self._execute: Handler | None = None
         self._closed = False
 
@@ -222,6 +223,99 @@ class PluginContext:
         """
         return await websocket_manager.send_to_connection(connection_id, message)
 
+    # Jobs
+
+    @overload
+    def schedule_task(
+        self,
+        cron: str,
+        handler: F,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> F: ...
+
+    @overload
+    def schedule_task(
+        self,
+        cron: str,
+        handler: None = None,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def schedule_task(
+        self,
+        cron: str,
+        handler: Handler | None = None,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        """Runs a function at certain times, once in each app, whichever gateway does it.
+
+        Call it in `on_load` or `on_enable`, so that every gateway knows the job. Without a handler
+        it is a decorator: `@ctx.schedule_task("*/5 * * * *")`.
+
+        Args:
+            cron: Minute, hour, day of the month, month, day of the week; seconds before them where
+                there are six fields.
+            handler: Called with nothing, with `(ctx)`, or with `(ctx, run)`, where `run` has `job`,
+                `run_id`, `app_id`, `due_at`, `attempt` and `trigger` (`schedule` or `manual`).
+                Async or plain.
+            name: The job's name, of which the plugin has one each; the function's where it is
+                missing.
+            timezone: An IANA name.
+            missed: What becomes of runs whose time passed while no gateway could begin them: `skip`
+                leaves them out, `run_once` makes up for all of them with one.
+            timeout_seconds: One run's limit, up to an hour.
+
+        Returns:
+            The handler, or the decorator.
+
+        Raises:
+            HostError: `VALIDATION_ERROR` for a bad expression, time zone or name, `CONFLICT` for a
+                name that the plugin has already, `LIMIT_EXCEEDED` for too many jobs.
+        """
+        if handler is None:
+
+            def decorate(function: F) -> F:
+                self.schedule_task(
+                    cron,
+                    function,
+                    name=name,
+                    timezone=timezone,
+                    missed=missed,
+                    timeout_seconds=timeout_seconds,
+                )
+                return function
+
+            return decorate
+        self._check_open()
+        if not callable(handler):
+            raise TypeError("a job's handler must be a function")
+        spec = {
+            "name": name or self._job_name(handler),
+            "cron": cron,
+            "timezone": timezone,
+            "missed": missed,
+            "timeout_seconds": timeout_seconds,
+        }
+        _host.register("job", spec, _handler.job(handler, self))
+        return handler
+
+    def _job_name(self, handler: Handler) -> str:
+        named = getattr(handler, "__name__", "")
+        # A lambda has no name; the order in which jobs are made is the same at each load.
+        return named if named.isidentifier() else f"task-{next(self._tasks)}"
+
     # Events
 
     def on(self, event: str, handler: Handler) -> None:
@@ -372,6 +466,7 @@ class PluginContext:
     registerRoute = register_route  # noqa: N815
     onWebSocketMessage = on_websocket_message  # noqa: N815
     sendWebSocketMessage = send_websocket_message  # noqa: N815
+    scheduleTask = schedule_task  # noqa: N815
     getConfig = get_config  # noqa: N815
     setConfig = set_config  # noqa: N815
     getStorage = get_storage  # noqa: N815

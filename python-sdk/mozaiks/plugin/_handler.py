@@ -97,6 +97,28 @@ def route(handler: Handler, middleware: Callable[[], Sequence[Handler]]) -> Hand
     return serve
 
 
+def job(handler: Handler, context: object) -> Handler:
+    """Makes what the gateway calls for a run of a job.
+
+    Args:
+        handler: Called with as many of `(ctx, run)` as it takes.
+        context: The plugin's context.
+
+    Returns:
+        A function of what there is to say of the run; plain where the handler is plain, so that the
+        gateway knows when it has really ended.
+    """
+    takes = arity(handler, 2)
+
+    async def run(about: dict[str, Any]) -> None:
+        await handler(*(context, about)[:takes])
+
+    def run_plain(about: dict[str, Any]) -> Any:
+        return handler(*(context, about)[:takes])
+
+    return run if is_async(handler) else run_plain
+
+
 async def through(
     middleware: Sequence[Handler], request: Request, inner: Callable[[Request], Awaitable[Any]]
 ) -> Any:

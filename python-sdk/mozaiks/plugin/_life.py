@@ -30,6 +30,7 @@ PART_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "controllers": ("handler",),
     "events": ("listener", "handler"),
     "middleware": ("middleware", "handler"),
+    "jobs": ("run", "handler"),
 }
 
 
@@ -98,6 +99,16 @@ class Life:
             self._context.register_route(part["method"], part["path"], handler, **options)
         for part in parts.get("events", []):
             _host.register("event", {"pattern": part["event"]}, self._part("events", part))
+        for part in parts.get("jobs", []):
+            options = {
+                key: part[key]
+                for key in ("timezone", "missed", "timeout_seconds")
+                if part.get(key) is not None
+            }
+            name = part.get("name") or _stem(part["file"]).replace("/", ".")
+            self._context.schedule_task(
+                part["cron"], self._part("jobs", part), name=name, **options
+            )
 
     def _part(self, folder: str, part: dict[str, Any]) -> Function:
         stem = _stem(part["file"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import uuid
@@ -181,7 +182,7 @@ class TestGateway:
         """Registers a function.
 
         Args:
-            kind: `event`, `websocket`, `route` or `execute`.
+            kind: `event`, `websocket`, `route`, `job` or `execute`.
             spec: What for.
             callback: The function.
 
@@ -197,7 +198,7 @@ class TestGateway:
             self.events.subscribe(registration, wanted["pattern"], callback)
         elif kind == "websocket":
             self.websocket.subscribe(registration, wanted["type"], callback)
-        elif kind in ("route", "execute"):
+        elif kind in ("route", "execute", "job"):
             self.registered.setdefault(kind, []).append((wanted, callback))
         else:
             raise HostError("NOT_FOUND", f"mozaiks.testing knows no registration {kind}")
@@ -211,6 +212,25 @@ class TestGateway:
         """
         self.events.unsubscribe(registration)
         self.websocket.unsubscribe(registration)
+
+    async def run_job(self, name: str, **about: Any) -> None:
+        """Runs a scheduled job once, whatever its schedule says.
+
+        Args:
+            name: The job's name.
+            **about: What its `run` is to say beside `job`, `trigger` and `attempt`.
+
+        Raises:
+            LookupError: If nothing has been scheduled under this name.
+        """
+        for spec, run in self.registered.get("job", []):
+            if spec["name"] == name:
+                done = run({"job": name, "trigger": "manual", "attempt": 1, **about})
+                if inspect.isawaitable(done):
+                    await done
+                return
+        known = ", ".join(spec["name"] for spec, _ in self.registered.get("job", []))
+        raise LookupError(f"there is no job {name!r}; there are: {known or 'none'}")
 
     def _requests(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         sockets, notifications = self.websocket, self.notifications
