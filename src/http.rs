@@ -19,6 +19,7 @@ mod openapi;
 mod operations;
 pub mod origin;
 mod plugin_life;
+mod plugin_logs;
 mod plugin_routes;
 mod plugins;
 mod request_body;

@@ -242,6 +242,7 @@ where
         plugin_configs: configs,
         plugin_storage: storage,
         plugin_audit: audit,
+        plugin_logs: Arc::clone(&telemetry.plugin_logs),
         public_app_id,
         dispatcher,
         runtime,
@@ -334,6 +335,7 @@ async fn drain(
     app.enter(Phase::Draining);
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
+    app.plugin_logs.close();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.

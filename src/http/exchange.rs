@@ -15,7 +15,7 @@ use super::{
 };
 use crate::http::state::App;
 use mozaiks_auth::Principal;
-use mozaiks_telemetry::{access::AccessRecord, metrics::Route};
+use mozaiks_telemetry::{access::AccessRecord, metrics::Route, plugin_logs::PluginFailure};
 
 /// What handlers of the router may know about the request, and tell about it. In its extensions.
 #[derive(Debug)]
@@ -118,6 +118,19 @@ impl<'a> Exchange<'a> {
             .metrics
             .request_finished(route_of(path, status), status, time);
         let principal = self.context.principal.get();
+        // What a plugin raised is logged with its traceback; this is why its answer could not be used.
+        if let (Some(plugin), Some(error)) = (&self.plugin, error)
+            && let Some(reason) = error.internal()
+            && !matches!(error, ApiError::PluginRaised { .. })
+        {
+            self.app.plugin_logs.note_failure(&PluginFailure {
+                plugin,
+                app_id: principal.map(|principal| &*principal.app_id),
+                request_id: &self.context.request_id,
+                error_code: error.status_and_code().1,
+                reason,
+            });
+        }
         self.app.access.write(&AccessRecord {
             request_id: &self.context.request_id,
             method: self.method.as_str(),

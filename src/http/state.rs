@@ -25,6 +25,7 @@ use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
     metrics::{Gauges, Metrics, PoolGauges},
+    plugin_logs::PluginLogs,
 };
 
 /// The joined parts, shared by all requests.
@@ -49,6 +50,8 @@ pub struct App {
     pub plugin_storage: Arc<PluginStorage>,
     /// Who did what to them.
     pub plugin_audit: Arc<AuditLog>,
+    /// What they logged.
+    pub plugin_logs: Arc<PluginLogs>,
     /// The app of calls without a token; `*` where there is none.
     pub public_app_id: Arc<str>,
     /// Calls them.
@@ -162,6 +165,8 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            plugin_log_followers: self.plugin_logs.followers() as u64,
+            plugin_log_lines_overwritten: self.plugin_logs.overwritten(),
             malformed_documents: self.store.malformed_documents(),
             database_cursors: cursors as u64,
             database_sessions: sessions as u64,

@@ -224,6 +224,10 @@ pub struct LogConfig {
     /// Bytes of lines that may wait for stderr before lines are dropped.
     /// `MOZAIKS_LOG_QUEUE_BYTES`
     pub queue_bytes: usize,
+    /// Bytes of the latest lines of one plugin that are kept for admins. `MOZAIKS_PLUGIN_LOG_BYTES`
+    pub plugin_bytes: usize,
+    /// How many may follow lines of plugins at a time. `MOZAIKS_PLUGIN_LOG_FOLLOWERS`
+    pub plugin_followers: usize,
 }
 
 /// How a log line looks.
@@ -374,6 +378,8 @@ impl Default for LogConfig {
             format: LogFormat::Json,
             filter: "info".into(),
             queue_bytes: 4 * 1024 * 1024,
+            plugin_bytes: 256 * 1024,
+            plugin_followers: 32,
         }
     }
 }
