@@ -26,7 +26,7 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
     server::{RunningServer, Server, shutdown::Signals},
 };
 use mozaiks_auth::{
@@ -137,7 +137,10 @@ where
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
     let (routes, streams) = (
         Arc::new(PluginRoutes::default()),
-        Arc::new(Streams::default()),
+        Arc::new(Streams::new(
+            config.plugins.max_streams,
+            config.server.idle_timeout,
+        )),
     );
     let config_changes = Arc::new(LifeSlot::default());
     parts.push(Box::new(PluginPart::new(
@@ -242,6 +245,7 @@ where
         plugin_configs: configs,
         plugin_storage: storage,
         plugin_audit: audit,
+        plugin_document: PluginDocument::default(),
         plugin_logs: Arc::clone(&telemetry.plugin_logs),
         public_app_id,
         dispatcher,

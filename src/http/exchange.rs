@@ -1,6 +1,7 @@
 //! One request and its answer: id, time, the headers every answer has, counters, log line.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -39,6 +40,8 @@ pub(super) struct Exchange<'a> {
     origin: Option<HeaderValue>,
     id_header: HeaderValue,
     context: Arc<RequestContext>,
+    /// The other end of the connection.
+    pub(super) peer: IpAddr,
     /// The plugin called, for the log.
     pub(super) plugin: Option<Arc<str>>,
     /// `action` of the request, for the log.
@@ -49,7 +52,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn begin<B>(app: &'a App, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(app: &'a App, request: &Request<B>, peer: IpAddr) -> Self {
         let id = RequestId::of(request.headers());
         Self {
             app,
@@ -64,6 +67,7 @@ impl<'a> Exchange<'a> {
                 principal: OnceLock::new(),
                 must_close: MustClose::default(),
             }),
+            peer,
             plugin: None,
             action: None,
             domain_code: None,

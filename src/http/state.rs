@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{body::BodyRoom, origin::OriginAllowList};
+use super::{body::BodyRoom, openapi::PluginDocument, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
@@ -50,6 +50,8 @@ pub struct App {
     pub plugin_storage: Arc<PluginStorage>,
     /// Who did what to them.
     pub plugin_audit: Arc<AuditLog>,
+    /// Them in `/openapi.json`.
+    pub plugin_document: PluginDocument,
     /// What they logged.
     pub plugin_logs: Arc<PluginLogs>,
     /// The app of calls without a token; `*` where there is none.
@@ -165,6 +167,7 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),
             malformed_documents: self.store.malformed_documents(),

@@ -174,6 +174,8 @@ pub struct Gauges {
     pub plugin_log_followers: u64,
     /// Kept log lines of plugins that made room for newer ones, since the start.
     pub plugin_log_lines_overwritten: u64,
+    /// Answers of plugins that come in pieces.
+    pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
     pub malformed_documents: u64,
     /// Database cursors that plugins have open.
@@ -367,7 +369,7 @@ impl Metrics {
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 22] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 23] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -447,6 +449,12 @@ impl Metrics {
                 "counter",
                 "Log lines that found no room.",
                 gauges.log_lines_dropped,
+            ),
+            (
+                "mozaiks_plugin_streams_open",
+                "gauge",
+                "Answers of plugins that come in pieces.",
+                gauges.plugin_streams,
             ),
             (
                 "mozaiks_plugin_log_followers",
