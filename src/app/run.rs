@@ -25,7 +25,7 @@ use super::{
     socket_tokens::SocketTokens,
 };
 use crate::{
-    http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
     server::{RunningServer, Server, shutdown::Signals},
 };
 use mozaiks_auth::{
@@ -138,7 +138,10 @@ where
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
     let (routes, streams) = (
         Arc::new(PluginRoutes::default()),
-        Arc::new(Streams::default()),
+        Arc::new(Streams::new(
+            config.plugins.max_streams,
+            config.server.idle_timeout,
+        )),
     );
     let config_changes = Arc::new(LifeSlot::default());
     parts.push(Box::new(PluginPart::new(
@@ -271,6 +274,8 @@ where
         plugin_audit: audit,
         plugin_jobs,
         plugin_health,
+        plugin_document: PluginDocument::default(),
+        plugin_logs: Arc::clone(&telemetry.plugin_logs),
         public_app_id,
         dispatcher,
         runtime,
@@ -377,6 +382,7 @@ async fn drain(
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
     jobs.close();
+    app.plugin_logs.close();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.

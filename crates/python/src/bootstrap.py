@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import logging
 import opcode
 import os
@@ -185,6 +186,17 @@ def stack_of(thread):
     return frames
 
 
+def fields_of(record):
+    """What ``ctx.logger`` was given beside a message, as JSON."""
+    fields = getattr(record, "fields", None)
+    if not isinstance(fields, dict) or not fields:
+        return None
+    try:
+        return json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps({str(name): repr(value) for name, value in fields.items()})
+
+
 class GatewayHandler(logging.Handler):
     """Hands Python's log records to the gateway's own log.
 
@@ -213,7 +225,7 @@ class GatewayHandler(logging.Handler):
             message = record.getMessage()
             if record.exc_info:
                 message += "\n" + self._formatter.formatException(record.exc_info)
-            log_record(record.levelno, record.name, message)
+            log_record(record.levelno, record.name, message, fields_of(record))
         except Exception as error:
             log_record(logging.ERROR, "logging", f"a log record could not be formatted: {error!r}")
 
