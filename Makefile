@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-gate bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -89,6 +89,9 @@ bench: setup ## Load and micro benchmarks; see bench/README.md
 
 bench-realtime: setup ## Live connections: broadcasts, pushes, handshakes, memory; see bench/realtime/README.md
 	bash bench/realtime/run.sh
+
+bench-gate: setup ## BASE=<commit>: this tree against that one under the same loads; fails where it is worse
+	bash bench/gate.sh $(GATE_ARGS)
 
 bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
 	bash bench/docstore/run.sh
