@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod flags;
 mod plugin;
+mod remote;
 mod secrets;
 mod serve;
 mod token;

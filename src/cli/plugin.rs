@@ -1,8 +1,9 @@
-//! `mozaiks plugin`: what a plugin's developer needs before anything runs.
+//! `mozaiks plugin`: what a plugin's developer needs before anything runs, and its operator while it runs.
 
 mod code;
 mod create;
 mod inspect;
+mod operate;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,16 @@ enum PluginCommand {
     },
     /// Print the JSON Schema of plugin.json, for editors.
     Schema,
+    /// Switch a plugin of a running gateway on.
+    Enable(operate::OneArgs),
+    /// Switch a plugin of a running gateway off.
+    Disable(operate::OneArgs),
+    /// Load a plugin of a running gateway anew; on failure the load before serves on.
+    Reload(operate::OneArgs),
+    /// Unload a plugin of a running gateway for good; its files and data stay.
+    Remove(operate::OneArgs),
+    /// Print or change the configuration of a plugin of a running gateway.
+    Config(operate::ConfigArgs),
     /// Check a plugin's name, files, manifest and code without running it.
     Validate {
         /// The plugin's directory.
@@ -51,6 +62,11 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
                 dir.display()
             ))?)
         }
+        PluginCommand::Enable(args) => operate::set_enabled(args, true),
+        PluginCommand::Disable(args) => operate::set_enabled(args, false),
+        PluginCommand::Reload(args) => operate::reload(args),
+        PluginCommand::Remove(args) => operate::remove(args),
+        PluginCommand::Config(args) => operate::config(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use mozaiks_config::{KEYS, Secrecy};
+use mozaiks_config::{COMMANDS_OWN, KEYS, Secrecy};
 
 #[expect(unsafe_code, reason = "the C library's own list")]
 unsafe extern "C" {
@@ -21,7 +21,9 @@ pub(super) fn remove_from_environment() {
     let names = KEYS
         .iter()
         .filter(|key| key.secrecy != Secrecy::Public)
-        .flat_map(|key| std::iter::once(&key.variable).chain(key.aliases));
+        .flat_map(|key| std::iter::once(&key.variable).chain(key.aliases))
+        // A token of an admin, where the shell has one for other commands.
+        .chain(&COMMANDS_OWN);
     for name in names {
         wipe(name);
         // SAFETY: only this thread exists, so nobody reads the environment meanwhile.

@@ -114,7 +114,12 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("web-push-native", &["crates/notifications/"]),
     (
         "reqwest",
-        &["crates/auth/", "crates/config/", "crates/notifications/"],
+        &[
+            "crates/auth/",
+            "crates/config/",
+            "crates/notifications/",
+            "src/cli/remote.rs",
+        ],
     ),
 ];
 

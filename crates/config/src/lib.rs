@@ -24,7 +24,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use events::EventsConfig;
 pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
-pub use load::{Inputs, Loaded, load};
+pub use load::{COMMANDS_OWN, Inputs, Loaded, load};
 pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushConfig, SmsConfig};
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};

@@ -18,6 +18,9 @@ const DEFAULT_FILE: &str = "mozaiks.toml";
 /// A configuration file is small; a larger one is the wrong file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Variables of commands that speak to a running gateway: no settings of one.
+pub const COMMANDS_OWN: [&str; 2] = ["MOZAIKS_URL", "MOZAIKS_TOKEN"];
+
 /// What the configuration is made from.
 pub struct Inputs<'a> {
     /// Values of the flags that were given, by flag.
@@ -200,7 +203,9 @@ fn warnings(
     let mut warnings = Vec::new();
     let mut unknown: Vec<String> = inputs.environment.names();
     unknown.retain(|name| {
-        name.starts_with("MOZAIKS_") && KEYS.iter().all(|key| key.variable != name.as_str())
+        name.starts_with("MOZAIKS_")
+            && !COMMANDS_OWN.contains(&name.as_str())
+            && KEYS.iter().all(|key| key.variable != name.as_str())
     });
     unknown.sort();
     for name in unknown {
