@@ -6,10 +6,11 @@
 mod announcer;
 mod database;
 mod host;
-mod host_realtime;
 mod life;
+mod presence;
 mod recorder;
 mod run;
+mod socket_tokens;
 
 pub use host::{Host, HostPart};
 pub use run::{run, run_with};

@@ -7,6 +7,7 @@
 mod admin;
 mod arguments;
 mod body;
+mod client_address;
 mod demo;
 mod error;
 mod exchange;
@@ -20,6 +21,7 @@ mod operations;
 pub mod origin;
 mod plugin_jobs;
 mod plugin_life;
+mod plugin_logs;
 mod plugin_routes;
 mod plugins;
 mod request_body;
@@ -32,6 +34,7 @@ mod ticket;
 mod ws;
 
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -49,6 +52,7 @@ pub use error::ApiError;
 pub use exchange::RequestContext;
 pub use framing::BodyFraming;
 pub use identify::{Admin, User};
+pub use openapi::PluginDocument;
 use request_body::RequestBody;
 use state::AppState;
 pub use state::{App, Life, Phase};
@@ -85,7 +89,7 @@ impl Gateway {
         Self { app, router }
     }
 
-    /// Answers one request. The layers, in their order:
+    /// Answers one request, which came from `peer`. The layers, in their order:
     ///
     /// 1. the exchange: request id, clock; at its end the headers every answer has, the counters
     ///    and the log line, also where the client goes away
@@ -93,8 +97,8 @@ impl Gateway {
     /// 3. limits of the head that the protocol does not keep itself
     /// 4. origins: a preflight is answered here
     /// 5. execute, else the router
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<GatewayBody> {
-        let mut exchange = Exchange::begin(&self.app, &request);
+    pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<GatewayBody> {
+        let mut exchange = Exchange::begin(&self.app, &request, peer);
         let result = survive(self.dispatch(&mut exchange, request)).await;
         exchange.finish(result)
     }

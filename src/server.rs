@@ -151,8 +151,8 @@ async fn accept_forever(
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) if concerns_one_connection(&error) => continue,
             Err(error) => {
                 shared.metrics.accept_errors.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +168,7 @@ async fn accept_forever(
         let metrics = Arc::clone(&shared.metrics);
         metrics.connections_accepted.fetch_add(1, Ordering::Relaxed);
         let open = OpenConnection::count(metrics);
-        let serving = connection::serve(Arc::clone(&shared), stream, draining.clone());
+        let serving = connection::serve(Arc::clone(&shared), stream, peer.ip(), draining.clone());
         tokio::spawn(async move {
             if let Some(upgraded) = serving.await {
                 tokio::spawn(async move {

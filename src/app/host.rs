@@ -1,8 +1,10 @@
-//! What plugin code may ask of the gateway, joined from the parts that can answer.
+//! What plugin code may ask of the gateway, joined from the parts that can answer: a file a prefix.
 
+mod apps;
 mod database;
 mod events;
 mod jobs;
+mod json;
 mod ledger;
 mod notifications;
 mod plugin;
@@ -17,12 +19,14 @@ use std::sync::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use apps::Apps;
 pub use database::DatabasePart;
 pub use events::EventsPart;
 pub use jobs::JobsPart;
+pub use json::{read_json, write_json};
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
 pub use plugin::{ConfigChanges, PluginPart, RoutesPart, StoragePart, StreamPart};
-pub use realtime::RealtimePart;
+pub use realtime::{MessageHandlers, PluginMessages, RealtimePart};
 pub use settings::{ManifestSchemas, SettingsPart};
 
 pub use crate::refusals::host_error;
@@ -258,56 +262,4 @@ pub fn unknown(operation: &str) -> HostError {
         "NOT_FOUND",
         format!("the gateway offers no operation `{operation}`"),
     )
-}
-
-/// Which app work belongs to that does not say so itself.
-#[derive(Debug, Clone)]
-pub struct Apps {
-    only: Option<Arc<str>>,
-}
-
-impl Apps {
-    /// From the configured app: `*` stands for many.
-    pub fn new(configured: &str) -> Self {
-        Self {
-            only: (configured != "*").then(|| Arc::from(configured)),
-        }
-    }
-
-    /// Whether the gateway serves more than one app.
-    pub fn are_many(&self) -> bool {
-        self.only.is_none()
-    }
-
-    /// The app that a caller works for: its call's, else the only one there is.
-    ///
-    /// # Errors
-    /// `VALIDATION_ERROR` for work without an app in a gateway of many.
-    pub fn require(&self, caller: &Caller) -> Result<Arc<str>, HostError> {
-        (caller.app_id.as_ref().or(self.only.as_ref()))
-            .cloned()
-            .ok_or_else(|| {
-                host_error(
-                    "VALIDATION_ERROR",
-                    "this gateway serves many apps, and this work belongs to none: it works only \
-                     while a call, a message or an event of an app is handled",
-                )
-            })
-    }
-}
-
-/// Reads a payload of JSON.
-///
-/// # Errors
-/// `VALIDATION_ERROR` with what is wrong.
-pub fn read_json<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, HostError> {
-    serde_json::from_slice(payload)
-        .map_err(|error| host_error("VALIDATION_ERROR", error.to_string()))
-}
-
-/// Writes an answer of JSON.
-pub fn write_json<T: serde::Serialize>(answer: &T) -> Result<Bytes, HostError> {
-    serde_json::to_vec(answer)
-        .map(Bytes::from)
-        .map_err(|error| host_error("INTERNAL_ERROR", error.to_string()))
 }

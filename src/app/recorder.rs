@@ -36,6 +36,7 @@ impl CallObserver for Recorder {
                 tracing::Level::ERROR,
                 plugin.name = &**call.plugin,
                 request.id = &**call.request_id,
+                app.id = call.principal.map(|principal| &*principal.app_id),
                 user.id = call.principal.map(|principal| &*principal.user_id),
                 traceback = traceback.as_str(),
                 "the plugin raised"

@@ -16,17 +16,16 @@ use super::{
     database,
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, JobsPart, ManifestSchemas,
-        NotificationOutlet, NotificationsPart, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
-        SeenUsers, SettingsPart, StoragePart, StreamPart,
-    },
-    host_realtime::{
-        MessageHandlers, PluginMessages, PresenceEvents, RealtimeOperations, SocketTokens,
+        MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages, PluginPart,
+        RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart, StreamPart,
     },
     life::LifeSlot,
+    presence::PresenceEvents,
     recorder::Recorder,
+    socket_tokens::SocketTokens,
 };
 use crate::{
-    http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
     server::{RunningServer, Server, shutdown::Signals},
 };
 use mozaiks_auth::{
@@ -113,14 +112,13 @@ where
     );
     let messages = Arc::new(MessageHandlers::default());
     let apps = Apps::new(&config.auth.app_id);
-    let pushes = RealtimeOperations::new(
+    let registry_slot = RegistrySlot::default();
+    let mut parts: Vec<Box<dyn HostPart>> = vec![Box::new(RealtimePart::new(
         Arc::clone(&hub),
         apps.clone(),
         realtime_config.max_push_bytes,
-    );
-    let registry_slot = RegistrySlot::default();
-    let mut parts: Vec<Box<dyn HostPart>> =
-        vec![Box::new(RealtimePart::new(pushes, Arc::clone(&messages)))];
+        Arc::clone(&messages),
+    ))];
     let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
     let settings = SettingsManager::new(
         Arc::clone(&store),
@@ -140,7 +138,10 @@ where
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
     let (routes, streams) = (
         Arc::new(PluginRoutes::default()),
-        Arc::new(Streams::default()),
+        Arc::new(Streams::new(
+            config.plugins.max_streams,
+            config.server.idle_timeout,
+        )),
     );
     let config_changes = Arc::new(LifeSlot::default());
     parts.push(Box::new(PluginPart::new(
@@ -273,6 +274,8 @@ where
         plugin_audit: audit,
         plugin_jobs,
         plugin_health,
+        plugin_document: PluginDocument::default(),
+        plugin_logs: Arc::clone(&telemetry.plugin_logs),
         public_app_id,
         dispatcher,
         runtime,
@@ -379,6 +382,7 @@ async fn drain(
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
     jobs.close();
+    app.plugin_logs.close();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.

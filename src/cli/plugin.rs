@@ -3,6 +3,7 @@
 mod code;
 mod create;
 mod inspect;
+mod logs;
 mod operate;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum PluginCommand {
     Reload(operate::OneArgs),
     /// Unload a plugin of a running gateway for good; its files and data stay.
     Remove(operate::OneArgs),
+    /// Print what a plugin of a running gateway logged, printed and raised.
+    Logs(logs::LogsArgs),
     /// Print or change the configuration of a plugin of a running gateway.
     Config(operate::ConfigArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -66,6 +69,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Disable(args) => operate::set_enabled(args, false),
         PluginCommand::Reload(args) => operate::reload(args),
         PluginCommand::Remove(args) => operate::remove(args),
+        PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),

@@ -1,6 +1,7 @@
 //! One request and its answer: id, time, the headers every answer has, counters, log line.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::http::state::App;
 use mozaiks_auth::Principal;
-use mozaiks_telemetry::{access::AccessRecord, metrics::Route};
+use mozaiks_telemetry::{access::AccessRecord, metrics::Route, plugin_logs::PluginFailure};
 
 /// What handlers of the router may know about the request, and tell about it. In its extensions.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Exchange<'a> {
     origin: Option<HeaderValue>,
     id_header: HeaderValue,
     context: Arc<RequestContext>,
+    /// The other end of the connection.
+    pub(super) peer: IpAddr,
     /// The plugin called, for the log.
     pub(super) plugin: Option<Arc<str>>,
     /// `action` of the request, for the log.
@@ -49,7 +52,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn begin<B>(app: &'a App, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(app: &'a App, request: &Request<B>, peer: IpAddr) -> Self {
         let id = RequestId::of(request.headers());
         Self {
             app,
@@ -64,6 +67,7 @@ impl<'a> Exchange<'a> {
                 principal: OnceLock::new(),
                 must_close: MustClose::default(),
             }),
+            peer,
             plugin: None,
             action: None,
             domain_code: None,
@@ -118,6 +122,19 @@ impl<'a> Exchange<'a> {
             .metrics
             .request_finished(route_of(path, status), status, time);
         let principal = self.context.principal.get();
+        // What a plugin raised is logged with its traceback; this is why its answer could not be used.
+        if let (Some(plugin), Some(error)) = (&self.plugin, error)
+            && let Some(reason) = error.internal()
+            && !matches!(error, ApiError::PluginRaised { .. })
+        {
+            self.app.plugin_logs.note_failure(&PluginFailure {
+                plugin,
+                app_id: principal.map(|principal| &*principal.app_id),
+                request_id: &self.context.request_id,
+                error_code: error.status_and_code().1,
+                reason,
+            });
+        }
         self.app.access.write(&AccessRecord {
             request_id: &self.context.request_id,
             method: self.method.as_str(),

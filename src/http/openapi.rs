@@ -1,24 +1,33 @@
 //! What the routes are, for machines (`/openapi.json`) and people (`/docs`).
 //!
-//! Both are made once from the [`routes`](super::routes).
+//! Both are made once from the [`routes`](super::routes); the routes of plugins are added as they are now.
+
+mod plugin_paths;
 
 use std::sync::LazyLock;
 
-use axum::response::{Html, IntoResponse};
+use axum::{
+    extract::State,
+    response::{Html, IntoResponse},
+};
 use bytes::Bytes;
 use http::header;
 use serde_json::{Map, Value, json};
 
-use super::routes::{Operation, Who, operations};
+pub use self::plugin_paths::PluginDocument;
+use super::{
+    routes::{Operation, Who, operations},
+    state::AppState,
+};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 static PAGE: LazyLock<String> = LazyLock::new(page);
 
 /// `GET /openapi.json`
-pub(super) async fn get_openapi() -> impl IntoResponse {
+pub(super) async fn get_openapi(State(AppState(app)): State<AppState>) -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "application/json")],
-        DOCUMENT.clone(),
+        app.plugin_document.of(&app, &DOCUMENT),
     )
 }
 

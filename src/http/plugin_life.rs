@@ -93,6 +93,7 @@ pub(super) async fn remove(
     app.plugins
         .remove(&name, &actor(&principal, &context))
         .await?;
+    app.plugin_logs.forget(&name);
     Ok(answer(&json!({ "name": name, "removed": true })))
 }
 

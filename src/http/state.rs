@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{body::BodyRoom, origin::OriginAllowList};
+use super::{body::BodyRoom, openapi::PluginDocument, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
@@ -26,6 +26,7 @@ use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
     metrics::{Gauges, JobGauges, Metrics, PoolGauges},
+    plugin_logs::PluginLogs,
 };
 
 /// The joined parts, shared by all requests.
@@ -54,6 +55,10 @@ pub struct App {
     pub plugin_jobs: Arc<PluginJobs>,
     /// How they say that they are.
     pub plugin_health: Arc<HealthChecks>,
+    /// Them in `/openapi.json`.
+    pub plugin_document: PluginDocument,
+    /// What they logged.
+    pub plugin_logs: Arc<PluginLogs>,
     /// The app of calls without a token; `*` where there is none.
     pub public_app_id: Arc<str>,
     /// Calls them.
@@ -172,6 +177,7 @@ impl App {
             socket_queued_bytes: realtime.queued_bytes as u64,
             socket_history_bytes: realtime.history_bytes as u64,
             socket_messages_sent: realtime.messages_sent,
+            socket_writes: realtime.socket_writes,
             sockets_closed: realtime
                 .closed
                 .into_iter()
@@ -179,6 +185,9 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            plugin_streams: self.streams.count() as u64,
+            plugin_log_followers: self.plugin_logs.followers() as u64,
+            plugin_log_lines_overwritten: self.plugin_logs.overwritten(),
             malformed_documents: self.store.malformed_documents(),
             database_cursors: cursors as u64,
             database_sessions: sessions as u64,

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -40,11 +41,12 @@ pub(super) struct Shared {
 /// given back first.
 pub(super) type Upgraded = BoxFuture<'static, ()>;
 
-/// Serves one connection until it ends or is upgraded. `drain` turns true when the server ends: the
+/// Serves one connection from `peer` until it ends or is upgraded. `drain` turns true when the server ends: the
 /// connection then finishes what it is answering and closes.
 pub(super) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
+    peer: IpAddr,
     mut drain: watch::Receiver<bool>,
 ) -> Option<Upgraded> {
     let config = &shared.config;
@@ -75,7 +77,7 @@ pub(super) async fn serve(
         let shared = Arc::clone(&shared);
         let upgrade = Arc::clone(&upgrade);
         async move {
-            let mut response = shared.gateway.answer(request).await;
+            let mut response = shared.gateway.answer(request, peer).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 answering.clock.upgraded();
                 *upgrade.lock() = SocketUpgrade::take(&mut response);

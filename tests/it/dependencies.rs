@@ -8,6 +8,8 @@ use std::{
 
 use toml::Table;
 
+mod python;
+
 /// Every crate of the workspace, by its folder below `crates/`, and the crates of the workspace that it may
 /// name among its dependencies.
 const CRATES: &[(&str, &[&str])] = &[

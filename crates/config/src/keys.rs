@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use crate::{
     Config, LogFormat,
     notifications::ChannelInputs,
@@ -122,6 +124,7 @@ pub(super) enum Field {
         max: usize,
     },
     Origins(fn(&mut Settings) -> &mut Vec<String>),
+    Networks(fn(&mut Settings) -> &mut Vec<IpNet>),
 }
 
 /// Each kind of field as a row writes it.
@@ -149,6 +152,7 @@ fields! {
     bytes => Bytes(at: At<usize>, min: usize, max: usize);
     count => Count(at: At<usize>, min: usize, max: usize);
     origins => Origins(at: At<Vec<String>>);
+    networks => Networks(at: At<Vec<IpNet>>);
 }
 
 /// A row of the table: the key's name, what it does, and what is done with a value. The variable and the
@@ -228,7 +232,7 @@ impl Key {
 
     /// Whether the key takes several values.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self.field, Field::Origins(_))
+        matches!(self.field, Field::Origins(_) | Field::Networks(_))
     }
 
     /// What stands for the value in `--help`.
@@ -243,6 +247,7 @@ impl Key {
             Field::Bytes { .. } => "BYTES",
             Field::Count { .. } => "N",
             Field::Origins(_) => "ORIGINS",
+            Field::Networks(_) => "NETWORKS",
         }
     }
 
@@ -268,6 +273,7 @@ impl Key {
                  could then use a visitor's token"
                     .into()
             }
+            Field::Networks(_) => "addresses and networks such as 10.0.0.0/8, by comma".into(),
         }
     }
 
@@ -317,6 +323,15 @@ impl Key {
                     .collect::<Option<Vec<_>>>()?;
                 *at(settings) = origins;
             }
+            Field::Networks(at) => {
+                let networks = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(value::network)
+                    .collect::<Option<Vec<_>>>()?;
+                *at(settings) = networks;
+            }
         }
         Some(())
     }
@@ -336,6 +351,10 @@ impl Key {
             Field::Origins(at) => {
                 let origins = at(settings);
                 (!origins.is_empty()).then(|| origins.join(","))?
+            }
+            Field::Networks(at) => {
+                let networks: Vec<_> = at(settings).iter().map(IpNet::to_string).collect();
+                (!networks.is_empty()).then(|| networks.join(","))?
             }
         })
     }

@@ -22,6 +22,7 @@ mod tests;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use events::EventsConfig;
+pub use ipnet::IpNet as IpNetwork;
 pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{COMMANDS_OWN, Inputs, Loaded, load};
@@ -94,6 +95,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Origins of browsers that are let in (CORS and WebSocket). `MOZAIKS_CORS_ORIGINS`
     pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed. `MOZAIKS_TRUSTED_PROXIES`
+    pub trusted_proxies: Vec<IpNetwork>,
     /// Answer 200 for domain failures too. `MOZAIKS_DOMAIN_ERRORS_AS_200`
     pub domain_errors_as_200: bool,
     /// Threads that serve connections; 0 takes one per core but one, which is Python's.
@@ -170,6 +173,8 @@ pub struct DatabaseConfig {
 /// Plugins and their limits.
 #[derive(Debug, Clone)]
 pub struct PluginsConfig {
+    /// Answers of one plugin that are streamed at a time. `MOZAIKS_PLUGIN_MAX_STREAMS`
+    pub max_streams: usize,
     /// The plugins directory. `MOZAIKS_PLUGINS_PATH`
     pub dir: PathBuf,
     /// One call. `MOZAIKS_PLUGIN_TIMEOUT_SECONDS`; a manifest may say otherwise
@@ -228,6 +233,10 @@ pub struct LogConfig {
     /// Bytes of lines that may wait for stderr before lines are dropped.
     /// `MOZAIKS_LOG_QUEUE_BYTES`
     pub queue_bytes: usize,
+    /// Bytes of the latest lines of one plugin that are kept for admins. `MOZAIKS_PLUGIN_LOG_BYTES`
+    pub plugin_bytes: usize,
+    /// How many may follow lines of plugins at a time. `MOZAIKS_PLUGIN_LOG_FOLLOWERS`
+    pub plugin_followers: usize,
 }
 
 /// How a log line looks.
@@ -313,6 +322,7 @@ impl Default for ServerConfig {
             linger: Duration::from_secs(2),
             max_connections: 16 * 1024,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             domain_errors_as_200: false,
             io_threads: 0,
         }
@@ -348,6 +358,7 @@ impl Default for PluginsConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("runtime/ai/plugins"),
+            max_streams: 256,
             call_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(60),
             import_timeout: Duration::from_secs(10),
@@ -379,6 +390,8 @@ impl Default for LogConfig {
             format: LogFormat::Json,
             filter: "info".into(),
             queue_bytes: 4 * 1024 * 1024,
+            plugin_bytes: 256 * 1024,
+            plugin_followers: 32,
         }
     }
 }

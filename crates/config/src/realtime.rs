@@ -21,6 +21,9 @@ pub struct RealtimeConfig {
     pub max_push_bytes: usize,
     /// Bytes waiting for one connection. `MOZAIKS_WS_QUEUE_BYTES`
     pub queue_bytes: usize,
+    /// From a round of broadcasts to all users of an app to the next; what comes meanwhile leaves in
+    /// one write. `MOZAIKS_WS_GATHER_SECONDS`
+    pub gather: Duration,
     /// Age of the oldest message waiting for one connection. `MOZAIKS_WS_MAX_LAG_SECONDS`
     pub max_lag: Duration,
     /// Bytes waiting for all connections together. `MOZAIKS_WS_BUDGET_BYTES`
@@ -61,6 +64,7 @@ impl Default for RealtimeConfig {
             max_message_bytes: 64 * 1024,
             max_push_bytes: 1024 * 1024,
             queue_bytes: 1024 * 1024,
+            gather: Duration::from_millis(2),
             max_lag: Duration::from_secs(10),
             budget_bytes: 256 * 1024 * 1024,
             history_messages: 300,

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use reqwest::Url;
 
 /// Parses `30`, `1.5`, `30s`, `500ms`, `5m`, `1h` or `2d`; a bare number is seconds.
@@ -69,6 +70,15 @@ fn plain_decimal(text: &str) -> Option<f64> {
         return None;
     }
     text.parse().ok()
+}
+
+/// Parses an address or a network: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address.to_canonical()),
+        Err(_) => text.parse().ok()?,
+    };
+    Some(network.trunc())
 }
 
 /// Parses an address; `localhost` stands for 127.0.0.1.

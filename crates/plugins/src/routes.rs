@@ -1,6 +1,14 @@
 //! The routes that one load of a plugin has registered: what each wants, and which one a path means.
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jsonschema::Validator;
@@ -21,6 +29,10 @@ const MAX_PATH_BYTES: usize = 500;
 const MAX_ROUTES: usize = 1000;
 /// Callers whose rate a route remembers before it forgets those that have not come back.
 const SWEEP_CALLERS: usize = 1024;
+/// Callers of the last minute that a route remembers; others have to wait.
+const MAX_CALLERS: usize = 100_000;
+/// How long.
+const CROWD_WAIT: Duration = Duration::from_secs(1);
 
 /// What a plugin says of a route.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,7 +89,39 @@ pub struct Route {
     names: Vec<String>,
     request: Option<Validator>,
     response: Option<Validator>,
-    rate: Option<DefaultKeyedRateLimiter<String>>,
+    rate: Option<Rate>,
+}
+
+/// Calls a minute of each caller.
+struct Rate {
+    limiter: DefaultKeyedRateLimiter<String>,
+    /// How many callers make it forget those that have not come back: looking through all of them is
+    /// done once for many calls.
+    sweep_at: AtomicUsize,
+}
+
+impl Rate {
+    fn new(limiter: DefaultKeyedRateLimiter<String>) -> Self {
+        Self {
+            limiter,
+            sweep_at: AtomicUsize::new(SWEEP_CALLERS),
+        }
+    }
+
+    fn count(&self, caller: String) -> Result<(), Duration> {
+        if self.limiter.len() >= self.sweep_at.load(Ordering::Relaxed) {
+            self.limiter.retain_recent();
+            let left = self.limiter.len();
+            let next = (left * 2).clamp(SWEEP_CALLERS, MAX_CALLERS);
+            self.sweep_at.store(next, Ordering::Relaxed);
+            if left >= MAX_CALLERS {
+                return Err(CROWD_WAIT);
+            }
+        }
+        self.limiter
+            .check_key(&caller)
+            .map_err(|until| until.wait_time_from(self.limiter.clock().now()))
+    }
 }
 
 /// What a value has that its schema does not allow.
@@ -110,19 +154,17 @@ impl Route {
         misfit(self.response.as_ref()?, &response())
     }
 
+    /// Whether calls are counted.
+    pub fn is_limited(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Counts a call of somebody.
     ///
     /// # Errors
     /// How long to wait, where there were too many.
-    pub fn count(&self, caller: &str) -> Result<(), Duration> {
-        let Some(rate) = &self.rate else {
-            return Ok(());
-        };
-        if rate.len() > SWEEP_CALLERS {
-            rate.retain_recent();
-        }
-        rate.check_key(&caller.to_owned())
-            .map_err(|until| until.wait_time_from(rate.clock().now()))
+    pub fn count(&self, caller: String) -> Result<(), Duration> {
+        self.rate.as_ref().map_or(Ok(()), |rate| rate.count(caller))
     }
 }
 
@@ -194,7 +236,7 @@ impl RouteTable {
             response: validator("response_schema", spec.response_schema.as_ref())?,
             rate: spec
                 .rate_limit
-                .map(|limit| RateLimiter::keyed(Quota::per_minute(limit))),
+                .map(|limit| Rate::new(RateLimiter::keyed(Quota::per_minute(limit)))),
             names,
             function,
             spec,
@@ -260,6 +302,16 @@ impl RouteTable {
             route: Arc::clone(route),
             params,
         })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.routes.read().methods.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All routes, by path and method.
@@ -393,6 +445,17 @@ mod tests {
         }
         assert_eq!(pattern("/files/{*rest}").unwrap().0, "/files/{*p0}");
         assert_eq!(pattern("/").unwrap(), ("/".into(), Vec::new()));
+    }
+
+    #[test]
+    fn a_crowd_of_callers_is_remembered_within_a_bound() {
+        let rate = Rate::new(RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)));
+        let told = (0..MAX_CALLERS + 10).map(|caller| rate.count(caller.to_string()));
+        let waits: Vec<_> = told.filter_map(Result::err).collect();
+        assert!(waits.iter().all(|wait| *wait == CROWD_WAIT), "{waits:?}");
+        assert!((1..=10).contains(&waits.len()), "{}", waits.len());
+        assert!(rate.limiter.len() <= MAX_CALLERS);
+        assert!(rate.count("5".into()).is_err(), "it has called already");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,8 +21,11 @@ const MAX_STREAMS: usize = 4096;
 pub type Piece = Result<Bytes, String>;
 
 /// The streams that are open.
-#[derive(Default)]
 pub struct Streams {
+    /// Streams of one load at a time.
+    most_of_one: usize,
+    /// How long a piece may wait for a reader, who counts as gone after that: also one that never came.
+    stall: Duration,
     next: AtomicU64,
     // Touched for moments; never held across an await.
     open: Mutex<HashMap<u64, Stream>>,
@@ -36,17 +40,29 @@ struct Stream {
 
 /// There are too many.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("too many answers are being streamed")]
+#[error("too many answers of the plugin are being streamed")]
 pub struct TooManyStreams;
 
 impl Streams {
+    /// None yet; so many at a time of one load, each of whose pieces waits so long for its reader.
+    pub fn new(most_of_one: usize, stall: Duration) -> Self {
+        Self {
+            most_of_one,
+            stall,
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
+        }
+    }
+
     /// Opens a stream of a load of a plugin.
     ///
     /// # Errors
     /// Where there are too many.
     pub fn open(&self, generation: Generation) -> Result<u64, TooManyStreams> {
         let mut open = self.open.lock();
-        if open.len() >= MAX_STREAMS {
+        let own = open.values();
+        let own = own.filter(|stream| stream.generation == generation).count();
+        if own >= self.most_of_one || open.len() >= MAX_STREAMS {
             return Err(TooManyStreams);
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -74,9 +90,15 @@ impl Streams {
                 .filter(|stream| stream.generation == generation)
                 .map(|stream| stream.pieces.clone())
         };
-        match pieces {
-            Some(pieces) => pieces.send(Ok(piece)).await.is_ok(),
-            None => false,
+        let Some(pieces) = pieces else {
+            return false;
+        };
+        match tokio::time::timeout(self.stall, pieces.send(Ok(piece))).await {
+            Ok(sent) => sent.is_ok(),
+            Err(_) => {
+                self.open.lock().remove(&id);
+                false
+            }
         }
     }
 
@@ -91,7 +113,8 @@ impl Streams {
         };
         if let (Some(stream), Some(reason)) = (ended, failure) {
             // Refused where nobody reads any more.
-            stream.pieces.send(Err(reason)).await.ok();
+            let told = stream.pieces.send(Err(reason));
+            tokio::time::timeout(self.stall, told).await.ok();
         }
     }
 
@@ -124,9 +147,33 @@ impl Streams {
 mod tests {
     use super::*;
 
+    fn streams() -> Streams {
+        Streams::new(2, Duration::from_secs(60))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_for_a_reader_that_takes_nothing() {
+        let streams = streams();
+        let mine = Generation::next();
+        // One whose client went away before the answer, and one who does not read.
+        let (forgotten, stuck) = (streams.open(mine).unwrap(), streams.open(mine).unwrap());
+        let reader = streams.take_reader(stuck).unwrap();
+        assert!(streams.open(mine).is_err(), "there are two");
+        assert!(streams.open(Generation::next()).is_ok(), "of another load");
+        for id in [forgotten, stuck] {
+            let mut written = 0;
+            while streams.write(mine, id, "x".into()).await {
+                written += 1;
+            }
+            assert_eq!(written, PIECES);
+        }
+        assert_eq!(streams.count(), 1);
+        drop(reader);
+    }
+
     #[tokio::test]
     async fn the_writer_waits_for_the_reader_and_notices_its_going() {
-        let streams = Streams::default();
+        let streams = streams();
         let (mine, other) = (Generation::next(), Generation::next());
         let id = streams.open(mine).unwrap();
         let mut reader = streams.take_reader(id).unwrap();
@@ -150,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_learns_of_a_failure() {
-        let streams = Streams::default();
+        let streams = streams();
         let mine = Generation::next();
         let (failed, unloaded) = (streams.open(mine).unwrap(), streams.open(mine).unwrap());
         let mut readers = [failed, unloaded].map(|id| streams.take_reader(id).unwrap());

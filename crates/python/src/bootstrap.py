@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import logging
 import opcode
 import os
@@ -167,8 +168,10 @@ def load_plugin(package, directory, entry, has_parts):
 def forget_package(package):
     """Drops a package and everything below it from ``sys.modules``."""
     below = package + "."
-    for name in [name for name in sys.modules if name == package or name.startswith(below)]:
-        sys.modules.pop(name, None)
+    # A copy, as imports on other threads change it meanwhile; a plugin may have put in any key.
+    for name in list(sys.modules):
+        if type(name) is str and (name == package or name.startswith(below)):
+            sys.modules.pop(name, None)
 
 
 def stack_of(thread):
@@ -181,6 +184,17 @@ def stack_of(thread):
         frames.append((module, code.co_filename, frame.f_lineno or 0, code.co_name))
         frame = frame.f_back
     return frames
+
+
+def fields_of(record):
+    """What ``ctx.logger`` was given beside a message, as JSON."""
+    fields = getattr(record, "fields", None)
+    if not isinstance(fields, dict) or not fields:
+        return None
+    try:
+        return json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps({str(name): repr(value) for name, value in fields.items()})
 
 
 class GatewayHandler(logging.Handler):
@@ -211,7 +225,7 @@ class GatewayHandler(logging.Handler):
             message = record.getMessage()
             if record.exc_info:
                 message += "\n" + self._formatter.formatException(record.exc_info)
-            log_record(record.levelno, record.name, message)
+            log_record(record.levelno, record.name, message, fields_of(record))
         except Exception as error:
             log_record(logging.ERROR, "logging", f"a log record could not be formatted: {error!r}")
 

@@ -1,30 +1,38 @@
-//! One call on its way through Python: who calls, the coroutine that drives the plugin's, the end.
+//! One call on its way through Python: who calls, and its end.
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use pyo3::{
-    exceptions::PyStopIteration,
-    ffi, intern,
-    prelude::*,
-    types::{PyDict, PyTuple},
-};
+use pyo3::prelude::*;
 
-#[cfg(not(Py_3_11))]
-use super::runtime_types::Entered;
-use super::{
+use crate::{
     caller::CallInfo,
-    error, json_out,
-    outbox::ReplySlot,
+    calls::CallTable,
+    code::Code,
+    error,
+    host_link::HostLink,
+    json_out::{self, OutputLimits},
+    loop_state::LoopState,
+    outbox::{Outbox, ReplySlot},
     runtime_types::Kinds,
-    shared::{Code, Shared},
 };
 use mozaiks_auth::Principal;
-use mozaiks_plugins::{CallError, CallId, CallReply, CallResult, Generation, Wants};
+use mozaiks_plugins::{CallError, CallId, CallReply, CallResult, Wants};
+
+/// What calls need of their runtime, wherever they run.
+pub(super) struct CallEnvironment {
+    pub output: OutputLimits,
+    /// How deep a call's input may be nested.
+    pub max_depth: usize,
+    pub calls: CallTable,
+    pub looping: Arc<LoopState>,
+    pub outbox: Arc<Outbox>,
+    /// What plugin code has of the runtime while it runs.
+    pub host: Arc<HostLink>,
+}
 
 /// What is needed to end a call, wherever it ends.
 pub(super) struct Call {
-    pub shared: Arc<Shared>,
+    pub environment: Arc<CallEnvironment>,
     pub id: CallId,
     /// Keeps the generation's modules until the call has ended.
     pub code: Arc<Code>,
@@ -41,7 +49,7 @@ impl Call {
     /// The context variable's value for this call.
     pub(super) fn info(&self) -> CallInfo {
         CallInfo {
-            shared: self.shared.clone(),
+            host: self.environment.host.clone(),
             plugin: self.code.plugin.clone(),
             generation: self.code.generation,
             principal: self.principal.clone(),
@@ -61,12 +69,12 @@ impl Call {
 
     /// Answers with a result already made.
     pub(super) fn end(self, result: CallResult) {
-        self.shared.cancelled.take(self.id);
+        self.environment.calls.take_asked(self.id);
         self.reply.complete(result);
     }
 
     fn convert(&self, value: &Bound<'_, PyAny>) -> CallResult {
-        let limits = self.shared.limits.output;
+        let limits = self.environment.output;
         let body = match self.wants {
             Wants::Dict => return json_out::write_reply(value, limits, self.action.clone()),
             Wants::Json => json_out::write_value(value, limits)?,
@@ -85,399 +93,10 @@ impl Call {
         let kinds = Kinds::get(py);
         if raised.is_instance(py, kinds.interrupted.bind(py))
             || (raised.is_instance(py, kinds.cancelled_error.bind(py))
-                && self.shared.cancelled.contains(self.id))
+                && self.environment.calls.is_asked(self.id))
         {
             return Err(CallError::Cancelled);
         }
         Err(error::raised(py, raised, self.action.clone()))
     }
-}
-
-/// The coroutine that a call's Task runs: it starts the plugin's function at its first step, passes
-/// each step on, and answers the call at the end.
-#[pyclass(frozen, module = "_mozaiks_native", weakref)]
-pub(super) struct Driver {
-    state: Mutex<State>,
-    /// How the first step ended, if the Task has still to be told.
-    untold: Mutex<Option<Untold>>,
-    /// The call's context, where a Task has one of its own: before 3.11 it cannot be given.
-    #[cfg(not(Py_3_11))]
-    context: std::sync::OnceLock<Py<PyAny>>,
-    shared: Arc<Shared>,
-    id: CallId,
-    generation: Generation,
-}
-
-enum State {
-    /// Nothing has run.
-    Start {
-        function: Py<PyAny>,
-        arguments: Arguments,
-        call: Call,
-    },
-    /// The plugin's coroutine is suspended or runs.
-    Running { coroutine: Py<PyAny>, call: Call },
-    /// Answered.
-    Done,
-}
-
-/// What a Task made after the first step has to learn at its own first step.
-#[cfg_attr(
-    Py_3_12,
-    allow(dead_code, reason = "eager tasks run the first step themselves")
-)]
-enum Untold {
-    /// The coroutine waits for this.
-    Yielded(Py<PyAny>),
-    /// It ended by its cancellation.
-    Raised(PyErr),
-    /// The Task was cancelled during the first step, and what the coroutine waits for was not: it is
-    /// thrown when the coroutine goes on.
-    Throw(Py<PyAny>),
-}
-
-/// What a function is called with.
-pub(super) enum Arguments {
-    /// One dict.
-    Data(Py<PyDict>),
-    /// Any number.
-    Positional(Py<PyTuple>),
-    /// None: the function is an awaitable already.
-    Awaitable,
-}
-
-/// How a step of a coroutine ended.
-enum Ended<'py> {
-    Yielded(Bound<'py, PyAny>),
-    Returned(Bound<'py, PyAny>),
-    Raised(PyErr),
-}
-
-impl Driver {
-    pub(super) fn new(function: Py<PyAny>, arguments: Arguments, call: Call) -> Self {
-        Self {
-            shared: call.shared.clone(),
-            id: call.id,
-            generation: call.code.generation,
-            untold: Mutex::default(),
-            #[cfg(not(Py_3_11))]
-            context: std::sync::OnceLock::new(),
-            state: Mutex::new(State::Start {
-                function,
-                arguments,
-                call,
-            }),
-        }
-    }
-
-    /// Whether the call has been answered.
-    pub(super) fn is_done(&self) -> bool {
-        matches!(*self.state.lock(), State::Done)
-    }
-
-    /// Runs the first step outside of the Task. `Some` is what the coroutine waits for.
-    ///
-    /// # Errors
-    /// The coroutine's cancellation.
-    #[cfg(not(Py_3_12))]
-    pub(super) fn first_step<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.step(py, |coroutine| send(coroutine, &py.None().into_bound(py)))
-    }
-
-    /// Keeps how the first step ended for the Task's own first step, and the context it ran in.
-    #[cfg(not(Py_3_12))]
-    pub(super) fn tell_task(
-        &self,
-        ended: PyResult<Option<Bound<'_, PyAny>>>,
-        context: &Bound<'_, PyAny>,
-    ) {
-        #[cfg(Py_3_11)]
-        let _ = context;
-        // Told once.
-        #[cfg(not(Py_3_11))]
-        self.context.set(context.clone().unbind()).ok();
-        *self.untold.lock() = match ended {
-            Ok(None) => None,
-            Ok(Some(value)) => Some(Untold::Yielded(value.unbind())),
-            Err(error) => Some(Untold::Raised(error)),
-        };
-    }
-
-    /// Goes on with `value`, or with what the first step has left to do.
-    fn go_on<'py>(
-        &self,
-        py: Python<'py>,
-        value: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let untold = self.untold.lock().take();
-        match untold {
-            None => self.step(py, |coroutine| send(coroutine, value)),
-            Some(Untold::Yielded(value)) => Ok(Some(value.into_bound(py))),
-            Some(Untold::Raised(error)) => Err(error),
-            Some(Untold::Throw(error)) => {
-                self.step(py, |coroutine| throw(coroutine, (error.into_bound(py),)))
-            }
-        }
-    }
-
-    /// As a Task does whose coroutine was cancelled in the step in which it began to wait: what it
-    /// waits for is cancelled, or else its next step.
-    fn cancel_wait<'py>(
-        &self,
-        value: Bound<'py, PyAny>,
-        error: Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = value.py();
-        // With the message that `Task.cancel` was given.
-        let cancel = || -> PyResult<bool> {
-            let message = error.getattr(intern!(py, "args"))?.cast_into::<PyTuple>()?;
-            let cancel = value.getattr(intern!(py, "cancel"))?;
-            cancel.call1(message)?.is_truthy()
-        };
-        let cancelled = !value.is_none() && cancel().unwrap_or(false);
-        if !cancelled {
-            *self.untold.lock() = Some(Untold::Throw(error.unbind()));
-        }
-        Ok(Some(value))
-    }
-
-    /// Ends the call with an error where no task could be made for it.
-    pub(super) fn fail(&self, error: CallError) {
-        if let Some(call) = self.take_call() {
-            call.end(Err(error));
-        }
-    }
-
-    fn take_call(&self) -> Option<Call> {
-        // What the old state held is dropped after the lock: it may run Python code.
-        let old = std::mem::replace(&mut *self.state.lock(), State::Done);
-        match old {
-            State::Start { call, .. } | State::Running { call, .. } => Some(call),
-            State::Done => None,
-        }
-    }
-
-    /// The plugin's coroutine; at the first step the plugin's function is called for it.
-    fn coroutine<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let mut state = self.state.lock();
-        if let State::Running { coroutine, .. } = &*state {
-            return Ok(Some(coroutine.bind(py).clone()));
-        }
-        let State::Start {
-            function,
-            arguments,
-            call,
-        } = std::mem::replace(&mut *state, State::Done)
-        else {
-            return Ok(None);
-        };
-        // Set before the plugin runs, so that an error below still finds the call to answer.
-        *state = State::Running {
-            coroutine: py.None(),
-            call,
-        };
-        drop(state);
-        let function = function.into_bound(py);
-        let made = match arguments {
-            Arguments::Data(data) => function.call1((data,))?,
-            Arguments::Positional(arguments) => function.call1(arguments.into_bound(py))?,
-            Arguments::Awaitable => function,
-        };
-        let coroutine = as_coroutine(&made)?;
-        if let State::Running {
-            coroutine: place, ..
-        } = &mut *self.state.lock()
-        {
-            *place = coroutine.clone().unbind();
-        }
-        Ok(Some(coroutine))
-    }
-
-    /// Runs one step and passes on what came of it: `Some` is what the Task is to wait for.
-    fn step<'py>(
-        &self,
-        py: Python<'py>,
-        run: impl FnOnce(&Bound<'py, PyAny>) -> Ended<'py>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        #[cfg(not(Py_3_11))]
-        let _inside = match self.context.get() {
-            Some(context) => Some(Entered::again(context.bind(py))?),
-            None => None,
-        };
-        let before = self.shared.loop_progress.enter(self.id, self.generation);
-        let ended = match self.coroutine(py) {
-            Ok(Some(coroutine)) => run(&coroutine),
-            Ok(None) => Ended::Returned(py.None().into_bound(py)),
-            Err(error) => Ended::Raised(error),
-        };
-        let outcome = match ended {
-            Ended::Yielded(value) => {
-                self.shared.loop_progress.leave(py, before);
-                return Ok(Some(value));
-            }
-            Ended::Returned(value) => Ok(value),
-            Ended::Raised(error) => Err(error),
-        };
-        // The Task must see its cancellation; anything else has been answered and logged once.
-        let cancelled = match &outcome {
-            Err(error) if error.is_instance(py, Kinds::get(py).cancelled_error.bind(py)) => {
-                Some(error.clone_ref(py))
-            }
-            _ => None,
-        };
-        // Converting may run the plugin's code too, so it still counts as this step.
-        let finished = self.take_call();
-        if let Some(call) = finished {
-            let shared = call.shared.clone();
-            call.finish(py, outcome);
-            let task = shared.tasks.lock().remove(&self.id);
-            drop(task);
-        }
-        self.shared.loop_progress.leave(py, before);
-        cancelled.map_or(Ok(None), Err)
-    }
-}
-
-#[pymethods]
-impl Driver {
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let step = self.go_on(py, &py.None().into_bound(py));
-        if matches!(step, Ok(None)) {
-            self.shared.flush_if_idle();
-        }
-        step
-    }
-
-    fn send<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let step = self.go_on(py, value);
-        self.returned(step)
-    }
-
-    #[pyo3(signature = (kind, value=None, traceback=None))]
-    fn throw<'py>(
-        &self,
-        py: Python<'py>,
-        kind: &Bound<'py, PyAny>,
-        value: Option<&Bound<'py, PyAny>>,
-        traceback: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let untold = self.untold.lock().take();
-        let step = match (untold, value, traceback) {
-            (Some(Untold::Yielded(waited)), ..) => {
-                self.cancel_wait(waited.into_bound(py), kind.clone())
-            }
-            // Ended, and cancelled besides.
-            (Some(Untold::Raised(error)), ..) => Err(error),
-            _ if self.is_done() => Err(PyErr::from_value(kind.clone())),
-            (_, None, None) => self.step(py, |coroutine| throw(coroutine, (kind,))),
-            (_, value, traceback) => {
-                self.step(py, |coroutine| throw(coroutine, (kind, value, traceback)))
-            }
-        };
-        self.returned(step)
-    }
-
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let coroutine = match &*self.state.lock() {
-            State::Running { coroutine, .. } => Some(coroutine.clone_ref(py)),
-            State::Start { .. } | State::Done => None,
-        };
-        let closed = match coroutine {
-            Some(coroutine) => coroutine.call_method0(py, intern!(py, "close")).map(drop),
-            None => Ok(()),
-        };
-        self.fail(CallError::Cancelled);
-        closed
-    }
-
-    /// What is not the driver's own is the plugin's coroutine's: its name, frame and code, for
-    /// `Task.get_stack`, `repr` and debuggers.
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        let inner = match &*self.state.lock() {
-            State::Running { coroutine, .. } => coroutine.clone_ref(py),
-            State::Start { function, .. } => function.clone_ref(py),
-            State::Done => py.None(),
-        };
-        inner.into_bound(py).getattr(name)
-    }
-}
-
-impl Driver {
-    /// `send` and `throw` tell the end by an exception.
-    fn returned<'py>(
-        &self,
-        step: PyResult<Option<Bound<'py, PyAny>>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match step {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => {
-                self.shared.flush_if_idle();
-                Err(PyStopIteration::new_err(()))
-            }
-            Err(error) => {
-                self.shared.flush_if_idle();
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // A Task that is collected without having run to its end leaves nobody waiting.
-        self.fail(CallError::Cancelled);
-        self.shared.outbox.flush();
-    }
-}
-
-/// `coroutine.send(value)` without the exception that carries a returned value.
-fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> Ended<'py> {
-    let py = coroutine.py();
-    let mut result = std::ptr::null_mut();
-    // SAFETY: attached and two live objects; `result` is a new reference unless an error is set.
-    unsafe {
-        match ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut result) {
-            ffi::PySendResult::PYGEN_NEXT => Ended::Yielded(Bound::from_owned_ptr(py, result)),
-            ffi::PySendResult::PYGEN_RETURN => Ended::Returned(Bound::from_owned_ptr(py, result)),
-            ffi::PySendResult::PYGEN_ERROR => Ended::Raised(PyErr::fetch(py)),
-        }
-    }
-}
-
-/// `coroutine.throw(…)`.
-fn throw<'py>(
-    coroutine: &Bound<'py, PyAny>,
-    arguments: impl pyo3::call::PyCallArgs<'py>,
-) -> Ended<'py> {
-    let py = coroutine.py();
-    match coroutine.call_method1(intern!(py, "throw"), arguments) {
-        Ok(value) => Ended::Yielded(value),
-        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
-            match error.value(py).getattr(intern!(py, "value")) {
-                Ok(value) => Ended::Returned(value),
-                Err(error) => Ended::Raised(error),
-            }
-        }
-        Err(error) => Ended::Raised(error),
-    }
-}
-
-/// A coroutine for anything awaitable.
-fn as_coroutine<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: attached and a live object.
-    if unsafe { ffi::PyCoro_CheckExact(value.as_ptr()) } != 0 {
-        return Ok(value.clone());
-    }
-    Kinds::get(value.py())
-        .await_any
-        .bind(value.py())
-        .call1((value,))
 }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use pyo3::prelude::*;
+use pyo3::{ffi, prelude::*};
 
-use super::shared::Shared;
+use crate::{host_link::HostLink, runtime_types::Kinds};
 use mozaiks_auth::Principal;
 use mozaiks_plugins::{Caller, Generation};
 
 /// Who runs: the value of the context variable that each call, import and handler carries.
 #[pyclass(frozen, module = "_mozaiks_native", name = "Caller")]
 pub(super) struct CallInfo {
-    pub shared: Arc<Shared>,
+    /// The plugin's way to the gateway.
+    pub host: Arc<HostLink>,
     pub plugin: Arc<str>,
     pub generation: Generation,
     pub principal: Option<Arc<Principal>>,
@@ -86,4 +87,19 @@ impl CallInfo {
             .as_ref()
             .is_some_and(|principal| principal.is_superadmin)
     }
+}
+
+/// The `Caller` of whatever runs now, if it runs for a plugin.
+pub(super) fn current_caller(py: Python<'_>) -> Option<Bound<'_, CallInfo>> {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: attached; a context variable of ours; `value` is a new reference or null.
+    let value = unsafe {
+        let caller = Kinds::get(py).caller.as_ptr();
+        if ffi::PyContextVar_Get(caller, std::ptr::null_mut(), &raw mut value) != 0 {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Bound::from_owned_ptr_or_opt(py, value)?
+    };
+    value.cast_into().ok()
 }

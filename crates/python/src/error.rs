@@ -2,9 +2,13 @@
 //!
 //! An exception is a plugin's own object: its `__str__` may raise, block or return megabytes.
 
-use pyo3::{prelude::*, types::PyString};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyString},
+};
 
-use mozaiks_plugins::{CallError, runtime::DatabaseTrouble};
+use crate::runtime_types::{Kinds, native_module};
+use mozaiks_plugins::{CallError, HostError, runtime::DatabaseTrouble};
 
 const MAX_SUMMARY_CHARS: usize = 500;
 const MAX_TRACEBACK_BYTES: usize = 64 * 1024;
@@ -12,7 +16,7 @@ const MAX_TRACEBACK_BYTES: usize = 64 * 1024;
 /// `ValueError: …` on one line, at most 500 characters.
 pub(super) fn summary(py: Python<'_>, error: &PyErr) -> String {
     let value = error.value(py);
-    let name = super::json_out::type_name(value.as_any());
+    let name = type_name(value.as_any());
     let message = match value.str() {
         Ok(text) => text.to_string_lossy().into_owned(),
         Err(_) => "<its __str__ raised>".into(),
@@ -65,7 +69,7 @@ pub(super) fn raised(py: Python<'_>, error: &PyErr, action: Option<Box<str>>) ->
 
 /// Whether an exception is trouble of the database, by its type alone: nothing of the plugin's runs.
 fn database_trouble(py: Python<'_>, error: &PyErr) -> Option<DatabaseTrouble> {
-    let code = super::native::module(py)
+    let code = native_module(py)
         .and_then(|module| module.call_method1("database_trouble", (error.value(py),)))
         .ok()?;
     match code.cast::<PyString>().ok()?.to_str().ok()? {
@@ -73,4 +77,24 @@ fn database_trouble(py: Python<'_>, error: &PyErr) -> Option<DatabaseTrouble> {
         "STORAGE_FULL" => Some(DatabaseTrouble::Full),
         _ => None,
     }
+}
+
+/// A type's name without running plugin code.
+pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
+    let name = value.get_type().name();
+    name.ok()
+        .and_then(|name| name.to_str().ok().map(str::to_owned))
+        .unwrap_or_else(|| "object".into())
+}
+
+/// A host's error as the exception that plugin code sees.
+pub(super) fn host_error<'py>(py: Python<'py>, error: &HostError) -> PyResult<Bound<'py, PyAny>> {
+    let details = error
+        .details
+        .as_ref()
+        .map(|details| PyBytes::new(py, details));
+    Kinds::get(py)
+        .host_error
+        .bind(py)
+        .call1((error.code, &error.message, details))
 }

@@ -14,7 +14,11 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 
-use super::runtime_types::Kinds;
+use crate::{
+    asked::end_if_asked,
+    error,
+    runtime_types::{Kinds, native_module},
+};
 
 /// Installed packages are not a plugin's own code, wherever they lie.
 const INSTALLED: &str = "/site-packages/";
@@ -126,7 +130,7 @@ pub(super) fn look_in_audited_functions(_py: Python<'_>) -> PyResult<()> {
     ) -> std::ffi::c_int {
         // SAFETY: CPython calls hooks on threads that hold the interpreter.
         let py = unsafe { Python::assume_attached() };
-        match super::progress::end_if_asked(py) {
+        match end_if_asked(py) {
             Ok(()) => 0,
             Err(error) => {
                 error.restore(py);
@@ -186,7 +190,7 @@ impl std::fmt::Display for Told {
 
 /// The stack of a thread, innermost first; empty where it runs no Python code.
 pub(super) fn stack_of(py: Python<'_>, thread: u64) -> Vec<Told> {
-    let told = super::native::module(py)
+    let told = native_module(py)
         .and_then(|native| native.call_method1("stack_of", (thread,)))
         .and_then(|frames| frames.extract::<Vec<(String, String, u32, String)>>());
     match told {
@@ -199,8 +203,8 @@ pub(super) fn stack_of(py: Python<'_>, thread: u64) -> Vec<Told> {
                 function,
             })
             .collect(),
-        Err(error) => {
-            let reason = super::error::summary(py, &error);
+        Err(raised) => {
+            let reason = error::summary(py, &raised);
             tracing::warn!(reason, "python.stack_unreadable");
             Vec::new()
         }

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::turns;
+use crate::turns;
 
 /// A list that many threads fill and one empties.
 pub(super) struct Inbox<T> {

@@ -204,7 +204,7 @@ fn prepare(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
     for dir in sdk_dirs {
         path.append(dir.into_os_string())?;
     }
-    super::native::install(py)
+    crate::native::install(py)
 }
 
 /// Where the Python SDK may lie when it is not installed in the environment.

@@ -56,8 +56,8 @@ pub(super) fn parse_arguments<'py>(
     arguments: &[u8],
     max_depth: usize,
 ) -> Result<Bound<'py, PyList>, CallError> {
-    // The arguments wrap a user's document in one array.
-    body::walk_array(arguments, max_depth + 1, &mut Builder { py })
+    // The arguments wrap a user's document in one array, and a request's in an object too.
+    body::walk_array(arguments, max_depth + 2, &mut Builder { py })
         .map_err(|error| CallError::Internal(format!("a handler's arguments: {error}")))
 }
 

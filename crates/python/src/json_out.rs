@@ -20,6 +20,7 @@ use self::{
     place::Step,
     types::{Bson, Types},
 };
+use crate::error::type_name;
 use mozaiks_plugins::{CallError, CallReply};
 
 /// Limits of a result.
@@ -87,14 +88,6 @@ pub(super) fn write_value(
             reason,
         }),
     }
-}
-
-/// A type's name without running plugin code.
-pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
-    let name = value.get_type().name();
-    name.ok()
-        .and_then(|name| name.to_str().ok().map(str::to_owned))
-        .unwrap_or_else(|| "object".into())
 }
 
 struct Writer {
@@ -420,6 +413,6 @@ fn unsendable(value: &Bound<'_, PyAny>) -> Fault {
 fn raised(py: Python<'_>, error: &PyErr) -> Fault {
     Fault::Unsendable(format!(
         "converting it raised {}",
-        super::error::summary(py, error)
+        crate::error::summary(py, error)
     ))
 }

@@ -1,79 +1,50 @@
 //! Imports plugins on threads of their own, so that a module that hangs holds nobody else up.
+//!
+//! Takes the tables of code, the link to the host, the watch and the limit of imports.
 
 use std::{
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
-use parking_lot::Mutex;
 use pyo3::{exceptions::PyLookupError, prelude::*};
 use tokio::sync::oneshot;
 
-use super::{
+use crate::{
     caller::CallInfo,
+    code::{Code, Entry},
     error,
     frames::OwnCode,
+    import::{Answer, Import},
     interpreter::attach,
-    progress::Progress,
-    runtime_types::Entered,
-    shared::{Code, Entry, Shared},
+    parts::Parts,
+    runtime_types::{Entered, native_module},
 };
 use mozaiks_plugins::{CallId, Generation, LoadError, LoadedPlugin, PluginSource};
 
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-type Answer = Result<LoadedPlugin, LoadError>;
-
-/// An import under way: the watchdog ends it at its deadline.
-pub(super) struct Import {
-    pub plugin: Arc<str>,
-    /// Which modules and files are the plugin's own.
-    pub own: OwnCode,
-    pub deadline: Instant,
-    /// Taken by whoever answers first.
-    answer: Mutex<Option<oneshot::Sender<Answer>>>,
-    pub progress: Progress,
-}
-
-impl Import {
-    /// Answers that it took too long; `false` where it has been answered.
-    pub(super) fn time_out(&self, seconds: u64) -> bool {
-        let Some(answer) = self.answer.lock().take() else {
-            return false;
-        };
-        // The registry has gone where this fails.
-        answer.send(Err(LoadError::TimedOut { seconds })).ok();
-        true
-    }
-
-    /// Whether nobody waits any more.
-    pub(super) fn is_answered(&self) -> bool {
-        self.answer.lock().is_none()
-    }
-}
-
 /// Starts an import.
-pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Receiver<Answer> {
+pub(super) fn load(parts: &Arc<Parts>, source: PluginSource) -> oneshot::Receiver<Answer> {
     let (answer, receiver) = oneshot::channel();
-    if shared.stopping.load(Ordering::Acquire) {
+    if parts.looping.is_stopping() {
         answer.send(Err(LoadError::Stopped)).ok();
         return receiver;
     }
-    let import = Arc::new(Import {
-        plugin: source.name.clone(),
-        own: own_code(&source, source.generation),
-        deadline: Instant::now() + shared.limits.import_timeout,
-        answer: Mutex::new(Some(answer)),
-        progress: Progress::default(),
-    });
-    shared.watchdog.watch_import(import.clone());
-    let (shared, mine) = (shared.clone(), import.clone());
+    let import = Arc::new(Import::new(
+        source.name.clone(),
+        own_code(&source, source.generation),
+        Instant::now() + parts.limits.import_timeout,
+        answer,
+    ));
+    parts.watch.watch_import(import.clone());
+    let (parts, mine) = (parts.clone(), import.clone());
     let spawned = std::thread::Builder::new()
         .name("mozaiks-import".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || attach(|py| run(py, &shared, &mine, &source)));
+        .spawn(move || attach(|py| run(py, &parts, &mine, &source)));
     if let Err(error) = spawned
-        && let Some(answer) = import.answer.lock().take()
+        && let Some(answer) = import.take_answer()
     {
         let summary = format!("no thread to import it on: {error}");
         let failed = LoadError::Raised {
@@ -85,23 +56,23 @@ pub(super) fn load(shared: &Arc<Shared>, source: PluginSource) -> oneshot::Recei
     receiver
 }
 
-fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSource) {
+fn run(py: Python<'_>, parts: &Parts, import: &Import, source: &PluginSource) {
     let generation = source.generation;
     let _here = import.progress.bind(py);
     let before = import.progress.enter(CallId::next(), generation);
-    let imported = import_plugin(py, shared, generation, source);
+    let imported = import_plugin(py, parts, generation, source);
     import.progress.leave(py, before);
     let package = &import.own.package;
-    let Some(answer) = import.answer.lock().take() else {
+    let Some(answer) = import.take_answer() else {
         // Too late: nobody will call it.
         match imported {
-            Ok(_) => unload(shared, generation),
-            Err(_) => discard(py, shared, generation, package),
+            Ok(_) => unload(parts, generation),
+            Err(_) => discard(py, parts, generation, package),
         }
         return;
     };
     let result = imported.map_err(|error| {
-        discard(py, shared, generation, package);
+        discard(py, parts, generation, package);
         if error.is_instance_of::<PyLookupError>(py) && is_ours(py, &error) {
             return LoadError::NoEntryPoint(error.value(py).to_string());
         }
@@ -111,7 +82,7 @@ fn run(py: Python<'_>, shared: &Arc<Shared>, import: &Import, source: &PluginSou
         }
     });
     if let Err(Ok(_)) = answer.send(result) {
-        unload(shared, generation);
+        unload(parts, generation);
     }
 }
 
@@ -133,12 +104,12 @@ fn own_code(source: &PluginSource, generation: Generation) -> OwnCode {
 
 fn import_plugin(
     py: Python<'_>,
-    shared: &Arc<Shared>,
+    parts: &Parts,
     generation: Generation,
     source: &PluginSource,
 ) -> PyResult<LoadedPlugin> {
     let info = CallInfo {
-        shared: shared.clone(),
+        host: parts.host.clone(),
         plugin: source.name.clone(),
         generation,
         principal: None,
@@ -155,8 +126,8 @@ fn import_plugin(
         life: OnceLock::new(),
     });
     // Known from the start: what the import registers is part of it.
-    shared.generations.write().insert(generation, code.clone());
-    let loaded = super::native::module(py)?.call_method1(
+    parts.codes.insert(code.clone());
+    let loaded = native_module(py)?.call_method1(
         "load_plugin",
         (
             &code.own.package,
@@ -191,18 +162,18 @@ type Imported = (
 
 /// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its
 /// running calls have ended. Needs no interpreter.
-pub(super) fn unload(shared: &Shared, generation: Generation) {
-    let code = shared.generations.write().remove(&generation);
-    end_registrations(shared, generation);
+pub(super) fn unload(parts: &Parts, generation: Generation) {
+    let code = parts.codes.remove(generation);
+    end_registrations(parts, generation);
     if let Some(code) = code {
-        shared.watchdog.retire(code);
+        parts.watch.retire(code);
     }
 }
 
 /// Drops a package from `sys.modules`.
 pub(super) fn forget_package(py: Python<'_>, package: &str) {
-    let forgotten = super::native::module(py)
-        .and_then(|native| native.call_method1("forget_package", (package,)));
+    let forgotten =
+        native_module(py).and_then(|native| native.call_method1("forget_package", (package,)));
     if let Err(error) = forgotten {
         let reason = error::summary(py, &error);
         tracing::warn!(package, reason, "plugin.not_forgotten");
@@ -210,24 +181,13 @@ pub(super) fn forget_package(py: Python<'_>, package: &str) {
 }
 
 /// Undoes an import that failed half-way.
-fn discard(py: Python<'_>, shared: &Shared, generation: Generation, package: &str) {
-    let code = shared.generations.write().remove(&generation);
-    drop(code);
-    end_registrations(shared, generation);
+fn discard(py: Python<'_>, parts: &Parts, generation: Generation, package: &str) {
+    drop(parts.codes.remove(generation));
+    end_registrations(parts, generation);
     forget_package(py, package);
 }
 
-fn end_registrations(shared: &Shared, generation: Generation) {
-    shared.host.forget_generation(generation);
-    let ended: Vec<_> = {
-        let mut handlers = shared.handlers.write();
-        let ids: Vec<_> = handlers
-            .iter()
-            .filter(|(_, handler)| handler.code.generation == generation)
-            .map(|(id, _)| *id)
-            .collect();
-        ids.iter().filter_map(|id| handlers.remove(id)).collect()
-    };
-    // Dropped after the lock: it may run the plugin's code.
-    drop(ended);
+fn end_registrations(parts: &Parts, generation: Generation) {
+    parts.host.services.forget_generation(generation);
+    drop(parts.codes.take_handlers(generation));
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use tracing::Level;
 
-use super::{progress::end_if_asked, runtime_types::current_caller};
+use crate::{asked::end_if_asked, caller::current_caller};
 
 /// Longer messages and lines are cut.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -17,8 +17,15 @@ thread_local! {
 
 /// One record of Python's `logging`.
 #[pyfunction]
-pub(super) fn log_record(py: Python<'_>, level: i32, logger: &str, message: &str) -> PyResult<()> {
-    emit(py, level, logger, message);
+#[pyo3(signature = (level, logger, message, fields=None))]
+pub(super) fn log_record(
+    py: Python<'_>,
+    level: i32,
+    logger: &str,
+    message: &str,
+    fields: Option<&str>,
+) -> PyResult<()> {
+    emit(py, level, logger, message, fields);
     end_if_asked(py)
 }
 
@@ -73,16 +80,19 @@ fn cut(text: &str, max_bytes: usize) -> &str {
 fn print(py: Python<'_>, stream: &str, line: &str) {
     let line = line.trim_end_matches('\r');
     if !line.is_empty() {
-        emit(py, if stream == "stderr" { 30 } else { 20 }, stream, line);
+        let level = if stream == "stderr" { 30 } else { 20 };
+        emit(py, level, stream, line, None);
     }
 }
 
-/// Python's levels: 10 debug, 20 info, 30 warning, 40 error, 50 critical.
-fn emit(py: Python<'_>, level: i32, logger: &str, message: &str) {
+/// `fields` is a JSON object of what else there is to say. Python's levels: 10 debug, 20 info, 30 warning, 40 error, 50 critical.
+fn emit(py: Python<'_>, level: i32, logger: &str, message: &str, fields: Option<&str>) {
     let caller = current_caller(py);
     let info = caller.as_ref().map(|caller| caller.get());
     let plugin = info.map(|info| info.plugin.clone());
     let request = info.and_then(|info| info.request_id.clone());
+    let app = info.and_then(|info| info.app_id.clone());
+    let fields = fields.filter(|fields| fields.len() <= MAX_LINE_BYTES);
     let (logger, message) = (cut(logger, 256), cut(message, MAX_LINE_BYTES));
     // Whoever writes the log may have to wait for the terminal or the disk.
     py.detach(|| {
@@ -93,6 +103,8 @@ fn emit(py: Python<'_>, level: i32, logger: &str, message: &str) {
                     $level,
                     plugin.name = plugin.as_deref(),
                     request.id = request.as_deref(),
+                    app.id = app.as_deref(),
+                    plugin.fields = fields,
                     logger,
                     "{message}"
                 )

@@ -3,8 +3,6 @@
 //! Every function works for the plugin whose code calls it, which the runtime knows from the
 //! context variable; plugin code cannot name another.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
@@ -13,20 +11,20 @@ use pyo3::{
     wrap_pyfunction,
 };
 
-use super::{
-    call::Driver,
-    caller::CallInfo,
-    frames, logging,
-    runtime_types::{Kinds, current_caller},
-    shared::{Handler, Shared},
+use crate::{
+    caller::{CallInfo, current_caller},
+    code::Handler,
+    driver::Driver,
+    error::host_error,
+    frames,
+    host_link::HostLink,
+    logging,
+    runtime_types::{Kinds, native_module},
 };
 use mozaiks_plugins::{
     HostError,
     host::{HandlerId, Registration, RegistrationId},
 };
-
-/// The module's name in `sys.modules`.
-const NAME: &str = "_mozaiks_native";
 
 /// Makes the module and Python's logging ready; called once, by the interpreter's start.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
@@ -61,26 +59,6 @@ fn functions<'py>(
     ])
 }
 
-/// The module.
-///
-/// # Errors
-/// Where plugin code has removed it from `sys.modules`.
-pub(super) fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import(NAME)
-}
-
-/// A host's error as the exception that plugin code sees.
-pub(super) fn host_error<'py>(py: Python<'py>, error: &HostError) -> PyResult<Bound<'py, PyAny>> {
-    let details = error
-        .details
-        .as_ref()
-        .map(|details| PyBytes::new(py, details));
-    Kinds::get(py)
-        .host_error
-        .bind(py)
-        .call1((error.code, &error.message, details))
-}
-
 fn raise(py: Python<'_>, error: &HostError) -> PyErr {
     host_error(py, error).map_or_else(|error| error, PyErr::from_value)
 }
@@ -101,21 +79,6 @@ fn caller(py: Python<'_>) -> Option<Bound<'_, CallInfo>> {
     current_caller(py)
 }
 
-/// Counts a request, unless too many wait.
-fn reserve(py: Python<'_>, shared: &Shared) -> PyResult<()> {
-    let before = shared.pending_requests.fetch_add(1, Ordering::AcqRel);
-    if before >= shared.limits.max_requests {
-        shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
-        let error = HostError {
-            code: "OVERLOADED",
-            message: "too many requests of plugins are waiting".into(),
-            details: None,
-        };
-        return Err(raise(py, &error));
-    }
-    Ok(())
-}
-
 /// Asks the gateway for something that takes time.
 ///
 /// Args:
@@ -131,28 +94,21 @@ fn reserve(py: Python<'_>, shared: &Shared) -> PyResult<()> {
 fn request<'py>(py: Python<'py>, operation: &str, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let info = whoever_calls(py)?;
     let info = info.get();
-    let shared = &info.shared;
-    if !on_loop_thread(py, shared) {
+    let host = &info.host;
+    if !on_loop_thread(py, host) {
         return Err(PyRuntimeError::new_err(
             "request() works on the gateway's event loop only; use request_blocking() elsewhere",
         ));
     }
-    let event_loop = shared
-        .event_loop
+    let event_loop = (host.looping.event_loop)
         .get()
         .ok_or_else(|| PyRuntimeError::new_err("the event loop has not started"))?;
     let future = event_loop
         .bind(py)
         .call_method0(pyo3::intern!(py, "create_future"))?;
-    reserve(py, shared)?;
-    let id = shared.next_id();
-    shared.requests.lock().insert(id, future.clone().unbind());
-    shared.send_request(
-        info.caller(),
-        operation,
-        Bytes::copy_from_slice(payload),
-        id,
-    );
+    let payload = Bytes::copy_from_slice(payload);
+    host.send(info.caller(), operation, payload, future.clone().unbind())
+        .map_err(|error| raise(py, &error))?;
     Ok(future)
 }
 
@@ -176,20 +132,14 @@ fn request_blocking<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let info = whoever_calls(py)?;
     let info = info.get();
-    let shared = &info.shared;
-    if on_loop_thread(py, shared) {
+    let host = &info.host;
+    if on_loop_thread(py, host) {
         return Err(PyRuntimeError::new_err(
             "request_blocking() would hold the event loop; use request() here",
         ));
     }
-    reserve(py, shared)?;
-    let work = shared
-        .host
-        .request(info.caller(), operation, Bytes::copy_from_slice(payload));
-    let task = shared.handle.spawn(work);
-    let handle = shared.handle.clone();
-    let answer = py.detach(move || handle.block_on(task));
-    shared.pending_requests.fetch_sub(1, Ordering::AcqRel);
+    let payload = Bytes::copy_from_slice(payload);
+    let answer = host.wait(py, info.caller(), operation, payload);
     match answer {
         Ok(Ok(bytes)) => Ok(PyBytes::new(py, &bytes)),
         Ok(Err(error)) => Err(raise(py, &error)),
@@ -199,10 +149,10 @@ fn request_blocking<'py>(
     }
 }
 
-fn on_loop_thread(_py: Python<'_>, shared: &Shared) -> bool {
+fn on_loop_thread(_py: Python<'_>, host: &HostLink) -> bool {
     // SAFETY: attached, as the token shows.
     let here = unsafe { pyo3::ffi::PyThread_get_thread_ident() };
-    shared.loop_progress.thread() == here as u64
+    host.looping.progress.thread() == here as u64
 }
 
 /// Asks the gateway for something it has in memory.
@@ -221,7 +171,7 @@ fn query<'py>(py: Python<'py>, operation: &str, payload: &[u8]) -> PyResult<Boun
     let info = whoever_calls(py)?;
     let info = info.get();
     let caller = info.caller();
-    match py.detach(|| info.shared.host.query(&caller, operation, payload)) {
+    match py.detach(|| info.host.services.query(&caller, operation, payload)) {
         Ok(bytes) => Ok(PyBytes::new(py, &bytes)),
         Err(error) => Err(raise(py, &error)),
     }
@@ -240,7 +190,7 @@ fn publish(py: Python<'_>, event: &str, data: &[u8]) -> PyResult<()> {
     let info = whoever_calls(py)?;
     let info = info.get();
     let (caller, data) = (info.caller(), Bytes::copy_from_slice(data));
-    py.detach(|| info.shared.host.publish(&caller, event, data))
+    py.detach(|| info.host.services.publish(&caller, event, data))
         .map_err(|error| raise(py, &error))
 }
 
@@ -273,12 +223,11 @@ fn register_handler(
         kind: kind.into(),
         spec: Bytes::copy_from_slice(spec),
     };
-    let is_async = module(py)?
+    let is_async = native_module(py)?
         .call_method1("is_async", (function,))?
         .is_truthy()?;
-    let shared = &info.shared;
-    let code = shared.generations.read().get(&info.generation).cloned();
-    let Some(code) = code else {
+    let host = &info.host;
+    let Some(code) = host.codes.code(info.generation) else {
         return Err(PyRuntimeError::new_err(
             "this load of the plugin has ended: it can register nothing any more",
         ));
@@ -291,17 +240,16 @@ fn register_handler(
         registration: std::sync::OnceLock::new(),
     };
     let handler = std::sync::Arc::new(handler);
-    shared.handlers.write().insert(id, handler.clone());
+    host.codes.add_handler(id, handler.clone());
     let caller = info.caller();
-    match py.detach(|| shared.host.register(&caller, registration, id)) {
+    match py.detach(|| host.services.register(&caller, registration, id)) {
         Ok(registration) => {
             // Set once: the handler was made above.
             handler.registration.set(registration).ok();
             Ok(registration.0)
         }
         Err(error) => {
-            let removed = shared.handlers.write().remove(&id);
-            drop(removed);
+            drop(host.codes.remove_handler(id));
             Err(raise(py, &error))
         }
     }
@@ -315,22 +263,11 @@ fn register_handler(
 fn unregister(py: Python<'_>, registration: u64) -> PyResult<()> {
     let info = whoever_calls(py)?;
     let info = info.get();
-    let shared = &info.shared;
+    let host = &info.host;
     let registration = RegistrationId(registration);
-    let removed = {
-        let mut handlers = shared.handlers.write();
-        let id = handlers
-            .iter()
-            .find(|(_, handler)| {
-                // A plugin ends its own registrations only.
-                handler.code.generation == info.generation
-                    && handler.registration.get() == Some(&registration)
-            })
-            .map(|(id, _)| *id);
-        id.and_then(|id| handlers.remove(&id))
-    };
+    let removed = host.codes.unregister(info.generation, registration);
     if removed.is_some() {
-        py.detach(|| shared.host.unregister(registration));
+        py.detach(|| host.services.unregister(registration));
     }
     Ok(())
 }

@@ -11,18 +11,20 @@ mod job;
 mod lanes;
 
 use std::sync::{
-    Arc, Weak,
+    Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
-use super::{
+use crate::{
+    call::CallEnvironment,
     interpreter::attach,
+    job::LoopQueue,
     progress::{Progress, Step},
-    shared::Shared,
     turns,
+    watch::Watch,
 };
 use lanes::{Lanes, Work as _};
 use mozaiks_plugins::{CallError, CallId, SubmitError, runtime::PoolStatus};
@@ -35,8 +37,11 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Pool {
     /// What its figures are called.
     name: &'static str,
-    /// Which of a runtime's pools it is.
-    of: fn(&Shared) -> &Self,
+    environment: Arc<CallEnvironment>,
+    /// Where an awaitable goes that a plain function gave back.
+    queue: Arc<LoopQueue>,
+    /// Sees to wake-ups that are put off.
+    watch: Arc<Watch>,
     /// Never held while Python code runs.
     state: Mutex<State>,
     /// Waited for by idle threads.
@@ -75,10 +80,18 @@ pub(super) struct Worker {
 }
 
 impl Pool {
-    pub(super) fn new(name: &'static str, of: fn(&Shared) -> &Self, bounds: Bounds) -> Self {
-        Self {
+    pub(super) fn new(
+        name: &'static str,
+        environment: Arc<CallEnvironment>,
+        queue: Arc<LoopQueue>,
+        watch: Arc<Watch>,
+        bounds: Bounds,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             name,
-            of,
+            environment,
+            queue,
+            watch,
             state: Mutex::new(State {
                 jobs: Lanes::new(bounds),
                 threads: Vec::new(),
@@ -93,11 +106,11 @@ impl Pool {
             maybe_deferred: AtomicBool::new(false),
             max_threads: bounds.threads.max(1),
             refused: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Puts a job into the queue, with a thread for it where there may be one more.
-    pub(super) fn submit(&self, shared: &Arc<Shared>, job: PoolJob) -> Result<(), SubmitError> {
+    pub(super) fn submit(self: &Arc<Self>, job: PoolJob) -> Result<(), SubmitError> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(SubmitError::Stopped);
@@ -110,12 +123,12 @@ impl Pool {
             return Ok(());
         }
         if state.idle == 0 {
-            self.add_thread(shared, &mut state);
+            self.add_thread(&mut state);
         } else if turns::in_turn() && state.jobs.ready() < DEFERRED_CALLS {
             state.deferred = true;
             self.maybe_deferred.store(true, Ordering::Relaxed);
             drop(state);
-            shared.watchdog.look_soon();
+            self.watch.look_soon();
         } else {
             self.work.notify_one();
         }
@@ -137,7 +150,7 @@ impl Pool {
     }
 
     /// Another thread if there may be one. With none at all the queue waits for the next try.
-    fn add_thread(&self, shared: &Arc<Shared>, state: &mut State) {
+    fn add_thread(self: &Arc<Self>, state: &mut State) {
         if state.threads.len() >= self.max_threads {
             return;
         }
@@ -145,11 +158,11 @@ impl Pool {
             progress: Progress::default(),
             lost: AtomicBool::new(false),
         });
-        let (weak, mine, of) = (Arc::downgrade(shared), worker.clone(), self.of);
+        let (pool, mine) = (self.clone(), worker.clone());
         let spawned = std::thread::Builder::new()
             .name(format!("mozaiks-{}", self.name))
             .stack_size(STACK_BYTES)
-            .spawn(move || attach(|py| work(py, &weak, of, &mine)));
+            .spawn(move || attach(|py| pool.work(py, &mine)));
         match spawned {
             Ok(_) => {
                 state.threads.push(worker);
@@ -160,12 +173,12 @@ impl Pool {
     }
 
     /// Somebody for what is ready, unless somebody comes anyway.
-    fn call_thread(&self, shared: &Arc<Shared>, state: &mut State) {
+    fn call_thread(self: &Arc<Self>, state: &mut State) {
         if state.jobs.ready() == 0 || state.coming > 0 {
             return;
         }
         if state.idle == 0 {
-            self.add_thread(shared, state);
+            self.add_thread(state);
         } else {
             self.work.notify_one();
         }
@@ -188,7 +201,7 @@ impl Pool {
 
     /// A thread that does not come back: another may take its place.
     /// `false` where that was known.
-    pub(super) fn write_off(&self, shared: &Arc<Shared>, worker: &Arc<Worker>) -> bool {
+    pub(super) fn write_off(self: &Arc<Self>, worker: &Arc<Worker>) -> bool {
         let mut state = self.state.lock();
         let before = state.threads.len();
         state.threads.retain(|other| !Arc::ptr_eq(other, worker));
@@ -197,7 +210,7 @@ impl Pool {
         }
         worker.lost.store(true, Ordering::Release);
         state.lost.push(worker.clone());
-        self.call_thread(shared, &mut state);
+        self.call_thread(&mut state);
         true
     }
 
@@ -252,7 +265,7 @@ impl Pool {
 
     /// A job for a thread that holds the interpreter. `came` is true for one that has been on its way,
     /// `ended` is the plugin whose job it has run.
-    fn take(&self, shared: &Arc<Shared>, worker: &Worker, came: bool, ended: Option<&str>) -> Next {
+    fn take(self: &Arc<Self>, worker: &Worker, came: bool, ended: Option<&str>) -> Next {
         let mut state = self.state.lock();
         if came {
             state.coming -= 1;
@@ -265,7 +278,7 @@ impl Pool {
             let others = |other: &Arc<Worker>| !std::ptr::eq(&**other, worker);
             state.threads.retain(others);
             state.lost.retain(others);
-            self.call_thread(shared, &mut state);
+            self.call_thread(&mut state);
             return Next::End;
         }
         let Some(job) = state.jobs.take() else {
@@ -273,7 +286,7 @@ impl Pool {
         };
         state.running += 1;
         // Whoever comes waits until this thread lets go of the interpreter.
-        self.call_thread(shared, &mut state);
+        self.call_thread(&mut state);
         Next::Run(job)
     }
 
@@ -287,6 +300,28 @@ impl Pool {
         }
         state.coming += 1;
     }
+
+    /// What a thread does from its start to its end. It keeps the pool, which is closed with its runtime.
+    fn work(self: &Arc<Self>, py: Python<'_>, worker: &Arc<Worker>) {
+        let _here = worker.progress.bind(py);
+        let mut came = true;
+        let mut ended = None;
+        loop {
+            match self.take(worker, came, ended.take().as_deref()) {
+                Next::Run(job) => {
+                    came = false;
+                    ended = Some(job.plugin().clone());
+                    job::run(py, self, &worker.progress, job);
+                    self.environment.outbox.flush();
+                }
+                Next::Wait => {
+                    py.detach(|| self.wait(worker));
+                    came = true;
+                }
+                Next::End => return,
+            }
+        }
+    }
 }
 
 /// What a thread does next.
@@ -299,31 +334,5 @@ enum Next {
 impl Worker {
     fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
-    }
-}
-
-fn work(py: Python<'_>, shared: &Weak<Shared>, of: fn(&Shared) -> &Pool, worker: &Arc<Worker>) {
-    let _here = worker.progress.bind(py);
-    let mut came = true;
-    let mut ended = None;
-    loop {
-        // Held by a thread only while it works or waits in the queue; closing the pool wakes it.
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        let pool = of(&shared);
-        match pool.take(&shared, worker, came, ended.take().as_deref()) {
-            Next::Run(job) => {
-                came = false;
-                ended = Some(job.plugin().clone());
-                job::run(py, &shared, &worker.progress, job);
-                shared.outbox.flush();
-            }
-            Next::Wait => {
-                py.detach(|| pool.wait(worker));
-                came = true;
-            }
-            Next::End => return,
-        }
     }
 }

@@ -2,17 +2,11 @@
 //!
 //! The thread writes, the watchdog reads and may interrupt: see [`Progress::interrupt`].
 
-use std::{
-    cell::RefCell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use pyo3::{ffi, prelude::*};
 
-use super::{frames, runtime_types::Kinds};
+use crate::{asked::Asked, frames};
 use mozaiks_plugins::{CallId, Generation};
 
 /// One Python thread's position. Written by that thread while it holds the interpreter.
@@ -31,8 +25,8 @@ pub(super) struct Progress {
     steps: AtomicU64,
     /// Whether an interruption was sent and may not have arrived yet.
     interrupted: AtomicBool,
-    /// The running step is to end at the next function that looks: see [`end_if_asked`].
-    asked: Arc<AtomicU8>,
+    /// The running step is to end at the next function that looks.
+    asked: Asked,
 }
 
 /// One step of one call.
@@ -41,42 +35,6 @@ pub(super) struct Step {
     pub call: CallId,
     pub generation: Generation,
     number: u64,
-}
-
-/// What [`Progress::asked`] may say. Read and written by threads that hold the interpreter.
-const NOT_ASKED: u8 = 0;
-const ASKED_TO_END: u8 = 1;
-/// The exception has been raised.
-const HAS_ENDED: u8 = 2;
-
-thread_local! {
-    /// What [`Progress::asked`] says of this thread.
-    static ASKED: RefCell<Option<Arc<AtomicU8>>> = const { RefCell::new(None) };
-}
-
-/// For functions that may fail anyway: ends the step that they are called in, if it is over its time.
-/// Code that calls them again and again without end is hardly ever seen in the plugin's own lines.
-///
-/// # Errors
-/// `PluginInterrupted`.
-pub(super) fn end_if_asked(py: Python<'_>) -> PyResult<()> {
-    // A thread that is ending has no such place any more, and no call.
-    let asked = ASKED.try_with(|asked| {
-        let asked = asked.borrow();
-        let asked = asked.as_ref();
-        asked.is_some_and(|asked| {
-            let asks = asked.load(Ordering::Relaxed) == ASKED_TO_END;
-            if asks {
-                asked.store(HAS_ENDED, Ordering::Relaxed);
-            }
-            asks
-        })
-    });
-    if !asked.unwrap_or(false) {
-        return Ok(());
-    }
-    let interrupted = Kinds::get(py).interrupted.bind(py);
-    Err(PyErr::from_value(interrupted.call0()?))
 }
 
 /// What came of an interruption.
@@ -113,7 +71,7 @@ impl Progress {
         let state = unsafe { ffi::PyThreadState_Get() };
         self.thread.store(thread as u64, Ordering::Release);
         self.state.store(state, Ordering::Release);
-        ASKED.replace(Some(self.asked.clone()));
+        self.asked.bind();
         ThreadHere {
             progress: self,
             _attached: py,
@@ -138,7 +96,7 @@ impl Progress {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.generation.store(before.1, Ordering::Relaxed);
         self.call.store(before.0, Ordering::Release);
-        self.asked.store(NOT_ASKED, Ordering::Relaxed);
+        self.asked.clear();
         if self.interrupted.swap(false, Ordering::AcqRel) {
             self.set_exception(std::ptr::null_mut());
         }
@@ -176,7 +134,7 @@ impl Progress {
         if self.current() != step {
             return Interruption::Over;
         }
-        if self.asked.swap(NOT_ASKED, Ordering::Relaxed) == HAS_ENDED {
+        if self.asked.take() {
             return Interruption::Sent;
         }
         let state = self.state.load(Ordering::Acquire);
@@ -184,7 +142,7 @@ impl Progress {
         if state.is_null() || !unsafe { frames::may_stop(exception.py(), state, own) } {
             // Whose the code of no step is, nobody knows when it looks.
             if step.is_some() {
-                self.asked.store(ASKED_TO_END, Ordering::Relaxed);
+                self.asked.ask();
             }
             return Interruption::Elsewhere;
         }

@@ -22,6 +22,17 @@ pub(super) struct Kinds {
 
 static KINDS: PyOnceLock<Kinds> = PyOnceLock::new();
 
+/// The native module's name in `sys.modules`.
+const NATIVE: &str = "_mozaiks_native";
+
+/// The native module.
+///
+/// # Errors
+/// Where plugin code has removed it from `sys.modules`.
+pub(super) fn native_module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(NATIVE)
+}
+
 impl Kinds {
     /// Looks everything up; called when the native module has been filled.
     pub(super) fn prepare(py: Python<'_>, native: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -114,19 +125,4 @@ impl Drop for Entered<'_> {
             }
         }
     }
-}
-
-/// The `Caller` of whatever runs now, if it runs for a plugin.
-pub(super) fn current_caller(py: Python<'_>) -> Option<Bound<'_, super::caller::CallInfo>> {
-    let mut value = std::ptr::null_mut();
-    // SAFETY: attached; a context variable of ours; `value` is a new reference or null.
-    let value = unsafe {
-        let caller = Kinds::get(py).caller.as_ptr();
-        if ffi::PyContextVar_Get(caller, std::ptr::null_mut(), &raw mut value) != 0 {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        Bound::from_owned_ptr_or_opt(py, value)?
-    };
-    value.cast_into().ok()
 }

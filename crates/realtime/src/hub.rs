@@ -17,14 +17,14 @@ use tokio::time::Instant;
 
 pub(super) use self::channel::{Connection, Form};
 use self::{
-    broadcasts::Broadcasts,
+    broadcasts::{BroadcastLimits, Broadcasts},
     channel::{Channel, Joined},
 };
 use super::{
     budget::Budget,
     close::CloseCode,
     message::Message,
-    outbound::{Outbound, QueueLimits},
+    outbound::{Outbound, Queues},
     random::random_hex,
     ring::RingLimits,
 };
@@ -90,6 +90,8 @@ pub struct HubStats {
     pub history_bytes: usize,
     /// Messages given to a connection since start.
     pub messages_sent: u64,
+    /// Writes that sockets were given since start.
+    pub socket_writes: u64,
     /// Connections ended since start, by close code.
     pub closed: Vec<(CloseCode, u64)>,
 }
@@ -100,8 +102,7 @@ pub struct Hub {
     apps: DashMap<Arc<str>, Arc<App>>,
     /// For sending to one connection; the id is not guessable, its app is checked all the same.
     connections: DashMap<Arc<str>, Arc<Connection>>,
-    /// Bytes waiting for slow connections.
-    queue_budget: Arc<Budget>,
+    queues: Arc<Queues>,
     /// Bytes kept in histories.
     history_budget: Arc<Budget>,
     presence: Arc<dyn PresenceSink>,
@@ -131,7 +132,7 @@ impl Hub {
         Arc::new(Self {
             apps: DashMap::new(),
             connections: DashMap::new(),
-            queue_budget: Arc::new(Budget::new(config.budget_bytes)),
+            queues: Queues::new(&config),
             history_budget: Arc::new(Budget::new(config.history_budget_bytes)),
             presence,
             shutting_down: AtomicBool::new(false),
@@ -151,8 +152,9 @@ impl Hub {
     }
 
     /// Sends to every connection of every user of one app. Gives the number of connections that the
-    /// message goes to. It is on its way then; whoever sends something else to one of them sends it
-    /// behind. Waits where broadcasts come faster than they can be written.
+    /// message goes to. It is on its way then, at once or, behind others, within the time that
+    /// broadcasts gather; whoever sends something else to one of them sends it behind. Waits where
+    /// broadcasts come faster than they can be written.
     pub async fn broadcast(&self, app_id: &str, message: &Arc<Message>) -> usize {
         let Some(app) = self.apps.get(app_id).map(|app| Arc::clone(&app)) else {
             return 0;
@@ -246,9 +248,10 @@ impl Hub {
     pub fn stats(&self) -> HubStats {
         HubStats {
             connections: self.connections.len(),
-            queued_bytes: self.queue_budget.used_bytes(),
+            queued_bytes: self.queues.budget.used_bytes(),
             history_bytes: self.history_budget.used_bytes(),
             messages_sent: self.messages_sent.load(Ordering::Relaxed),
+            socket_writes: self.queues.writes.load(Ordering::Relaxed),
             closed: CloseCode::ALL
                 .into_iter()
                 .zip(&self.closed)
@@ -259,11 +262,7 @@ impl Hub {
 
     /// A queue for a new connection, under this hub's limits.
     pub(super) fn outbound(&self, socket: Option<tokio::net::TcpStream>) -> Arc<Outbound> {
-        let limits = QueueLimits {
-            bytes: self.config.queue_bytes,
-            lag: self.config.max_lag,
-        };
-        Outbound::new(socket, limits, Arc::clone(&self.queue_budget))
+        Outbound::new(socket, Arc::clone(&self.queues))
     }
 
     /// Lets a connection in: in one step under the user's lock it gets its acknowledgement, what it
@@ -327,10 +326,13 @@ impl Hub {
 
     fn channel(&self, app_id: &Arc<str>, user_id: &Arc<str>) -> Arc<Channel> {
         let new_app = || {
-            let limit_bytes = self.config.queue_bytes / BROADCAST_QUEUE_FRACTION;
+            let limits = BroadcastLimits {
+                bytes: self.config.queue_bytes / BROADCAST_QUEUE_FRACTION,
+                gather: self.config.gather,
+            };
             Arc::new(App {
                 users: DashMap::new(),
-                broadcasts: Broadcasts::new(limit_bytes, Arc::clone(&self.messages_sent)),
+                broadcasts: Broadcasts::new(limits, Arc::clone(&self.messages_sent)),
             })
         };
         let app = self.apps.entry(Arc::clone(app_id)).or_insert_with(new_app);
@@ -366,7 +368,8 @@ impl App {
     }
 }
 
-/// Brings what was broadcast to the users of an app, until nothing waits.
+/// Brings what was broadcast to the users of an app, until nothing waits. Between two rounds it lets
+/// messages gather, so that a round has many, whoever is woken first.
 struct Walk(Arc<App>);
 
 impl Walk {
@@ -383,6 +386,7 @@ impl Walk {
                 app.broadcasts.count_sent(sent.sum());
             }
             app.broadcasts.finish(&batch);
+            app.broadcasts.gather().await;
         }
     }
 }

@@ -9,7 +9,10 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::Notify, time::Instant};
 
 use super::{budget::Budget, close::CloseCode, frame, message::Message};
+use mozaiks_config::RealtimeConfig;
 
 /// Frames up to this size are copied into the block at the queue's end.
 const JOIN_UP_TO_BYTES: usize = 2 * 1024;
@@ -28,11 +32,31 @@ const ENTRY_BYTES: usize = 64;
 /// Pieces given to the kernel at once.
 const MAX_SLICES: usize = 32;
 
-/// Limits of one connection's queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct QueueLimits {
-    pub(super) bytes: usize,
-    pub(super) lag: Duration,
+/// What the queues of all connections share.
+#[derive(Debug)]
+pub(super) struct Queues {
+    /// What may wait for one connection, in bytes and time.
+    pub(super) limit_bytes: usize,
+    pub(super) max_lag: Duration,
+    /// Bytes waiting for all connections.
+    pub(super) budget: Budget,
+    /// Writes that sockets were given since start.
+    pub(super) writes: AtomicU64,
+}
+
+impl Queues {
+    pub(super) fn new(config: &RealtimeConfig) -> Arc<Self> {
+        Arc::new(Self {
+            limit_bytes: config.queue_bytes,
+            max_lag: config.max_lag,
+            budget: Budget::new(config.budget_bytes),
+            writes: AtomicU64::new(0),
+        })
+    }
+
+    fn count_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The sending side of one connection.
@@ -40,9 +64,7 @@ pub(super) struct QueueLimits {
 pub(super) struct Outbound {
     /// The socket that senders write to; `None` for an event stream, which takes from the queue.
     socket: Option<TcpStream>,
-    limits: QueueLimits,
-    /// Bytes waiting for all connections.
-    budget: Arc<Budget>,
+    queues: Arc<Queues>,
     /// Held while bytes go to the socket, so that frames never mix. Never across an await.
     state: Mutex<State>,
     /// Wakes the connection's own task: something waits, or the connection shall end.
@@ -119,15 +141,10 @@ pub(super) enum Drained {
 }
 
 impl Outbound {
-    pub(super) fn new(
-        socket: Option<TcpStream>,
-        limits: QueueLimits,
-        budget: Arc<Budget>,
-    ) -> Arc<Self> {
+    pub(super) fn new(socket: Option<TcpStream>, queues: Arc<Queues>) -> Arc<Self> {
         Arc::new(Self {
             socket,
-            limits,
-            budget,
+            queues,
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 head_written: 0,
@@ -153,6 +170,7 @@ impl Outbound {
         let mut written = 0;
         let was_empty = state.queue.is_empty();
         if was_empty && let Some(socket) = &self.socket {
+            self.queues.count_write();
             match socket.try_write(frame) {
                 Ok(count) if count == frame.len() => return true,
                 Ok(count) => written = count,
@@ -190,7 +208,7 @@ impl Outbound {
     /// will be.
     pub(super) fn check_lag(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();
-        let deadline = state.queue.front()?.queued_at + self.limits.lag;
+        let deadline = state.queue.front()?.queued_at + self.queues.max_lag;
         if state.phase != Phase::Open {
             return None;
         }
@@ -226,6 +244,7 @@ impl Outbound {
                 *slot = IoSlice::new(&entry.bytes.bytes()[skip..]);
                 count += 1;
             }
+            self.queues.count_write();
             match socket.try_write_vectored(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(&mut state, written),
@@ -286,8 +305,8 @@ impl Outbound {
             && frame.len() <= JOIN_UP_TO_BYTES
             && block.len() + frame.len() <= BLOCK_BYTES
         {
-            if state.charged_bytes + frame.len() > self.limits.bytes
-                || !self.budget.try_take(frame.len())
+            if state.charged_bytes + frame.len() > self.queues.limit_bytes
+                || !self.queues.budget.try_take(frame.len())
             {
                 return false;
             }
@@ -298,28 +317,28 @@ impl Outbound {
         }
         // An empty queue takes one frame of any size: the limit is on being behind.
         let charge_bytes = frame.len() - written + ENTRY_BYTES;
-        if !state.queue.is_empty() && state.charged_bytes + charge_bytes > self.limits.bytes {
+        if !state.queue.is_empty() && state.charged_bytes + charge_bytes > self.queues.limit_bytes {
             return false;
         }
         let bytes = match outgoing {
             _ if frame.len() <= JOIN_UP_TO_BYTES => {
-                if !self.budget.try_take(charge_bytes) {
+                if !self.queues.budget.try_take(charge_bytes) {
                     return false;
                 }
                 Piece::Joined(frame.to_vec())
             }
             Outgoing::Own(bytes) => {
-                if !self.budget.try_take(charge_bytes) {
+                if !self.queues.budget.try_take(charge_bytes) {
                     return false;
                 }
                 Piece::Own(bytes.clone())
             }
             Outgoing::Shared(message) => {
-                if !self.budget.try_take(ENTRY_BYTES) {
+                if !self.queues.budget.try_take(ENTRY_BYTES) {
                     return false;
                 }
-                if !message.enter_queue(&self.budget) {
-                    self.budget.give_back(ENTRY_BYTES);
+                if !message.enter_queue(&self.queues.budget) {
+                    self.queues.budget.give_back(ENTRY_BYTES);
                     return false;
                 }
                 Piece::Shared(Arc::clone(message))
@@ -352,10 +371,10 @@ impl Outbound {
     fn release(&self, state: &mut State, entry: &Entry) {
         state.charged_bytes -= entry.charge_bytes;
         match &entry.bytes {
-            Piece::Joined(_) | Piece::Own(_) => self.budget.give_back(entry.charge_bytes),
+            Piece::Joined(_) | Piece::Own(_) => self.queues.budget.give_back(entry.charge_bytes),
             Piece::Shared(message) => {
-                message.leave_queue(&self.budget);
-                self.budget.give_back(ENTRY_BYTES);
+                message.leave_queue(&self.queues.budget);
+                self.queues.budget.give_back(ENTRY_BYTES);
             }
         }
     }

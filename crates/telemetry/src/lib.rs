@@ -6,14 +6,18 @@
 //! room are counted. Tokens, bodies and query strings are never given to this module.
 
 pub mod access;
+pub mod event;
 pub mod metrics;
+pub mod plugin_logs;
 pub mod writer;
 
 use std::sync::Arc;
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+use event::{JsonLines, TextFields};
 use mozaiks_config::{LogConfig, LogFormat};
+use plugin_logs::{KeepPluginLines, PluginLogs};
 use writer::{LogWriter, TextLines};
 
 /// The running log: keep it to flush at the end.
@@ -23,6 +27,8 @@ pub struct Telemetry {
     pub writer: LogWriter,
     /// How lines look.
     pub format: LogFormat,
+    /// The latest lines of each plugin.
+    pub plugin_logs: Arc<PluginLogs>,
 }
 
 impl Telemetry {
@@ -36,16 +42,19 @@ impl Telemetry {
         })?;
         let writer = LogWriter::start(config.queue_bytes, std::io::stderr())
             .map_err(|error| format!("cannot start the log writer: {error}"))?;
-        let registry = tracing_subscriber::registry().with(filter);
+        let plugin_logs = PluginLogs::new(config);
+        let registry = tracing_subscriber::registry()
+            .with(filter)
+            .with(KeepPluginLines(Arc::clone(&plugin_logs)));
         let lines = tracing_subscriber::fmt::layer();
         match config.format {
             LogFormat::Json => {
                 let lines = lines.with_writer(writer.clone());
-                registry.with(lines.json().flatten_event(true)).try_init()
+                registry.with(lines.event_format(JsonLines)).try_init()
             }
             LogFormat::Pretty => {
                 let lines = lines.with_writer(TextLines(writer.clone()));
-                registry.with(lines).try_init()
+                registry.with(lines.fmt_fields(TextFields)).try_init()
             }
         }
         .map_err(|error| format!("logging has been started before: {error}"))?;
@@ -53,6 +62,7 @@ impl Telemetry {
         Ok(Self {
             writer,
             format: config.format,
+            plugin_logs,
         })
     }
 

@@ -169,12 +169,20 @@ pub struct Gauges {
     pub socket_history_bytes: u64,
     /// Messages given to live connections, since the start.
     pub socket_messages_sent: u64,
+    /// Writes to live connections.
+    pub socket_writes: u64,
     /// Live connections that the gateway ended, by close code, since the start.
     pub sockets_closed: Vec<(u16, u64)>,
     /// Bytes of large request bodies held now.
     pub body_bytes_held: u64,
     /// Log lines that found no room, since the start.
     pub log_lines_dropped: u64,
+    /// Clients that follow log lines of plugins.
+    pub plugin_log_followers: u64,
+    /// Kept log lines of plugins that made room for newer ones, since the start.
+    pub plugin_log_lines_overwritten: u64,
+    /// Answers of plugins that come in pieces.
+    pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
     pub malformed_documents: u64,
     /// Database cursors that plugins have open.
@@ -395,7 +403,7 @@ impl Metrics {
         text.out
     }
 
-    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 20] {
+    fn singles(&self, gauges: &Gauges) -> [(&'static str, &'static str, &'static str, u64); 24] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -453,6 +461,12 @@ impl Metrics {
                 gauges.socket_messages_sent,
             ),
             (
+                "mozaiks_socket_writes_total",
+                "counter",
+                "Writes to live connections; one may carry many messages.",
+                gauges.socket_writes,
+            ),
+            (
                 "mozaiks_malformed_documents_total",
                 "counter",
                 "Documents of the gateway that could not be read.",
@@ -475,6 +489,24 @@ impl Metrics {
                 "counter",
                 "Log lines that found no room.",
                 gauges.log_lines_dropped,
+            ),
+            (
+                "mozaiks_plugin_streams_open",
+                "gauge",
+                "Answers of plugins that come in pieces.",
+                gauges.plugin_streams,
+            ),
+            (
+                "mozaiks_plugin_log_followers",
+                "gauge",
+                "Clients that follow log lines of plugins.",
+                gauges.plugin_log_followers,
+            ),
+            (
+                "mozaiks_plugin_log_lines_overwritten_total",
+                "counter",
+                "Kept log lines of plugins that made room for newer ones.",
+                gauges.plugin_log_lines_overwritten,
             ),
             (
                 "mozaiks_ready",

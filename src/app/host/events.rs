@@ -23,6 +23,25 @@ const MAX_HISTORY: usize = 1000;
 /// How long a delivery waits before it asks a full plugin again.
 const FULL_PLUGIN_PAUSE: Duration = Duration::from_millis(20);
 
+/// What the gateway itself tells of: heard from a plugin it would be a lie.
+const OWN_EVENTS: [&str; 15] = [
+    "notification_created",
+    "plugin_changed",
+    "plugin_config_updated",
+    "plugin_disabled",
+    "plugin_enabled",
+    "plugin_executed",
+    "plugin_execution_error",
+    "plugin_failed",
+    "plugin_job_failed",
+    "plugin_loaded",
+    "plugin_reloaded",
+    "plugin_unloaded",
+    "settings_updated",
+    "user:connected",
+    "user:disconnected",
+];
+
 /// Joins plugins and the event bus.
 pub struct EventsPart {
     bus: Arc<EventBus>,
@@ -62,6 +81,12 @@ impl EventsPart {
         event: &str,
         data: Bytes,
     ) -> Result<(), HostError> {
+        if OWN_EVENTS.contains(&event) {
+            return Err(host_error(
+                "VALIDATION_ERROR",
+                format!("the event {event:?} is the gateway's own: no plugin can emit it"),
+            ));
+        }
         check_object(&data, self.max_depth)?;
         let draft = EventDraft {
             app_id: self.apps.require(caller)?,
@@ -112,12 +137,15 @@ impl HostPart for EventsPart {
         #[derive(Deserialize)]
         struct ForEvent {
             pattern: String,
+            /// Whether the function is given the event's number beside its data.
+            #[serde(default)]
+            with_id: bool,
         }
         if &*registration.kind != "event" {
             return None;
         }
-        let pattern = match read_json::<ForEvent>(&registration.spec) {
-            Ok(wanted) => wanted.pattern,
+        let ForEvent { pattern, with_id } = match read_json(&registration.spec) {
+            Ok(wanted) => wanted,
             Err(error) => return Some(Err(error)),
         };
         let generation = function.generation.id();
@@ -129,6 +157,7 @@ impl HostPart for EventsPart {
             function: function.clone(),
             dispatcher: Arc::clone(&self.dispatcher),
             timeout: self.delivery_timeout,
+            with_id,
         });
         // Held while it is looked and subscribed, so that a hand-over comes before or after.
         let mut subscriptions = self.subscriptions.lock();
@@ -205,13 +234,19 @@ struct PluginSubscriber {
     function: PluginFunction,
     dispatcher: Arc<Dispatcher>,
     timeout: Duration,
+    /// Whether it is given the event's number, by which it knows one that comes again.
+    with_id: bool,
 }
 
 impl Subscriber for PluginSubscriber {
     fn deliver(&self, event: Arc<Event>) -> BoxFuture<'static, Result<(), String>> {
         let (function, dispatcher) = (self.function.clone(), Arc::clone(&self.dispatcher));
         let deadline = Instant::now() + self.timeout;
-        Box::pin(async move { call(&dispatcher, function, &event, deadline).await })
+        let with_id = self.with_id;
+        Box::pin(async move {
+            let arguments = arguments(&event, with_id);
+            call(&dispatcher, function, &event, arguments, deadline).await
+        })
     }
 }
 
@@ -220,9 +255,9 @@ async fn call(
     dispatcher: &Arc<Dispatcher>,
     function: PluginFunction,
     event: &Event,
+    arguments: Bytes,
     deadline: Instant,
 ) -> Result<(), String> {
-    let arguments = one_argument(&event.data.to_json());
     let request_id =
         (event.request_id.clone()).unwrap_or_else(|| format!("event-{}", event.id).into());
     let pending = loop {
@@ -252,10 +287,14 @@ async fn call(
     }
 }
 
-fn one_argument(data: &Bytes) -> Bytes {
-    let mut arguments = BytesMut::with_capacity(data.len() + 2);
+fn arguments(event: &Event, with_id: bool) -> Bytes {
+    let data = event.data.to_json();
+    let mut arguments = BytesMut::with_capacity(data.len() + 24);
     arguments.put_u8(b'[');
-    arguments.put_slice(data);
+    arguments.put_slice(&data);
+    if with_id {
+        arguments.put_slice(format!(",{}", event.id).as_bytes());
+    }
     arguments.put_u8(b']');
     arguments.freeze()
 }

@@ -3,7 +3,7 @@
 use axum::routing::on;
 
 use super::{Operation, Who};
-use crate::http::{plugin_jobs, plugin_life, plugins};
+use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugins};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
@@ -215,6 +215,24 @@ pub(super) const PLUGINS: &[Operation] = &[
             NO_TOKEN,
             ADMINS,
             NO_PLUGIN,
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/logs",
+        handler: Some(|method| on(method, plugin_logs::list_logs)),
+        who: Who::Admin,
+        summary: "What a plugin logged, printed and raised, the oldest line first; `limit`, `since`; with `follow=true` a JSON object a line, as they come.",
+        answers: &[
+            (
+                "200",
+                "`{logs, count, missed, next_cursor}`, or lines without an end.",
+            ),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("422", "VALIDATION_ERROR: `since` is no cursor."),
+            ("503", "OVERLOADED: too many follow."),
         ],
     },
     Operation {

@@ -103,3 +103,33 @@ async fn a_client_that_lags_is_closed_however_little_waits() {
     assert_eq!(stalled.close_code().await, 4408);
     let _comes_back = Socket::open_as(&app, &Claims::user("ada"), "/ws?recover=true").await;
 }
+
+#[tokio::test]
+async fn awaited_broadcasts_share_their_writes() {
+    const COUNT: u64 = 1000;
+    const USERS: usize = 20;
+    // All of them take less than this to send, however slow the machine is; none waits for room.
+    let app = gateway()
+        .env("MOZAIKS_WS_GATHER_SECONDS", "1")
+        .start()
+        .await;
+    let mut sockets = Vec::new();
+    for index in 0..USERS {
+        sockets.push(Socket::open(&app, &format!("user{index}")).await);
+    }
+    let written = "mozaiks_socket_writes_total";
+    let before = app.metric(written).await;
+    let data = json!({"do": "broadcast_numbers", "first": 1, "count": COUNT});
+    let began = std::time::Instant::now();
+    app.user("sender").execute("live", &data).await.expect_ok();
+    let rounds = 2 + began.elapsed().as_secs();
+    for socket in &mut sockets {
+        for number in 1..=COUNT {
+            assert_eq!(socket.message().await["n"], number);
+        }
+    }
+    // The first round, and one a second from there on; twice as many where sockets take half of it.
+    let writes = app.metric(written).await - before;
+    let most = 2 * rounds * USERS as u64;
+    assert!(writes <= most as f64, "{writes} of {most}");
+}

@@ -44,6 +44,12 @@ pub(super) const REALTIME: &[Key] = &[
         bytes(|s| &mut s.config.realtime.queue_bytes, 4 * KIB, 256 * MIB),
     ),
     key!(
+        "ws_gather_seconds",
+        "Time from a round of broadcasts to all users of an app to the next: what comes meanwhile leaves \
+         in one write a socket. The first after a pause waits for nothing.",
+        seconds(|s| &mut s.config.realtime.gather, ms(0), secs(1)),
+    ),
+    key!(
         "ws_max_lag_seconds",
         "How long a message may wait for one connection.",
         seconds(|s| &mut s.config.realtime.max_lag, ms(10), secs(3600)),

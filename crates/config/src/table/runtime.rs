@@ -59,6 +59,11 @@ pub(super) const RUNTIME: &[Key] = &[
         count(|s| &mut s.config.plugins.max_concurrency, 1, 1_000_000),
     ),
     key!(
+        "plugin_max_streams",
+        "Answers of one plugin that come in pieces, at a time.",
+        count(|s| &mut s.config.plugins.max_streams, 1, 4096),
+    ),
+    key!(
         "python_queue_size",
         "Calls of all plugins that wait for the Python thread.",
         count(|s| &mut s.config.plugins.queue_size, 1, 1_000_000),

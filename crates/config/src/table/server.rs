@@ -1,7 +1,7 @@
 //! Connections and requests.
 
 use super::{KIB, MIB, ms, secs};
-use crate::keys::{Key, bytes, count, key, seconds};
+use crate::keys::{Key, bytes, count, key, networks, seconds};
 
 pub(super) const SERVER: &[Key] = &[
     key!(
@@ -76,6 +76,11 @@ pub(super) const SERVER: &[Key] = &[
         "linger_seconds",
         "How long a client may go on sending after its connection was closed on our side.",
         seconds(|s| &mut s.config.server.linger, secs(0), secs(60)),
+    ),
+    key!(
+        "trusted_proxies",
+        "Addresses and networks of proxies whose `X-Forwarded-For` names the client, by comma; from others it is ignored.",
+        networks(|s| &mut s.config.server.trusted_proxies),
     ),
     key!(
         "max_connections",

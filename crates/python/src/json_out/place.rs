@@ -3,7 +3,8 @@
 
 use pyo3::{prelude::*, types::PyString};
 
-use super::{Fault, Writer, type_name};
+use super::{Fault, Writer};
+use crate::error::type_name;
 
 /// A place in a container.
 pub(super) enum Step {

@@ -18,7 +18,7 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyTuple, PyType},
 };
 
-use super::super::{call::Driver, runtime_types::Kinds};
+use crate::{driver::Driver, error, runtime_types::Kinds};
 
 thread_local! {
     /// The first step that this thread runs.
@@ -73,8 +73,8 @@ impl FirstSteps {
         let made = match running.and_then(|running| running.made) {
             Some(made) => {
                 // It fails where code of the plugin has left or entered by itself.
-                if let Err(error) = self.maker.leave(py, &made.task) {
-                    let reason = super::super::error::summary(py, &error);
+                if let Err(raised) = self.maker.leave(py, &made.task) {
+                    let reason = error::summary(py, &raised);
                     tracing::warn!(reason, "python.task_not_left");
                 }
                 driver.get().tell_task(ended, context);

@@ -5,27 +5,26 @@ use std::sync::Arc;
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
-use super::super::{native, pool::PoolJob, runtime_types::current_caller, shared::Shared};
+use crate::{caller::current_caller, error, pool::PoolJob, pools::Pools};
 use mozaiks_plugins::{HostError, SubmitError};
 
 /// Called by the loop with a function that does not raise, and whether it is a look-up.
 #[pyclass(frozen, module = "_mozaiks_native")]
 pub(super) struct PutAside {
-    pub shared: Arc<Shared>,
+    pub pools: Arc<Pools>,
 }
 
 #[pymethods]
 impl PutAside {
     fn __call__(&self, py: Python<'_>, function: Py<PyAny>, is_look_up: bool) -> PyResult<()> {
-        let shared = &self.shared;
         let pool = if is_look_up {
-            &shared.resolver
+            &self.pools.resolver
         } else {
-            &shared.executor
+            &self.pools.executor
         };
         // What runs for no plugin has one share together.
         let plugin = current_caller(py).map_or_else(|| "".into(), |info| info.get().plugin.clone());
-        match pool.submit(shared, PoolJob::Aside { plugin, function }) {
+        match pool.submit(PoolJob::Aside { plugin, function }) {
             Ok(()) => Ok(()),
             Err(SubmitError::Full) => {
                 let error = HostError {
@@ -33,7 +32,7 @@ impl PutAside {
                     message: "too many functions of the plugin wait for a thread".into(),
                     details: None,
                 };
-                Err(PyErr::from_value(native::host_error(py, &error)?))
+                Err(PyErr::from_value(error::host_error(py, &error)?))
             }
             Err(SubmitError::Stopped) => Err(PyRuntimeError::new_err("the gateway is stopping")),
         }

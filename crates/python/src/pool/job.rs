@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
 
-use super::{
-    super::{
-        call::{Arguments, Call},
-        loop_thread::{ReadyCall, prepare},
-        progress::Progress,
-        runtime_types::Entered,
-        shared::{CallJob, Job, Shared},
-    },
-    lanes::Work,
+use super::{Pool, lanes::Work};
+use crate::{
+    call::Call,
+    driver::Arguments,
+    error,
+    job::{CallJob, Job},
+    prepare::{ReadyCall, prepare},
+    progress::Progress,
+    runtime_types::Entered,
 };
 use mozaiks_plugins::{CallError, CallId};
 
 /// Work for a pool thread.
-pub(in super::super) enum PoolJob {
+pub(crate) enum PoolJob {
     /// A call of a plain function.
     Call(CallJob),
     /// `asyncio.to_thread` and the like: a function without arguments that does not raise.
@@ -55,28 +55,31 @@ impl PoolJob {
 }
 
 /// Runs one job on a pool thread.
-pub(super) fn run(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: PoolJob) {
-    if job.id().is_some_and(|id| shared.cancelled.take(id)) {
+pub(super) fn run(py: Python<'_>, pool: &Pool, progress: &Progress, job: PoolJob) {
+    if job
+        .id()
+        .is_some_and(|id| pool.environment.calls.take_asked(id))
+    {
         return job.refuse(CallError::Cancelled);
     }
     match job {
-        PoolJob::Call(job) => run_call(py, shared, progress, job),
+        PoolJob::Call(job) => run_call(py, pool, progress, job),
         PoolJob::Aside { function, .. } => {
-            if let Err(error) = function.call0(py) {
-                let reason = super::super::error::summary(py, &error);
+            if let Err(raised) = function.call0(py) {
+                let reason = error::summary(py, &raised);
                 tracing::warn!(reason, "python.work_failed");
             }
         }
     }
 }
 
-fn run_call(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: CallJob) {
+fn run_call(py: Python<'_>, pool: &Pool, progress: &Progress, job: CallJob) {
     job.call.started.begin();
     let ReadyCall {
         call,
         function,
         arguments,
-    } = match prepare(py, shared, job) {
+    } = match prepare(py, &pool.environment, job) {
         Ok(ready) => ready,
         Err((reply, error)) => return reply.complete(Err(error)),
     };
@@ -90,12 +93,13 @@ fn run_call(py: Python<'_>, shared: &Arc<Shared>, progress: &Progress, job: Call
         Err(error) => return call.finish(py, Err(error)),
     };
     let before = progress.enter(call.id, call.code.generation);
-    run_plain(py, call, function.bind(py), arguments);
+    run_plain(py, pool, call, function.bind(py), arguments);
     progress.leave(py, before);
 }
 
 fn run_plain(
     py: Python<'_>,
+    pool: &Pool,
     call: Call,
     function: &Bound<'_, PyAny>,
     arguments: Bound<'_, PyTuple>,
@@ -108,13 +112,12 @@ fn run_plain(
     match outcome {
         Ok(value) if is_awaitable(&value) => {
             drop(entered);
-            let shared = call.shared.clone();
             let job = Job::Await {
                 awaitable: value.unbind(),
                 call,
             };
             // Refused only by a loop that has ended.
-            if let Err((_, Job::Await { call, .. })) = shared.inbox.push_control(job) {
+            if let Err((_, Job::Await { call, .. })) = pool.queue.inbox.push_control(job) {
                 call.finish(
                     py,
                     Err(PyRuntimeError::new_err("the event loop has stopped")),

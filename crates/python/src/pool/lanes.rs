@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 
 /// Bounds of one pool.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Bounds {
+pub(crate) struct Bounds {
     /// Threads.
     pub threads: usize,
     /// Threads that one plugin may have.

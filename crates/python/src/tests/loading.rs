@@ -154,6 +154,46 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
 }
 
 #[test]
+fn a_replaced_package_is_forgotten_while_the_modules_change() {
+    // What another thread's import does at a bad moment.
+    let text = "import sys\n\
+        class Changing(str):\n\
+        \x20   __hash__ = str.__hash__\n\
+        \x20   def __eq__(self, other):\n\
+        \x20       sys.modules.setdefault(f'changed_{len(sys.modules)}', sys)\n\
+        \x20       return str.__eq__(self, other)\n\
+        def left():\n\
+        \x20   names = {n.split('.')[0] for n in list(sys.modules)}\n\
+        \x20   return sorted(n for n in names if n.startswith('mozaiks_plugin_changing_g'))\n\
+        async def execute(data):\n\
+        \x20   if data['disturb']:\n\
+        \x20       sys.modules[Changing('changed_name')] = sys\n\
+        \x20   elif len(left()) == 1:\n\
+        \x20       for key in [k for k in list(sys.modules) if k.startswith('changed_')]:\n\
+        \x20           del sys.modules[key]\n\
+        \x20   return {'left': left()}\n";
+    let (_dir, gateway) = Gateway::of(&[("changing", text)], |_| {});
+    tokio_runtime().block_on(async {
+        gateway
+            .call("changing", json!({"disturb": true}))
+            .await
+            .unwrap();
+        gateway.registry.reload("changing").await.unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = gateway
+                .call("changing", json!({"disturb": false}))
+                .await
+                .unwrap();
+            if left["left"].as_array().unwrap().len() == 1 {
+                break;
+            }
+            assert!(Instant::now() < end, "{left} are left");
+        }
+    });
+}
+
+#[test]
 fn reloads_under_load_fail_no_call() {
     const RELOADS: u64 = 20;
     let dir = tempfile::tempdir().unwrap();

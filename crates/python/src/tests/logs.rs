@@ -96,6 +96,12 @@ fn logs_and_prints_carry_plugin_and_request() {
             &["INFO", "logger=\"stdout\"", "message=printed 1 line"],
             &["ERROR", "message=it failed\nTraceback", "ValueError: inner"],
             &["ERROR", "a log record could not be formatted"],
+            &[
+                "INFO",
+                "message=sold",
+                "plugin.fields=\"{\\\"order\\\": 7}\"",
+            ],
+            &["INFO", "message=odd", "number", "nan"],
         ] {
             let wanted = [&ids[..], parts].concat();
             assert!(has(&wanted), "{wanted:?} is not in {lines:#?}");

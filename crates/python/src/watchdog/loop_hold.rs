@@ -3,18 +3,15 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use super::{
-    super::{
-        frames::{self, Told},
-        interpreter::attach,
-        progress::Interruption,
-        shared::Shared,
-    },
-    GRACE, REPEAT, interrupt,
+use super::{GRACE, REPEAT, code_of, interrupt};
+use crate::{
+    frames::{self, Told},
+    interpreter::attach,
+    parts::Parts,
+    progress::Interruption,
 };
 use mozaiks_plugins::Generation;
 
@@ -28,23 +25,24 @@ pub(super) struct LoopHold {
 
 /// Says which plugin keeps the interpreter itself, so that not even its stack can be read. `told` and the
 /// result say whether that has been done.
-pub(super) fn tell_of_native_code(shared: &Shared, now: Instant, told: bool) -> bool {
-    let Some(since) = *shared.watchdog.asking.lock() else {
+pub(super) fn tell_of_native_code(parts: &Parts, now: Instant, told: bool) -> bool {
+    let Some(since) = parts.watch.asking() else {
         return false;
     };
     let waited = now.saturating_duration_since(since);
-    if told || waited < shared.limits.hold_warning {
+    if told || waited < parts.limits.hold_warning {
         return told;
     }
     // One of those that run; which, only the interpreter knows.
-    let plain = shared.pool.busy_with(|_| true);
+    let plain = parts.pools.plain.busy_with(|_| true);
     let steps = plain.into_iter().map(|(_, step)| step);
-    let names: BTreeSet<_> = shared
-        .loop_progress
+    let names: BTreeSet<_> = parts
+        .looping
+        .progress
         .current()
         .into_iter()
         .chain(steps)
-        .filter_map(|step| super::code_of(shared, step.generation))
+        .filter_map(|step| code_of(parts, step.generation))
         .map(|code| code.plugin.to_string())
         .collect();
     let names: Vec<String> = names.into_iter().collect();
@@ -57,12 +55,12 @@ pub(super) fn tell_of_native_code(shared: &Shared, now: Instant, told: bool) -> 
 }
 
 /// Looks once whether the loop is held.
-pub(super) fn look(hold: &mut Option<LoopHold>, shared: &Arc<Shared>, now: Instant) {
-    let Some(sent) = *shared.ping_sent.lock() else {
+pub(super) fn look(hold: &mut Option<LoopHold>, parts: &Parts, now: Instant) {
+    let Some(sent) = parts.looping.pinged() else {
         *hold = None;
         return;
     };
-    let steps = shared.loop_progress.steps();
+    let steps = parts.looping.progress.steps();
     let fresh = |since| LoopHold {
         steps,
         since,
@@ -75,24 +73,25 @@ pub(super) fn look(hold: &mut Option<LoopHold>, shared: &Arc<Shared>, now: Insta
         *hold = fresh(now);
     }
     let held = now.saturating_duration_since(hold.since);
-    if held < shared.limits.hold_warning {
+    if held < parts.limits.hold_warning {
         return;
     }
     if !hold.named {
-        hold.named = tell(shared, steps, held);
+        hold.named = tell(parts, steps, held);
     }
     // Deadlines free the loop from `execute`; this is for tasks and handlers that outlive it.
     let due = hold
         .interrupted
         .is_none_or(|last| now.duration_since(last) >= REPEAT);
-    if !due || held < shared.limits.stall_limit + GRACE {
+    if !due || held < parts.limits.stall_limit + GRACE {
         return;
     }
-    let own = |module: &str, file: &str| {
-        let codes = shared.generations.read();
-        codes.values().any(|code| code.own.holds(module, file))
-    };
-    if interrupt(&shared.loop_progress, shared.loop_progress.current(), &own) == Interruption::Sent
+    let own = |module: &str, file: &str| parts.codes.owner(module, file).is_some();
+    if interrupt(
+        &parts.looping.progress,
+        parts.looping.progress.current(),
+        &own,
+    ) == Interruption::Sent
     {
         hold.interrupted = Some(now);
         tracing::error!("plugin.interrupted: it has held the loop for too long");
@@ -100,21 +99,21 @@ pub(super) fn look(hold: &mut Option<LoopHold>, shared: &Arc<Shared>, now: Insta
 }
 
 /// Says where the loop is held; `false` where it no longer is.
-fn tell(shared: &Arc<Shared>, steps: u64, held: Duration) -> bool {
-    if shared.stopping.load(Ordering::Acquire) {
+fn tell(parts: &Parts, steps: u64, held: Duration) -> bool {
+    if parts.looping.is_stopping() {
         return true;
     }
-    *shared.watchdog.asking.lock() = Some(Instant::now());
+    parts.watch.set_asking(Some(Instant::now()));
     let stack = attach(|py| {
-        *shared.watchdog.asking.lock() = None;
-        let stack = frames::stack_of(py, shared.loop_progress.thread());
-        let still = shared.ping_sent.lock().is_some() && shared.loop_progress.steps() == steps;
+        parts.watch.set_asking(None);
+        let stack = frames::stack_of(py, parts.looping.progress.thread());
+        let still = parts.looping.pinged().is_some() && parts.looping.progress.steps() == steps;
         still.then_some(stack)
     });
     let Some(stack) = stack else {
         return false;
     };
-    let Some((plugin, at)) = stack.iter().find_map(|frame| of_plugin(shared, frame)) else {
+    let Some((plugin, at)) = stack.iter().find_map(|frame| of_plugin(parts, frame)) else {
         // Not a plugin's doing: other threads keep the interpreter busy, or the machine is.
         tracing::debug!(
             held_ms = millis(held),
@@ -123,7 +122,7 @@ fn tell(shared: &Arc<Shared>, steps: u64, held: Duration) -> bool {
         );
         return false;
     };
-    shared.loop_holds.fetch_add(1, Ordering::Relaxed);
+    parts.looping.count_hold();
     tracing::warn!(
         plugin.name = plugin,
         held_ms = millis(held),
@@ -137,23 +136,20 @@ fn tell(shared: &Arc<Shared>, steps: u64, held: Duration) -> bool {
 }
 
 /// The plugin whose frame that is.
-fn of_plugin<'a>(shared: &Shared, frame: &'a Told) -> Option<(String, &'a Told)> {
+fn of_plugin<'a>(parts: &Parts, frame: &'a Told) -> Option<(String, &'a Told)> {
     let name = frame.module.strip_prefix("mozaiks_plugin_");
     if let Some((name, number)) = name
         .and_then(|name| name.split('.').next())
         .and_then(|package| package.rsplit_once("_g"))
         && let Ok(number) = number.parse()
     {
-        let code = super::code_of(shared, Generation(number));
+        let code = code_of(parts, Generation(number));
         return Some((
             code.map_or(name.to_owned(), |code| code.plugin.to_string()),
             frame,
         ));
     }
-    let codes = shared.generations.read();
-    let code = codes
-        .values()
-        .find(|code| code.own.holds(&frame.module, &frame.file))?;
+    let code = parts.codes.owner(&frame.module, &frame.file)?;
     Some((code.plugin.to_string(), frame))
 }
 

@@ -2,13 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use super::{
-    super::{
-        pool::Worker,
-        progress::{Interruption, Step},
-        shared::Shared,
-    },
-    FORGET, GRACE, REPEAT, SETTLED, WRITE_OFF, code_of, interrupt,
+use super::{FORGET, GRACE, REPEAT, SETTLED, WRITE_OFF, code_of, interrupt};
+use crate::{
+    parts::Parts,
+    pool::Worker,
+    progress::{Interruption, Step},
 };
 use mozaiks_plugins::CallId;
 
@@ -28,19 +26,20 @@ struct Held {
 
 impl HeldThreads {
     /// Looks once.
-    pub(super) fn look(&mut self, shared: &Arc<Shared>, now: Instant) {
-        let cancelled = shared.watchdog.state.lock().cancelled.clone();
+    pub(super) fn look(&mut self, parts: &Parts, now: Instant) {
+        let cancelled = parts.watch.cancelled();
         if cancelled.is_empty() {
             self.held.clear();
             return;
         }
-        let mut busy: Vec<(Option<Arc<Worker>>, Step)> = shared
-            .pool
+        let mut busy: Vec<(Option<Arc<Worker>>, Step)> = parts
+            .pools
+            .plain
             .busy_with(|call| cancelled.contains_key(&call))
             .into_iter()
             .map(|(worker, step)| (Some(worker), step))
             .collect();
-        if let Some(step) = shared.loop_progress.current()
+        if let Some(step) = parts.looping.progress.current()
             && cancelled.contains_key(&step.call)
         {
             busy.push((None, step));
@@ -50,20 +49,18 @@ impl HeldThreads {
                 .any(|(_, step)| step.call == *call && *step == held.step)
         });
         for (worker, step) in busy {
-            self.free_thread(shared, now, worker.as_ref(), step);
+            self.free_thread(parts, now, worker.as_ref(), step);
         }
         // What no thread runs and the loop does not keep has ended.
-        let tasks = shared.tasks.lock();
-        let mut state = shared.watchdog.state.lock();
-        state.cancelled.retain(|call, since| {
-            self.held.contains_key(call)
-                || tasks.contains_key(call)
-                || now.duration_since(*since) < SETTLED
+        let calls = &parts.environment.calls;
+        parts.watch.keep_cancelled(|call, since| {
+            self.held.contains_key(&call)
+                || calls.is_suspended(call)
+                || now.duration_since(since) < SETTLED
         });
-        drop((tasks, state));
         for (call, since) in cancelled {
             if now.duration_since(since) >= FORGET {
-                shared.cancelled.take(call);
+                calls.take_asked(call);
             }
         }
     }
@@ -71,7 +68,7 @@ impl HeldThreads {
     /// A thread runs a call whose deadline has passed.
     fn free_thread(
         &mut self,
-        shared: &Arc<Shared>,
+        parts: &Parts,
         now: Instant,
         worker: Option<&Arc<Worker>>,
         step: Step,
@@ -85,7 +82,7 @@ impl HeldThreads {
         if now.duration_since(held.since) < GRACE {
             return;
         }
-        let code = code_of(shared, step.generation);
+        let code = code_of(parts, step.generation);
         let plugin = code.as_ref().map(|code| &*code.plugin);
         if !held.named {
             held.named = true;
@@ -95,7 +92,7 @@ impl HeldThreads {
                 "plugin.holds_thread: past its deadline, interrupting it"
             );
         }
-        let progress = worker.map_or(&*shared.loop_progress, |worker| &worker.progress);
+        let progress = worker.map_or(&parts.looping.progress, |worker| &worker.progress);
         let due = held
             .interrupted
             .is_none_or(|last| now.duration_since(last) >= REPEAT);
@@ -107,7 +104,7 @@ impl HeldThreads {
         }
         let lost = now.duration_since(held.since) >= GRACE + WRITE_OFF;
         if let (true, Some(worker)) = (lost, worker)
-            && shared.pool.write_off(shared, worker)
+            && parts.pools.plain.write_off(worker)
         {
             tracing::error!(
                 plugin.name = plugin,

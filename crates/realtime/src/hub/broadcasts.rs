@@ -1,8 +1,9 @@
 //! Broadcasts of one app on their way to its users.
 //!
 //! A broadcast is put here once, and its sender goes on. A walk over the users gives each whatever
-//! it has not seen yet: broadcasts that come faster than sockets are written leave in one write a
-//! socket, joined once for everybody. A user who is sent something else meanwhile gets the
+//! it has not seen yet, and the next walk begins a moment later: broadcasts that follow one another
+//! closely leave in one write a socket, joined once for everybody, however threads are woken. The
+//! first of them waits for nothing. A user who is sent something else meanwhile gets the
 //! broadcasts before it first, so that all see the order in which things were sent.
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -21,16 +23,26 @@ use crate::message::Message;
 /// Broadcasts that wait at most; one batch has no more.
 const MAX_WAITING: usize = 1024;
 
+/// What of an app's broadcasts waits at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BroadcastLimits {
+    /// One batch has no more, unless it is a single message.
+    pub(super) bytes: usize,
+    /// From the end of a walk to the next.
+    pub(super) gather: Duration,
+}
+
 /// The broadcasts of one app that not every user has been given.
 pub(super) struct Broadcasts {
-    /// Bytes that wait at most; one batch has no more, unless it is a single message.
-    limit_bytes: usize,
+    limits: BroadcastLimits,
     /// Held only to append, to copy or to forget. Taken under a channel's lock, never around one.
     log: Mutex<Log>,
     /// The number of the next broadcast, for looking without the lock.
     end: AtomicU64,
     /// Tells senders that a walk has taken what waited.
     room: Notify,
+    /// Tells the walk that a sender waits for room.
+    full: Notify,
     /// Connections of the app.
     receivers: AtomicUsize,
     /// Messages given to a connection; all apps of the hub count in one place.
@@ -59,9 +71,9 @@ pub(super) enum Appended {
 }
 
 impl Broadcasts {
-    pub(super) fn new(limit_bytes: usize, messages_sent: Arc<AtomicU64>) -> Arc<Self> {
+    pub(super) fn new(limits: BroadcastLimits, messages_sent: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Self {
-            limit_bytes,
+            limits,
             log: Mutex::new(Log {
                 kept: VecDeque::new(),
                 first: 0,
@@ -71,6 +83,7 @@ impl Broadcasts {
             }),
             end: AtomicU64::new(0),
             room: Notify::new(),
+            full: Notify::new(),
             receivers: AtomicUsize::new(0),
             messages_sent,
         })
@@ -81,7 +94,7 @@ impl Broadcasts {
         let bytes = message.frame().len();
         let mut log = self.log.lock();
         let waiting = log.kept.len() - log.taken;
-        let is_full = waiting >= MAX_WAITING || log.waiting_bytes + bytes > self.limit_bytes;
+        let is_full = waiting >= MAX_WAITING || log.waiting_bytes + bytes > self.limits.bytes;
         if waiting > 0 && is_full {
             return Appended::Full;
         }
@@ -103,7 +116,10 @@ impl Broadcasts {
             match self.append(message) {
                 Appended::Yes => return false,
                 Appended::First => return true,
-                Appended::Full => room.await,
+                Appended::Full => {
+                    self.full.notify_one();
+                    room.await;
+                }
             }
         }
     }
@@ -126,6 +142,16 @@ impl Broadcasts {
         while log.first < batch.end() && log.kept.pop_front().is_some() {
             log.first += 1;
             log.taken = log.taken.saturating_sub(1);
+        }
+    }
+
+    /// Between two walks: more comes, but not more than there is room for.
+    pub(super) async fn gather(&self) {
+        if !self.limits.gather.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(self.limits.gather) => {}
+                () = self.full.notified() => {}
+            }
         }
     }
 

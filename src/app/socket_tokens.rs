@@ -1,9 +1,4 @@
-//! Live connections, joined with the rest: what plugins may ask of them, how clients' messages reach
-//! plugins, how tokens on a socket are checked.
-
-mod handlers;
-mod operations;
-mod presence;
+//! Checks the tokens of live connections, and notes who connects.
 
 use std::{
     sync::Arc,
@@ -12,10 +7,6 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
-
-pub use handlers::{MessageHandlers, PluginMessages};
-pub use operations::RealtimeOperations;
-pub use presence::PresenceEvents;
 
 use crate::http::ApiError;
 use mozaiks_auth::{AuthError, Principal, TokenVerifier};
