@@ -418,8 +418,9 @@ impl PendingCall {
     /// Waits, after the outcome, until nothing of the call runs any more: code that ignores its
     /// cancellation may go on past the limit.
     pub async fn ended(&mut self) {
-        if let Some(late) = self.late.take() {
+        if let Some(late) = &mut self.late {
             drop(late.await);
+            self.late = None;
         }
     }
 }

@@ -94,3 +94,54 @@ async fn a_recurring_entry_is_one_document_that_goes_back_for_its_next_time() {
     assert!(one.remove_recurring("app", "tidy").await.unwrap());
     assert!(!one.remove_recurring("app", "tidy").await.unwrap());
 }
+
+#[tokio::test]
+async fn a_run_that_is_left_out_leaves_no_trace_and_one_that_was_asked_for_says_so() {
+    let base = Base::start().await;
+    let queue = base.queue().await;
+    queue.put_recurring(yearly(1)).await.unwrap();
+    let first = queue.find("tidy").await.unwrap().unwrap().run_at;
+    queue.run_now("app", "tidy").await.unwrap();
+    let asked = queue.claim(&queues(), LEASE).await.unwrap().unwrap();
+    assert!(asked.asked);
+    assert!(queue.finish(&asked, Finish::Skipped).await.unwrap());
+    let after = queue.find("tidy").await.unwrap().unwrap();
+    assert_eq!((after.state.as_str(), after.run_at), ("queued", first));
+    for absent in ["last_run", "asked_at", "runs"] {
+        assert!(after.document.get(absent).is_none(), "{absent}");
+    }
+    queue.add(job("plain")).await.unwrap();
+    let plain = queue.claim(&queues(), LEASE).await.unwrap().unwrap();
+    assert!(!plain.asked);
+    queue.finish(&plain, Finish::Skipped).await.unwrap();
+    assert_eq!(state_of(&queue, "plain").await, "done");
+}
+
+#[tokio::test]
+async fn entries_are_found_and_taken_out_by_their_fields() {
+    let base = Base::start().await;
+    let queue = base.queue().await;
+    for key in ["a", "b"] {
+        let fields = doc! { "plugin": "tasks", "job": key };
+        let key = key.into();
+        queue
+            .put_recurring(Recurring {
+                key,
+                fields,
+                ..yearly(1)
+            })
+            .await
+            .unwrap();
+    }
+    queue.add(job("plain")).await.unwrap();
+    let keys = async || {
+        let found = queue.recurring(doc! { "plugin": "tasks" }).await.unwrap();
+        found.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
+    };
+    assert_eq!(keys().await, ["a", "b"]);
+    let gone = doc! { "plugin": "tasks", "job": { "$nin": ["b"] } };
+    assert_eq!(queue.remove_recurring_where(gone).await.unwrap(), 1);
+    assert_eq!(keys().await, ["b"]);
+    assert_eq!(queue.remove_recurring_where(doc! {}).await.unwrap(), 1);
+    assert!(queue.find("plain").await.unwrap().is_some());
+}

@@ -330,6 +330,34 @@ async fn a_handler_has_the_shorter_of_two_limits() {
     assert_eq!(*runtime.cancelled.lock(), asked);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_has_its_own_limit_and_tells_when_it_has_really_ended() {
+    let runtime = Arc::new(Held::default());
+    let dispatcher = Dispatcher::new(Vec::new());
+    let generation = generation_of(&active(&runtime, 4));
+    let call = Call {
+        timeout: Some(Duration::from_secs(9)),
+        ..handler_call(CallKind::Job)
+    };
+    dispatcher.start_draining();
+    let mut pending = dispatcher.invoke(generation.clone(), call).unwrap();
+    let outcome = (&mut pending).await;
+    let limit = Duration::from_secs(9);
+    assert!(matches!(outcome, Err(DispatchError::TimedOut(after)) if after == limit));
+    assert_eq!(runtime.cancelled.lock().len(), 1);
+    let second = Duration::from_secs(1);
+    let early = tokio::time::timeout(second, pending.ended()).await;
+    assert!(early.is_err(), "its code still runs");
+    // What was waited for in vain is waited for again.
+    let mut pending = dispatcher
+        .invoke(generation, handler_call(CallKind::Job))
+        .unwrap();
+    assert!((&mut pending).await.is_err());
+    runtime.answer_all();
+    pending.ended().await;
+    pending.ended().await;
+}
+
 #[tokio::test]
 async fn a_generation_is_unloaded_by_its_own_runtime_when_its_last_call_has_ended() {
     let (first, second) = (Arc::new(Held::default()), Arc::new(Held::default()));
