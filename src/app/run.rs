@@ -14,6 +14,7 @@ use super::{
     Host,
     announcer::Announcer,
     database,
+    followers::Followers,
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
         NotificationOutlet, NotificationsPart, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
@@ -27,7 +28,10 @@ use super::{
 };
 use crate::{
     http::{App, BodyRoom, Gateway, Life, Phase, origin::OriginAllowList, page_of},
-    server::{RunningServer, Server, shutdown::Signals},
+    server::{
+        RunningServer, Server,
+        shutdown::{Hangups, Signals},
+    },
 };
 use mozaiks_auth::{
     TokenVerifier,
@@ -38,6 +42,7 @@ use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     audit::AuditLog,
     configs::PluginConfigs,
+    endpoints::Endpoints,
     manager::{ManagerConfig, Parts, PluginManager},
     rows::Rows,
     storage::PluginStorage,
@@ -89,6 +94,7 @@ where
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let hangups = Hangups::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
     // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
     let fetching = Arc::clone(&verifier);
@@ -198,6 +204,8 @@ where
             dispatcher: Arc::clone(&dispatcher),
             registrations: host,
             rows: Arc::new(Rows::new(Arc::clone(&store))),
+            routes: Arc::clone(&routes),
+            endpoints: Arc::new(Endpoints::new(Arc::clone(&store))),
             configs: Arc::clone(&configs),
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
@@ -251,6 +259,13 @@ where
         started: Instant::now(),
         life: Life::default(),
     });
+    let followers = Followers::start(
+        &app.plugins,
+        &app.store,
+        &config.plugins,
+        config.dev,
+        hangups,
+    );
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
@@ -285,6 +300,8 @@ where
         }
     };
     tracing::info!(signal, "draining");
+    // What changes from here on is for the next process.
+    followers.stop();
     let code = tokio::select! {
         () = drain(&app, serving, scheduler, deliveries) => 0,
         name = signals.next() => {

@@ -90,7 +90,7 @@ pub(super) async fn serve(
         PluginState::Disabled => return Err(ApiError::PluginDisabled),
         PluginState::Loading | PluginState::Failed(_) => {
             let principal = authenticate(app, &head.headers).await?;
-            let error = app.dispatcher.check(&plugin);
+            let error = app.dispatcher.check(&plugin, &principal.app_id);
             let error = error.map_err(|error| refusal(app, &plugin.name, error, Some(&principal)));
             return Err(error.err().unwrap_or(ApiError::NotFound));
         }
@@ -117,6 +117,9 @@ pub(super) async fn serve(
         (None, "*") => return Err(ApiError::AuthRequired),
         (None, _) => Arc::clone(&app.public_app_id),
     };
+    if !plugin.apps().is_on_for(&app_id) {
+        return Err(ApiError::PluginDisabled);
+    }
     let whose = match &principal {
         Some(principal) => format!("u:{app_id}:{}", principal.user_id),
         None => "anybody".to_owned(),

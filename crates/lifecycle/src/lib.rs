@@ -5,19 +5,24 @@
 //! checked by the caller.
 
 pub mod audit;
+pub mod changes;
 pub mod configs;
+pub mod endpoints;
 pub mod error;
 pub mod manager;
 pub mod order;
+pub mod registry_watch;
 pub mod rows;
+pub mod source_watch;
 pub mod storage;
 
 use mozaiks_store::CollectionSpec;
 
 /// The collections and their indexes, for `Store::open`.
-pub const COLLECTIONS: [CollectionSpec; 4] = [
+pub const COLLECTIONS: [CollectionSpec; 5] = [
     audit::COLLECTION,
     configs::COLLECTION,
+    endpoints::COLLECTION,
     rows::COLLECTION,
     storage::COLLECTION,
 ];
