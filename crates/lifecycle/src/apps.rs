@@ -1,9 +1,6 @@
 //! For which apps plugins work in the background, where no call says whose work it is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -14,7 +11,7 @@ use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
 use mozaiks_store::{CollectionSpec, Store, StoreError};
 use parking_lot::RwLock;
 
-use crate::{error::LifeError, rows::Rows};
+use crate::error::LifeError;
 
 /// The collection, for [`Store::open`].
 pub const COLLECTION: CollectionSpec = CollectionSpec {
@@ -29,25 +26,20 @@ const MAX_APPS: usize = 10_000;
 /// another gateway of the same database.
 pub struct KnownApps {
     store: Arc<Store>,
-    rows: Arc<Rows>,
     only: Option<Arc<str>>,
     // Read for every call, written when an app comes for the first time.
     known: RwLock<BTreeSet<Arc<str>>>,
-    /// Plugins that are switched off in some apps.
-    disabled: RwLock<BTreeMap<String, BTreeSet<String>>>,
     // What was seen and is not stored yet.
     seen: RwLock<BTreeSet<Arc<str>>>,
 }
 
 impl KnownApps {
     /// Over the gateway's database; `only` is its one app, where it has one.
-    pub fn new(store: Arc<Store>, rows: Arc<Rows>, only: Option<Arc<str>>) -> Arc<Self> {
+    pub fn new(store: Arc<Store>, only: Option<Arc<str>>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            rows,
             known: RwLock::new(only.iter().cloned().collect()),
             only,
-            disabled: RwLock::default(),
             seen: RwLock::default(),
         })
     }
@@ -62,12 +54,6 @@ impl KnownApps {
     /// # Errors
     /// What the database says.
     pub async fn refresh(&self) -> Result<(), LifeError> {
-        let rows = self.rows.all().await?;
-        *self.disabled.write() = rows
-            .into_iter()
-            .filter(|row| !row.disabled_apps.is_empty())
-            .map(|row| (row.name, row.disabled_apps.into_iter().collect()))
-            .collect();
         if self.only.is_some() {
             return Ok(());
         }
@@ -112,12 +98,6 @@ impl KnownApps {
     /// The apps there are.
     pub fn all(&self) -> Vec<Arc<str>> {
         self.known.read().iter().cloned().collect()
-    }
-
-    /// Whether a plugin is to run in an app.
-    pub fn is_enabled(&self, plugin: &str, app_id: &str) -> bool {
-        let disabled = self.disabled.read();
-        !(disabled.get(plugin)).is_some_and(|apps| apps.contains(app_id))
     }
 }
 
