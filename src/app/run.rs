@@ -176,7 +176,7 @@ where
     let only_app: Option<Arc<str>> =
         (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
     let rows = Arc::new(Rows::new(Arc::clone(&store)));
-    let known_apps = KnownApps::new(Arc::clone(&store), Arc::clone(&rows), only_app.clone());
+    let known_apps = KnownApps::new(Arc::clone(&store), only_app.clone());
     let dispatcher = Dispatcher::new(vec![
         known_apps.clone(),
         Arc::new(Recorder {

@@ -8,13 +8,13 @@ use std::{
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc},
 };
 use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
 use mozaiks_store::{CollectionSpec, Store, StoreError};
 use parking_lot::RwLock;
 
-use crate::{error::LifeError, rows::Rows};
+use crate::{error::LifeError, rows};
 
 /// The collection, for [`Store::open`].
 pub const COLLECTION: CollectionSpec = CollectionSpec {
@@ -29,7 +29,6 @@ const MAX_APPS: usize = 10_000;
 /// another gateway of the same database.
 pub struct KnownApps {
     store: Arc<Store>,
-    rows: Arc<Rows>,
     only: Option<Arc<str>>,
     // Read for every call, written when an app comes for the first time.
     known: RwLock<BTreeSet<Arc<str>>>,
@@ -41,10 +40,9 @@ pub struct KnownApps {
 
 impl KnownApps {
     /// Over the gateway's database; `only` is its one app, where it has one.
-    pub fn new(store: Arc<Store>, rows: Arc<Rows>, only: Option<Arc<str>>) -> Arc<Self> {
+    pub fn new(store: Arc<Store>, only: Option<Arc<str>>) -> Arc<Self> {
         Arc::new(Self {
             store,
-            rows,
             known: RwLock::new(only.iter().cloned().collect()),
             only,
             disabled: RwLock::default(),
@@ -57,44 +55,59 @@ impl KnownApps {
         self.only.is_none()
     }
 
-    /// Reads what others know, and writes what was seen here. To be called now and then.
+    /// Reads what others know, and writes what was seen here; whether an app has come. To be called now
+    /// and then, where there are many.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn refresh(&self) -> Result<(), LifeError> {
-        let rows = self.rows.all().await?;
-        *self.disabled.write() = rows
-            .into_iter()
-            .filter(|row| !row.disabled_apps.is_empty())
-            .map(|row| (row.name, row.disabled_apps.into_iter().collect()))
-            .collect();
-        if self.only.is_some() {
-            return Ok(());
-        }
+    pub async fn refresh(&self) -> Result<bool, LifeError> {
         let seen = std::mem::take(&mut *self.seen.write());
         if let Err(error) = self.write(&seen).await {
             self.seen.write().extend(seen);
             return Err(error);
         }
+        let switched_off = self.switched_off().await?;
+        *self.disabled.write() = switched_off;
+        let most = i64::try_from(MAX_APPS).unwrap_or(i64::MAX);
         let stored: Vec<Document> = self
-            .collection()?
+            .collection(COLLECTION.name)?
             .find(doc! {})
-            .limit(i64::try_from(MAX_APPS).unwrap_or(i64::MAX))
+            .limit(most)
             .await
             .map_err(|error| self.store.failed(error))?
             .try_collect()
             .await
             .map_err(|error| self.store.failed(error))?;
         let mut known = self.known.write();
+        let before = known.len();
         let ids = stored.iter().filter_map(|app| app.get_str("_id").ok());
         known.extend(ids.map(Arc::<str>::from));
-        Ok(())
+        Ok(known.len() > before || !seen.is_empty())
+    }
+
+    /// The apps in which plugins are switched off, by plugin.
+    async fn switched_off(&self) -> Result<BTreeMap<String, BTreeSet<String>>, LifeError> {
+        let rows: Vec<Document> = self
+            .collection(rows::COLLECTION.name)?
+            .find(doc! { "app_id": Bson::Null, "disabled_apps.0": { "$exists": true } })
+            .projection(doc! { "name": 1, "disabled_apps": 1 })
+            .await
+            .map_err(|error| self.store.failed(error))?
+            .try_collect()
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        let apps = |row: &Document| {
+            let apps = row.get_array("disabled_apps").ok()?.iter();
+            let apps = apps.filter_map(|app| app.as_str().map(str::to_owned));
+            Some((row.get_str("name").ok()?.to_owned(), apps.collect()))
+        };
+        Ok(rows.iter().filter_map(apps).collect())
     }
 
     async fn write(&self, seen: &BTreeSet<Arc<str>>) -> Result<(), LifeError> {
         for app_id in seen {
             let first = doc! { "$setOnInsert": { "first_seen_at": DateTime::now() } };
-            self.collection()?
+            self.collection(COLLECTION.name)?
                 .update_one(doc! { "_id": &**app_id }, first)
                 .upsert(true)
                 .await
@@ -103,8 +116,8 @@ impl KnownApps {
         Ok(())
     }
 
-    fn collection(&self) -> Result<Collection<Document>, StoreError> {
-        Ok(self.store.own_database()?.collection(COLLECTION.name))
+    fn collection(&self, name: &str) -> Result<Collection<Document>, StoreError> {
+        Ok(self.store.own_database()?.collection(name))
     }
 }
 
