@@ -3,6 +3,7 @@
 mod code;
 mod create;
 mod inspect;
+mod jobs;
 mod logs;
 mod operate;
 
@@ -46,6 +47,8 @@ enum PluginCommand {
     Logs(logs::LogsArgs),
     /// Print or change the configuration of a plugin of a running gateway.
     Config(operate::ConfigArgs),
+    /// List or run the scheduled jobs of a plugin of a running gateway.
+    Jobs(jobs::JobsArgs),
     /// Check a plugin's name, files, manifest and code without running it.
     Validate {
         /// The plugin's directory.
@@ -71,6 +74,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Remove(args) => operate::remove(args),
         PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
+        PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }

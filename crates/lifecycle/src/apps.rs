@@ -1,11 +1,14 @@
 //! For which apps plugins work in the background, where no call says whose work it is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+};
 
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc},
 };
 use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
 use mozaiks_store::{CollectionSpec, Store, StoreError};
@@ -49,32 +52,32 @@ impl KnownApps {
         self.only.is_none()
     }
 
-    /// Reads what others know, and writes what was seen here. To be called now and then.
+    /// Reads what others know, and writes what was seen here; whether an app has come. To be called now
+    /// and then, where there are many.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn refresh(&self) -> Result<(), LifeError> {
-        if self.only.is_some() {
-            return Ok(());
-        }
+    pub async fn refresh(&self) -> Result<bool, LifeError> {
         let seen = std::mem::take(&mut *self.seen.write());
         if let Err(error) = self.write(&seen).await {
             self.seen.write().extend(seen);
             return Err(error);
         }
+        let most = i64::try_from(MAX_APPS).unwrap_or(i64::MAX);
         let stored: Vec<Document> = self
             .collection()?
             .find(doc! {})
-            .limit(i64::try_from(MAX_APPS).unwrap_or(i64::MAX))
+            .limit(most)
             .await
             .map_err(|error| self.store.failed(error))?
             .try_collect()
             .await
             .map_err(|error| self.store.failed(error))?;
         let mut known = self.known.write();
+        let before = known.len();
         let ids = stored.iter().filter_map(|app| app.get_str("_id").ok());
         known.extend(ids.map(Arc::<str>::from));
-        Ok(())
+        Ok(known.len() > before || !seen.is_empty())
     }
 
     async fn write(&self, seen: &BTreeSet<Arc<str>>) -> Result<(), LifeError> {

@@ -13,7 +13,10 @@ mod spec;
 mod stats;
 mod view;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bson::{Bson, doc};
 use mozaiks_config::PluginJobsConfig;
@@ -23,6 +26,7 @@ use mozaiks_plugins::{
     Generation, PluginFunction, dispatch::Dispatcher, host::RegistrationId, names::is_plugin_name,
 };
 use mozaiks_store::{CollectionSpec, Store};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::{live::Table, repository::Runs, spec::ScheduledJob, stats::Counters};
@@ -52,6 +56,9 @@ pub struct Parts {
     pub gateway: String,
 }
 
+/// The apps for which jobs are declared, by queue.
+type Declared = HashMap<Arc<str>, (Generation, HashSet<Arc<str>>)>;
+
 /// The jobs of all plugins in this gateway.
 pub struct PluginJobs {
     config: PluginJobsConfig,
@@ -62,6 +69,8 @@ pub struct PluginJobs {
     queue: Arc<JobQueue>,
     runs: Runs,
     table: Table,
+    /// By queue, for which apps its job has been declared, and by which load. Touched by the runner only.
+    declared: Mutex<Declared>,
     /// Wakes the runner: there is something to declare, to run, or room for it.
     wake: Notify,
     counters: Counters,
@@ -78,6 +87,7 @@ impl PluginJobs {
             events: parts.events,
             apps: parts.apps,
             gateway: parts.gateway,
+            declared: Mutex::default(),
             wake: Notify::new(),
             counters: Counters::default(),
             config,
@@ -132,31 +142,40 @@ impl PluginJobs {
         Ok(())
     }
 
-    /// Declares what is live to the database, and takes out what plugins no longer have.
-    async fn declare(&self) -> Result<(), LifeError> {
-        self.apps.refresh().await?;
-        let settled = self.table.take_settled();
+    /// Declares what is live to the database, and takes out what plugins no longer have. What this gateway
+    /// has declared before it trusts to be there, unless all is looked at.
+    async fn declare(&self, all: bool) -> Result<(), LifeError> {
         let live = self.table.all();
-        let queues: Vec<&str> = live.iter().map(|job| &*job.queue).collect();
-        if !settled.is_empty() {
-            let plugins: Vec<&str> = settled.iter().map(|plugin| &**plugin).collect();
-            let gone = doc! { "plugin": { "$in": plugins }, "queue": { "$nin": &queues } };
-            if let Err(error) = self.queue.remove_recurring_where(gone).await {
-                self.table.settle_again(settled);
-                return Err(error.into());
+        self.take_out_gone(&live).await?;
+        let apps = self.apps.all();
+        let mut wanted = Vec::new();
+        {
+            let mut declared = self.declared.lock();
+            if all {
+                declared.clear();
+            }
+            declared.retain(|queue, _| live.iter().any(|job| job.queue == *queue));
+            for job in &live {
+                let generation = job.function.generation.id();
+                let known = declared.get(&job.queue);
+                let known = known.filter(|(of, _)| *of == generation);
+                let is_new = |app: &&Arc<str>| known.is_none_or(|(_, apps)| !apps.contains(*app));
+                let new: Vec<_> = apps.iter().filter(is_new).cloned().collect();
+                if !new.is_empty() {
+                    wanted.push((job, new));
+                }
             }
         }
-        if live.is_empty() {
+        if wanted.is_empty() {
             return Ok(());
         }
-        let stored = self
-            .queue
-            .recurring(doc! { "queue": { "$in": &queues } })
-            .await?;
+        let queues: Vec<&str> = wanted.iter().map(|(job, _)| &*job.queue).collect();
+        let stored = doc! { "queue": { "$in": queues } };
+        let stored = self.queue.recurring(stored).await?;
         let stored: HashMap<&str, _> = stored.iter().map(|entry| (&*entry.id, entry)).collect();
-        for job in &live {
-            for app_id in self.apps.all() {
-                let key = entry_key(job.plugin(), &job.name, &app_id);
+        for (job, apps) in wanted {
+            for app_id in &apps {
+                let key = entry_key(job.plugin(), &job.name, app_id);
                 if stored
                     .get(&*key)
                     .is_some_and(|entry| job.is_stored_as(entry))
@@ -173,6 +192,31 @@ impl PluginJobs {
                 };
                 self.queue.put_recurring(entry).await?;
             }
+            let generation = job.function.generation.id();
+            let mut declared = self.declared.lock();
+            let known = declared
+                .entry(Arc::clone(&job.queue))
+                .or_insert_with(|| (generation, HashSet::new()));
+            if known.0 != generation {
+                *known = (generation, HashSet::new());
+            }
+            known.1.extend(apps);
+        }
+        Ok(())
+    }
+
+    /// Takes out the entries of jobs that plugins had before and have no longer.
+    async fn take_out_gone(&self, live: &[ScheduledJob]) -> Result<(), LifeError> {
+        let settled = self.table.take_settled();
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let plugins: Vec<&str> = settled.iter().map(|plugin| &**plugin).collect();
+        let queues: Vec<&str> = live.iter().map(|job| &*job.queue).collect();
+        let gone = doc! { "plugin": { "$in": plugins }, "queue": { "$nin": queues } };
+        if let Err(error) = self.queue.remove_recurring_where(gone).await {
+            self.table.settle_again(settled);
+            return Err(error.into());
         }
         Ok(())
     }

@@ -15,10 +15,10 @@ use tokio::{
 
 use super::{PluginJobs, run};
 
-/// How often it is looked whether every live job has its entry in the database.
-const DECLARE_INTERVAL: Duration = Duration::from_secs(15);
-/// The same where apps may come, and plugins be switched off in one of them.
-const DECLARE_INTERVAL_OF_MANY: Duration = Duration::from_secs(2);
+/// How often it is looked whether every live job has its entry in the database, whoever took it out.
+const LOOK_AT_ALL: Duration = Duration::from_secs(60);
+/// How often it is looked, where there are many, which apps there are and what is switched off in them.
+const LOOK_AT_APPS: Duration = Duration::from_secs(2);
 /// The least that is waited for a run that is about to be due.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
@@ -93,31 +93,50 @@ impl Drop for Room {
     }
 }
 
+/// When the database was told last of what is live.
+#[derive(Default)]
+struct Declarations {
+    apps_read: Option<Instant>,
+    all_looked_at: Option<Instant>,
+    has_failed: bool,
+}
+
+impl Declarations {
+    /// Tells the database what it may not know. Trouble is tried again with the next look.
+    async fn keep(&mut self, jobs: &PluginJobs) {
+        let is_over = |at: Option<Instant>, limit| at.is_none_or(|at| at.elapsed() >= limit);
+        let mut is_due = self.has_failed | jobs.table.take_undeclared();
+        if jobs.apps.are_many() && is_over(self.apps_read, LOOK_AT_APPS) {
+            match jobs.apps.refresh().await {
+                Ok(has_new) => is_due |= has_new,
+                Err(error) => tracing::debug!(error = %error, "plugin_jobs.apps_unread"),
+            }
+            self.apps_read = Some(Instant::now());
+        }
+        let all = is_over(self.all_looked_at, LOOK_AT_ALL);
+        if !is_due && !all {
+            return;
+        }
+        let declared = jobs.declare(all).await;
+        self.has_failed = declared.is_err();
+        match declared {
+            Ok(()) if all => self.all_looked_at = Some(Instant::now()),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(error = %error, "plugin_jobs.not_declared"),
+        }
+    }
+}
+
 async fn work(jobs: Arc<PluginJobs>, mut stopped: watch::Receiver<bool>) {
     let config = &jobs.config;
     let permits = Arc::new(Semaphore::new(config.concurrency.max(1)));
     let share = (config.concurrency / 2).max(1);
     let shares = Arc::new(Shares::default());
     let mut runs = JoinSet::new();
-    let mut declared: Option<Instant> = None;
-    let declare_interval = if jobs.apps.are_many() {
-        DECLARE_INTERVAL_OF_MANY
-    } else {
-        DECLARE_INTERVAL
-    };
+    let mut declarations = Declarations::default();
     while !*stopped.borrow_and_update() {
         while runs.try_join_next().is_some() {}
-        let is_stale = declared.is_none_or(|at| at.elapsed() >= declare_interval);
-        if jobs.table.take_undeclared() || is_stale {
-            declared = match jobs.declare().await {
-                Ok(()) => Some(Instant::now()),
-                Err(error) => {
-                    tracing::warn!(error = %error, "plugin_jobs.not_declared");
-                    // With the next look.
-                    None
-                }
-            };
-        }
+        declarations.keep(&jobs).await;
         let permit = tokio::select! {
             permit = Arc::clone(&permits).acquire_owned() => permit,
             _ = stopped.changed() => break,

@@ -71,8 +71,16 @@ impl PluginJobs {
     pub async fn get(&self, app_id: &str, plugin: &str, job: &str) -> Result<Value, LifeError> {
         let key = super::entry_key(plugin, job, app_id);
         match self.queue.find(&key).await? {
-            Some(entry) => Ok(self.shown(&entry)),
-            None => Err(LifeError::NotFound("there is no such job".into())),
+            // What is written like this key may be another app's.
+            Some(entry)
+                if entry
+                    .document
+                    .get_str("app_id")
+                    .is_ok_and(|id| id == app_id) =>
+            {
+                Ok(self.shown(&entry))
+            }
+            Some(_) | None => Err(LifeError::NotFound("there is no such job".into())),
         }
     }
 
