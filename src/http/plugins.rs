@@ -133,8 +133,14 @@ pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) 
             "traceback": failure.traceback,
         });
     }
-    if let Some(reason) = life.row_error {
-        described["row_error"] = reason.into();
+    let odd = [
+        ("row_error", life.row_error),
+        ("config_error", life.config_error),
+    ];
+    for (key, reason) in odd {
+        if let Some(reason) = reason {
+            described[key] = reason.into();
+        }
     }
     described["generation"] = life.generation.into();
     described["hooks"] = life.hooks.into();

@@ -8,7 +8,7 @@ use std::{
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{DateTime, Document, doc},
 };
 use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
 use mozaiks_store::{CollectionSpec, Store, StoreError};

@@ -124,6 +124,8 @@ struct LifeState {
     has_row: bool,
     /// What is wrong with its row; what that says is not followed.
     row_error: Option<String>,
+    /// What is wrong with a configuration in the database; the one before is in force.
+    config_error: Option<String>,
     /// What its code was made of when it was last loaded, or was to be.
     checksum: Option<String>,
     /// Its files are gone; what was loaded goes on.
@@ -158,6 +160,8 @@ pub struct LifeView {
     pub error: Option<Failure>,
     /// What is wrong with its row in the database.
     pub row_error: Option<String>,
+    /// What is wrong with a configuration in the database.
+    pub config_error: Option<String>,
     /// What its code is made of, as one number.
     pub checksum: Option<String>,
     /// Its files are gone.
@@ -216,6 +220,7 @@ impl PluginManager {
                 .collect(),
             error: state.error.clone(),
             row_error: state.row_error.clone(),
+            config_error: state.config_error.clone(),
             checksum: state.checksum.clone(),
             source_missing: state.source_missing,
         }

@@ -193,10 +193,13 @@ impl PluginManager {
             };
             let mut whole = manifest.config.clone();
             whole.extend(values.clone());
-            declared.check(name, &whole).inspect_err(|error| {
-                tracing::error!(plugin.name = name, %error, "plugin.config_refused");
-                self.life(name).state.lock().row_error = Some(error.to_string());
-            })
+            let fits = declared.check(name, &whole);
+            let error = fits.as_ref().err().map(LifeError::to_string);
+            if let Some(error) = &error {
+                tracing::error!(plugin.name = name, error, "plugin.config_refused");
+            }
+            self.life(name).state.lock().config_error = error;
+            fits
         };
         for changed in self.parts.configs.refresh_all(fits).await? {
             self.tell_config(&changed.app_id, &changed.plugin, changed.keys)

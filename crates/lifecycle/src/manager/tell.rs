@@ -70,6 +70,14 @@ impl PluginManager {
             error: (error.as_ref())
                 .map(|failure| (failure.summary.as_str(), failure.traceback.as_str())),
         };
+        if missing && load.is_none() {
+            // Another gateway may have them, and tells how they are.
+            let reason = error.as_ref().map_or("", |failure| &failure.summary);
+            if let Err(error) = self.parts.rows.report_missing(&plugin.name, reason).await {
+                tracing::warn!(plugin.name = &*plugin.name, %error, "plugin.row_not_written");
+            }
+            return;
+        }
         let new = row.unwrap_or_else(|| self.new_row(&plugin.name));
         match self.parts.rows.report(report, &new).await {
             Ok(Ok(read)) => {
