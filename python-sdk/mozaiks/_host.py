@@ -33,7 +33,7 @@ class Host(Protocol):
         """Publishes an event."""
 
     def register(self, kind: str, spec: bytes, callback: Callback) -> int:
-        """Registers a function for `event`, `websocket`, `route`, ...; gives an id."""
+        """Registers a function for `event`, `websocket`, `route`, `job`, ...; gives an id."""
 
     def unregister(self, registration: int) -> None:
         """Ends a registration."""
@@ -101,7 +101,7 @@ def register(kind: str, spec: dict[str, Any], callback: Callback) -> int:
     """Registers a function.
 
     Args:
-        kind: `event`, `websocket`, `route` or `execute`.
+        kind: `event`, `websocket`, `route`, `job` or `execute`.
         spec: What it is registered for, as the kind says; entries that are `None` are left out.
         callback: The function.
 

@@ -2,6 +2,7 @@
 
 mod database;
 mod events;
+mod jobs;
 mod ledger;
 mod notifications;
 mod plugin;
@@ -18,6 +19,7 @@ use futures_util::future::BoxFuture;
 
 pub use database::DatabasePart;
 pub use events::EventsPart;
+pub use jobs::JobsPart;
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
 pub use plugin::{ConfigChanges, PluginPart, RoutesPart, StoragePart, StreamPart};
 pub use realtime::RealtimePart;

@@ -21,12 +21,13 @@ impl CallObserver for Recorder {
             CallKind::Message => CountedCall::Message,
             CallKind::Route => CountedCall::Route,
             CallKind::Life => CountedCall::Life,
+            CallKind::Job => CountedCall::Job,
         };
         self.metrics
             .call_finished(call.plugin, counted, outcome(call.outcome), call.elapsed);
         // A failed delivery is tried again, and logged with its dead letter.
-        // A step of a plugin's life is told by whoever takes it.
-        if matches!(call.kind, CallKind::Event | CallKind::Life) {
+        // A step of a plugin's life, and a job's run, are told by whoever takes them.
+        if matches!(call.kind, CallKind::Event | CallKind::Life | CallKind::Job) {
             return;
         }
         if let Err(DispatchError::Call(CallError::Raised { traceback, .. })) = call.outcome {

@@ -15,7 +15,7 @@ use super::{
     announcer::Announcer,
     database,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, ManifestSchemas,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, JobsPart, ManifestSchemas,
         NotificationOutlet, NotificationsPart, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
         SeenUsers, SettingsPart, StoragePart, StreamPart,
     },
@@ -36,8 +36,11 @@ use mozaiks_auth::{
 use mozaiks_config::{AuthConfig, Config, PluginsConfig};
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
+    apps::KnownApps,
     audit::AuditLog,
     configs::PluginConfigs,
+    health::{self, HealthChecks},
+    jobs::{self, JobRunner, PluginJobs},
     manager::{ManagerConfig, Parts, PluginManager},
     rows::Rows,
     storage::PluginStorage,
@@ -172,13 +175,29 @@ where
         parts.push(Box::new(part));
     }
     let metrics = Arc::new(Metrics::default());
+    let only_app: Option<Arc<str>> =
+        (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
+    let rows = Arc::new(Rows::new(Arc::clone(&store)));
+    let known_apps = KnownApps::new(Arc::clone(&store), Arc::clone(&rows), only_app.clone());
     let dispatcher = Dispatcher::new(vec![
+        known_apps.clone(),
         Arc::new(Recorder {
             metrics: Arc::clone(&metrics),
         }),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),
     ]);
+    let plugin_jobs = PluginJobs::new(
+        jobs::Parts {
+            store: Arc::clone(&store),
+            dispatcher: Arc::clone(&dispatcher),
+            events: Arc::clone(&events),
+            apps: Arc::clone(&known_apps),
+            gateway: gateway_name(),
+        },
+        config.jobs.clone(),
+    );
+    parts.push(Box::new(JobsPart::new(Arc::clone(&plugin_jobs))));
     let deliveries = EventsPart::new(
         Arc::clone(&events),
         apps,
@@ -194,13 +213,12 @@ where
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
     registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));
-    let only_app = (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
     let manager = PluginManager::new(
         Parts {
             registry: Arc::clone(&registry),
             dispatcher: Arc::clone(&dispatcher),
             registrations: host,
-            rows: Arc::new(Rows::new(Arc::clone(&store))),
+            rows: Arc::clone(&rows),
             configs: Arc::clone(&configs),
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
@@ -212,6 +230,17 @@ where
         },
     );
     config_changes.fill(&manager);
+    let plugin_health = HealthChecks::new(
+        health::Parts {
+            registry: Arc::clone(&registry),
+            manager: Arc::clone(&manager),
+            dispatcher: Arc::clone(&dispatcher),
+            apps: known_apps,
+            rows,
+        },
+        config.jobs.health_interval,
+        config.jobs.health_timeout,
+    );
     let public_app_id = match &config.plugins.public_app_id {
         Some(app_id) => Arc::from(&**app_id),
         None => Arc::from(&*config.auth.app_id),
@@ -247,6 +276,8 @@ where
         plugin_audit: audit,
         plugin_document: PluginDocument::default(),
         plugin_logs: Arc::clone(&telemetry.plugin_logs),
+        plugin_jobs,
+        plugin_health,
         public_app_id,
         dispatcher,
         runtime,
@@ -256,9 +287,11 @@ where
         started: Instant::now(),
         life: Life::default(),
     });
+    let health_checks = app.plugin_health.start();
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
+    let jobs = JobRunner::start(&app.plugin_jobs);
     let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
 
     // Health is answered from here on; readiness waits for the plugins, but not for ever: one that is
@@ -290,8 +323,9 @@ where
         }
     };
     tracing::info!(signal, "draining");
+    health_checks.abort();
     let code = tokio::select! {
-        () = drain(&app, serving, scheduler, deliveries) => 0,
+        () = drain(&app, serving, jobs, scheduler, deliveries) => 0,
         name = signals.next() => {
             tracing::warn!(signal = name, "a second signal: not waiting for running calls");
             EXIT_AT_ONCE
@@ -304,6 +338,15 @@ where
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
+}
+
+/// What this process is called in the history of jobs: several gateways share one database.
+fn gateway_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => std::process::id().to_string(),
+        host => format!("{host}:{}", std::process::id()),
+    }
 }
 
 /// The one line on stdout, for whoever has started the process.
@@ -333,6 +376,7 @@ fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
 async fn drain(
     app: &App,
     serving: RunningServer,
+    jobs: JobRunner,
     scheduler: Scheduler,
     deliveries: DeliveryWorkers,
 ) {
@@ -340,6 +384,7 @@ async fn drain(
     app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
     app.plugin_logs.close();
+    jobs.close();
     let finished = async {
         serving.drain().await;
         // Calls whose clients have gone away.
@@ -354,6 +399,7 @@ async fn drain(
         while app.dispatcher.in_flight() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+        jobs.stop().await;
         scheduler.stop().await;
         deliveries.stop().await;
     };

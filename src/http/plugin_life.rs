@@ -34,8 +34,8 @@ fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
 }
 
 /// The plugin as it is now.
-fn shown(app: &App, name: &str) -> Result<Response, ApiError> {
-    Ok(answer(&describe_whole(app, &*find(app, name)?, true)))
+fn shown(app: &App, name: &str, principal: &Principal) -> Result<Response, ApiError> {
+    Ok(answer(&describe_whole(app, &*find(app, name)?, principal)))
 }
 
 /// `POST /api/plugins/{name}/enable` with `{"enabled": bool}`.
@@ -65,7 +65,7 @@ pub(super) async fn set_enabled(
     } else {
         app.plugins.disable(&name, &actor).await?;
     }
-    shown(&app, &name)
+    shown(&app, &name, &principal)
 }
 
 /// `POST /api/plugins/{name}/reload`.
@@ -79,7 +79,7 @@ pub(super) async fn reload(
     app.plugins
         .reload(&name, &actor(&principal, &context))
         .await?;
-    shown(&app, &name)
+    shown(&app, &name, &principal)
 }
 
 /// `DELETE /api/plugins/{name}`.

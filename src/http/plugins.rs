@@ -13,6 +13,7 @@ use super::{
     plugin_life::endpoints,
     state::{App, AppState},
 };
+use mozaiks_auth::Principal;
 use mozaiks_plugins::{
     manifest::Manifest,
     registry::{Plugin, PluginState},
@@ -42,16 +43,19 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    Ok(answer(&describe_whole(&app, &plugin, principal.is_admin())))
+    Ok(answer(&describe_whole(&app, &plugin, &principal)))
 }
 
 /// A plugin with all there is to say of it; its insides are for admins.
-pub(super) fn describe_whole(app: &App, plugin: &Plugin, is_admin: bool) -> Value {
+pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) -> Value {
+    let (is_admin, app_id) = (principal.is_admin(), &*principal.app_id);
     let mut described = describe(plugin, is_admin);
     describe_further(&mut described, &plugin.manifest(), is_admin);
     if !is_admin {
         return described;
     }
+    described["jobs"] = json!(app.plugin_jobs.live(&plugin.name));
+    described["health"] = json!(app.plugin_health.of(&plugin.name, app_id));
     let life = app.plugins.view(&plugin.name);
     if let Some(failure) = life.error {
         described["last_error"] = json!({

@@ -13,7 +13,8 @@ use mozaiks_auth::TokenVerifier;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
-    audit::AuditLog, configs::PluginConfigs, manager::PluginManager, storage::PluginStorage,
+    audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
+    manager::PluginManager, storage::PluginStorage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
@@ -24,7 +25,7 @@ use mozaiks_settings::SettingsManager;
 use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
-    metrics::{Gauges, Metrics, PoolGauges},
+    metrics::{Gauges, JobGauges, Metrics, PoolGauges},
     plugin_logs::PluginLogs,
 };
 
@@ -54,6 +55,10 @@ pub struct App {
     pub plugin_document: PluginDocument,
     /// What they logged.
     pub plugin_logs: Arc<PluginLogs>,
+    /// What they do at certain times.
+    pub plugin_jobs: Arc<PluginJobs>,
+    /// How they say that they are.
+    pub plugin_health: Arc<HealthChecks>,
     /// The app of calls without a token; `*` where there is none.
     pub public_app_id: Arc<str>,
     /// Calls them.
@@ -138,7 +143,19 @@ impl App {
         let tokens = self.verifier.cache_stats();
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
+        let jobs = self.plugin_jobs.stats();
         Gauges {
+            jobs: JobGauges {
+                live: jobs.live,
+                running: jobs.running,
+                runs: [
+                    ("succeeded", jobs.succeeded),
+                    ("failed", jobs.failed),
+                    ("timed_out", jobs.timed_out),
+                    ("missed", jobs.missed),
+                    ("lost", jobs.lost),
+                ],
+            },
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,

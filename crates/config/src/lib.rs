@@ -4,6 +4,7 @@
 //! submodules; nothing here reads the environment by itself.
 
 mod events;
+mod jobs;
 mod keys;
 mod load;
 mod notifications;
@@ -22,6 +23,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use events::EventsConfig;
 pub use ipnet::IpNet as IpNetwork;
+pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{COMMANDS_OWN, Inputs, Loaded, load};
 pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushConfig, SmsConfig};
@@ -48,6 +50,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Their scheduled jobs and health checks.
+    pub jobs: PluginJobsConfig,
     /// Live connections and their limits.
     pub realtime: RealtimeConfig,
     /// What is published.
@@ -273,6 +277,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            jobs: PluginJobsConfig::default(),
             realtime: RealtimeConfig::default(),
             events: EventsConfig::default(),
             notifications: NotificationsConfig::default(),

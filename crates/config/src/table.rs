@@ -3,6 +3,7 @@
 
 mod access;
 mod data;
+mod jobs;
 mod log;
 mod notifications;
 mod process;
@@ -13,8 +14,8 @@ mod server;
 use std::time::Duration;
 
 use self::{
-    access::ACCESS, data::DATA, log::LOG, notifications::NOTIFICATIONS, process::PROCESS,
-    realtime::REALTIME, runtime::RUNTIME, server::SERVER,
+    access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
+    process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
 };
 use crate::keys::Key;
 
@@ -29,12 +30,13 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 8] = [
+const PARTS: [&[Key]; 9] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
     RUNTIME,
+    JOBS,
     LOG,
     REALTIME,
     NOTIFICATIONS,

@@ -11,6 +11,7 @@
 //! Gateways that share a database need clocks that agree to well within a lease.
 
 mod collection;
+mod lease;
 mod listing;
 mod model;
 mod queue;

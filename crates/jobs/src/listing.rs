@@ -16,6 +16,8 @@ pub struct JobFilter<'a> {
     pub queues: &'a [&'a str],
     /// In these states; in any where none is named.
     pub states: &'a [&'a str],
+    /// With these of the owner's fields.
+    pub fields: Document,
     /// At most so many.
     pub limit: i64,
 }
@@ -39,6 +41,8 @@ pub struct JobRecord {
     pub ended_at: Option<DateTime>,
     /// When it is due, where it waits.
     pub run_at: Option<DateTime>,
+    /// When it comes, where it is a recurring entry: the expression and its time zone.
+    pub schedule: Option<(String, String)>,
     /// The whole document, with the owner's fields.
     pub document: Document,
 }
@@ -48,6 +52,10 @@ impl From<Document> for JobRecord {
         let text = |field: &str| document.get_str(field).ok().map(str::to_owned);
         let time = |field: &str| document.get_datetime(field).ok().copied();
         let state = text("state").unwrap_or_default();
+        let schedule = document.get_document("schedule").ok().and_then(|stored| {
+            let text = |field| stored.get_str(field).ok().map(str::to_owned);
+            Some((text("cron")?, text("zone")?))
+        });
         Self {
             id: text("_id").unwrap_or_default(),
             queue: text("queue").unwrap_or_default(),
@@ -56,6 +64,7 @@ impl From<Document> for JobRecord {
             created_at: time("created_at"),
             ended_at: time("ended_at"),
             run_at: time("run_at").filter(|_| state == state::QUEUED),
+            schedule,
             state,
             document,
         }
@@ -77,7 +86,8 @@ impl JobQueue {
     /// # Errors
     /// What the database says.
     pub async fn list(&self, filter: &JobFilter<'_>) -> Result<Vec<JobRecord>, JobError> {
-        let mut wanted = doc! { "app_id": filter.app_id };
+        let mut wanted = filter.fields.clone();
+        wanted.insert("app_id", filter.app_id);
         if !filter.queues.is_empty() {
             wanted.insert("queue", doc! { "$in": filter.queues });
         }

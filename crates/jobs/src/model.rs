@@ -94,6 +94,8 @@ pub struct Job {
     pub fields: Document,
     /// When it comes again, where it does.
     pub schedule: Option<Schedule>,
+    /// Whether somebody has asked for this run, whatever the schedule says.
+    pub asked: bool,
     /// Whoever holds this may end the job; a later claim takes it away.
     pub(crate) claim: ObjectId,
 }
@@ -142,6 +144,7 @@ impl Job {
             due_at: document.get_datetime("due_at").copied().unwrap_or(run_at),
             payload: document.remove("payload").unwrap_or(Bson::Null),
             schedule,
+            asked: document.contains_key("asked_at"),
             fields: document,
             claim,
         })
@@ -194,6 +197,9 @@ pub enum Finish {
         /// What went wrong.
         reason: String,
     },
+    /// Left out: a recurring entry waits for its next time as if this one had not come, any other job
+    /// is done.
+    Skipped,
 }
 
 /// What can go wrong with a job.

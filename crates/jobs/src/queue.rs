@@ -239,7 +239,7 @@ pub(crate) fn new_document(job: NewJob) -> Document {
 fn end_of(finish: Finish) -> Document {
     let now = DateTime::now();
     match finish {
-        Finish::Done => doc! {
+        Finish::Done | Finish::Skipped => doc! {
             "$set": { "state": state::DONE, "ended_at": now },
             "$unset": { "claim": "", "reason": "", "run_at": "" },
         },
@@ -266,6 +266,12 @@ fn next_run(finish: &Finish, now: DateTime, next: DateTime) -> Document {
         Finish::Retry { reason, .. } | Finish::Failed { reason } | Finish::Release { reason } => {
             (state::FAILED, Some(reason.as_str()))
         }
+        Finish::Skipped => {
+            return doc! {
+                "$set": { "state": state::QUEUED, "run_at": next, "due_at": next, "attempts": 0 },
+                "$unset": { "claim": "", "reason": "", "asked_at": "" },
+            };
+        }
     };
     doc! {
         "$set": {
@@ -276,6 +282,6 @@ fn next_run(finish: &Finish, now: DateTime, next: DateTime) -> Document {
             "last_run": { "ended_at": now, "state": ended, "reason": reason },
         },
         "$inc": { "runs": 1 },
-        "$unset": { "claim": "", "reason": "" },
+        "$unset": { "claim": "", "reason": "", "asked_at": "" },
     }
 }

@@ -3,6 +3,7 @@
 use bson::{Bson, DateTime, Document, doc};
 
 use crate::{
+    listing::JobRecord,
     model::{JobError, NewJob, schedule_document, state},
     queue::{JobQueue, new_document},
     schedule::Schedule,
@@ -106,7 +107,7 @@ impl JobQueue {
         let mut idle = entry.clone();
         idle.insert("state", state::QUEUED);
         let now = DateTime::now();
-        let due = doc! { "$set": { "run_at": now, "due_at": now } };
+        let due = doc! { "$set": { "run_at": now, "due_at": now, "asked_at": now } };
         if let Some(found) = self.ask(jobs.find_one_and_update(idle, due)).await? {
             self.wakeups
                 .wake(found.get_str("queue").unwrap_or_default());
@@ -128,5 +129,26 @@ impl JobQueue {
         let entry = doc! { "_id": key, "app_id": app_id, "schedule": { "$exists": true } };
         let result = self.ask(self.jobs()?.delete_one(entry)).await?;
         Ok(result.deleted_count == 1)
+    }
+
+    /// The entries whose fields are these, of all apps.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn recurring(&self, mut fields: Document) -> Result<Vec<JobRecord>, JobError> {
+        fields.insert("schedule", doc! { "$exists": true });
+        let found = self.ask_all(self.jobs()?.find(fields)).await?;
+        Ok(found.into_iter().map(JobRecord::from).collect())
+    }
+
+    /// Takes out the entries whose fields are these, of all apps; how many there were. A run under way
+    /// ends without a next.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn remove_recurring_where(&self, mut fields: Document) -> Result<u64, JobError> {
+        fields.insert("schedule", doc! { "$exists": true });
+        let result = self.ask(self.jobs()?.delete_many(fields)).await?;
+        Ok(result.deleted_count)
     }
 }

@@ -8,7 +8,6 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::Instant,
 };
 
 use crate::{
@@ -16,11 +15,6 @@ use crate::{
     queue::JobQueue,
     stats::Counters,
 };
-
-/// How often the end of a job is written where the database does not answer, and the first wait
-/// between two tries; with each further one it doubles.
-const FINISH_TRIES: u32 = 4;
-const FINISH_WAIT: Duration = Duration::from_millis(100);
 
 /// What a handler says of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,7 +185,7 @@ impl Worker {
         let handling = AssertUnwindSafe(self.handler.run(job, &self.stopping)).catch_unwind();
         let outcome = tokio::select! {
             outcome = handling => outcome,
-            () = self.keep(job) => {
+            () = self.queue.hold(job, self.options.lease) => {
                 Counters::add(&counters.lost);
                 tracing::warn!(job = job.id, queue = job.queue, "a job's lease ended: another has it");
                 return;
@@ -202,23 +196,6 @@ impl Worker {
             Outcome::Retry("its handler panicked".into())
         });
         self.end(job, outcome).await;
-    }
-
-    /// Lengthens the lease again and again; ends when it is lost.
-    async fn keep(&self, job: &Job) {
-        let lease = self.options.lease;
-        let mut held_until = Instant::now() + lease;
-        loop {
-            tokio::time::sleep(lease / 3).await;
-            let asked = Instant::now();
-            match self.queue.renew(job, lease).await {
-                Ok(true) => held_until = asked + lease,
-                Ok(false) => return,
-                // The database may be back before the lease is over.
-                Err(_) if Instant::now() < held_until => {}
-                Err(_) => return,
-            }
-        }
     }
 
     async fn end(&self, job: &Job, outcome: Outcome) {
@@ -245,17 +222,12 @@ impl Worker {
                 (&counters.failed, Finish::Failed { reason })
             }
         };
-        for attempt in 1..=FINISH_TRIES {
-            match self.queue.finish(job, finish.clone()).await {
-                Ok(true) => return Counters::add(counter),
-                Ok(false) => return Counters::add(&counters.lost),
-                Err(error) if attempt == FINISH_TRIES => {
-                    // The lease ends and somebody does it again.
-                    tracing::warn!(job = job.id, error = %error, "a job's end could not be stored");
-                }
-                Err(_) => {
-                    tokio::time::sleep(FINISH_WAIT * 2u32.pow(attempt - 1)).await;
-                }
+        match self.queue.finish_surely(job, &finish).await {
+            Ok(true) => Counters::add(counter),
+            Ok(false) => Counters::add(&counters.lost),
+            // The lease ends and somebody does it again.
+            Err(error) => {
+                tracing::warn!(job = job.id, error = %error, "a job's end could not be stored");
             }
         }
     }

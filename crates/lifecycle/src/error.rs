@@ -1,5 +1,6 @@
 //! Why something about a plugin's life was not done.
 
+use mozaiks_jobs::JobError;
 use mozaiks_store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 
@@ -33,6 +34,9 @@ pub enum LifeError {
         /// The whole, for admins.
         traceback: Option<String>,
     },
+    /// There are as many as there may be.
+    #[error("{0}")]
+    LimitExceeded(String),
     /// What the plugin may store is used up.
     #[error("the plugin's storage is used up: {limit_bytes} bytes are allowed")]
     QuotaExceeded {
@@ -53,6 +57,14 @@ impl LifeError {
         }
     }
 
+    /// Something that does not fit, with its name.
+    pub fn invalid_at(path: &str, message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+            path: Some(path.into()),
+        }
+    }
+
     /// The contract's code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -60,6 +72,7 @@ impl LifeError {
             Self::NotFound(_) => "NOT_FOUND",
             Self::Conflict { .. } => "CONFLICT",
             Self::ReloadFailed { .. } => "RELOAD_FAILED",
+            Self::LimitExceeded(_) => "LIMIT_EXCEEDED",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::Store(store) => match store.kind {
                 StoreErrorKind::Unavailable | StoreErrorKind::Full => store.error_code(),
@@ -97,7 +110,26 @@ impl LifeError {
             Self::NotFound(_)
             | Self::Conflict { .. }
             | Self::ReloadFailed { .. }
+            | Self::LimitExceeded(_)
             | Self::Store(_) => None,
+        }
+    }
+}
+
+impl From<JobError> for LifeError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Invalid(message) => Self::invalid(message),
+            JobError::NotFound => Self::NotFound("there is no such job".into()),
+            JobError::Conflict(state) if state == "claimed" => Self::Conflict {
+                message: "the job is running".into(),
+                list: Vec::new(),
+            },
+            JobError::Conflict(state) => Self::Conflict {
+                message: format!("the job cannot run: it is {state}"),
+                list: Vec::new(),
+            },
+            JobError::Store(error) => Self::Store(error),
         }
     }
 }

@@ -4,9 +4,12 @@
 //! Knows neither HTTP nor Python: code is reached through the dispatcher, and whoever asks has been
 //! checked by the caller.
 
+pub mod apps;
 pub mod audit;
 pub mod configs;
 pub mod error;
+pub mod health;
+pub mod jobs;
 pub mod manager;
 pub mod order;
 pub mod rows;
@@ -15,9 +18,12 @@ pub mod storage;
 use mozaiks_store::CollectionSpec;
 
 /// The collections and their indexes, for `Store::open`.
-pub const COLLECTIONS: [CollectionSpec; 4] = [
+pub const COLLECTIONS: [CollectionSpec; 7] = [
     audit::COLLECTION,
+    apps::COLLECTION,
     configs::COLLECTION,
+    jobs::ENTRIES,
+    jobs::RUNS,
     rows::COLLECTION,
     storage::COLLECTION,
 ];

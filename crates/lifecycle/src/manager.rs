@@ -776,5 +776,6 @@ fn parts_of(manifest: &Manifest) -> Value {
         "controllers": manifest.controllers,
         "events": manifest.events,
         "middleware": manifest.middleware,
+        "jobs": manifest.jobs,
     })
 }

@@ -170,6 +170,21 @@ impl Rows {
         self.update(name, update, false).await
     }
 
+    /// Writes down how a plugin says that it is.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_health(
+        &self,
+        name: &str,
+        status: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, LifeError> {
+        let health = doc! { "status": status, "reason": reason, "at": DateTime::now() };
+        self.update(name, doc! { "$set": { "health": health } }, false)
+            .await
+    }
+
     async fn update(&self, name: &str, update: Document, upsert: bool) -> Result<bool, LifeError> {
         let done = self
             .collection()?

@@ -95,7 +95,8 @@ pub struct Call {
     pub app_id: Option<Arc<str>>,
     /// Request or event id.
     pub request_id: Arc<str>,
-    /// How long it may take at most, where that is less than the plugin's own limit.
+    /// How long it may take at most, where that is less than the plugin's own limit; for a job in any
+    /// case.
     pub timeout: Option<Duration>,
 }
 
@@ -165,7 +166,7 @@ impl Dispatcher {
         {
             check_object(object, runtime.max_body_depth())?;
         }
-        let limits = TimeLimits::of(generation.limits(), call.timeout);
+        let limits = TimeLimits::of(generation.limits(), call.kind, call.timeout);
         let timer = self.timers.after(limits.running.min(limits.waiting));
         let id = CallId::next();
         let invocation = Invocation {
@@ -185,18 +186,21 @@ impl Dispatcher {
             .submit(invocation)
             .map_err(|_| DispatchError::Overloaded)?;
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        Ok(PendingCall(Some(RunningCall {
-            dispatcher: self.clone(),
-            kind: call.kind,
-            generation,
-            principal: call.principal,
-            request_id: call.request_id,
-            id,
-            submitted,
-            limits,
-            receiver,
-            timer: Some(timer),
-        })))
+        Ok(PendingCall {
+            running: Some(RunningCall {
+                dispatcher: self.clone(),
+                kind: call.kind,
+                generation,
+                principal: call.principal,
+                request_id: call.request_id,
+                id,
+                submitted,
+                limits,
+                receiver,
+                timer: Some(timer),
+            }),
+            late: None,
+        })
     }
 
     /// Whether the plugin takes calls now, before anything is known of the call.
@@ -253,10 +257,14 @@ struct TimeLimits {
 
 impl TimeLimits {
     /// Those of the plugin, or of a call that has a limit of its own for all of it.
-    fn of(plugin: CallLimits, own: Option<Duration>) -> Self {
+    fn of(plugin: CallLimits, kind: CallKind, own: Option<Duration>) -> Self {
+        let running = match own {
+            Some(own) if kind.may_take_longer() => own,
+            own => plugin.timeout.min(own.unwrap_or(Duration::MAX)),
+        };
         let own = own.unwrap_or(Duration::MAX);
         Self {
-            running: plugin.timeout.min(own),
+            running,
             waiting: plugin.queue_timeout.min(own),
         }
     }
@@ -393,25 +401,49 @@ impl RunningCall {
 
 /// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
 /// deadline and its observers still hold.
-pub struct PendingCall(Option<RunningCall>);
+pub struct PendingCall {
+    running: Option<RunningCall>,
+    /// Where the runtime still answers a call whose time was up.
+    late: Option<oneshot::Receiver<CallResult>>,
+}
+
+impl PendingCall {
+    /// Asks that the call be cancelled.
+    pub fn cancel(&self) {
+        if let Some(running) = &self.running {
+            running.generation.runtime().cancel(running.id);
+        }
+    }
+
+    /// Waits, after the outcome, until nothing of the call runs any more: code that ignores its
+    /// cancellation may go on past the limit.
+    pub async fn ended(&mut self) {
+        if let Some(late) = self.late.take() {
+            drop(late.await);
+        }
+    }
+}
 
 impl Future for PendingCall {
     type Output = Result<CallReply, DispatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let running = self
-            .0
+            .running
             .as_mut()
             .expect("invariant: not polled after its end");
         let outcome = std::task::ready!(running.poll(context));
-        self.0 = None;
+        let running = self.running.take();
+        if let Err(DispatchError::TimedOut(_) | DispatchError::NotStarted(_)) = outcome {
+            self.late = running.map(|running| running.receiver);
+        }
         Poll::Ready(outcome)
     }
 }
 
 impl Drop for PendingCall {
     fn drop(&mut self) {
-        let Some(mut running) = self.0.take() else {
+        let Some(mut running) = self.running.take() else {
             return;
         };
         if let Ok(handle) = tokio::runtime::Handle::try_current() {

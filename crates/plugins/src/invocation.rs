@@ -133,6 +133,8 @@ pub enum CallKind {
     Route,
     /// A step in the life of a plugin.
     Life,
+    /// A run of a scheduled job.
+    Job,
 }
 
 impl CallKind {
@@ -141,7 +143,15 @@ impl CallKind {
     pub(crate) fn is_from_outside(self) -> bool {
         match self {
             Self::Execute | Self::Message | Self::Route => true,
-            Self::Event | Self::Life => false,
+            Self::Event | Self::Life | Self::Job => false,
+        }
+    }
+
+    /// Whether its own limit counts where that is longer than the plugin's for calls.
+    pub(crate) fn may_take_longer(self) -> bool {
+        match self {
+            Self::Job => true,
+            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life => false,
         }
     }
 
@@ -150,7 +160,7 @@ impl CallKind {
         match self {
             Self::Execute => Wants::Dict,
             Self::Route | Self::Life => Wants::Json,
-            Self::Event | Self::Message => Wants::Anything,
+            Self::Event | Self::Message | Self::Job => Wants::Anything,
         }
     }
 }

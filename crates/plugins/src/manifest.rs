@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use serde_json::{Map, Value};
 
 pub use document::{
-    ControllerPart, DeclaredEndpoint, EventPart, Isolation, MiddlewarePart, PluginKind,
+    ControllerPart, DeclaredEndpoint, EventPart, Isolation, JobPart, MiddlewarePart, PluginKind,
 };
 use document::{Document, kind};
 
@@ -79,6 +79,8 @@ pub struct Manifest {
     pub events: Vec<EventPart>,
     /// Middleware kept as files.
     pub middleware: Vec<MiddlewarePart>,
+    /// Scheduled jobs kept as files.
+    pub jobs: Vec<JobPart>,
 }
 
 /// A manifest that was read, and what seemed odd about it.
@@ -125,7 +127,10 @@ impl Manifest {
 
     /// Whether files are named that are parts of the plugin.
     pub fn has_parts(&self) -> bool {
-        !(self.controllers.is_empty() && self.events.is_empty() && self.middleware.is_empty())
+        !(self.controllers.is_empty()
+            && self.events.is_empty()
+            && self.middleware.is_empty()
+            && self.jobs.is_empty())
     }
 
     fn from_document(document: Document, name: &str) -> Self {
@@ -165,6 +170,7 @@ impl Manifest {
             controllers: document.controllers.unwrap_or_default(),
             events: document.events.unwrap_or_default(),
             middleware: document.middleware.unwrap_or_default(),
+            jobs: document.jobs.unwrap_or_default(),
         }
     }
 }

@@ -66,15 +66,18 @@ pub enum CallKind {
     Route,
     /// A lifecycle function.
     Life,
+    /// A run of a scheduled job.
+    Job,
 }
 
 impl CallKind {
-    const ALL: [(CallKind, &'static str); 5] = [
+    const ALL: [(CallKind, &'static str); 6] = [
         (CallKind::Execute, "execute"),
         (CallKind::Event, "event"),
         (CallKind::Message, "message"),
         (CallKind::Route, "route"),
         (CallKind::Life, "life"),
+        (CallKind::Job, "job"),
     ];
 }
 
@@ -150,6 +153,8 @@ pub struct Gauges {
     pub loop_lag_ms: u64,
     /// How often a plugin was seen to hold the loop, since the start.
     pub loop_holds: u64,
+    /// Scheduled jobs of plugins.
+    pub jobs: JobGauges,
     /// Python's threads beside the loop's.
     pub pools: Vec<PoolGauges>,
     /// Verified tokens found in the cache, since the start.
@@ -186,6 +191,17 @@ pub struct Gauges {
     pub ready: bool,
     /// Seconds since the start.
     pub uptime_seconds: u64,
+}
+
+/// Scheduled jobs of plugins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobGauges {
+    /// Jobs that are live.
+    pub live: u64,
+    /// Runs under way.
+    pub running: u64,
+    /// Runs since the start, by how they ended.
+    pub runs: [(&'static str, u64); 5],
 }
 
 /// One pool of Python threads.
@@ -352,6 +368,22 @@ impl Metrics {
             "How often a plugin was seen to hold the loop.",
         );
         text.sample("", &[], gauges.loop_holds);
+        text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
+        text.sample("", &[], gauges.jobs.live);
+        text.family(
+            "mozaiks_plugin_job_runs_running",
+            "gauge",
+            "Runs of jobs under way.",
+        );
+        text.sample("", &[], gauges.jobs.running);
+        text.family(
+            "mozaiks_plugin_job_runs_total",
+            "counter",
+            "Runs of jobs, by how they ended.",
+        );
+        for (outcome, count) in gauges.jobs.runs {
+            text.sample("", &[("outcome", outcome)], count);
+        }
         for (name, kind, help, figure) in POOL_FAMILIES {
             text.family(name, kind, help);
             for pool in &gauges.pools {

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from mozaiks import _host, _json
 from mozaiks.database import db as _database
 from mozaiks.event_bus import event_bus
 from mozaiks.plugin import _handler
+from mozaiks.plugin._listeners import Listeners
 from mozaiks.plugin._logger import PluginLogger
 from mozaiks.plugin._request import Request
 from mozaiks.websocket import websocket_manager
@@ -67,7 +68,10 @@ class PluginContext:
         )
         self.logger = PluginLogger(self.plugin.name)
         self._middleware: list[tuple[int, int, Handler]] = []
+        self._layers: list[Handler] = []
+        self._listeners = Listeners()
         self._numbers = itertools.count(1)
+        self._tasks = itertools.count(1)
         self._execute: Handler | None = None
         self._closed = False
 
@@ -90,6 +94,7 @@ class PluginContext:
         request_schema: dict[str, Any] | None = None,
         response_schema: dict[str, Any] | None = None,
         timeout_seconds: float | None = None,
+        raw_body: bool = False,
     ) -> None:
         """Serves a route under `/api/plugins/{name}{path}`.
 
@@ -104,6 +109,7 @@ class PluginContext:
             request_schema: JSON Schema (2020-12) over `{body, query, params}`.
             response_schema: JSON Schema of the answer.
             timeout_seconds: One call's limit.
+            raw_body: Whether `request.raw` is to have the body byte for byte, for signatures.
 
         Raises:
             HostError: `VALIDATION_ERROR` for a bad method, path or schema, `CONFLICT` for a route
@@ -129,6 +135,7 @@ class PluginContext:
                 "request_schema": request_schema,
                 "response_schema": response_schema,
                 "timeout_seconds": timeout_seconds,
+                "raw_body": raw_body or None,
             }
             _host.register("route", spec, served)
 
@@ -167,9 +174,10 @@ class PluginContext:
             _host.register("execute", {}, self._execute_through)
         self._middleware.append((order, next(self._numbers), handler))
         self._middleware.sort(key=lambda entry: entry[:2])
+        self._layers = [handler for _, _, handler in self._middleware]
 
     def _middleware_in_force(self) -> list[Handler]:
-        return [handler for _, _, handler in self._middleware]
+        return self._layers
 
     async def _execute_through(self, data: dict[str, Any]) -> Any:
         execute = self._execute
@@ -222,19 +230,116 @@ class PluginContext:
         """
         return await websocket_manager.send_to_connection(connection_id, message)
 
+    # Jobs
+
+    @overload
+    def schedule_task(
+        self,
+        cron: str,
+        handler: F,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> F: ...
+
+    @overload
+    def schedule_task(
+        self,
+        cron: str,
+        handler: None = None,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def schedule_task(
+        self,
+        cron: str,
+        handler: Handler | None = None,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        missed: str = "skip",
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        """Runs a function at certain times, once in each app, whichever gateway does it.
+
+        Call it in `on_load` or `on_enable`, so that every gateway knows the job. Without a handler
+        it is a decorator: `@ctx.schedule_task("*/5 * * * *")`.
+
+        Args:
+            cron: Minute, hour, day of the month, month, day of the week; seconds before them where
+                there are six fields.
+            handler: Called with nothing, with `(ctx)`, or with `(ctx, run)`, where `run` has `job`,
+                `run_id`, `app_id`, `due_at`, `attempt` and `trigger` (`schedule` or `manual`).
+                Async or plain.
+            name: The job's name, of which the plugin has one each; the function's where it is
+                missing.
+            timezone: An IANA name.
+            missed: What becomes of runs whose time passed while no gateway could begin them: `skip`
+                leaves them out, `run_once` makes up for all of them with one.
+            timeout_seconds: One run's limit, up to an hour.
+
+        Returns:
+            The handler, or the decorator.
+
+        Raises:
+            HostError: `VALIDATION_ERROR` for a bad expression, time zone or name, `CONFLICT` for a
+                name that the plugin has already, `LIMIT_EXCEEDED` for too many jobs.
+        """
+        if handler is None:
+
+            def decorate(function: F) -> F:
+                self.schedule_task(
+                    cron,
+                    function,
+                    name=name,
+                    timezone=timezone,
+                    missed=missed,
+                    timeout_seconds=timeout_seconds,
+                )
+                return function
+
+            return decorate
+        self._check_open()
+        if not callable(handler):
+            raise TypeError("a job's handler must be a function")
+        spec = {
+            "name": name or self._job_name(handler),
+            "cron": cron,
+            "timezone": timezone,
+            "missed": missed,
+            "timeout_seconds": timeout_seconds,
+        }
+        _host.register("job", spec, _handler.job(handler, self))
+        return handler
+
+    def _job_name(self, handler: Handler) -> str:
+        named = getattr(handler, "__name__", "")
+        # A lambda has no name; the order in which jobs are made is the same at each load.
+        return named if named.isidentifier() else f"task-{next(self._tasks)}"
+
     # Events
 
-    def on(self, event: str, handler: Handler) -> None:
+    def on(self, event: str, handler: Handler, priority: int = 10) -> None:
         """Calls a function with the data of each event of a name.
+
+        The functions that `on_load` and `on_enable` give for one event are called one after the
+        other. One that raises keeps none of the others from it, and is called again alone.
 
         Args:
             event: A name or a pattern.
             handler: Async or plain.
+            priority: Lower ones are called first; of equal ones the one that was given first.
         """
         self._check_open()
         if not callable(handler):
             raise TypeError("an event's handler must be a function")
-        _host.register("event", {"pattern": event}, handler)
+        self._listeners.add(event, handler, priority)
 
     def emit(self, event: str, data: Any = None) -> None:
         """Publishes an event and returns at once.
@@ -372,6 +477,7 @@ class PluginContext:
     registerRoute = register_route  # noqa: N815
     onWebSocketMessage = on_websocket_message  # noqa: N815
     sendWebSocketMessage = send_websocket_message  # noqa: N815
+    scheduleTask = schedule_task  # noqa: N815
     getConfig = get_config  # noqa: N815
     setConfig = set_config  # noqa: N815
     getStorage = get_storage  # noqa: N815

@@ -90,11 +90,41 @@ def route(handler: Handler, middleware: Callable[[], Sequence[Handler]]) -> Hand
         reply = Reply()
         return reply.result(await call(handler, request, reply))
 
+    async def answer_at_once(request: Request) -> Any:
+        return await handler(request)
+
+    # Most handlers are of this kind: nothing has to be looked at for each call.
+    inner = answer_at_once if takes == 1 and is_async(handler) else answer
+
     async def serve(head: dict[str, Any]) -> list[Any]:
-        request = Request(head)
-        return await encode(await through(middleware(), request, answer))
+        request, layers = Request(head), middleware()
+        if layers:
+            return await encode(await through(layers, request, inner))
+        return await encode(await inner(request))
 
     return serve
+
+
+def job(handler: Handler, context: object) -> Handler:
+    """Makes what the gateway calls for a run of a job.
+
+    Args:
+        handler: Called with as many of `(ctx, run)` as it takes.
+        context: The plugin's context.
+
+    Returns:
+        A function of what there is to say of the run; plain where the handler is plain, so that the
+        gateway knows when it has really ended.
+    """
+    takes = arity(handler, 2)
+
+    async def run(about: dict[str, Any]) -> None:
+        await handler(*(context, about)[:takes])
+
+    def run_plain(about: dict[str, Any]) -> Any:
+        return handler(*(context, about)[:takes])
+
+    return run if is_async(handler) else run_plain
 
 
 async def through(

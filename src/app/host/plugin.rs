@@ -334,7 +334,7 @@ impl HostPart for RoutesPart {
     }
 }
 
-fn life_error(error: LifeError) -> HostError {
+pub(super) fn life_error(error: LifeError) -> HostError {
     if let LifeError::Store(store) = &error {
         tracing::warn!(error = %store, "a plugin's data was not read or written");
     }

@@ -3,7 +3,7 @@
 use axum::routing::on;
 
 use super::{Operation, Who};
-use crate::http::{plugin_life, plugin_logs, plugins};
+use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugins};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
@@ -173,6 +173,66 @@ pub(super) const PLUGINS: &[Operation] = &[
             NO_PLUGIN,
             ("422", "VALIDATION_ERROR: `since` is no cursor."),
             ("503", "OVERLOADED: too many follow."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/jobs",
+        handler: Some(|method| on(method, plugin_jobs::list_jobs)),
+        who: Who::Admin,
+        summary: "The scheduled jobs of a plugin in the admin's app: schedule, next and last run.",
+        answers: &[
+            ("200", "`{jobs, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            NO_DATABASE,
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/plugins/registry/{name}/jobs/{job}/run",
+        handler: Some(|method| on(method, plugin_jobs::run_job)),
+        who: Who::Admin,
+        summary: "Makes a job due now in the admin's app; its schedule goes on after that run.",
+        answers: &[
+            ("202", "The job."),
+            NO_TOKEN,
+            ADMINS,
+            (
+                "404",
+                "PLUGIN_NOT_FOUND, PLUGIN_DISABLED, or NOT_FOUND: no such job.",
+            ),
+            ("409", "CONFLICT: it is running."),
+            ("503", "PLUGIN_UNAVAILABLE, DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/job-runs",
+        handler: Some(|method| on(method, plugin_jobs::list_runs)),
+        who: Who::Admin,
+        summary: "Runs of a plugin's jobs in the admin's app, newest first; `job`, `limit`, `cursor`.",
+        answers: &[
+            ("200", "`{job_runs, count, next_cursor}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("422", "VALIDATION_ERROR: the cursor is none."),
+            NO_DATABASE,
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/health",
+        handler: Some(|method| on(method, plugin_jobs::get_health)),
+        who: Who::Admin,
+        summary: "How a plugin said that it is when this gateway asked it last.",
+        answers: &[
+            ("200", "`{plugin, status, checked_at, ms, details, error}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
         ],
     },
     Operation {

@@ -29,6 +29,7 @@ impl NotificationsManager {
             queues: one.as_ref().map_or(&DELIVERIES[..], |one| &one[..]),
             states: &states,
             limit,
+            ..JobFilter::default()
         };
         let jobs = self.jobs.list(&filter).await?;
         Ok(jobs.iter().map(job_to_json).collect())

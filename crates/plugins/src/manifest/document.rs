@@ -95,6 +95,8 @@ pub struct Document {
     pub events: Option<Vec<EventPart>>,
     /// Middleware kept as files below `middleware/`.
     pub middleware: Option<Vec<MiddlewarePart>>,
+    /// Scheduled jobs kept as files below `jobs/`.
+    pub jobs: Option<Vec<JobPart>>,
 }
 
 /// `backend` of a manifest.
@@ -188,6 +190,27 @@ pub struct MiddlewarePart {
     /// Lower ones are outer ones.
     #[serde(default = "ten")]
     pub order: i32,
+}
+
+/// One file below `jobs/`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct JobPart {
+    /// Its name below `jobs/`.
+    pub file: String,
+    /// The function; `run`, else `handler`, else the file's own name, where it is missing.
+    pub function: Option<String>,
+    /// Five or six fields: (second,) minute, hour, day of the month, month, day of the week.
+    #[serde(alias = "schedule")]
+    pub cron: String,
+    /// The job's name; that of the file where it is missing.
+    pub name: Option<String>,
+    /// An IANA name; `UTC` where it is missing.
+    pub timezone: Option<String>,
+    /// `skip` (where it is missing) or `run_once`: what becomes of runs whose time passed.
+    pub missed: Option<String>,
+    /// One run, in seconds.
+    #[serde(default, deserialize_with = "seconds", alias = "timeoutSeconds")]
+    pub timeout_seconds: Option<f64>,
 }
 
 fn yes() -> bool {

@@ -1,0 +1,143 @@
+//! For which apps plugins work in the background, where no call says whose work it is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::TryStreamExt as _;
+use mongodb::{
+    Collection,
+    bson::{DateTime, Document, doc},
+};
+use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
+use mozaiks_store::{CollectionSpec, Store, StoreError};
+use parking_lot::RwLock;
+
+use crate::{error::LifeError, rows::Rows};
+
+/// The collection, for [`Store::open`].
+pub const COLLECTION: CollectionSpec = CollectionSpec {
+    name: "apps",
+    indexes: &[],
+};
+
+/// Apps of one gateway; further ones have no background work.
+const MAX_APPS: usize = 10_000;
+
+/// The only app of a gateway that has one; else those whose users have called something, here or on
+/// another gateway of the same database.
+pub struct KnownApps {
+    store: Arc<Store>,
+    rows: Arc<Rows>,
+    only: Option<Arc<str>>,
+    // Read for every call, written when an app comes for the first time.
+    known: RwLock<BTreeSet<Arc<str>>>,
+    /// Plugins that are switched off in some apps.
+    disabled: RwLock<BTreeMap<String, BTreeSet<String>>>,
+    // What was seen and is not stored yet.
+    seen: RwLock<BTreeSet<Arc<str>>>,
+}
+
+impl KnownApps {
+    /// Over the gateway's database; `only` is its one app, where it has one.
+    pub fn new(store: Arc<Store>, rows: Arc<Rows>, only: Option<Arc<str>>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            rows,
+            known: RwLock::new(only.iter().cloned().collect()),
+            only,
+            disabled: RwLock::default(),
+            seen: RwLock::default(),
+        })
+    }
+
+    /// Whether there is more than one, and others may come.
+    pub fn are_many(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// Reads what others know, and writes what was seen here. To be called now and then.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn refresh(&self) -> Result<(), LifeError> {
+        let rows = self.rows.all().await?;
+        *self.disabled.write() = rows
+            .into_iter()
+            .filter(|row| !row.disabled_apps.is_empty())
+            .map(|row| (row.name, row.disabled_apps.into_iter().collect()))
+            .collect();
+        if self.only.is_some() {
+            return Ok(());
+        }
+        let seen = std::mem::take(&mut *self.seen.write());
+        if let Err(error) = self.write(&seen).await {
+            self.seen.write().extend(seen);
+            return Err(error);
+        }
+        let stored: Vec<Document> = self
+            .collection()?
+            .find(doc! {})
+            .limit(i64::try_from(MAX_APPS).unwrap_or(i64::MAX))
+            .await
+            .map_err(|error| self.store.failed(error))?
+            .try_collect()
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        let mut known = self.known.write();
+        let ids = stored.iter().filter_map(|app| app.get_str("_id").ok());
+        known.extend(ids.map(Arc::<str>::from));
+        Ok(())
+    }
+
+    async fn write(&self, seen: &BTreeSet<Arc<str>>) -> Result<(), LifeError> {
+        for app_id in seen {
+            let first = doc! { "$setOnInsert": { "first_seen_at": DateTime::now() } };
+            self.collection()?
+                .update_one(doc! { "_id": &**app_id }, first)
+                .upsert(true)
+                .await
+                .map_err(|error| self.store.failed(error))?;
+        }
+        Ok(())
+    }
+
+    fn collection(&self) -> Result<Collection<Document>, StoreError> {
+        Ok(self.store.own_database()?.collection(COLLECTION.name))
+    }
+}
+
+impl KnownApps {
+    /// The apps there are.
+    pub fn all(&self) -> Vec<Arc<str>> {
+        self.known.read().iter().cloned().collect()
+    }
+
+    /// Whether a plugin is to run in an app.
+    pub fn is_enabled(&self, plugin: &str, app_id: &str) -> bool {
+        let disabled = self.disabled.read();
+        !(disabled.get(plugin)).is_some_and(|apps| apps.contains(app_id))
+    }
+}
+
+impl CallObserver for KnownApps {
+    fn call_finished(&self, call: &FinishedCall<'_>) {
+        let (None, Some(principal)) = (&self.only, call.principal) else {
+            return;
+        };
+        if self.known.read().contains(&principal.app_id) {
+            return;
+        }
+        let mut known = self.known.write();
+        if known.len() >= MAX_APPS {
+            tracing::warn!(
+                app.id = &*principal.app_id,
+                most = MAX_APPS,
+                "apps.too_many: there is no background work for it"
+            );
+        } else if known.insert(Arc::clone(&principal.app_id)) {
+            self.seen.write().insert(Arc::clone(&principal.app_id));
+        }
+    }
+}
