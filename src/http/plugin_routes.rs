@@ -107,7 +107,8 @@ pub(super) async fn serve(
         Ok(pending) => pending.await,
         Err(error) => Err(error),
     };
-    let reply = called.map_err(|error| refusal(app, &plugin.name, error, principal.as_deref()))?;
+    let reply =
+        called.map_err(|error| of_body(refusal(app, &plugin.name, error, principal.as_deref())))?;
     respond(app, exchange, &route, &head.method, &reply)
 }
 
@@ -150,6 +151,16 @@ async fn find(
         }
         Some(Lookup::Unknown) | None => Err(ApiError::NotFound),
     }
+}
+
+/// A handler's answer is the fourth of what travels: paths begin there for who reads them.
+fn of_body(mut error: ApiError) -> ApiError {
+    if let ApiError::OutputNotSerializable { path, .. } = &mut error
+        && let Some(rest) = path.strip_prefix("$[3]")
+    {
+        *path = format!("${rest}");
+    }
+    error
 }
 
 /// Whose call it is; `None` for a public route without a token.

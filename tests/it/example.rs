@@ -46,7 +46,10 @@ async fn shell(line: &str) -> Value {
     let output = within(LIMIT, command.output()).await.unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        panic!("{line}: {error}: {said}{}", String::from_utf8_lossy(&output.stdout))
+        panic!(
+            "{line}: {error}: {said}{}",
+            String::from_utf8_lossy(&output.stdout)
+        )
     })
 }
 
@@ -70,7 +73,10 @@ async fn the_curl_lines_work_as_they_are_written() {
             } else if line.contains("/echo") {
                 assert_eq!(answer["echo"], json!({"test": "data"}));
             } else {
-                assert_eq!(answer["requests"], requests, "each is counted, this one too");
+                assert_eq!(
+                    answer["requests"], requests,
+                    "each is counted, this one too"
+                );
             }
         }
     }
@@ -80,18 +86,31 @@ async fn the_curl_lines_work_as_they_are_written() {
 async fn it_shows_sockets_jobs_storage_and_life() {
     let mut app = example().await;
     let mut socket = Socket::open(&app, "ann").await;
-    socket.say(&json!({"type": "example_ping", "data": 5})).await;
+    socket
+        .say(&json!({"type": "example_ping", "data": 5}))
+        .await;
     let pong = socket.message().await;
     assert_eq!(pong, json!({"type": "example_pong", "pings": 1, "data": 5}));
 
-    let jobs = app.admin().get("/api/plugins/registry/example_plugin/jobs").await.expect_ok();
-    assert_eq!((&jobs["jobs"][0]["name"], &jobs["jobs"][0]["cron"]), (&json!("heartbeat"), &json!("*/5 * * * *")));
+    let jobs = app
+        .admin()
+        .get("/api/plugins/registry/example_plugin/jobs")
+        .await
+        .expect_ok();
+    assert_eq!(
+        (&jobs["jobs"][0]["name"], &jobs["jobs"][0]["cron"]),
+        (&json!("heartbeat"), &json!("*/5 * * * *"))
+    );
     let run = "/api/plugins/registry/example_plugin/jobs/heartbeat/run";
     let asked = Answer::of(app.admin().request(reqwest::Method::POST, run)).await;
     assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);
     within(LIMIT, async {
         loop {
-            let stats = app.anonymous().get("/api/plugins/example-plugin/stats").await.expect_ok();
+            let stats = app
+                .anonymous()
+                .get("/api/plugins/example-plugin/stats")
+                .await
+                .expect_ok();
             if stats["runs"] == 1 {
                 assert!(stats["last_run"].is_string());
                 break;
@@ -104,15 +123,26 @@ async fn it_shows_sockets_jobs_storage_and_life() {
     let put = app.admin().request(reqwest::Method::PUT, path);
     let set = Answer::of(put.json(&json!({"config": {"greeting": "Good morning!"}}))).await;
     set.expect_ok();
-    let hello = app.anonymous().get("/api/plugins/example_plugin/hello").await.expect_ok();
+    let hello = app
+        .anonymous()
+        .get("/api/plugins/example_plugin/hello")
+        .await
+        .expect_ok();
     assert_eq!(hello["message"], "Good morning!");
     let bad = app.admin().request(reqwest::Method::PUT, path);
     let bad = Answer::of(bad.json(&json!({"config": {"greeting": ""}}))).await;
     bad.expect_error(422, "VALIDATION_ERROR");
     app.log_line(&["configured", "greeting"]).await;
-    let enable = app.admin().request(reqwest::Method::POST, "/api/plugins/example_plugin/enable");
-    Answer::of(enable.json(&json!({"enabled": false}))).await.expect_ok();
+    let enable = app
+        .admin()
+        .request(reqwest::Method::POST, "/api/plugins/example_plugin/enable");
+    Answer::of(enable.json(&json!({"enabled": false})))
+        .await
+        .expect_ok();
     app.log_line(&["disabled", NAME, "logger"]).await;
-    let off = app.anonymous().get("/api/plugins/example-plugin/hello").await;
+    let off = app
+        .anonymous()
+        .get("/api/plugins/example-plugin/hello")
+        .await;
     off.expect_error(404, "PLUGIN_DISABLED");
 }

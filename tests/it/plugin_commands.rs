@@ -23,7 +23,7 @@ const TEMPLATES: [&str; 4] = ["minimal", "crud", "webhook", "scheduled"];
 
 const SHOP: &str = r#"
 def on_load(ctx):
-    ctx.register_route("GET", "/config", lambda request: ctx.get_config())
+    ctx.register_route("GET", "/settings", lambda request: ctx.get_config())
 
 async def execute(data):
     print("said", data["words"])
@@ -37,7 +37,10 @@ fn mozaiks(args: &[&str]) -> Command {
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
-        .env("MOZAIKS_SDK_PATH", concat!(env!("CARGO_MANIFEST_DIR"), "/python-sdk"))
+        .env(
+            "MOZAIKS_SDK_PATH",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/python-sdk"),
+        )
         .args(args)
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -62,7 +65,12 @@ async fn output(mut command: Command) -> Output {
 async fn printed(command: Command) -> String {
     let output = output(command).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -91,23 +99,45 @@ async fn an_admin_works_on_plugins_from_the_shell() {
     let off = ann.execute("shop", &json!({"words": "x"})).await;
     off.expect_error(404, "PLUGIN_DISABLED");
     assert_eq!(run(&["enable", "shop"]).await, "shop 1.2.0: active\n");
-    assert_eq!(run(&["config", "set", "shop", "colour", "red"]).await, "colour = \"red\"\n");
-    assert_eq!(run(&["config", "set", "shop", "size", "-2"]).await, "size = -2\n");
+    assert_eq!(
+        run(&["config", "set", "shop", "colour", "red"]).await,
+        "colour = \"red\"\n"
+    );
+    assert_eq!(
+        run(&["config", "set", "shop", "size", "-2"]).await,
+        "size = -2\n"
+    );
     assert_eq!(run(&["config", "get", "shop", "size"]).await, "-2\n");
-    assert!(run(&["config", "get", "shop"]).await.contains("\"colour\": \"red\""));
-    let set = ann.get("/api/plugins/shop/config").await;
-    set.expect_error(403, "FORBIDDEN");
+    assert!(
+        run(&["config", "get", "shop"])
+            .await
+            .contains("\"colour\": \"red\"")
+    );
+    let set = ann.get("/api/plugins/shop/settings").await.expect_ok();
+    assert_eq!(set, json!({"colour": "red", "size": -2}));
     let (code, said) = fail(&["config", "set", "shop", "size", "large"]).await;
-    assert!(code == Some(1) && said.contains("VALIDATION_ERROR"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("VALIDATION_ERROR"),
+        "{said}"
+    );
     let (_, said) = fail(&["config", "get", "shop", "none"]).await;
     assert!(said.contains("none"), "{said}");
 
     assert_eq!(run(&["reload", "shop"]).await, "shop 1.2.0: active\n");
-    std::fs::write(app.plugins_dir().join("shop/logic.py"), "import nothing_there\n").unwrap();
+    std::fs::write(
+        app.plugins_dir().join("shop/logic.py"),
+        "import nothing_there\n",
+    )
+    .unwrap();
     let (code, said) = fail(&["reload", "shop"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("RELOAD_FAILED") && said.contains("nothing_there"), "{said}");
-    ann.execute("shop", &json!({"words": "still"})).await.expect_ok();
+    assert!(
+        said.contains("RELOAD_FAILED") && said.contains("nothing_there"),
+        "{said}"
+    );
+    ann.execute("shop", &json!({"words": "still"}))
+        .await
+        .expect_ok();
     assert!(run(&["remove", "shop"]).await.starts_with("shop removed"));
     let (_, said) = fail(&["reload", "shop"]).await;
     assert!(said.contains("PLUGIN_NOT_FOUND"), "{said}");
@@ -132,14 +162,19 @@ async fn who_may_not_is_told_so() {
     let help = printed(admin(&app, &["plugin", "disable", "--help"])).await;
     let token = Claims::user("root").with("roles", vec!["admin"]).sign();
     assert!(!help.contains(&token[..20]), "the token is in the help");
-    app.user("ann").execute("shop", &json!({"words": "x"})).await.expect_ok();
+    app.user("ann")
+        .execute("shop", &json!({"words": "x"}))
+        .await
+        .expect_ok();
 }
 
 #[tokio::test]
 async fn logs_are_shown_and_followed() {
     let app = with_sdk().plugin("shop", SHOP).start().await;
     let ann = app.user("ann");
-    ann.execute("shop", &json!({"words": "one \u{1b}[2J"})).await.expect_ok();
+    ann.execute("shop", &json!({"words": "one \u{1b}[2J"}))
+        .await
+        .expect_ok();
     let mut command = admin(&app, &["plugin", "logs", "-f", "shop"]);
     let mut following = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
@@ -156,21 +191,40 @@ async fn logs_are_shown_and_followed() {
     };
     let line = line_with("said one").await;
     assert!(line.contains("INFO") && !line.contains('\u{1b}'), "{line}");
-    ann.execute("shop", &json!({"words": "two"})).await.expect_ok();
+    ann.execute("shop", &json!({"words": "two"}))
+        .await
+        .expect_ok();
     line_with("said two").await;
-    ann.execute("shop", &json!({})).await.expect_error(500, "PLUGIN_ERROR");
+    ann.execute("shop", &json!({}))
+        .await
+        .expect_error(500, "PLUGIN_ERROR");
     line_with("KeyError").await;
     following.kill().await.unwrap();
     let shown = printed(admin(&app, &["plugin", "logs", "shop", "-n", "2"])).await;
-    assert!(shown.contains("Traceback") && shown.contains("said two"), "{shown}");
-    let raw = printed(admin(&app, &["plugin", "logs", "shop", "--json", "-n", "1"])).await;
+    assert!(
+        shown.contains("Traceback") && shown.contains("said two"),
+        "{shown}"
+    );
+    let raw = printed(admin(
+        &app,
+        &["plugin", "logs", "shop", "--json", "-n", "1"],
+    ))
+    .await;
     let line: serde_json::Value = serde_json::from_str(raw.trim()).unwrap();
     assert_eq!(line["plugin.name"], "shop");
 }
 
 fn new(dir: &Path, name: &str, template: &str) -> Command {
     let dir = dir.to_str().unwrap();
-    mozaiks(&["plugin", "new", name, "--template", template, "--plugins", dir])
+    mozaiks(&[
+        "plugin",
+        "new",
+        name,
+        "--template",
+        template,
+        "--plugins",
+        dir,
+    ])
 }
 
 #[tokio::test]
@@ -214,14 +268,30 @@ async fn each_template_is_served() {
         assert_eq!(plugin["status"], "active", "{plugin}");
     }
     let ann = app.user("ann");
-    ann.execute("minimal", &json!({"action": "greet"})).await.expect_ok();
+    ann.execute("minimal", &json!({"action": "greet"}))
+        .await
+        .expect_ok();
     let request = ann.request(reqwest::Method::POST, "/api/plugins/crud/items");
     let made = crate::support::Answer::of(request.json(&json!({"title": "Milk"}))).await;
     assert_eq!(made.status.as_u16(), 201, "{}", made.text);
-    assert_eq!(ann.get("/api/plugins/crud/items").await.expect_ok()["count"], 1);
+    assert_eq!(
+        ann.get("/api/plugins/crud/items").await.expect_ok()["count"],
+        1
+    );
     let other = app.user("bob").get("/api/plugins/crud/items").await;
     assert_eq!(other.expect_ok()["count"], 0);
-    assert_eq!(ann.get("/api/plugins/scheduled/status").await.expect_ok()["runs"], 0);
-    let unsigned = app.anonymous().request(reqwest::Method::POST, "/api/plugins/webhook/hook");
-    assert_eq!(crate::support::Answer::of(unsigned.body("{}")).await.status.as_u16(), 503);
+    assert_eq!(
+        ann.get("/api/plugins/scheduled/status").await.expect_ok()["runs"],
+        0
+    );
+    let unsigned = app
+        .anonymous()
+        .request(reqwest::Method::POST, "/api/plugins/webhook/hook");
+    assert_eq!(
+        crate::support::Answer::of(unsigned.body("{}"))
+            .await
+            .status
+            .as_u16(),
+        503
+    );
 }

@@ -39,7 +39,9 @@ async def execute(data):
 "#;
 
 async fn say(client: &TestClient, say: &str, words: &str) -> Answer {
-    client.execute("talks", &json!({"say": say, "words": words})).await
+    client
+        .execute("talks", &json!({"say": say, "words": words}))
+        .await
 }
 
 /// Waits until the lines hold what is wanted; logging is not waited for by calls.
@@ -60,27 +62,47 @@ async fn lines_with(client: &TestClient, path: &str, wanted: &str) -> Vec<Value>
 
 #[tokio::test]
 async fn admins_read_what_a_plugin_logged_printed_and_raised() {
-    let app = with_sdk().plugin("talks", TALKS).plugin("other", TALKS).start().await;
+    let app = with_sdk()
+        .plugin("talks", TALKS)
+        .plugin("other", TALKS)
+        .start()
+        .await;
     let (ann, admin) = (app.user("ann"), app.admin());
     say(&ann, "log", "logged words").await.expect_ok();
     say(&ann, "print", "printed words").await.expect_ok();
     say(&ann, "error", "failed words").await.expect_ok();
-    say(&ann, "raise", "raised words").await.expect_error(500, "PLUGIN_ERROR");
-    ann.get("/api/plugins/talks/bad").await.expect_error(500, "OUTPUT_NOT_SERIALIZABLE");
-    let lines = lines_with(&admin, LOGS, "no JSON form").await;
+    say(&ann, "raise", "raised words")
+        .await
+        .expect_error(500, "PLUGIN_ERROR");
+    ann.get("/api/plugins/talks/bad")
+        .await
+        .expect_error(500, "OUTPUT_NOT_SERIALIZABLE");
+    let lines = lines_with(&admin, LOGS, "OUTPUT_NOT_SERIALIZABLE").await;
     let find = |words: &str| {
         let found = lines.iter().find(|line| line.to_string().contains(words));
         found.unwrap_or_else(|| panic!("{words} is not in {lines:#?}"))
     };
     let logged = find("logged words");
-    assert_eq!((&logged["level"], &logged["order"]), (&json!("WARN"), &json!(7)));
-    assert_eq!((&logged["where"], &logged["plugin.name"]), (&json!("here"), &json!("talks")));
+    assert_eq!(
+        (&logged["level"], &logged["order"]),
+        (&json!("WARN"), &json!(7))
+    );
+    assert_eq!(
+        (&logged["where"], &logged["plugin.name"]),
+        (&json!("here"), &json!("talks"))
+    );
     assert!(logged["request.id"].is_string() && logged["timestamp"].is_string());
     assert_eq!(find("printed words")["logger"], "stdout");
     let failed = find("failed words");
-    assert_eq!((&failed["error"], &failed["order"]), (&json!("KeyError: 'lost'"), &json!(7)));
+    assert_eq!(
+        (&failed["error"], &failed["order"]),
+        (&json!("KeyError: 'lost'"), &json!(7))
+    );
     let raised = find("raised words")["traceback"].as_str().unwrap();
-    assert!(raised.contains("logic.py") && raised.contains("ValueError"), "{raised}");
+    assert!(
+        raised.contains("logic.py") && raised.contains("ValueError"),
+        "{raised}"
+    );
     find("loading");
     find("plugin.loaded");
 
@@ -92,10 +114,16 @@ async fn admins_read_what_a_plugin_logged_printed_and_raised() {
     assert_eq!(later.len(), 1, "{later:?}");
     let nonsense = admin.get(&format!("{LOGS}?since=nonsense")).await;
     nonsense.expect_error(422, "VALIDATION_ERROR");
-    let other = admin.get("/api/plugins/registry/other/logs").await.expect_ok();
+    let other = admin
+        .get("/api/plugins/registry/other/logs")
+        .await
+        .expect_ok();
     assert!(!other.to_string().contains("words"), "{other}");
     ann.get(LOGS).await.expect_error(403, "FORBIDDEN");
-    app.anonymous().get(LOGS).await.expect_error(401, "AUTH_REQUIRED");
+    app.anonymous()
+        .get(LOGS)
+        .await
+        .expect_error(401, "AUTH_REQUIRED");
     let none = admin.get("/api/plugins/registry/none/logs").await;
     none.expect_error(404, "PLUGIN_NOT_FOUND");
 }
@@ -108,14 +136,24 @@ async fn fields_are_in_the_log_whatever_its_format_and_forge_nothing() {
             .env("MOZAIKS_LOG_FORMAT", format)
             .start()
             .await;
-        say(&app.user("ann"), "log", "logged words").await.expect_ok();
+        say(&app.user("ann"), "log", "logged words")
+            .await
+            .expect_ok();
         let line = app.log_line(&["logged words"]).await;
         if format == "json" {
             let line: Value = serde_json::from_str(&line).unwrap();
-            assert_eq!((&line["order"], &line["forged"]["a"]), (&json!(7), &json!(1)));
+            assert_eq!(
+                (&line["order"], &line["forged"]["a"]),
+                (&json!(7), &json!(1))
+            );
             assert_eq!(line["plugin.name"], "talks");
         } else {
-            for part in ["order=7", "where=\"here\"", "forged={\"a\":1}", "plugin.name=\"talks\""] {
+            for part in [
+                "order=7",
+                "where=\"here\"",
+                "forged={\"a\":1}",
+                "plugin.name=\"talks\"",
+            ] {
                 assert!(line.contains(part), "{part} is not in {line}");
             }
         }
@@ -178,7 +216,9 @@ async fn an_admin_reads_the_own_app_and_no_other() {
         .start()
         .await;
     let of = |user: &str, app_id: &str, roles: Value| -> TestClient {
-        let claims = Claims::user(user).with("app_id", app_id).with("roles", roles);
+        let claims = Claims::user(user)
+            .with("app_id", app_id)
+            .with("roles", roles);
         app.with_claims(&claims)
     };
     for app_id in ["one", "two"] {
@@ -189,12 +229,18 @@ async fn an_admin_reads_the_own_app_and_no_other() {
     }
     let superadmin = of("root", "one", json!(["superadmin"]));
     let all = lines_with(&superadmin, LOGS, "raise of two").await;
-    assert!(all.iter().any(|line| line.to_string().contains("raise of one")));
+    assert!(
+        all.iter()
+            .any(|line| line.to_string().contains("raise of one"))
+    );
     for (own, other) in [("one", "two"), ("two", "one")] {
         let admin = of("root", own, json!(["admin"]));
         let lines = lines_with(&admin, LOGS, &format!("raise of {own}")).await;
         let text = Value::from(lines).to_string();
-        assert!(text.contains("plugin.loaded"), "what is of no app is for all");
+        assert!(
+            text.contains("plugin.loaded"),
+            "what is of no app is for all"
+        );
         assert!(!text.contains(&format!("of {other}")), "{text}");
     }
 }
@@ -207,7 +253,11 @@ async fn a_flood_is_kept_within_its_bound_and_counted() {
         .start()
         .await;
     let ann = app.user("ann");
-    let first = app.admin().get(&format!("{LOGS}?limit=1")).await.expect_ok();
+    let first = app
+        .admin()
+        .get(&format!("{LOGS}?limit=1"))
+        .await
+        .expect_ok();
     for number in 0..40 {
         let words = format!("{number} {}", "x".repeat(400));
         say(&ann, "print", &words).await.expect_ok();
@@ -215,8 +265,14 @@ async fn a_flood_is_kept_within_its_bound_and_counted() {
     let lines = lines_with(&app.admin(), LOGS, "39 xxx").await;
     assert!(lines.len() < 10, "{}", lines.len());
     let since = first["next_cursor"].as_str().unwrap();
-    let page = app.admin().get(&format!("{LOGS}?since={since}")).await.expect_ok();
+    let page = app
+        .admin()
+        .get(&format!("{LOGS}?since={since}"))
+        .await
+        .expect_ok();
     assert!(page["missed"].as_u64().unwrap() > 20, "{page}");
-    let gone = app.metric("mozaiks_plugin_log_lines_overwritten_total").await;
+    let gone = app
+        .metric("mozaiks_plugin_log_lines_overwritten_total")
+        .await;
     assert!(gone > 20.0, "{gone}");
 }

@@ -106,7 +106,11 @@ async fn nobody_names_an_address_but_a_trusted_proxy() {
         .await;
     let anybody = app.anonymous();
     let told = forwarded(&anybody, "who", "8.8.8.8, 9.9.9.9").await;
-    assert_eq!(told.expect_ok()["ip"], "9.9.9.9", "the last is the proxy's own word");
+    assert_eq!(
+        told.expect_ok()["ip"],
+        "9.9.9.9",
+        "the last is the proxy's own word"
+    );
     for client in ["9.9.9.1", "9.9.9.2", "2001:db8::1"] {
         forwarded(&anybody, "rare", client).await.expect_ok();
     }
@@ -118,11 +122,7 @@ async fn nobody_names_an_address_but_a_trusted_proxy() {
 
 #[tokio::test]
 async fn with_many_apps_a_public_route_needs_one_that_is_named() {
-    let many = || {
-        with_sdk()
-            .plugin("edges", EDGES)
-            .env("MOZAIKS_APP_ID", "*")
-    };
+    let many = || with_sdk().plugin("edges", EDGES).env("MOZAIKS_APP_ID", "*");
     let app = many().start().await;
     let public = path("who");
     let refused = app.anonymous().get(&public).await;
@@ -130,7 +130,10 @@ async fn with_many_apps_a_public_route_needs_one_that_is_named() {
     let ann = app.with_claims(&Claims::user("ann").with("app_id", "one"));
     assert_eq!(ann.get(&public).await.expect_ok()["app"], "one");
     let app = many().env("MOZAIKS_PUBLIC_APP_ID", "shop").start().await;
-    assert_eq!(app.anonymous().get(&public).await.expect_ok()["app"], "shop");
+    assert_eq!(
+        app.anonymous().get(&public).await.expect_ok()["app"],
+        "shop"
+    );
     let ann = app.with_claims(&Claims::user("ann").with("app_id", "one"));
     assert_eq!(ann.get(&public).await.expect_ok()["app"], "one");
 }
@@ -143,9 +146,9 @@ async fn bodies_are_taken_to_the_last_level_and_byte_for_byte() {
         let request = app.user("ann").request(Method::POST, &path(below));
         Answer::of(request.header("content-type", content).body(body)).await
     };
-    let deep = post("echo", "application/json", nested(64)).await;
+    let deep = post("raw", "application/json", nested(64)).await;
     assert_eq!((deep.status.as_u16(), deep.text), (200, nested(64)));
-    let deeper = post("echo", "application/json", nested(65)).await;
+    let deeper = post("raw", "application/json", nested(65)).await;
     deeper.expect_error(400, "INVALID_JSON");
     for wrong in ["{", "nonsense", "{\"a\": 1e999}"] {
         let refused = post("echo", "application/json", wrong.into()).await;
@@ -158,7 +161,9 @@ async fn bodies_are_taken_to_the_last_level_and_byte_for_byte() {
     assert_eq!(raw.text, signed);
     let request = app.user("ann").request(Method::POST, &path("echo"));
     let packed = request.header("content-encoding", "gzip").body("x");
-    Answer::of(packed).await.expect_error(415, "UNSUPPORTED_ENCODING");
+    Answer::of(packed)
+        .await
+        .expect_error(415, "UNSUPPORTED_ENCODING");
     let large = post("echo", "text/plain", "x".repeat((1 << 20) + 1)).await;
     large.expect_error(413, "PAYLOAD_TOO_LARGE");
 }
@@ -178,10 +183,19 @@ async fn an_answer_sets_nothing_that_is_the_gateways() {
         get(wrong).await.expect_error(500, "PLUGIN_BAD_RESULT");
     }
     assert_eq!(get("set").await.expect_ok(), json!([1, 2]));
-    get("object").await.expect_error(500, "OUTPUT_NOT_SERIALIZABLE");
+    let object = get("object").await;
+    let object = object.expect_error(500, "OUTPUT_NOT_SERIALIZABLE");
+    assert_eq!(
+        object["details"]["path"], "$",
+        "of the answer, however it travels"
+    );
     let head = Answer::of(ann.request(Method::HEAD, &path("answer/text"))).await;
     assert_eq!((head.status.as_u16(), &*head.text), (200, ""));
-    assert_eq!(head.header("content-length"), Some("4"), "as GET would send");
+    assert_eq!(
+        head.header("content-length"),
+        Some("4"),
+        "as GET would send"
+    );
     let options = Answer::of(ann.request(Method::OPTIONS, &path("echo"))).await;
     options.expect_error(405, "METHOD_NOT_ALLOWED");
     assert_eq!(options.header("allow"), Some("POST"));
@@ -210,7 +224,10 @@ async fn a_stream_waits_for_its_reader_and_ends_with_it() {
         }
     })
     .await;
-    assert!(settled.as_u64().unwrap() < 1000, "{settled} pieces of 64 KiB");
+    assert!(
+        settled.as_u64().unwrap() < 1000,
+        "{settled} pieces of 64 KiB"
+    );
     assert_eq!(app.metric("mozaiks_plugin_streams_open").await, 1.0);
     drop(reading);
     app.metric_reaches("mozaiks_plugin_streams_open", |open| open == 0.0)
@@ -228,7 +245,10 @@ async fn routes_are_described_as_long_as_they_are_served() {
     let describe = async || app.anonymous().get("/openapi.json").await.expect_ok();
     let paths = describe().await["paths"].clone();
     let who = &paths["/api/plugins/edges/who"]["get"];
-    assert!(who["responses"]["200"].is_object() && who.get("security").is_none(), "{who}");
+    assert!(
+        who["responses"]["200"].is_object() && who.get("security").is_none(),
+        "{who}"
+    );
     let things = &paths["/api/plugins/edges/things/{id}/{rest}"]["put"];
     assert_eq!(things["security"], json!([{"bearer": []}]));
     assert_eq!(things["x-roles"], json!(["staff"]));
@@ -239,23 +259,43 @@ async fn routes_are_described_as_long_as_they_are_served() {
     let parameters = things["parameters"].as_array().unwrap();
     let named: Vec<_> = parameters
         .iter()
-        .map(|each| (each["name"].as_str().unwrap(), each["in"].as_str().unwrap(), each["required"] == true))
+        .map(|each| {
+            (
+                each["name"].as_str().unwrap(),
+                each["in"].as_str().unwrap(),
+                each["required"] == true,
+            )
+        })
         .collect();
     assert_eq!(
         named,
-        [("id", "path", true), ("rest", "path", true), ("a", "query", true), ("b", "query", false)]
+        [
+            ("id", "path", true),
+            ("rest", "path", true),
+            ("a", "query", true),
+            ("b", "query", false)
+        ]
     );
     assert_eq!(parameters[0]["schema"]["pattern"], "^[0-9]+$");
     for status in ["200", "401", "403", "422", "429", "default"] {
         assert!(things["responses"][status].is_object(), "{status}");
     }
-    assert_eq!(things["responses"]["200"]["content"]["application/json"]["schema"]["type"], "object");
+    assert_eq!(
+        things["responses"]["200"]["content"]["application/json"]["schema"]["type"],
+        "object"
+    );
     let set = async |enabled: bool| {
         let request = app.admin().request(Method::POST, &path("enable"));
-        Answer::of(request.json(&json!({"enabled": enabled}))).await.expect_ok();
+        Answer::of(request.json(&json!({"enabled": enabled})))
+            .await
+            .expect_ok();
     };
     set(false).await;
-    let of_it = |document: &Value| document["paths"].to_string().contains("/api/plugins/edges/");
+    let of_it = |document: &Value| {
+        document["paths"]
+            .to_string()
+            .contains("/api/plugins/edges/")
+    };
     assert!(!of_it(&describe().await));
     set(true).await;
     assert!(of_it(&describe().await));
@@ -265,7 +305,9 @@ async fn routes_are_described_as_long_as_they_are_served() {
 async fn events_come_in_order_and_the_gateways_own_only_from_it() {
     let app = edges().await;
     let emit = async |name: &str| {
-        let request = app.user("ann").request(Method::POST, &path(&format!("emit/{name}")));
+        let request = app
+            .user("ann")
+            .request(Method::POST, &path(&format!("emit/{name}")));
         Answer::of(request).await
     };
     assert_eq!(emit("edges:asked").await.status.as_u16(), 204);
@@ -280,16 +322,25 @@ async fn events_come_in_order_and_the_gateways_own_only_from_it() {
         }
     })
     .await;
-    for own in ["plugin_loaded", "plugin_executed", "settings_updated", "user:connected"] {
+    for own in [
+        "plugin_loaded",
+        "plugin_executed",
+        "settings_updated",
+        "user:connected",
+    ] {
         emit(own).await.expect_error(500, "PLUGIN_ERROR");
     }
-    let history = app.admin().get("/__mozaiks/admin/events/history?event=user:connected").await;
+    let history = app
+        .admin()
+        .get("/__mozaiks/admin/events/history?event=user:connected")
+        .await;
     assert_eq!(history.expect_ok()["count"], 0);
 }
 
 #[tokio::test]
 async fn a_dash_in_an_address_may_stand_for_a_line() {
-    const NAMED: &str = "def on_load(ctx):\n    ctx.register_route('GET', '/', lambda request: __name__)\n";
+    const NAMED: &str =
+        "def on_load(ctx):\n    ctx.register_route('GET', '/', lambda request: __name__)\n";
     let app = with_sdk()
         .plugin("two_words", NAMED)
         .plugin("other-words", NAMED)

@@ -132,7 +132,12 @@ fn manifest(name: &str, template: Template) -> String {
         .chain(template.manifest());
     // By hand, so that the name comes first.
     let lines: Vec<_> = fields
-        .map(|(key, value)| format!("  \"{key}\": {}", format!("{value:#}").replace('\n', "\n  ")))
+        .map(|(key, value)| {
+            format!(
+                "  \"{key}\": {}",
+                format!("{value:#}").replace('\n', "\n  ")
+            )
+        })
         .collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }

@@ -30,10 +30,7 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
         Failure::Usage(format!("{} cannot be read: {error}", args.dir.display()))
     })?;
     if !dir.join("tests").is_dir() {
-        return Err(Failure::Usage(format!(
-            "{} has no tests/",
-            dir.display()
-        )));
+        return Err(Failure::Usage(format!("{} has no tests/", dir.display())));
     }
     let python = interpreter(&config);
     let sdk = sdk_dirs(config.sdk_path.as_deref());
