@@ -39,9 +39,12 @@ class Load:
     algorithm: str = "HS256"
     servers: tuple[str, ...] = MAIN
     neighbour: bool = False
+    route: str = ""
 
     def paths(self) -> list[str]:
         """Where its calls go, in turn."""
+        if self.route:
+            return [f"/api/plugins/{plugin}{self.route}" for plugin in self.plugins]
         return [f"/api/execute/{plugin}" for plugin in self.plugins]
 
     def files(self, folder: Path, tokens: list[str], body: bytes) -> dict[str, str]:
@@ -57,6 +60,7 @@ class Load:
 
 LOADS = [
     Load("echo, 32 connections", ("echo",), servers=ALL),
+    Load("echo as a route, 32 connections", ("route",), route="/echo", servers=("gateway",)),
     Load("echo, 1 connection", ("echo",), connections=1),
     Load("echo, 8 connections", ("echo",), connections=8),
     Load("echo, 128 connections", ("echo",), connections=128),

@@ -24,7 +24,7 @@ def blocks(document: str) -> list[str]:
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with every plugin of the guide under its name."""
-    for block in blocks("docs/plugins.md"):
+    for block in [*blocks("docs/plugins.md"), *blocks("docs/plugin-development.md")]:
         name = NAMED.match(block)
         assert name is not None, f"say which file this is:\n{block}"
         file = tmp_path / name[1]
@@ -65,6 +65,8 @@ async def test_the_guides_plugins_work(plugins: Path, gateway: TestGateway) -> N
         ("todo/tests/test_todo.py", "test_create"),
         ("announcer/tests/test_announcer.py", "test_announce"),
         ("announcer/tests/test_announcer.py", "test_remind"),
+        ("my_plugin/tests/test_my_plugin.py", "test_my_plugin"),
+        ("orders/tests/test_orders.py", "test_orders"),
     ],
 )
 async def test_the_guides_tests_pass(
@@ -84,7 +86,13 @@ def test_all_of_the_guides_tests_are_run(plugins: Path) -> None:
             r"^async def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE
         )
     ]
-    assert sorted(shown) == ["test_announce", "test_create", "test_remind"]
+    assert sorted(shown) == [
+        "test_announce",
+        "test_create",
+        "test_my_plugin",
+        "test_orders",
+        "test_remind",
+    ]
 
 
 async def test_the_first_plugin_of_the_readme_works(tmp_path: Path, gateway: TestGateway) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
@@ -232,3 +233,86 @@ async def test_a_job_is_run_by_its_name_in_tests() -> None:
         with pytest.raises(LookupError, match="there are: tidy"):
             await gateway.run_job("other")
     assert ran == ["schedule"]
+
+
+async def test_functions_for_one_event_go_in_order_and_only_those_that_failed_go_again(
+    host: FakeHost, ctx: PluginContext
+) -> None:
+    heard: list[Any] = []
+    broken = True
+
+    def listen(name: str, fails: bool = False) -> Any:
+        async def listener(data: dict[str, Any]) -> None:
+            heard.append((name, data.pop("n")))
+            if fails and broken:
+                raise ValueError(name)
+
+        return listener
+
+    ctx.on("a:b", listen("last", fails=True), priority=20)
+    ctx.on("a:b", listen("second"))
+    ctx.on("a:b", listen("third"))
+    ctx.on("a:b", listen("first", fails=True), priority=1)
+    assert host.specs == [("event", {"pattern": "a:b", "with_id": True})]
+    deliver = host.registered[1][1]
+    with pytest.raises(ValueError, match="first"):
+        await deliver({"n": 1}, 7)
+    assert [name for name, _ in heard] == ["first", "second", "third", "last"]
+    heard.clear()
+    broken = False
+    # Another event does not hide the one that comes again.
+    await deliver({"n": 2}, 8)
+    await deliver({"n": 1}, 7)
+    assert heard[4:] == [("first", 1), ("last", 1)]
+
+
+async def test_a_deadline_keeps_nobody_from_an_event_for_good(
+    host: FakeHost, ctx: PluginContext
+) -> None:
+    heard: list[str] = []
+    gate = asyncio.Event()
+
+    async def waits(data: Any) -> None:
+        heard.append("waits")
+        await gate.wait()
+
+    ctx.on("a", lambda data: heard.append("quick"), priority=1)
+    ctx.on("a", waits)
+    ctx.on("a", lambda data: heard.append("after"), priority=30)
+    deliver = host.registered[1][1]
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(deliver({}, 1), 0.2)
+    gate.set()
+    await deliver({}, 1)
+    assert heard == ["quick", "waits", "waits", "after"]
+
+
+async def test_what_enabling_listened_to_is_not_heard_twice_after_the_next(host: FakeHost) -> None:
+    heard: list[str] = []
+    module = ModuleType("shop")
+    module.on_load = lambda ctx: ctx.on("a", lambda data: heard.append("load"))  # type: ignore[attr-defined]
+
+    def on_enable(ctx: PluginContext) -> None:
+        ctx.on("a", lambda data: heard.append("enable"))
+        ctx.on("b", lambda data: heard.append("b"))
+
+    module.on_enable = on_enable  # type: ignore[attr-defined]
+    host.answer = DESCRIBED
+    life = _life.Life("package", module, None)
+    for step in ("on_load", "on_enable", "on_disable", "on_enable"):
+        await life.run({"name": step})
+    # `b` anew, since the gateway has ended what the first enabling registered.
+    assert [spec["pattern"] for _, spec in host.specs] == ["a", "b", "b"]
+    await host.registered[1][1]({}, 1)
+    assert heard == ["load", "enable"]
+    assert life._context is not None
+    # Later ones stand alone.
+    life._context.on("a", lambda data: None)
+    assert host.specs[-1] == ("event", {"pattern": "a"})
+
+
+def test_a_raw_body_is_there_for_those_who_asked() -> None:
+    request = Request(head(body={"a": 1}, raw="eyJhIjogMX0="))
+    assert request.raw == b'{"a": 1}'
+    with pytest.raises(RuntimeError, match="raw_body=True"):
+        _ = Request(head(body={"a": 1})).raw

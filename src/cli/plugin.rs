@@ -6,6 +6,7 @@ mod inspect;
 mod jobs;
 mod logs;
 mod operate;
+mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -30,9 +31,14 @@ enum PluginCommand {
     New {
         /// Its name: a lower-case letter, then lower-case letters, digits, - and _.
         name: String,
+        /// What it begins with.
+        #[arg(long, value_enum, default_value_t = create::Template::Minimal)]
+        template: create::Template,
         #[command(flatten)]
         flags: ConfigFlags,
     },
+    /// Run a plugin's tests with pytest.
+    Test(test::TestArgs),
     /// Print the JSON Schema of plugin.json, for editors.
     Schema,
     /// Switch a plugin of a running gateway on.
@@ -61,11 +67,15 @@ enum PluginCommand {
 pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
     match &args.command {
         PluginCommand::List(flags) => list(&flags.load(false)?.config.plugins.dir),
-        PluginCommand::New { name, flags } => {
-            let dir = create::create(&flags.load(false)?.config.plugins.dir, name)?;
+        PluginCommand::New {
+            name,
+            template,
+            flags,
+        } => {
+            let dir = create::create(&flags.load(false)?.config.plugins.dir, name, *template)?;
+            let shown = dir.display();
             Ok(print(&format!(
-                "made {}\ntry it: mozaiks serve --dev\n",
-                dir.display()
+                "made {shown}\ntest it: mozaiks plugin test {shown}\ntry it: mozaiks serve --dev\n"
             ))?)
         }
         PluginCommand::Enable(args) => operate::set_enabled(args, true),
@@ -75,6 +85,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
         PluginCommand::Jobs(args) => jobs::run(args),
+        PluginCommand::Test(args) => test::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }

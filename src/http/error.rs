@@ -133,6 +133,17 @@ impl ApiError {
         })
     }
 
+    /// Whether a plugin has answered, and with nothing that a client could be given, or not in time.
+    pub(super) fn is_of_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::PluginBadResult(_)
+                | Self::OutputNotSerializable { .. }
+                | Self::OutputTooLarge { .. }
+                | Self::PluginTimeout(_)
+        )
+    }
+
     /// The sentence for the client.
     pub fn message(&self) -> String {
         self.declaration().message.into_owned()

@@ -124,15 +124,14 @@ impl<'a> Exchange<'a> {
         let principal = self.context.principal.get();
         // What a plugin raised is logged with its traceback; this is why its answer could not be used.
         if let (Some(plugin), Some(error)) = (&self.plugin, error)
-            && let Some(reason) = error.internal()
-            && !matches!(error, ApiError::PluginRaised { .. })
+            && error.is_of_an_answer()
         {
             self.app.plugin_logs.note_failure(&PluginFailure {
                 plugin,
                 app_id: principal.map(|principal| &*principal.app_id),
                 request_id: &self.context.request_id,
                 error_code: error.status_and_code().1,
-                reason,
+                reason: error.internal().unwrap_or(&error.message()),
             });
         }
         self.app.access.write(&AccessRecord {

@@ -53,7 +53,7 @@ pub(super) async fn serve(
     let (head, body) = request.into_parts();
     let (name, below) = split(head.uri.path()).ok_or(ApiError::NotFound)?;
     starting_or_draining(app)?;
-    let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
+    let plugin = named(app, name).ok_or(ApiError::PluginNotFound)?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
     let Matched { route, params } =
         find(app, &plugin, &head.headers, head.method.as_str(), below).await?;
@@ -110,8 +110,16 @@ pub(super) async fn serve(
         Ok(pending) => pending.await,
         Err(error) => Err(error),
     };
-    let reply = called.map_err(|error| refusal(app, &plugin.name, error, principal.as_deref()))?;
+    let reply =
+        called.map_err(|error| of_body(refusal(app, &plugin.name, error, principal.as_deref())))?;
     respond(app, exchange, &route, &head.method, &reply)
+}
+
+/// The plugin of a name. In addresses `-` may stand for `_`: a Python package cannot have it in its name,
+/// and addresses usually have nothing else.
+fn named(app: &App, name: &str) -> Option<Arc<Plugin>> {
+    let exact = app.registry.find(name);
+    exact.or_else(|| app.registry.find(&name.replace('-', "_")))
 }
 
 /// The route that a path means in the load that serves.
@@ -146,6 +154,16 @@ async fn find(
         }
         Some(Lookup::Unknown) | None => Err(ApiError::NotFound),
     }
+}
+
+/// A handler's answer is the fourth of what travels: paths begin there for who reads them.
+fn of_body(mut error: ApiError) -> ApiError {
+    if let ApiError::OutputNotSerializable { path, .. } = &mut error
+        && let Some(rest) = path.strip_prefix("$[3]")
+    {
+        *path = format!("${rest}");
+    }
+    error
 }
 
 /// Whose call it is; `None` for a public route without a token.

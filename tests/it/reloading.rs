@@ -120,7 +120,10 @@ async fn a_broken_save_leaves_the_old_code_in_service() {
     for (broken, said) in [
         ("async def execute(data:\n", "SyntaxError"),
         ("raise ValueError('at import')\n", "at import"),
-        ("def on_load(ctx):\n    raise ValueError('at load')\n", "at load"),
+        (
+            "def on_load(ctx):\n    raise ValueError('at load')\n",
+            "at load",
+        ),
         (
             "def on_enable(ctx):\n    raise ValueError('at enable')\n",
             "at enable",

@@ -344,6 +344,31 @@ fn origins_are_checked_and_written_as_browsers_send_them() {
 }
 
 #[test]
+fn proxies_are_addresses_and_networks() {
+    let shown = |setup: Setup| -> Vec<String> {
+        let networks = setup.load().config.server.trusted_proxies;
+        networks.iter().map(ToString::to_string).collect()
+    };
+    let given = "10.0.0.1, 10.2.3.4/8,::ffff:192.0.2.1, fd00::1/8";
+    assert_eq!(
+        shown(Setup::new().variable("MOZAIKS_TRUSTED_PROXIES", given)),
+        ["10.0.0.1/32", "10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]
+    );
+    let listed = "trusted_proxies = [\"127.0.0.1\", \"::1\"]\n";
+    assert_eq!(
+        shown(Setup::new().file(listed)),
+        ["127.0.0.1/32", "::1/128"]
+    );
+    assert!(shown(Setup::new()).is_empty());
+    for bad in ["*", "proxy.example", "10.0.0.0/33", "10.0.0.1:80"] {
+        let problems = Setup::new()
+            .variable("MOZAIKS_TRUSTED_PROXIES", bad)
+            .problems();
+        assert_eq!(problems[0].key, "trusted_proxies", "{bad}");
+    }
+}
+
+#[test]
 fn jwks_urls_are_https_or_loopback() {
     for good in [
         "https://id.example/jwks",
@@ -404,6 +429,9 @@ fn secrets_are_never_printed() {
 fn odd_variables_are_warned_about() {
     let loaded = Setup::new()
         .variable("MOZAIKS_JWKS_ULR", "https://id.example/jwks")
+        // Those of commands are none of the gateway's, and no slips either.
+        .variable("MOZAIKS_URL", "http://x")
+        .variable("MOZAIKS_TOKEN", "t")
         .load();
     assert_eq!(loaded.warnings.len(), 1);
     assert!(loaded.warnings[0].ends_with("MOZAIKS_JWKS_URL"));

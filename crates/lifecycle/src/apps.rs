@@ -1,9 +1,6 @@
 //! For which apps plugins work in the background, where no call says whose work it is.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::TryStreamExt as _;
 use mongodb::{

@@ -55,6 +55,9 @@ pub struct RouteSpec {
     pub response_schema: Option<Value>,
     /// One call, in seconds.
     pub timeout_seconds: Option<f64>,
+    /// Whether the handler is given the body byte for byte too.
+    #[serde(default)]
+    pub raw_body: bool,
 }
 
 fn yes() -> bool {

@@ -12,6 +12,7 @@ from mozaiks import _host, _json
 from mozaiks.database import db as _database
 from mozaiks.event_bus import event_bus
 from mozaiks.plugin import _handler
+from mozaiks.plugin._listeners import Listeners
 from mozaiks.plugin._logger import PluginLogger
 from mozaiks.plugin._request import Request
 from mozaiks.websocket import websocket_manager
@@ -67,6 +68,8 @@ class PluginContext:
         )
         self.logger = PluginLogger(self.plugin.name)
         self._middleware: list[tuple[int, int, Handler]] = []
+        self._layers: list[Handler] = []
+        self._listeners = Listeners()
         self._numbers = itertools.count(1)
         self._tasks = itertools.count(1)
         self._execute: Handler | None = None
@@ -91,6 +94,7 @@ class PluginContext:
         request_schema: dict[str, Any] | None = None,
         response_schema: dict[str, Any] | None = None,
         timeout_seconds: float | None = None,
+        raw_body: bool = False,
     ) -> None:
         """Serves a route under `/api/plugins/{name}{path}`.
 
@@ -105,6 +109,7 @@ class PluginContext:
             request_schema: JSON Schema (2020-12) over `{body, query, params}`.
             response_schema: JSON Schema of the answer.
             timeout_seconds: One call's limit.
+            raw_body: Whether `request.raw` is to have the body byte for byte, for signatures.
 
         Raises:
             HostError: `VALIDATION_ERROR` for a bad method, path or schema, `CONFLICT` for a route
@@ -130,6 +135,7 @@ class PluginContext:
                 "request_schema": request_schema,
                 "response_schema": response_schema,
                 "timeout_seconds": timeout_seconds,
+                "raw_body": raw_body or None,
             }
             _host.register("route", spec, served)
 
@@ -168,9 +174,10 @@ class PluginContext:
             _host.register("execute", {}, self._execute_through)
         self._middleware.append((order, next(self._numbers), handler))
         self._middleware.sort(key=lambda entry: entry[:2])
+        self._layers = [handler for _, _, handler in self._middleware]
 
     def _middleware_in_force(self) -> list[Handler]:
-        return [handler for _, _, handler in self._middleware]
+        return self._layers
 
     async def _execute_through(self, data: dict[str, Any]) -> Any:
         execute = self._execute
@@ -318,17 +325,21 @@ class PluginContext:
 
     # Events
 
-    def on(self, event: str, handler: Handler) -> None:
+    def on(self, event: str, handler: Handler, priority: int = 10) -> None:
         """Calls a function with the data of each event of a name.
+
+        The functions that `on_load` and `on_enable` give for one event are called one after the
+        other. One that raises keeps none of the others from it, and is called again alone.
 
         Args:
             event: A name or a pattern.
             handler: Async or plain.
+            priority: Lower ones are called first; of equal ones the one that was given first.
         """
         self._check_open()
         if not callable(handler):
             raise TypeError("an event's handler must be a function")
-        _host.register("event", {"pattern": event}, handler)
+        self._listeners.add(event, handler, priority)
 
     def emit(self, event: str, data: Any = None) -> None:
         """Publishes an event and returns at once.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mozaiks import _host
 from mozaiks.plugin import _handler
 from mozaiks.plugin._context import PluginContext
 
@@ -69,6 +68,13 @@ class Life:
             finally:
                 if self._context is not None:
                     self._context._close()
+        if name == "on_enable" and self._context is not None:
+            listeners = self._context._listeners
+            listeners.begin_enabling()
+            try:
+                return await self._call(name)
+            finally:
+                listeners.end_step()
         if name == "on_config_change":
             return await self._call(name, step.get("changed") or {})
         return await self._call(name)
@@ -98,7 +104,7 @@ class Life:
             }
             self._context.register_route(part["method"], part["path"], handler, **options)
         for part in parts.get("events", []):
-            _host.register("event", {"pattern": part["event"]}, self._part("events", part))
+            self._context.on(part["event"], self._part("events", part))
         for part in parts.get("jobs", []):
             options = {
                 key: part[key]
@@ -109,6 +115,7 @@ class Life:
             self._context.schedule_task(
                 part["cron"], self._part("jobs", part), name=name, **options
             )
+        self._context._listeners.end_step()
 
     def _part(self, folder: str, part: dict[str, Any]) -> Function:
         stem = _stem(part["file"])

@@ -70,9 +70,13 @@ class PluginLogger:
         self._logger.log(level, text, *arguments, exc_info=exc_info, extra=extra)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 4) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if depth and isinstance(value, (list, tuple)):
+        return [_plain(each, depth - 1) for each in value]
+    if depth and isinstance(value, dict):
+        return {str(name): _plain(each, depth - 1) for name, each in value.items()}
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {value}"
     return repr(value)

@@ -36,7 +36,7 @@ class Request:
     and `_context` in it are the gateway's, as in `execute`.
     """
 
-    __slots__ = ("_body", "_head", "state")
+    __slots__ = ("_body", "_head", "_raw", "state")
 
     def __init__(self, head: dict[str, Any]) -> None:
         """Takes what the gateway gives.
@@ -49,6 +49,8 @@ class Request:
         body = head.pop("body", None)
         text = head.pop("text", None)
         data = head.pop("bytes", None)
+        raw = head.pop("raw", None)
+        self._raw: bytes | None = None if raw is None else base64.b64decode(raw)
         if text is not None:
             body = text
         elif data is not None:
@@ -104,6 +106,17 @@ class Request:
     def body(self) -> Any:
         """What the body parses to: JSON, else text, else bytes; None where there is none."""
         return self._body
+
+    @property
+    def raw(self) -> bytes:
+        """The body byte for byte, as a signature over it wants it.
+
+        Raises:
+            RuntimeError: If the route was not registered with `raw_body=True`.
+        """
+        if self._raw is None:
+            raise RuntimeError("register the route with raw_body=True to read its raw body")
+        return self._raw
 
     def json(self) -> Any:
         """The body as JSON.

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -19,11 +19,17 @@ from mozaiks.errors import HostError
 from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
 from mozaiks.testing._numbers import inexact
+from mozaiks.testing._plugin_data import PluginData, current_plugin, within
 from mozaiks.testing._services import (
     RecordingEvents,
     RecordingNotifications,
     RecordingWebSockets,
 )
+
+
+def _with_id(callback: Callable[..., Any], ids: Iterator[int]) -> Callable[..., Any]:
+    return lambda data: callback(data, next(ids))
+
 
 current_app: ContextVar[str] = ContextVar("current_app", default="default")
 
@@ -38,6 +44,7 @@ class TestGateway:
         broadcasts: What `broadcast_service` was asked for.
         scheduled: What `digest_scheduler` is to send later.
         settings: User id to plugin to settings.
+        plugins: What started plugins have configured and stored.
     """
 
     # pytest would take it for a test otherwise.
@@ -58,6 +65,7 @@ class TestGateway:
         self.broadcasts = RecordingBroadcasts(self.notifications)
         self.scheduled = RecordingSchedule(self.notifications)
         self.settings: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+        self.plugins = PluginData()
         self._uri = database_uri or os.environ.get("TEST_MONGODB_URI")
         self._docstore: Docstore | None = None
         self._database = f"mozaiks_test_{uuid.uuid4().hex[:12]}"
@@ -137,6 +145,12 @@ class TestGateway:
         Raises:
             HostError: If the stand-in knows no such operation.
         """
+        if operation == "stream.write":
+            # The stream's number in eight bytes, then the piece itself.
+            return _json.dumps(self.plugins.write(int.from_bytes(payload[:8], "big"), payload[8:]))
+        if operation.startswith(("plugin.", "storage.", "stream.")):
+            arguments = _json.loads(payload)
+            return _json.dumps(self.plugins.request(current_app.get(), operation, arguments))
         action = self._requests().get(operation)
         if action is None:
             raise HostError("NOT_FOUND", f"mozaiks.testing has no stand-in for {operation}")
@@ -157,6 +171,8 @@ class TestGateway:
         """
         arguments = _json.loads(payload)
         app_id = current_app.get()
+        if operation.startswith("plugin."):
+            return _json.dumps(self.plugins.query(operation))
         if operation == "events.history":
             return _json.dumps(
                 self.events.history(app_id, arguments["event"], arguments.get("limit", 10))
@@ -195,10 +211,18 @@ class TestGateway:
         registration = next(self._ids)
         wanted = _json.loads(spec)
         if kind == "event":
+            if wanted.get("with_id"):
+                callback = _with_id(callback, self._ids)
+            plugin = current_plugin.get()
+            if plugin is not None:
+                callback = within(plugin, callback)
             self.events.subscribe(registration, wanted["pattern"], callback)
         elif kind == "websocket":
             self.websocket.subscribe(registration, wanted["type"], callback)
         elif kind in ("route", "execute", "job"):
+            plugin = current_plugin.get()
+            if plugin is not None:
+                wanted["plugin"] = plugin.name
             self.registered.setdefault(kind, []).append((wanted, callback))
         else:
             raise HostError("NOT_FOUND", f"mozaiks.testing knows no registration {kind}")
@@ -279,7 +303,7 @@ class TestGateway:
             raise HostError("VALIDATION_ERROR", message, {"problems": problems})
         self._settings_of(user_id)[plugin] = settings
         data = {"user_id": user_id, "plugin": plugin, "settings": settings}
-        self.events.publish(current_app.get(), "settings_updated", data)
+        self.events.record(current_app.get(), "settings_updated", data)
         return True
 
     def _list_notifications(self, payload: dict[str, Any]) -> list[dict[str, Any]]:

@@ -42,7 +42,38 @@ def load_plugin(path: str | Path) -> PluginCode:
         FileNotFoundError: If there is no `logic.py`.
         LookupError: If it defines neither `execute` nor `run`.
     """
-    directory = Path(path).resolve()
+    directory = resolved(path)
+    _, module = load_package(directory)
+    function = getattr(module, "execute", None) or getattr(module, "run", None)
+    if not callable(function):
+        raise LookupError(f"{directory.name} defines neither execute(data) nor run(data)")
+    return PluginCode(module, function)
+
+
+def resolved(path: str | Path) -> Path:
+    """The whole path of a directory.
+
+    Args:
+        path: The directory.
+
+    Returns:
+        Its path without links.
+    """
+    return Path(path).resolve()
+
+
+def load_package(directory: Path) -> tuple[str, types.ModuleType]:
+    """Imports a plugin's package and its entry.
+
+    Args:
+        directory: The plugin's directory.
+
+    Returns:
+        The package's name and the entry's module.
+
+    Raises:
+        FileNotFoundError: If there is no `logic.py`.
+    """
     relative = next(
         (name for name in ("logic", "backend.logic") if _file(directory, name).is_file()), None
     )
@@ -63,11 +94,7 @@ def load_plugin(path: str | Path) -> PluginCode:
         root = types.ModuleType(package)
         root.__path__ = [str(directory)]
         sys.modules[package] = root
-    module = importlib.import_module(f"{package}.{relative}")
-    function = getattr(module, "execute", None) or getattr(module, "run", None)
-    if not callable(function):
-        raise LookupError(f"{directory.name} defines neither execute(data) nor run(data)")
-    return PluginCode(module, function)
+    return package, importlib.import_module(f"{package}.{relative}")
 
 
 async def run_plugin(

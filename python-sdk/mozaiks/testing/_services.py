@@ -13,6 +13,27 @@ from typing import Any
 
 from mozaiks.errors import HostError
 
+# What the gateway itself tells of: no plugin can emit it.
+OWN_EVENTS = frozenset(
+    {
+        "notification_created",
+        "plugin_changed",
+        "plugin_config_updated",
+        "plugin_disabled",
+        "plugin_enabled",
+        "plugin_executed",
+        "plugin_execution_error",
+        "plugin_failed",
+        "plugin_job_failed",
+        "plugin_loaded",
+        "plugin_reloaded",
+        "plugin_unloaded",
+        "settings_updated",
+        "user:connected",
+        "user:disconnected",
+    }
+)
+
 
 def _now() -> str:
     return dt.datetime.now(dt.timezone.utc).isoformat()
@@ -75,6 +96,18 @@ class RecordingEvents:
         """
         if not name or "*" in name or any(c.isspace() for c in name) or len(name) > 200:
             raise HostError("VALIDATION_ERROR", f"{name!r} cannot be the name of an event")
+        if name in OWN_EVENTS:
+            raise HostError("VALIDATION_ERROR", f"the event {name!r} is the gateway's own")
+        self.record(app_id, name, data)
+
+    def record(self, app_id: str, name: str, data: dict[str, Any]) -> None:
+        """Remembers an event of the gateway's own.
+
+        Args:
+            app_id: The app it happened in.
+            name: Its name.
+            data: What is said about it.
+        """
         event = PublishedEvent(app_id, name, data, _now())
         self.all.append(event)
         self._pending.append(event)

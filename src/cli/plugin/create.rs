@@ -1,30 +1,93 @@
-//! `mozaiks plugin new`: a plugin that runs as it is, short enough to be read at once.
+//! `mozaiks plugin new`: a plugin that runs as it is, with tests that pass, short enough to be read at once.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
+use serde_json::{Map, Value, json};
+
 use super::super::Failure;
-use mozaiks_plugins::discovery::is_plugin_name;
+use mozaiks_plugins::names;
 
-const LOGIC: &str = r#""""What the plugin does, in one sentence."""
+/// What a new plugin begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Template {
+    /// One function that answers calls.
+    Minimal,
+    /// Routes over a collection of each user's own.
+    Crud,
+    /// A public route for another service's webhooks, by signature and each once.
+    Webhook,
+    /// A job that runs every five minutes.
+    Scheduled,
+}
 
+/// What stands for the plugin's name in a template.
+const NAME: &str = "{{name}}";
 
-async def execute(data: dict) -> dict:
-    """Answer one call: `data` is the request's body and who asks."""
-    if data.get("action") == "greet":
-        name = data["_context"]["username"] or data["user_id"]
-        return {"message": f"Hello, {name}!"}
-    return {"error": "Unknown action", "error_code": "VALIDATION_ERROR"}
-"#;
+macro_rules! files {
+    ($folder:literal) => {
+        [
+            (
+                "logic.py",
+                include_str!(concat!("templates/", $folder, "/logic.py")),
+            ),
+            (
+                "tests/test_plugin.py",
+                include_str!(concat!("templates/", $folder, "/test_plugin.py")),
+            ),
+        ]
+    };
+}
+
+impl Template {
+    fn files(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Minimal => files!("minimal"),
+            Self::Crud => files!("crud"),
+            Self::Webhook => files!("webhook"),
+            Self::Scheduled => files!("scheduled"),
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Minimal => "What the plugin does, in one sentence.",
+            Self::Crud => "Items of each user.",
+            Self::Webhook => "Takes the webhooks of another service.",
+            Self::Scheduled => "Does something every five minutes.",
+        }
+    }
+
+    /// What the manifest has beside the usual.
+    fn manifest(self) -> Map<String, Value> {
+        let more = match self {
+            Self::Webhook => json!({
+                "config": { "secret": "" },
+                "config_schema": {
+                    "type": "object",
+                    "properties": { "secret": { "type": "string" } },
+                },
+            }),
+            Self::Minimal | Self::Crud | Self::Scheduled => json!({}),
+        };
+        match more {
+            Value::Object(more) => more,
+            _ => Map::new(),
+        }
+    }
+}
 
 /// Makes the plugin's directory and files; gives the directory.
-pub(super) fn create(plugins_dir: &Path, name: &str) -> Result<PathBuf, Failure> {
-    if !is_plugin_name(name) {
+pub(super) fn create(
+    plugins_dir: &Path,
+    name: &str,
+    template: Template,
+) -> Result<PathBuf, Failure> {
+    if let Some(reason) = names::refusal(name) {
         return Err(Failure::Usage(format!(
-            "\"{name}\" cannot be a plugin's name: a lower-case letter, then up to 63 lower-case \
-             letters, digits, - or _"
+            "\"{name}\" cannot be a plugin's name: {reason}"
         )));
     }
     let dir = plugins_dir.join(name);
@@ -41,21 +104,40 @@ pub(super) fn create(plugins_dir: &Path, name: &str) -> Result<PathBuf, Failure>
         }
         made => made.map_err(fail)?,
     }
+    // The manifest comes last but for the entry: a gateway that watches finds all of it or nothing.
+    fs::create_dir(dir.join("tests")).map_err(fail)?;
     fs::write(dir.join("__init__.py"), "").map_err(fail)?;
-    fs::write(dir.join("logic.py"), LOGIC).map_err(fail)?;
-    fs::write(dir.join("plugin.json"), manifest(name)).map_err(fail)?;
+    fs::write(dir.join("plugin.json"), manifest(name, template)).map_err(fail)?;
+    for (file, text) in template.files().into_iter().rev() {
+        fs::write(dir.join(file), text.replace(NAME, name)).map_err(fail)?;
+    }
     Ok(dir)
 }
 
-fn manifest(name: &str) -> String {
+fn manifest(name: &str, template: Template) -> String {
     let display_name: Vec<String> = name
         .split(['-', '_'])
         .filter(|word| !word.is_empty())
         .map(|word| word[..1].to_ascii_uppercase() + &word[1..])
         .collect();
-    format!(
-        "{{\n  \"name\": \"{name}\",\n  \"version\": \"0.1.0\",\n  \"display_name\": \"{}\",\n  \
-         \"description\": \"What the plugin does, in one sentence.\"\n}}\n",
-        display_name.join(" ")
-    )
+    let fields = [
+        ("name", json!(name)),
+        ("version", json!("0.1.0")),
+        ("display_name", json!(display_name.join(" "))),
+        ("description", json!(template.description())),
+    ];
+    let fields = fields
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .chain(template.manifest());
+    // By hand, so that the name comes first.
+    let lines: Vec<_> = fields
+        .map(|(key, value)| {
+            format!(
+                "  \"{key}\": {}",
+                format!("{value:#}").replace('\n', "\n  ")
+            )
+        })
+        .collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
 }

@@ -83,6 +83,9 @@ pub(super) fn arguments(
             context.field("request_id", &origin.request_id);
         });
     }
+    if route.spec.raw_body {
+        out.field("raw", &encoded(body));
+    }
     if json {
         out.name("body");
         out.0.extend_from_slice(body);
@@ -91,11 +94,14 @@ pub(super) fn arguments(
             out.field("text", &text);
         }
     } else {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(body);
-        out.field("bytes", &encoded);
+        out.field("bytes", &encoded(body));
     }
     out.0.extend_from_slice(b"}]");
     Ok(out.0.into())
+}
+
+fn encoded(body: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(body)
 }
 
 /// A JSON object that is being written.

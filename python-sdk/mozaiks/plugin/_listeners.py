@@ -1,0 +1,112 @@
+"""A plugin's functions for events, in the order of their priorities."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from mozaiks import _host
+from mozaiks.plugin import _handler
+
+Handler = Callable[..., Any]
+
+# Events of one name whose failed functions are remembered: the gateway tries a few times, within
+# seconds, and an admin perhaps once more.
+_REMEMBERED = 1000
+
+
+class Listeners:
+    """All of one load.
+
+    What is given while it loads or is enabled is registered once for each event and put in order;
+    what is given later is registered by itself.
+    """
+
+    def __init__(self) -> None:
+        """Without any."""
+        self._events: dict[str, _Event] = {}
+        self._numbers = itertools.count(1)
+        self._step = "load"
+
+    def add(self, event: str, handler: Handler, priority: int) -> None:
+        """Adds a function.
+
+        Args:
+            event: A name or a pattern.
+            handler: What is called.
+            priority: When, among those of the same event.
+        """
+        if not self._step:
+            _host.register("event", {"pattern": event}, handler)
+            return
+        listened = self._events.get(event)
+        if listened is None:
+            listened = _Event(self._step)
+            _host.register("event", {"pattern": event, "with_id": True}, listened.deliver)
+            self._events[event] = listened
+        listened.add(_Entry((priority, next(self._numbers)), handler, self._step))
+
+    def begin_enabling(self) -> None:
+        """Forgets what an enabling before this one has added: the gateway has ended it too."""
+        self._step = "enable"
+        kept = {name: event for name, event in self._events.items() if event.step == "load"}
+        self._events = kept
+        for event in kept.values():
+            event.keep_loaded()
+
+    def end_step(self) -> None:
+        """The plugin has loaded, or is enabled."""
+        self._step = ""
+
+
+class _Entry:
+    """One function."""
+
+    __slots__ = ("handler", "key", "step")
+
+    def __init__(self, key: tuple[int, int], handler: Handler, step: str) -> None:
+        self.key = key
+        self.handler = handler
+        self.step = step
+
+
+class _Event:
+    """The functions for one event."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self._entries: list[_Entry] = []
+        self._failed: OrderedDict[int, list[_Entry]] = OrderedDict()
+
+    def add(self, entry: _Entry) -> None:
+        self._entries = sorted([*self._entries, entry], key=lambda each: each.key)
+
+    def keep_loaded(self) -> None:
+        self._entries = [entry for entry in self._entries if entry.step == "load"]
+
+    async def deliver(self, data: Any, event_id: int) -> None:
+        """Calls all of them, or those that have not taken this event before."""
+        left = list(self._failed.pop(event_id, self._entries))
+        failed: list[_Entry] = []
+        error: Exception | None = None
+        try:
+            while left:
+                # What one does to the data is not for the next to see.
+                own = data if len(left) == 1 and not failed else copy.deepcopy(data)
+                try:
+                    await _handler.call(left[0].handler, own)
+                except Exception as raised:
+                    failed.append(left[0])
+                    error = error or raised
+                del left[0]
+        finally:
+            # With those that a deadline has kept from being called.
+            if failed or left:
+                self._failed[event_id] = [*failed, *left]
+                while len(self._failed) > _REMEMBERED:
+                    self._failed.popitem(last=False)
+        if error is not None:
+            raise error

@@ -1,0 +1,1 @@
+"""Shows everything that a plugin can do with the gateway."""

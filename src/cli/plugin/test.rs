@@ -1,0 +1,71 @@
+//! `mozaiks plugin test`: a plugin's own tests, by the interpreter that would run the plugin.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::super::{Failure, doctor::interpreter, flags::ConfigFlags};
+use mozaiks_python::sdk_dirs;
+
+/// Hands over to pytest; see its own first lines.
+const CODE: &str = include_str!("test.py");
+/// Where tests find a database of their own.
+const DOCSTORE: &str = "MOZAIKS_DOCSTORE";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TestArgs {
+    /// The plugin's directory.
+    dir: PathBuf,
+    /// Only tests whose names match, as pytest's `-k`.
+    #[arg(short = 'k', value_name = "EXPRESSION")]
+    select: Option<String>,
+    #[command(flatten)]
+    flags: ConfigFlags,
+}
+
+pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
+    let config = args.flags.load(false)?.config.plugins;
+    let dir = args.dir.canonicalize().map_err(|error| {
+        Failure::Usage(format!("{} cannot be read: {error}", args.dir.display()))
+    })?;
+    if !dir.join("tests").is_dir() {
+        return Err(Failure::Usage(format!("{} has no tests/", dir.display())));
+    }
+    let python = interpreter(&config);
+    let sdk = sdk_dirs(config.sdk_path.as_deref());
+    let mut command = Command::new(&python);
+    command
+        .args(["-X", "utf8", "-c", CODE])
+        .arg(&dir)
+        .arg(sdk.len().to_string())
+        .args(&sdk)
+        .arg("-q");
+    if let Some(select) = &args.select {
+        command.args(["-k", select]);
+    }
+    if std::env::var_os(DOCSTORE).is_none()
+        && let Some(docstore) = docstore_beside_this()
+    {
+        command.env(DOCSTORE, docstore);
+    }
+    let status = command.status().map_err(|error| {
+        anyhow::anyhow!(
+            "cannot run {}: {error}; name another with MOZAIKS_PYTHON",
+            python.display()
+        )
+    })?;
+    if status.success() {
+        Ok(())
+    } else {
+        // pytest, or the code above, has said why.
+        Err(Failure::Reported)
+    }
+}
+
+/// The embedded store's own program, which is shipped with the gateway.
+fn docstore_beside_this() -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    let beside = this.parent().unwrap_or(Path::new("")).join("docstore");
+    beside.is_file().then_some(beside)
+}
