@@ -1,133 +1,238 @@
 //! `GET /api/plugins`: what there is to call.
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State, rejection::PathRejection};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
-    arguments::answer,
     error::ApiError,
     identify::User,
-    plugin_life::endpoints,
+    plugin_life::{EndpointView, endpoints},
     state::{App, AppState},
+    typed::Answer,
 };
+use mozaiks_lifecycle::manager::LifeView;
 use mozaiks_plugins::{
-    manifest::Manifest,
+    manifest::{DeclaredEndpoint, Isolation, Manifest, PluginKind},
     registry::{Plugin, PluginState},
 };
+
+/// All plugins.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginList {
+    /// By name.
+    plugins: Vec<PluginView>,
+    count: usize,
+}
+
+/// A plugin as users see it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginView {
+    name: String,
+    display_name: String,
+    version: String,
+    description: Option<String>,
+    enabled: bool,
+    status: PluginStatus,
+    /// Why it failed; to admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Whether a plugin can be called.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PluginStatus {
+    Loading,
+    Active,
+    Disabled,
+    Error,
+}
+
+/// A plugin with all there is to say of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WholePlugin {
+    #[serde(flatten)]
+    plugin: PluginView,
+    #[serde(flatten)]
+    said: Said,
+    #[serde(flatten)]
+    insides: Option<Insides>,
+}
+
+/// What else the manifest says, where it says it.
+#[derive(Serialize, JsonSchema)]
+struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icon: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    homepage: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    /// Versions of the gateway that it works with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway_version: Option<String>,
+    /// What it wants to be allowed: a list or an object.
+    #[serde(skip_serializing_if = "says_nothing")]
+    permissions: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requirements: Vec<String>,
+    /// Plugins that must be active, with the versions wanted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dependencies: BTreeMap<String, String>,
+}
+
+/// What operators set, and how the plugin is doing; to admins only.
+#[derive(Serialize, JsonSchema)]
+struct Insides {
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    config: Map<String, Value>,
+    r#type: PluginKind,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    resource_limits: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolation: Option<Isolation>,
+    /// Routes that the manifest declares.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    declared_endpoints: Vec<DeclaredEndpoint>,
+    /// The last step of its life that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<FailedStep>,
+    /// The load's number.
+    generation: Option<u64>,
+    /// Lifecycle functions of the load.
+    hooks: Vec<String>,
+    has_execute: bool,
+    /// What seemed odd about the manifest.
+    warnings: Vec<String>,
+    /// Routes that the load has registered.
+    endpoints: Vec<EndpointView>,
+}
+
+/// Why a step failed.
+#[derive(Serialize, JsonSchema)]
+struct FailedStep {
+    step: String,
+    summary: String,
+    traceback: String,
+}
 
 /// `GET /api/plugins`: all plugins by name.
 pub(super) async fn list_plugins(
     State(AppState(app)): State<AppState>,
     User(principal): User,
-) -> Response {
-    let plugins: Vec<_> = app
-        .registry
-        .list()
+) -> Answer<PluginList> {
+    let plugins = app.registry.list();
+    let plugins = plugins
         .iter()
-        .map(|plugin| describe(plugin, principal.is_admin()))
-        .collect();
-    answer(&json!({ "plugins": plugins, "count": plugins.len() }))
+        .map(|plugin| describe(plugin, principal.is_admin()));
+    let plugins: Vec<_> = plugins.collect();
+    Answer(PluginList {
+        count: plugins.len(),
+        plugins,
+    })
 }
 
 /// `GET /api/plugins/{name}`: one of them.
 pub(super) async fn get_plugin(
     State(AppState(app)): State<AppState>,
     User(principal): User,
-    name: Result<Path<String>, axum::extract::rejection::PathRejection>,
-) -> Result<Response, ApiError> {
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Answer<WholePlugin>, ApiError> {
     let plugin = name
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    Ok(answer(&describe_whole(&app, &plugin, principal.is_admin())))
+    Ok(Answer(describe_whole(&app, &plugin, principal.is_admin())))
 }
 
 /// A plugin with all there is to say of it; its insides are for admins.
-pub(super) fn describe_whole(app: &App, plugin: &Plugin, is_admin: bool) -> Value {
-    let mut described = describe(plugin, is_admin);
-    describe_further(&mut described, &plugin.manifest(), is_admin);
-    if !is_admin {
-        return described;
+pub(super) fn describe_whole(app: &App, plugin: &Plugin, is_admin: bool) -> WholePlugin {
+    let manifest = plugin.manifest();
+    WholePlugin {
+        plugin: describe(plugin, is_admin),
+        said: said(&manifest),
+        insides: is_admin.then(|| insides(app, plugin, &manifest)),
     }
-    let life = app.plugins.view(&plugin.name);
-    if let Some(failure) = life.error {
-        described["last_error"] = json!({
-            "step": failure.step,
-            "summary": failure.summary,
-            "traceback": failure.traceback,
-        });
-    }
-    described["generation"] = life.generation.into();
-    described["hooks"] = life.hooks.into();
-    described["has_execute"] = life.has_execute.into();
-    described["warnings"] = life.warnings.into();
-    described["endpoints"] = endpoints(app, plugin).into();
-    described
 }
 
-/// What else the manifest says, where it says it; what operators set is for admins.
-fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) {
-    let dependencies: Map<String, Value> = manifest
-        .dependencies
-        .iter()
-        .map(|(name, range)| (name.clone(), Value::from(range.to_string())))
-        .collect();
-    let everybody = [
-        ("author", json!(manifest.author)),
-        ("license", json!(manifest.license)),
-        ("icon", json!(manifest.icon)),
-        ("homepage", json!(manifest.homepage)),
-        ("tags", json!(manifest.tags)),
-        ("gateway_version", json!(manifest.gateway_version)),
-        ("permissions", json!(manifest.permissions)),
-        ("requirements", json!(manifest.requirements)),
-        ("dependencies", Value::Object(dependencies)),
-    ];
-    let admins = [
-        ("config", json!(manifest.config)),
-        ("type", json!(manifest.kind)),
-        ("resource_limits", json!(manifest.resource_limits)),
-        ("isolation", json!(manifest.isolation)),
-        ("declared_endpoints", json!(manifest.endpoints)),
-    ];
-    let is_said = |value: &Value| match value {
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        value => !value.is_null(),
-    };
-    let told = everybody
-        .into_iter()
-        .chain(admins.into_iter().filter(|_| is_admin));
-    for (key, value) in told.filter(|(_, value)| is_said(value)) {
-        described[key] = value;
+fn said(manifest: &Manifest) -> Said {
+    let dependencies = manifest.dependencies.iter();
+    Said {
+        author: manifest.author.clone(),
+        license: manifest.license.clone(),
+        icon: manifest.icon.clone(),
+        homepage: manifest.homepage.clone(),
+        tags: manifest.tags.clone(),
+        gateway_version: manifest.gateway_version.clone(),
+        permissions: manifest.permissions.clone(),
+        requirements: manifest.requirements.clone(),
+        dependencies: dependencies
+            .map(|(name, range)| (name.clone(), range.to_string()))
+            .collect(),
+    }
+}
+
+fn insides(app: &App, plugin: &Plugin, manifest: &Manifest) -> Insides {
+    let LifeView {
+        generation,
+        hooks,
+        has_execute,
+        warnings,
+        error,
+    } = app.plugins.view(&plugin.name);
+    Insides {
+        config: manifest.config.clone(),
+        r#type: manifest.kind,
+        resource_limits: manifest.resource_limits.clone(),
+        isolation: manifest.isolation,
+        declared_endpoints: manifest.endpoints.clone(),
+        last_error: error.map(|failure| FailedStep {
+            step: failure.step,
+            summary: failure.summary,
+            traceback: failure.traceback,
+        }),
+        generation,
+        hooks,
+        has_execute,
+        warnings,
+        endpoints: endpoints(app, plugin),
+    }
+}
+
+fn says_nothing(value: &Option<Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(fields)) => fields.is_empty(),
+        Some(_) => false,
     }
 }
 
 /// A plugin as users see it; why it failed is for admins.
-fn describe(plugin: &Plugin, is_admin: bool) -> Value {
+fn describe(plugin: &Plugin, is_admin: bool) -> PluginView {
     let (enabled, status, error) = match plugin.state() {
-        PluginState::Active(_) => (true, "active", None),
+        PluginState::Active(_) => (true, PluginStatus::Active, None),
         // Its import runs; until it has succeeded nothing can be called.
-        PluginState::Loading => (true, "loading", None),
-        PluginState::Disabled => (false, "disabled", None),
-        PluginState::Failed(reason) => (true, "error", Some(reason)),
+        PluginState::Loading => (true, PluginStatus::Loading, None),
+        PluginState::Disabled => (false, PluginStatus::Disabled, None),
+        PluginState::Failed(reason) => (true, PluginStatus::Error, Some(reason)),
     };
     let manifest = plugin.manifest();
-    let mut described = json!({
-        "name": &*plugin.name,
-        "display_name": manifest.display_name,
-        "version": manifest.version,
-        "description": manifest.description,
-        "enabled": enabled,
-        "status": status,
-    });
-    if let Some(error) = error
-        && is_admin
-    {
-        described["error"] = Value::from(&*error as &str);
+    PluginView {
+        name: plugin.name.to_string(),
+        display_name: manifest.display_name.clone(),
+        version: manifest.version.clone(),
+        description: manifest.description.clone(),
+        enabled,
+        status,
+        error: error.filter(|_| is_admin).map(|error| error.to_string()),
     }
-    described
 }

@@ -25,5 +25,6 @@ mod notifications;
 mod operations;
 mod origins;
 mod realtime;
+mod schemas;
 mod support;
 mod tokens;

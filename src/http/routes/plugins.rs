@@ -1,8 +1,7 @@
 //! The operations on plugins that are not calls of them.
 
-use axum::routing::on;
-
 use super::{Operation, Who};
+use crate::http::typed::by;
 use crate::http::{plugin_life, plugins};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
@@ -14,7 +13,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins",
-        handler: Some(|method| on(method, plugins::list_plugins)),
+        handler: by!(plugins::list_plugins),
         who: Who::User,
         summary: "Lists the plugins and the state of each.",
         answers: &[("200", "The plugins."), NO_TOKEN],
@@ -22,7 +21,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/{name}",
-        handler: Some(|method| on(method, plugins::get_plugin)),
+        handler: by!(plugins::get_plugin),
         who: Who::User,
         summary: "Describes one plugin; to admins also its routes, life and errors.",
         answers: &[("200", "The plugin."), NO_TOKEN, NO_PLUGIN],
@@ -30,7 +29,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/api/plugins/{name}",
-        handler: Some(|method| on(method, plugin_life::remove)),
+        handler: by!(plugin_life::remove),
         who: Who::Admin,
         summary: "Unloads a plugin for good; its files and data stay.",
         answers: &[
@@ -48,7 +47,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/{name}/enable",
-        handler: Some(|method| on(method, plugin_life::set_enabled)),
+        handler: by!(plugin_life::set_enabled),
         who: Who::Admin,
         summary: "Switches a plugin on or off: `{enabled}`.",
         answers: &[
@@ -67,7 +66,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/{name}/reload",
-        handler: Some(|method| on(method, plugin_life::reload)),
+        handler: by!(plugin_life::reload),
         who: Who::Admin,
         summary: "Loads a plugin anew; the load before serves until then, and on where that fails.",
         answers: &[
@@ -81,7 +80,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/{name}/config",
-        handler: Some(|method| on(method, plugin_life::get_config)),
+        handler: by!(plugin_life::get_config),
         who: Who::Admin,
         summary: "The configuration of a plugin in the admin's app.",
         answers: &[
@@ -94,7 +93,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/plugins/{name}/config",
-        handler: Some(|method| on(method, plugin_life::put_config)),
+        handler: by!(plugin_life::put_config),
         who: Who::Admin,
         summary: "Sets the keys of `{config}` and leaves the others.",
         answers: &[
@@ -112,7 +111,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/registry/discover",
-        handler: Some(|method| on(method, plugin_life::discover)),
+        handler: by!(plugin_life::discover),
         who: Who::Admin,
         summary: "Loads plugins that are new in the plugins directory, and removed ones that are there.",
         answers: &[
@@ -125,7 +124,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/endpoints",
-        handler: Some(|method| on(method, plugin_life::list_endpoints)),
+        handler: by!(plugin_life::list_endpoints),
         who: Who::Admin,
         summary: "The routes that a plugin has registered.",
         answers: &[
@@ -138,7 +137,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/audit",
-        handler: Some(|method| on(method, plugin_life::list_audit)),
+        handler: by!(plugin_life::list_audit),
         who: Who::Admin,
         summary: "Who did what to a plugin, newest first; `limit`.",
         answers: &[("200", "`{audit, count}`."), NO_TOKEN, ADMINS, NO_DATABASE],
@@ -146,7 +145,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/storage",
-        handler: Some(|method| on(method, plugin_life::list_storage)),
+        handler: by!(plugin_life::list_storage),
         who: Who::Admin,
         summary: "What a plugin keeps in the admin's app; `prefix`, `limit`, `cursor`.",
         answers: &[
@@ -160,7 +159,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/schemas/plugin.json",
-        handler: Some(|method| on(method, plugin_life::get_manifest_schema)),
+        handler: by!(plugin_life::get_manifest_schema),
         who: Who::Anyone,
         summary: "The JSON Schema of `plugin.json`.",
         answers: &[("200", "The schema.")],
