@@ -31,6 +31,7 @@ mod settings;
 mod state;
 mod stream;
 mod ticket;
+mod typed;
 mod ws;
 
 use std::{

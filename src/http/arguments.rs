@@ -1,14 +1,14 @@
-//! What handlers take from a request's path and query, and the JSON that they answer with.
+//! What handlers take from a request's path and query.
 
-use axum::{
-    extract::{FromRequestParts, Path, Query},
-    response::{IntoResponse, Response},
-};
-use http::{header, request::Parts};
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    typed::{Description, Takes},
+};
 use crate::http::state::AppState;
 
 /// The id in a path. What cannot be read is the id of nothing.
@@ -24,6 +24,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for PathId<T> {
         }
     }
 }
+
+impl<T> Takes for PathId<T> {}
 
 /// The query of a request.
 pub(super) struct Arguments<T>(pub(super) T);
@@ -42,8 +44,9 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Arguments<T> {
     }
 }
 
-/// A good answer.
-pub(super) fn answer(body: &Value) -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, body.to_string()).into_response()
+impl<T: JsonSchema> Takes for Arguments<T> {
+    fn describe(description: &mut Description<'_>) {
+        // Told parameter by parameter, so it stands nowhere else.
+        description.query = Some(T::json_schema(description.taken));
+    }
 }

@@ -1,12 +1,15 @@
-//! A JSON object as a handler's argument, read by the same rules as calls of plugins.
+//! A JSON object as a handler's typed argument, read by the same rules as calls of plugins.
 
 use axum::extract::{FromRequest, Request};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
     body::{BodyLimits, read_body},
     error::ApiError,
     execute::check_content,
+    typed::{Description, Takes},
 };
 use crate::http::state::AppState;
 use mozaiks_plugins::body::{BodyError, check_object};
@@ -15,9 +18,30 @@ use mozaiks_plugins::body::{BodyError, check_object};
 const MAX_DEPTH: usize = 64;
 
 /// The body of a request; an empty one counts as `{}`.
-pub(super) struct JsonObject(pub(super) Map<String, Value>);
+pub(super) struct Body<T>(pub(super) T);
 
-impl FromRequest<AppState> for JsonObject {
+/// A type that an object of a client's becomes. Each says by itself how it refuses one.
+pub(super) trait FromObject: Sized {
+    /// # Errors
+    /// Where the object is none of these.
+    fn from_object(object: Map<String, Value>) -> Result<Self, ApiError>;
+}
+
+/// Reads a type as serde does; `refuse` is given what is wrong.
+pub(super) fn read<T: DeserializeOwned>(
+    object: Map<String, Value>,
+    refuse: fn(String) -> ApiError,
+) -> Result<T, ApiError> {
+    serde_json::from_value(Value::Object(object)).map_err(|error| refuse(error.to_string()))
+}
+
+impl<T: JsonSchema> Takes for Body<T> {
+    fn describe(description: &mut Description<'_>) {
+        description.body = Some(description.taken.subschema_for::<T>());
+    }
+}
+
+impl<T: FromObject> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(
@@ -28,7 +52,7 @@ impl FromRequest<AppState> for JsonObject {
         let typed = check_content(&head.headers)?;
         let body = read_body(body, BodyLimits::of(&app.server), &app.bodies).await?;
         if body.is_empty() {
-            return Ok(Self(Map::new()));
+            return T::from_object(Map::new()).map(Self);
         }
         if !typed {
             return Err(ApiError::UnsupportedMediaType);
@@ -40,8 +64,8 @@ impl FromRequest<AppState> for JsonObject {
             }
             BodyError::Sink(reason) => ApiError::Internal(reason),
         })?;
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| ApiError::InvalidJson(error.to_string()))
+        let object = serde_json::from_slice(&body)
+            .map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        T::from_object(object).map(Self)
     }
 }

@@ -8,48 +8,74 @@ use std::sync::LazyLock;
 
 use axum::{
     extract::State,
-    response::{Html, IntoResponse},
+    response::{Html, IntoResponse as _},
 };
 use bytes::Bytes;
 use http::header;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 pub use self::plugin_paths::PluginDocument;
 use super::{
     routes::{Operation, Who, operations},
     state::AppState,
+    typed::{Description, Document, Page},
 };
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 static PAGE: LazyLock<String> = LazyLock::new(page);
 
 /// `GET /openapi.json`
-pub(super) async fn get_openapi(State(AppState(app)): State<AppState>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        app.plugin_document.of(&app, &DOCUMENT),
-    )
+pub(super) async fn get_openapi(State(AppState(app)): State<AppState>) -> Document {
+    Document(app.plugin_document.of(&app, &DOCUMENT))
 }
 
 /// `GET /docs`: one page that needs nothing else and runs nothing.
-pub(super) async fn get_docs() -> impl IntoResponse {
-    (
+pub(super) async fn get_docs() -> Page {
+    let page = (
         [(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         )],
         Html(PAGE.as_str()),
-    )
+    );
+    Page(page.into_response())
+}
+
+/// The body of every error.
+#[derive(JsonSchema)]
+#[schemars(rename = "Error")]
+#[expect(
+    dead_code,
+    reason = "written by hand on the way out, so that no error can fail"
+)]
+struct ErrorBody {
+    /// One sentence.
+    error: String,
+    error_code: String,
+    request_id: String,
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    details: Option<Map<String, Value>>,
 }
 
 fn document() -> Value {
+    let settings = || {
+        SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+        })
+    };
+    let mut taken = settings().into_generator();
+    let mut given = settings().for_serialize().into_generator();
+    let error = given.subschema_for::<ErrorBody>().to_value();
     let mut paths = Map::new();
     for operation in operations() {
         let path = paths
             .entry(operation.path)
             .or_insert_with(|| Value::Object(Map::new()));
-        path[operation.method] = describe(operation);
+        path[operation.method] = describe(operation, &mut taken, &mut given, &error);
     }
+    let mut schemas = taken.take_definitions(true);
+    schemas.extend(given.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -62,21 +88,46 @@ fn document() -> Value {
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
             },
-            "schemas": { "Error": error_schema(), "Plugin": plugin_schema() },
+            "schemas": schemas,
         },
     })
 }
 
-fn describe(operation: &Operation) -> Value {
+fn describe(
+    operation: &Operation,
+    taken: &mut SchemaGenerator,
+    given: &mut SchemaGenerator,
+    error: &Value,
+) -> Value {
+    let mut description = Description {
+        taken,
+        given,
+        query: None,
+        body: None,
+        answer: None,
+    };
+    (operation.handler.describe)(&mut description);
+    let Description {
+        query,
+        body,
+        answer,
+        ..
+    } = description;
     let mut responses = Map::new();
     for (status, meaning) in operation.answers {
+        let is_good = status.starts_with('2') || operation.path == "/ready";
         let mut response = json!({ "description": meaning });
-        if let Some(content) = content_of(operation, status) {
-            response["content"] = content;
+        let content = match &answer {
+            Some((media_type, schema)) if is_good => Some((*media_type, schema.clone().to_value())),
+            _ if is_good || *status == "101" => None,
+            _ => Some(("application/json", error.clone())),
+        };
+        if let Some((media_type, schema)) = content {
+            response["content"] = json!({ media_type: { "schema": schema } });
         }
         responses.insert((*status).into(), response);
     }
-    let parameters: Vec<_> = operation
+    let mut parameters: Vec<_> = operation
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -88,6 +139,10 @@ fn describe(operation: &Operation) -> Value {
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
+    let query = query.map(|schema| schema.to_value()).unwrap_or_default();
+    for (name, schema) in query["properties"].as_object().into_iter().flatten() {
+        parameters.push(json!({ "name": name, "in": "query", "schema": schema }));
+    }
     let mut described = json!({
         "operationId": operation_id(operation),
         "summary": operation.summary,
@@ -99,30 +154,12 @@ fn describe(operation: &Operation) -> Value {
     if operation.who != Who::Anyone {
         described["security"] = json!([{ "bearer": [] }]);
     }
-    if matches!(operation.method, "post" | "put") {
+    if let Some(schema) = body {
         described["requestBody"] = json!({
-            "content": { "application/json": { "schema": { "type": "object" } } },
+            "content": { "application/json": { "schema": schema.to_value() } },
         });
     }
     described
-}
-
-fn content_of(operation: &Operation, status: &str) -> Option<Value> {
-    let schema = match (operation.path, status) {
-        ("/metrics" | "/docs", _) | (_, "101") | ("/api/stream", "200") => return None,
-        ("/api/plugins/{name}", "200") => json!({ "$ref": "#/components/schemas/Plugin" }),
-        ("/api/plugins", "200") => json!({
-            "type": "object",
-            "required": ["plugins", "count"],
-            "properties": {
-                "plugins": { "type": "array", "items": { "$ref": "#/components/schemas/Plugin" } },
-                "count": { "type": "integer" },
-            },
-        }),
-        (_, "200") | ("/ready", _) => json!({ "type": "object" }),
-        _ => json!({ "$ref": "#/components/schemas/Error" }),
-    };
-    Some(json!({ "application/json": { "schema": schema } }))
 }
 
 fn operation_id(operation: &Operation) -> String {
@@ -132,35 +169,6 @@ fn operation_id(operation: &Operation) -> String {
         .filter(|word| !word.is_empty())
         .collect();
     format!("{}_{}", operation.method, words.join("_"))
-}
-
-fn error_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["error", "error_code", "request_id"],
-        "properties": {
-            "error": { "type": "string", "description": "One sentence." },
-            "error_code": { "type": "string" },
-            "request_id": { "type": "string" },
-            "details": { "type": "object" },
-        },
-    })
-}
-
-fn plugin_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["name", "display_name", "version", "description", "enabled", "status"],
-        "properties": {
-            "name": { "type": "string" },
-            "display_name": { "type": "string" },
-            "version": { "type": "string" },
-            "description": { "type": ["string", "null"] },
-            "enabled": { "type": "boolean" },
-            "status": { "enum": ["loading", "active", "disabled", "error"] },
-            "error": { "type": "string", "description": "To admins only." },
-        },
-    })
 }
 
 fn page() -> String {

@@ -3,19 +3,25 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, response::Response};
+use axum::{Extension, extract::State};
 use http::StatusCode;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    arguments::{Arguments, PathId, answer},
+    arguments::{Arguments, PathId},
     error::ApiError,
     exchange::RequestContext,
     identify::Admin,
     state::{App, AppState},
+    typed::Answer,
 };
-use mozaiks_lifecycle::{audit::Actor, jobs::RunFilter};
+use mozaiks_lifecycle::{
+    audit::Actor,
+    health::Health,
+    jobs::{JobView, RunFilter, RunRecord},
+};
 use mozaiks_plugins::registry::Plugin;
 
 /// Runs of an answer where the client does not say.
@@ -27,22 +33,53 @@ fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
     app.registry.find(name).ok_or(ApiError::PluginNotFound)
 }
 
+/// Scheduled jobs of a plugin.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct JobList {
+    count: usize,
+    jobs: Vec<JobView>,
+}
+
+/// Runs of a plugin's jobs.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RunList {
+    count: usize,
+    /// Newest first.
+    job_runs: Vec<RunRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// How a plugin said that it is.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginHealth {
+    plugin: String,
+    #[serde(flatten)]
+    health: Health,
+}
+
 /// `GET /api/plugins/registry/{name}/jobs`.
 pub(super) async fn list_jobs(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<JobList>, ApiError> {
     find(&app, &name)?;
     let jobs = app.plugin_jobs.list(&principal.app_id, &name).await?;
-    Ok(answer(&json!({ "count": jobs.len(), "jobs": jobs })))
+    Ok(Answer(JobList {
+        count: jobs.len(),
+        jobs,
+    }))
 }
 
 /// Which runs.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct RunWindow {
+    /// Only this one's.
     job: Option<String>,
+    /// How many at most.
     limit: Option<usize>,
+    /// `next_cursor` of the answer before.
     cursor: Option<String>,
 }
 
@@ -52,7 +89,7 @@ pub(super) async fn list_runs(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
     Arguments(window): Arguments<RunWindow>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<RunList>, ApiError> {
     find(&app, &name)?;
     let limit = window.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let filter = RunFilter {
@@ -65,11 +102,12 @@ pub(super) async fn list_runs(
     let mut runs = app.plugin_jobs.runs(filter).await?;
     let has_more = runs.len() > limit;
     runs.truncate(limit);
-    let mut shown = json!({ "count": runs.len(), "job_runs": runs });
-    if let (true, Some(last)) = (has_more, runs.last()) {
-        shown["next_cursor"] = last.id.as_str().into();
-    }
-    Ok(answer(&shown))
+    let last = runs.last().filter(|_| has_more);
+    Ok(Answer(RunList {
+        count: runs.len(),
+        next_cursor: last.map(|last| last.id.clone()),
+        job_runs: runs,
+    }))
 }
 
 /// `POST /api/plugins/registry/{name}/jobs/{job}/run`: makes it due now.
@@ -78,7 +116,7 @@ pub(super) async fn run_job(
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
     PathId((name, job)): PathId<(String, String)>,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Answer<JobView>), ApiError> {
     // A plugin that does not serve runs nothing.
     (app.dispatcher).check(&*find(&app, &name)?, &principal.app_id)?;
     let app_id = &*principal.app_id;
@@ -89,9 +127,7 @@ pub(super) async fn run_job(
         .write(&actor, &name, "run_job", None, Some(&after))
         .await;
     let job = app.plugin_jobs.get(app_id, &name, &job).await?;
-    let mut accepted = answer(&job);
-    *accepted.status_mut() = StatusCode::ACCEPTED;
-    Ok(accepted)
+    Ok((StatusCode::ACCEPTED, Answer(job)))
 }
 
 /// `GET /api/plugins/registry/{name}/health`: how the plugin said that it is, in the admin's app.
@@ -99,9 +135,11 @@ pub(super) async fn get_health(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<PluginHealth>, ApiError> {
     find(&app, &name)?;
-    let mut shown = json!(app.plugin_health.of(&name, &principal.app_id));
-    shown["plugin"] = name.into();
-    Ok(answer(&shown))
+    let health = app.plugin_health.of(&name, &principal.app_id);
+    Ok(Answer(PluginHealth {
+        plugin: name,
+        health,
+    }))
 }

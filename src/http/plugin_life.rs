@@ -1,23 +1,28 @@
 //! What admins do with plugins: enable, disable, reload, configure, remove, discover; and what they see
 //! of them under `/api/plugins/registry/`.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
-use axum::{Extension, extract::State, response::Response};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use axum::{Extension, extract::State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
-    arguments::{Arguments, PathId, answer},
+    arguments::{Arguments, PathId},
     error::ApiError,
     exchange::RequestContext,
     identify::Admin,
-    json_body::JsonObject,
-    plugins::describe_whole,
+    json_body::{Body, FromObject},
+    plugins::{WholePlugin, describe_whole},
     state::{App, AppState},
+    typed::{Answer, Document},
 };
 use mozaiks_auth::Principal;
-use mozaiks_lifecycle::{audit::Actor, storage::Owner};
+use mozaiks_lifecycle::{
+    audit::{Act, Actor},
+    storage::{Entry, Owner},
+};
 use mozaiks_plugins::{manifest, registry::Plugin};
 
 /// Entries of an answer where the client does not say.
@@ -34,8 +39,155 @@ fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
 }
 
 /// The plugin as it is now.
-fn shown(app: &App, principal: &Principal, name: &str) -> Result<Response, ApiError> {
-    Ok(answer(&describe_whole(app, &*find(app, name)?, principal)))
+fn shown(app: &App, principal: &Principal, name: &str) -> Result<Answer<WholePlugin>, ApiError> {
+    let plugin = find(app, name)?;
+    Ok(Answer(describe_whole(app, &plugin, principal)))
+}
+
+/// For which apps an act is meant.
+#[derive(Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ActScope {
+    /// The admin's.
+    App,
+    /// All, which is for superadmins to say.
+    Gateway,
+}
+
+impl ActScope {
+    fn take(body: &mut Map<String, Value>) -> Result<Option<Self>, ApiError> {
+        match body.remove("scope").as_ref().map(Value::as_str) {
+            None => Ok(None),
+            Some(Some("app")) => Ok(Some(Self::App)),
+            Some(Some("gateway")) => Ok(Some(Self::Gateway)),
+            Some(_) => Err(ApiError::invalid("scope must be app or gateway", "/scope")),
+        }
+    }
+}
+
+/// Whether an act is meant for all apps.
+fn is_for_gateway(scope: Option<ActScope>, principal: &Principal) -> Result<bool, ApiError> {
+    match scope {
+        Some(ActScope::Gateway) if principal.is_superadmin => Ok(true),
+        Some(ActScope::Gateway) => Err(ApiError::Forbidden("this needs the role superadmin")),
+        Some(ActScope::App) | None => Ok(false),
+    }
+}
+
+/// Whether a plugin is on.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Switch {
+    enabled: bool,
+    scope: Option<ActScope>,
+}
+
+impl FromObject for Switch {
+    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
+        let Some(Value::Bool(enabled)) = body.remove("enabled") else {
+            let what = "enabled must be true or false";
+            return Err(ApiError::invalid(what, "/enabled"));
+        };
+        let scope = ActScope::take(&mut body)?;
+        nothing_else(&body)?;
+        Ok(Self { enabled, scope })
+    }
+}
+
+/// Keys of a configuration to set.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct NewConfig {
+    config: Map<String, Value>,
+    scope: Option<ActScope>,
+}
+
+impl FromObject for NewConfig {
+    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
+        let Some(Value::Object(config)) = body.remove("config") else {
+            return Err(ApiError::invalid("config must be an object", "/config"));
+        };
+        let scope = ActScope::take(&mut body)?;
+        nothing_else(&body)?;
+        Ok(Self { config, scope })
+    }
+}
+
+fn nothing_else(body: &Map<String, Value>) -> Result<(), ApiError> {
+    match body.keys().next() {
+        Some(key) => Err(ApiError::invalid(&format!("{key} is not known here"), key)),
+        None => Ok(()),
+    }
+}
+
+/// A plugin was removed.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Removed {
+    name: String,
+    removed: bool,
+}
+
+/// A plugin's configuration in the admin's app.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginConfig {
+    plugin: String,
+    config: Map<String, Value>,
+    /// Goes up with each change; 0 where nobody has set anything.
+    revision: i64,
+}
+
+/// Plugins that were new.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Discovered {
+    count: usize,
+    /// Their names.
+    plugins: Vec<String>,
+}
+
+/// Routes that a plugin has registered.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EndpointList {
+    count: usize,
+    endpoints: Vec<EndpointView>,
+}
+
+/// A route of a plugin.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EndpointView {
+    method: String,
+    /// Below the plugin's own.
+    path: String,
+    url: String,
+    /// Who declared it.
+    origin: &'static str,
+    requires_auth: bool,
+    /// Roles of which the caller must have one.
+    roles: Vec<String>,
+    /// Calls a minute.
+    rate_limit: Option<u32>,
+    request_schema: Option<Value>,
+    response_schema: Option<Value>,
+}
+
+/// Who did what to a plugin.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AuditList {
+    count: usize,
+    /// Newest first.
+    audit: Vec<Act>,
+}
+
+/// What a plugin keeps.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct StorageList {
+    count: usize,
+    storage: Vec<Entry>,
+    /// How many values there are altogether.
+    total: u64,
+    /// Their bytes.
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// `POST /api/plugins/{name}/enable` with `{"enabled": bool, "scope": "app" | "gateway"}`.
@@ -44,38 +196,16 @@ pub(super) async fn set_enabled(
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
-    JsonObject(body): JsonObject,
-) -> Result<Response, ApiError> {
+    Body(switch): Body<Switch>,
+) -> Result<Answer<WholePlugin>, ApiError> {
     find(&app, &name)?;
-    let enabled = match body.get("enabled") {
-        Some(Value::Bool(enabled)) => *enabled,
-        _ => {
-            return Err(ApiError::invalid(
-                "enabled must be true or false",
-                "/enabled",
-            ));
-        }
-    };
-    if let Some(key) = body.keys().find(|key| *key != "enabled" && *key != "scope") {
-        return Err(ApiError::invalid(&format!("{key} is not known here"), key));
-    }
-    let whole_gateway = is_for_gateway(&body, &principal)?;
+    let whole_gateway = is_for_gateway(switch.scope, &principal)?;
     let scope = app.plugins.scope(&principal.app_id, whole_gateway);
     let actor = actor(&principal, &context);
     app.plugins
-        .set_enabled(&name, enabled, scope, &actor)
+        .set_enabled(&name, switch.enabled, scope, &actor)
         .await?;
     shown(&app, &principal, &name)
-}
-
-/// Whether an act is meant for all apps, which is for superadmins to say.
-fn is_for_gateway(body: &Map<String, Value>, principal: &Principal) -> Result<bool, ApiError> {
-    match body.get("scope").map(Value::as_str) {
-        None | Some(Some("app")) => Ok(false),
-        Some(Some("gateway")) if principal.is_superadmin => Ok(true),
-        Some(Some("gateway")) => Err(ApiError::Forbidden("this needs the role superadmin")),
-        Some(_) => Err(ApiError::invalid("scope must be app or gateway", "/scope")),
-    }
 }
 
 /// `POST /api/plugins/{name}/reload`.
@@ -84,7 +214,7 @@ pub(super) async fn reload(
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<WholePlugin>, ApiError> {
     find(&app, &name)?;
     app.plugins
         .reload(&name, &actor(&principal, &context))
@@ -98,13 +228,16 @@ pub(super) async fn remove(
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<Removed>, ApiError> {
     find(&app, &name)?;
     app.plugins
         .remove(&name, &actor(&principal, &context))
         .await?;
     app.plugin_logs.forget(&name);
-    Ok(answer(&json!({ "name": name, "removed": true })))
+    Ok(Answer(Removed {
+        name,
+        removed: true,
+    }))
 }
 
 /// `GET /api/plugins/{name}/config`.
@@ -112,7 +245,7 @@ pub(super) async fn get_config(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<PluginConfig>, ApiError> {
     let manifest = find(&app, &name)?.manifest();
     let config = app
         .plugin_configs
@@ -127,21 +260,14 @@ pub(super) async fn put_config(
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
-    JsonObject(body): JsonObject,
-) -> Result<Response, ApiError> {
+    Body(new): Body<NewConfig>,
+) -> Result<Answer<PluginConfig>, ApiError> {
     find(&app, &name)?;
-    let values = match body.get("config") {
-        Some(Value::Object(values)) => values,
-        _ => return Err(ApiError::invalid("config must be an object", "/config")),
-    };
-    if let Some(key) = body.keys().find(|key| *key != "config" && *key != "scope") {
-        return Err(ApiError::invalid(&format!("{key} is not known here"), key));
-    }
-    let whole_gateway = is_for_gateway(&body, &principal)?;
+    let whole_gateway = is_for_gateway(new.scope, &principal)?;
     let actor = actor(&principal, &context);
     let config = app
         .plugins
-        .set_config(&name, values, whole_gateway, &actor)
+        .set_config(&name, &new.config, whole_gateway, &actor)
         .await?;
     Ok(config_answer(&app, &principal, &name, config))
 }
@@ -151,10 +277,14 @@ fn config_answer(
     principal: &Principal,
     name: &str,
     config: Map<String, Value>,
-) -> Response {
+) -> Answer<PluginConfig> {
     let stored = app.plugin_configs.stored(&principal.app_id, name);
     let revision = stored.map_or(0, |stored| stored.revision);
-    answer(&json!({ "plugin": name, "config": config, "revision": revision }))
+    Answer(PluginConfig {
+        plugin: name.to_owned(),
+        config,
+        revision,
+    })
 }
 
 /// `POST /api/plugins/registry/discover`: loads what is new.
@@ -162,9 +292,12 @@ pub(super) async fn discover(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
     Extension(context): Extension<Arc<RequestContext>>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<Discovered>, ApiError> {
     let names = app.plugins.discover(&actor(&principal, &context)).await?;
-    Ok(answer(&json!({ "count": names.len(), "plugins": names })))
+    Ok(Answer(Discovered {
+        count: names.len(),
+        plugins: names,
+    }))
 }
 
 /// `GET /api/plugins/registry/{name}/endpoints`.
@@ -172,16 +305,17 @@ pub(super) async fn list_endpoints(
     State(AppState(app)): State<AppState>,
     Admin(_): Admin,
     PathId(name): PathId<String>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<EndpointList>, ApiError> {
     let plugin = find(&app, &name)?;
     let endpoints = endpoints(&app, &plugin);
-    Ok(answer(
-        &json!({ "count": endpoints.len(), "endpoints": endpoints }),
-    ))
+    Ok(Answer(EndpointList {
+        count: endpoints.len(),
+        endpoints,
+    }))
 }
 
 /// The routes that a plugin has registered.
-pub(super) fn endpoints(app: &App, plugin: &Plugin) -> Vec<Value> {
+pub(super) fn endpoints(app: &App, plugin: &Plugin) -> Vec<EndpointView> {
     let generation = app.plugins.view(&plugin.name).generation;
     let routes = generation.and_then(|id| app.plugin_routes.of(mozaiks_plugins::Generation(id)));
     let routes = routes.map(|routes| routes.list()).unwrap_or_default();
@@ -189,26 +323,29 @@ pub(super) fn endpoints(app: &App, plugin: &Plugin) -> Vec<Value> {
         .iter()
         .map(|route| {
             let spec = &route.spec;
-            json!({
-                "method": spec.method,
-                "path": spec.path,
-                "url": format!("/api/plugins/{}{}", plugin.name, spec.path),
-                "origin": "code",
-                "requires_auth": spec.requires_auth,
-                "roles": spec.roles,
-                "rate_limit": spec.rate_limit,
-                "request_schema": spec.request_schema,
-                "response_schema": spec.response_schema,
-            })
+            EndpointView {
+                method: spec.method.clone(),
+                path: spec.path.clone(),
+                url: format!("/api/plugins/{}{}", plugin.name, spec.path),
+                origin: "code",
+                requires_auth: spec.requires_auth,
+                roles: spec.roles.clone(),
+                rate_limit: spec.rate_limit.map(NonZeroU32::get),
+                request_schema: spec.request_schema.clone(),
+                response_schema: spec.response_schema.clone(),
+            }
         })
         .collect()
 }
 
 /// How many entries, and from where on.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Window {
+    /// How many at most.
     limit: Option<usize>,
+    /// Only keys that begin so.
     prefix: Option<String>,
+    /// `next_cursor` of the answer before.
     cursor: Option<String>,
 }
 
@@ -224,13 +361,16 @@ pub(super) async fn list_audit(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
     Arguments(window): Arguments<Window>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<AuditList>, ApiError> {
     // Also of plugins that were removed.
     let acts = app
         .plugin_audit
         .latest(&principal.app_id, &name, window.limit())
         .await?;
-    Ok(answer(&json!({ "count": acts.len(), "audit": acts })))
+    Ok(Answer(AuditList {
+        count: acts.len(),
+        audit: acts,
+    }))
 }
 
 /// `GET /api/plugins/registry/{name}/storage`: what the plugin keeps in the admin's app.
@@ -239,7 +379,7 @@ pub(super) async fn list_storage(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
     Arguments(window): Arguments<Window>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<StorageList>, ApiError> {
     find(&app, &name)?;
     let owner = Owner {
         app_id: &principal.app_id,
@@ -252,19 +392,16 @@ pub(super) async fn list_storage(
         .list(owner, prefix, window.limit(), cursor)
         .await?;
     let (values, bytes) = app.plugin_storage.usage(owner).await?;
-    let mut shown = json!({
-        "count": page.items.len(),
-        "storage": page.items,
-        "total": values,
-        "bytes": bytes,
-    });
-    if let Some(next) = page.next_cursor {
-        shown["next_cursor"] = next.into();
-    }
-    Ok(answer(&shown))
+    Ok(Answer(StorageList {
+        count: page.items.len(),
+        storage: page.items,
+        total: values,
+        bytes,
+        next_cursor: page.next_cursor,
+    }))
 }
 
 /// `GET /schemas/plugin.json`: the JSON Schema of manifests.
-pub(super) async fn get_manifest_schema() -> Response {
-    answer(&manifest::schema())
+pub(super) async fn get_manifest_schema() -> Document {
+    Document(manifest::schema().to_string().into())
 }

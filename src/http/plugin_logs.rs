@@ -2,18 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
-    arguments::{Arguments, PathId, answer},
+    arguments::{Arguments, PathId},
     error::ApiError,
     identify::Admin,
     state::{App, AppState},
+    typed::{Answer, Description, Gives},
 };
 use mozaiks_auth::Principal;
 use mozaiks_telemetry::plugin_logs::{Audience, Cursor, Follower, LogPage, PluginLogs};
@@ -26,12 +32,47 @@ const MAX_LIMIT: usize = 1000;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Which lines.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Wanted {
+    /// How many at most.
     limit: Option<usize>,
+    /// `next_cursor` of the answer before.
     since: Option<String>,
+    /// As they come, a JSON object a line, without an end.
     #[serde(default)]
     follow: bool,
+}
+
+/// Log lines of a plugin.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LogList {
+    count: usize,
+    /// The oldest first.
+    logs: Vec<Map<String, Value>>,
+    /// How many were overwritten before they were read.
+    missed: u64,
+    next_cursor: String,
+}
+
+/// Lines now, or from now on.
+pub(super) enum Lines {
+    Now(LogList),
+    Coming(Response),
+}
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Now(list) => Answer(list).into_response(),
+            Self::Coming(response) => response,
+        }
+    }
+}
+
+impl Gives for Lines {
+    fn describe(description: &mut Description<'_>) {
+        Answer::<LogList>::describe(description);
+    }
 }
 
 /// The latest lines, or those after `since`; with `follow=true` one JSON object a line, without an end.
@@ -40,7 +81,7 @@ pub(super) async fn list_logs(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
     Arguments(wanted): Arguments<Wanted>,
-) -> Result<Response, ApiError> {
+) -> Result<Lines, ApiError> {
     // A name that is none has no lines, and makes no room for any.
     let plugin = app.registry.find(&name).ok_or(ApiError::PluginNotFound)?;
     let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
@@ -63,9 +104,10 @@ pub(super) async fn list_logs(
         }
     };
     match follower {
-        None => Ok(answer(&whole(&page)?)),
+        None => Ok(Lines::Now(whole(&page)?)),
         Some(follower) => {
-            Ok(Following::new(&app, &plugin.name, &principal, follower, page).answer())
+            let following = Following::new(&app, &plugin.name, &principal, follower, page);
+            Ok(Lines::Coming(following.answer()))
         }
     }
 }
@@ -79,17 +121,17 @@ fn audience(principal: &Principal) -> Audience {
     }
 }
 
-fn whole(page: &LogPage) -> Result<serde_json::Value, ApiError> {
-    let lines: Result<Vec<serde_json::Value>, _> = (page.lines.iter())
+fn whole(page: &LogPage) -> Result<LogList, ApiError> {
+    let lines: Result<Vec<_>, _> = (page.lines.iter())
         .map(|line| serde_json::from_str(line))
         .collect();
-    let lines = lines.map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(json!({
-        "count": lines.len(),
-        "logs": lines,
-        "missed": page.missed,
-        "next_cursor": page.next.to_string(),
-    }))
+    let logs: Vec<_> = lines.map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(LogList {
+        count: logs.len(),
+        logs,
+        missed: page.missed,
+        next_cursor: page.next.to_string(),
+    })
 }
 
 /// A client that is sent lines as they come.

@@ -1,59 +1,176 @@
 //! `GET /api/plugins`: what there is to call.
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State, rejection::PathRejection};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
-    arguments::{Arguments, answer},
+    arguments::Arguments,
     error::ApiError,
     identify::User,
-    plugin_life::endpoints,
+    plugin_life::{EndpointView, endpoints},
     state::{App, AppState},
+    typed::Answer,
 };
 use mozaiks_auth::Principal;
+use mozaiks_lifecycle::{health::Health, jobs::LiveJob, manager::LifeView};
 use mozaiks_plugins::{
-    manifest::{Manifest, PluginKind},
+    manifest::{DeclaredEndpoint, Isolation, Manifest, PluginKind},
     registry::{Plugin, PluginState},
 };
 
-/// What a plugin can be.
-const STATUSES: [&str; 4] = ["loading", "active", "disabled", "error"];
+/// All plugins.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginList {
+    /// By name.
+    plugins: Vec<PluginView>,
+    count: usize,
+}
+
+/// A plugin as users see it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PluginView {
+    name: String,
+    display_name: String,
+    version: String,
+    description: Option<String>,
+    enabled: bool,
+    status: PluginStatus,
+    /// Why it failed; to admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Whether a plugin can be called.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PluginStatus {
+    Loading,
+    Active,
+    Disabled,
+    Error,
+}
+
+/// A plugin with all there is to say of it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WholePlugin {
+    #[serde(flatten)]
+    plugin: PluginView,
+    #[serde(flatten)]
+    said: Said,
+    #[serde(flatten)]
+    insides: Option<Insides>,
+}
+
+/// What else the manifest says, where it says it.
+#[derive(Serialize, JsonSchema)]
+struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icon: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    homepage: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    /// Versions of the gateway that it works with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway_version: Option<String>,
+    /// What it wants to be allowed: a list or an object.
+    #[serde(skip_serializing_if = "says_nothing")]
+    permissions: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requirements: Vec<String>,
+    /// Plugins that must be active, with the versions wanted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dependencies: BTreeMap<String, String>,
+}
+
+/// What operators set, and how the plugin is doing; to admins only.
+#[derive(Serialize, JsonSchema)]
+struct Insides {
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    config: Map<String, Value>,
+    r#type: PluginKind,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    resource_limits: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolation: Option<Isolation>,
+    /// Routes that the manifest declares.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    declared_endpoints: Vec<DeclaredEndpoint>,
+    /// The last step of its life that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<FailedStep>,
+    /// The load's number.
+    generation: Option<u64>,
+    /// Lifecycle functions of the load.
+    hooks: Vec<String>,
+    has_execute: bool,
+    /// What seemed odd about the manifest.
+    warnings: Vec<String>,
+    /// What is wrong with its row in the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_error: Option<String>,
+    /// What is wrong with a configuration in the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_error: Option<String>,
+    /// What its code is made of, as one number.
+    checksum: Option<String>,
+    source: PluginOrigin,
+    /// Its scheduled jobs.
+    jobs: Vec<LiveJob>,
+    /// How it said that it is, in the admin's app.
+    health: Health,
+    /// Routes that the load has registered.
+    endpoints: Vec<EndpointView>,
+}
+
+/// Why a step failed.
+#[derive(Serialize, JsonSchema)]
+struct FailedStep {
+    step: String,
+    summary: String,
+    traceback: String,
+}
+
 /// Where plugins come from.
-const SOURCES: [&str; 6] = [
-    "directory",
-    "package",
-    "git",
-    "database",
-    "generated",
-    "builtin",
-];
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PluginOrigin {
+    Directory,
+    Package,
+    Git,
+    Database,
+    Generated,
+    Builtin,
+}
+
+impl PluginOrigin {
+    fn of(manifest: &Manifest) -> Self {
+        match manifest.kind {
+            PluginKind::Dynamic => Self::Directory,
+            PluginKind::Static => Self::Builtin,
+        }
+    }
+}
 
 /// Which plugins are wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Filter {
-    status: Option<String>,
-    source: Option<String>,
+    status: Option<PluginStatus>,
+    source: Option<PluginOrigin>,
+    /// A part of the name, the description or a tag, in any case.
     q: Option<String>,
 }
 
 impl Filter {
-    fn check(&self) -> Result<(), ApiError> {
-        let allowed = |value: &Option<String>, allowed: &[&str], name: &str| match value {
-            Some(value) if !allowed.contains(&value.as_str()) => {
-                let message = format!("{name} must be one of {}", allowed.join(", "));
-                Err(ApiError::invalid(&message, name))
-            }
-            _ => Ok(()),
-        };
-        allowed(&self.status, &STATUSES, "status")?;
-        allowed(&self.source, &SOURCES, "source")
-    }
-
-    fn takes(&self, plugin: &Plugin, described: &Value) -> bool {
+    fn takes(&self, plugin: &Plugin, described: &PluginView) -> bool {
         let manifest = plugin.manifest();
         let has = |wanted: &str| {
             let wanted = wanted.to_lowercase();
@@ -68,17 +185,9 @@ impl Filter {
                 .chain(manifest.tags.iter().map(String::as_str))
                 .any(|text| text.to_lowercase().contains(&wanted))
         };
-        (self.status.as_deref()).is_none_or(|status| described["status"] == status)
-            && (self.source.as_deref()).is_none_or(|source| source_of(&manifest) == source)
+        (self.status).is_none_or(|status| described.status == status)
+            && (self.source).is_none_or(|source| PluginOrigin::of(&manifest) == source)
             && self.q.as_deref().is_none_or(has)
-    }
-}
-
-/// Where a plugin comes from.
-fn source_of(manifest: &Manifest) -> &'static str {
-    match manifest.kind {
-        PluginKind::Dynamic => "directory",
-        PluginKind::Static => "builtin",
     }
 }
 
@@ -87,139 +196,133 @@ pub(super) async fn list_plugins(
     State(AppState(app)): State<AppState>,
     User(principal): User,
     Arguments(filter): Arguments<Filter>,
-) -> Result<Response, ApiError> {
-    filter.check()?;
-    let plugins: Vec<_> = app
-        .registry
-        .list()
+) -> Answer<PluginList> {
+    let plugins = app.registry.list();
+    let plugins: Vec<_> = plugins
         .iter()
         .map(|plugin| (plugin, describe(&app, plugin, &principal)))
         .filter(|(plugin, described)| filter.takes(plugin, described))
         .map(|(_, described)| described)
         .collect();
-    Ok(answer(
-        &json!({ "plugins": plugins, "count": plugins.len() }),
-    ))
+    Answer(PluginList {
+        count: plugins.len(),
+        plugins,
+    })
 }
 
 /// `GET /api/plugins/{name}`: one of them.
 pub(super) async fn get_plugin(
     State(AppState(app)): State<AppState>,
     User(principal): User,
-    name: Result<Path<String>, axum::extract::rejection::PathRejection>,
-) -> Result<Response, ApiError> {
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Answer<WholePlugin>, ApiError> {
     let plugin = name
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
-    Ok(answer(&describe_whole(&app, &plugin, &principal)))
+    Ok(Answer(describe_whole(&app, &plugin, &principal)))
 }
 
 /// A plugin with all there is to say of it; its insides are for admins.
-pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) -> Value {
-    let (is_admin, app_id) = (principal.is_admin(), &*principal.app_id);
-    let mut described = describe(app, plugin, principal);
-    describe_further(&mut described, &plugin.manifest(), is_admin);
-    if !is_admin {
-        return described;
+pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) -> WholePlugin {
+    let manifest = plugin.manifest();
+    let insides = || insides(app, plugin, &manifest, &principal.app_id);
+    WholePlugin {
+        plugin: describe(app, plugin, principal),
+        said: said(&manifest),
+        insides: principal.is_admin().then(insides),
     }
-    described["jobs"] = json!(app.plugin_jobs.live(&plugin.name));
-    described["health"] = json!(app.plugin_health.of(&plugin.name, app_id));
-    let life = app.plugins.view(&plugin.name);
-    if let Some(failure) = life.error {
-        described["last_error"] = json!({
-            "step": failure.step,
-            "summary": failure.summary,
-            "traceback": failure.traceback,
-        });
-    }
-    let odd = [
-        ("row_error", life.row_error),
-        ("config_error", life.config_error),
-    ];
-    for (key, reason) in odd {
-        if let Some(reason) = reason {
-            described[key] = reason.into();
-        }
-    }
-    described["generation"] = life.generation.into();
-    described["hooks"] = life.hooks.into();
-    described["has_execute"] = life.has_execute.into();
-    described["warnings"] = life.warnings.into();
-    described["checksum"] = life.checksum.into();
-    described["source"] = source_of(&plugin.manifest()).into();
-    described["endpoints"] = endpoints(app, plugin).into();
-    described
 }
 
-/// What else the manifest says, where it says it; what operators set is for admins.
-fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) {
-    let dependencies: Map<String, Value> = manifest
-        .dependencies
-        .iter()
-        .map(|(name, range)| (name.clone(), Value::from(range.to_string())))
-        .collect();
-    let everybody = [
-        ("author", json!(manifest.author)),
-        ("license", json!(manifest.license)),
-        ("icon", json!(manifest.icon)),
-        ("homepage", json!(manifest.homepage)),
-        ("tags", json!(manifest.tags)),
-        ("gateway_version", json!(manifest.gateway_version)),
-        ("permissions", json!(manifest.permissions)),
-        ("requirements", json!(manifest.requirements)),
-        ("dependencies", Value::Object(dependencies)),
-    ];
-    let admins = [
-        ("config", json!(manifest.config)),
-        ("type", json!(manifest.kind)),
-        ("resource_limits", json!(manifest.resource_limits)),
-        ("isolation", json!(manifest.isolation)),
-        ("declared_endpoints", json!(manifest.endpoints)),
-    ];
-    let is_said = |value: &Value| match value {
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        value => !value.is_null(),
-    };
-    let told = everybody
-        .into_iter()
-        .chain(admins.into_iter().filter(|_| is_admin));
-    for (key, value) in told.filter(|(_, value)| is_said(value)) {
-        described[key] = value;
+fn said(manifest: &Manifest) -> Said {
+    let dependencies = manifest.dependencies.iter();
+    Said {
+        author: manifest.author.clone(),
+        license: manifest.license.clone(),
+        icon: manifest.icon.clone(),
+        homepage: manifest.homepage.clone(),
+        tags: manifest.tags.clone(),
+        gateway_version: manifest.gateway_version.clone(),
+        permissions: manifest.permissions.clone(),
+        requirements: manifest.requirements.clone(),
+        dependencies: dependencies
+            .map(|(name, range)| (name.clone(), range.to_string()))
+            .collect(),
+    }
+}
+
+fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, app_id: &str) -> Insides {
+    let LifeView {
+        generation,
+        hooks,
+        has_execute,
+        warnings,
+        error,
+        row_error,
+        config_error,
+        checksum,
+        source_missing: _,
+    } = app.plugins.view(&plugin.name);
+    Insides {
+        config: manifest.config.clone(),
+        r#type: manifest.kind,
+        resource_limits: manifest.resource_limits.clone(),
+        isolation: manifest.isolation,
+        declared_endpoints: manifest.endpoints.clone(),
+        last_error: error.map(|failure| FailedStep {
+            step: failure.step,
+            summary: failure.summary,
+            traceback: failure.traceback,
+        }),
+        generation,
+        hooks,
+        has_execute,
+        warnings,
+        row_error,
+        config_error,
+        checksum,
+        source: PluginOrigin::of(manifest),
+        jobs: app.plugin_jobs.live(&plugin.name),
+        health: app.plugin_health.of(&plugin.name, app_id),
+        endpoints: endpoints(app, plugin),
+    }
+}
+
+fn says_nothing(value: &Option<Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(fields)) => fields.is_empty(),
+        Some(_) => false,
     }
 }
 
 /// A plugin as users of an app see it; why it failed is for admins.
-fn describe(app: &App, plugin: &Plugin, principal: &Principal) -> Value {
+fn describe(app: &App, plugin: &Plugin, principal: &Principal) -> PluginView {
     let is_on_here = plugin.apps().is_on_for(&principal.app_id);
     let (enabled, status, error) = match plugin.state() {
-        PluginState::Disabled => (false, "disabled", None),
-        _ if !is_on_here => (false, "disabled", None),
-        PluginState::Active(_) => (true, "active", None),
+        PluginState::Disabled => (false, PluginStatus::Disabled, None),
+        _ if !is_on_here => (false, PluginStatus::Disabled, None),
+        PluginState::Active(_) => (true, PluginStatus::Active, None),
         // Its import runs; until it has succeeded nothing can be called.
-        PluginState::Loading => (true, "loading", None),
-        PluginState::Failed(reason) => (true, "error", Some(reason)),
+        PluginState::Loading => (true, PluginStatus::Loading, None),
+        PluginState::Failed(reason) => (true, PluginStatus::Error, Some(reason)),
     };
     // What was loaded before its files went may still serve.
     let status = if app.plugins.is_source_missing(&plugin.name) {
-        "error"
+        PluginStatus::Error
     } else {
         status
     };
     let manifest = plugin.manifest();
-    let mut described = json!({
-        "name": &*plugin.name,
-        "display_name": manifest.display_name,
-        "version": manifest.version,
-        "description": manifest.description,
-        "enabled": enabled,
-        "status": status,
-    });
-    if let Some(error) = error
-        && principal.is_admin()
-    {
-        described["error"] = Value::from(&*error as &str);
+    let is_admin = principal.is_admin();
+    PluginView {
+        name: plugin.name.to_string(),
+        display_name: manifest.display_name.clone(),
+        version: manifest.version.clone(),
+        description: manifest.description.clone(),
+        enabled,
+        status,
+        error: error.filter(|_| is_admin).map(|error| error.to_string()),
     }
-    described
 }

@@ -5,13 +5,17 @@ mod admin;
 mod notifications;
 mod plugins;
 
-use axum::{
-    Router,
-    routing::{MethodFilter, MethodRouter, on},
-};
+use axum::{Router, routing::MethodFilter};
+use schemars::json_schema;
 
 use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS};
-use super::{openapi, operations as health, state::AppState, stream, ticket, ws};
+use super::{
+    openapi, operations as health,
+    state::AppState,
+    stream, ticket,
+    typed::{Endpoint, by},
+    ws,
+};
 
 /// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,8 +29,8 @@ pub(super) enum Who {
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    /// Makes what answers it; `None` where it is recognised before the router.
-    handler: Option<fn(MethodFilter) -> MethodRouter<AppState>>,
+    /// What answers it: it says what it takes and gives.
+    pub(super) handler: Endpoint,
     pub(super) who: Who,
     pub(super) summary: &'static str,
     /// Statuses and what each means.
@@ -45,11 +49,21 @@ const SOCKET_ANSWERS: &[(&str, &str)] = &[
     ("503", "OVERLOADED: too many sockets wait for credentials."),
 ];
 
+/// Recognised before the router. What it takes and gives is the plugin's.
+const EXECUTE: Endpoint = Endpoint {
+    route: None,
+    describe: |description| {
+        let anything = json_schema!({ "type": "object", "additionalProperties": true });
+        description.body = Some(anything.clone());
+        description.answer = Some(("application/json", anything));
+    },
+};
+
 const OPERATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/execute/{plugin}",
-        handler: None,
+        handler: EXECUTE,
         who: Who::User,
         summary: "Calls a plugin with a JSON object and answers the dict it returns.",
         answers: &[
@@ -88,7 +102,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/ws",
-        handler: Some(|method| on(method, ws::get_socket)),
+        handler: by!(ws::get_socket),
         who: Who::User,
         summary: "Opens a WebSocket of the token's user.",
         answers: SOCKET_ANSWERS,
@@ -96,7 +110,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/ws/notifications/{user_id}",
-        handler: Some(|method| on(method, ws::get_user_socket)),
+        handler: by!(ws::get_user_socket),
         who: Who::User,
         summary: "Opens a WebSocket of the user named, who is the token's unless a superadmin asks.",
         answers: SOCKET_ANSWERS,
@@ -104,7 +118,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/stream",
-        handler: Some(|method| on(method, stream::get_stream)),
+        handler: by!(stream::get_stream),
         who: Who::User,
         summary: "The user's messages as server-sent events; `Last-Event-ID` resumes.",
         answers: &[
@@ -116,7 +130,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/ws/ticket",
-        handler: Some(|method| on(method, ticket::create_ticket)),
+        handler: by!(ticket::create_ticket),
         who: Who::User,
         summary: "A credential for one connection: `{ticket, expires_in}`, for `?ticket=`.",
         answers: &[
@@ -131,7 +145,7 @@ const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/health",
-        handler: Some(|method| on(method, health::get_health)),
+        handler: by!(health::get_health),
         who: Who::Anyone,
         summary: "Whether the process is alive.",
         answers: &[("200", "It is.")],
@@ -139,7 +153,7 @@ const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/ready",
-        handler: Some(|method| on(method, health::get_ready)),
+        handler: by!(health::get_ready),
         who: Who::Anyone,
         summary: "Whether calls are taken.",
         answers: &[
@@ -150,7 +164,7 @@ const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/metrics",
-        handler: Some(|method| on(method, health::get_metrics)),
+        handler: by!(health::get_metrics),
         who: Who::Anyone,
         summary: "Counters in Prometheus' text format.",
         answers: &[("200", "The counters.")],
@@ -158,7 +172,7 @@ const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/openapi.json",
-        handler: Some(|method| on(method, openapi::get_openapi)),
+        handler: by!(openapi::get_openapi),
         who: Who::Anyone,
         summary: "This description.",
         answers: &[("200", "OpenAPI 3.1.")],
@@ -166,7 +180,7 @@ const REST: &[Operation] = &[
     Operation {
         method: "get",
         path: "/docs",
-        handler: Some(|method| on(method, openapi::get_docs)),
+        handler: by!(openapi::get_docs),
         who: Who::Anyone,
         summary: "This description, for people.",
         answers: &[("200", "A page.")],
@@ -182,9 +196,11 @@ pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
 
 /// The router over all of them.
 pub(super) fn router() -> Router<AppState> {
-    operations().fold(Router::new(), |router, operation| match operation.handler {
-        Some(handler) => router.route(operation.path, handler(operation.filter())),
-        None => router,
+    operations().fold(Router::new(), |router, operation| {
+        match operation.handler.route {
+            Some(route) => router.route(operation.path, route(operation.filter())),
+            None => router,
+        }
     })
 }
 

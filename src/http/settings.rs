@@ -5,13 +5,17 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
-    response::Response,
 };
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
-    arguments::answer, error::ApiError, exchange::RequestContext, identify::User,
-    json_body::JsonObject,
+    error::ApiError,
+    exchange::RequestContext,
+    identify::User,
+    json_body::{Body, FromObject},
+    typed::Answer,
 };
 use crate::{
     http::state::{App, AppState},
@@ -20,19 +24,36 @@ use crate::{
 use mozaiks_plugins::HostError;
 use mozaiks_settings::Whose;
 
+/// What the user has set.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct UserSettings {
+    plugin: String,
+    settings: Map<String, Value>,
+}
+
+/// What the user sets.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum NewSettings {
+    /// `{"settings": {…}}` and nothing beside it.
+    Wrapped { settings: Map<String, Value> },
+    /// The settings themselves.
+    Bare(Map<String, Value>),
+}
+
 /// `GET`: `{plugin, settings}`, the settings empty where there are none.
 pub(super) async fn get_settings(
     State(AppState(app)): State<AppState>,
     User(principal): User,
     plugin: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<UserSettings>, ApiError> {
     let plugin = known_plugin(&app, plugin)?;
     let whose = Whose {
         app_id: &principal.app_id,
         user_id: &principal.user_id,
     };
     let settings = (app.settings.get(whose, &plugin).await).map_err(settings_error)?;
-    Ok(describe(&plugin, settings))
+    Ok(Answer(UserSettings { plugin, settings }))
 }
 
 /// `PUT`, `POST`: replaces them. The body is `{"settings": {…}}`, or the settings themselves.
@@ -41,10 +62,10 @@ pub(super) async fn save_settings(
     User(principal): User,
     plugin: Result<Path<String>, PathRejection>,
     Extension(context): Extension<Arc<RequestContext>>,
-    JsonObject(body): JsonObject,
-) -> Result<Response, ApiError> {
+    Body(body): Body<NewSettings>,
+) -> Result<Answer<UserSettings>, ApiError> {
     let plugin = known_plugin(&app, plugin)?;
-    let settings = settings_of(body)?;
+    let (NewSettings::Wrapped { settings } | NewSettings::Bare(settings)) = body;
     let whose = Whose {
         app_id: &principal.app_id,
         user_id: &principal.user_id,
@@ -59,7 +80,7 @@ pub(super) async fn save_settings(
         )
         .await
         .map_err(settings_error)?;
-    Ok(describe(&plugin, settings))
+    Ok(Answer(UserSettings { plugin, settings }))
 }
 
 fn known_plugin(
@@ -75,28 +96,26 @@ fn known_plugin(
     }
 }
 
-fn settings_of(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    match body.remove("settings") {
-        // Beside the settings nothing is read: what else is there would be lost without a word.
-        Some(Value::Object(_)) if !body.is_empty() => {
-            let keys: Vec<String> = body.keys().map(|key| format!("`{key}`")).collect();
-            Err(ApiError::Host(HostError {
-                code: "VALIDATION_ERROR",
-                message: format!(
-                    "beside `settings` nothing may be given; found {}",
-                    keys.join(", ")
-                ),
-                details: None,
-            }))
+impl FromObject for NewSettings {
+    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
+        match body.remove("settings") {
+            // Beside the settings nothing is read: what else is there would be lost without a word.
+            Some(Value::Object(_)) if !body.is_empty() => {
+                let keys: Vec<String> = body.keys().map(|key| format!("`{key}`")).collect();
+                Err(ApiError::Host(HostError {
+                    code: "VALIDATION_ERROR",
+                    message: format!(
+                        "beside `settings` nothing may be given; found {}",
+                        keys.join(", ")
+                    ),
+                    details: None,
+                }))
+            }
+            Some(Value::Object(settings)) => Ok(Self::Wrapped { settings }),
+            Some(_) => Err(ApiError::InvalidRequest(
+                "`settings` must be a JSON object".into(),
+            )),
+            None => Ok(Self::Bare(body)),
         }
-        Some(Value::Object(settings)) => Ok(settings),
-        Some(_) => Err(ApiError::InvalidRequest(
-            "`settings` must be a JSON object".into(),
-        )),
-        None => Ok(body),
     }
-}
-
-fn describe(plugin: &str, settings: Map<String, Value>) -> Response {
-    answer(&json!({ "plugin": plugin, "settings": settings }))
 }

@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use axum::{
     body::Body,
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::IntoResponse as _,
 };
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, header};
 
+use super::typed::Events;
 use super::{
     error::ApiError,
     ws::{Presented, QueryParameters},
@@ -26,7 +27,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(super) async fn get_stream(
     State(AppState(app)): State<AppState>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Events, ApiError> {
     let query = QueryParameters::parse(request.uri().query().unwrap_or_default());
     let presented = Presented::find(request.headers(), &query, app.realtime.config.query_tokens)?;
     let resume = resume(request.headers(), &query);
@@ -52,7 +53,7 @@ pub(super) async fn get_stream(
         // nginx would hold events back until a buffer is full.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, body).into_response())
+    Ok(Events((headers, body).into_response()))
 }
 
 fn resume(headers: &HeaderMap, query: &QueryParameters<'_>) -> Option<Resume> {

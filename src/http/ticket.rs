@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
-use serde_json::json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{arguments::answer, error::ApiError, identify::User};
+use super::{error::ApiError, identify::User, typed::Answer};
 use crate::http::state::AppState;
 use mozaiks_plugins::HostError;
 use mozaiks_realtime::TicketError;
+
+/// A credential for one connection.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Ticket {
+    ticket: String,
+    /// Seconds.
+    expires_in: u64,
+}
 
 /// `POST /api/ws/ticket`: `{ticket, expires_in}`, `expires_in` in seconds.
 pub(super) async fn create_ticket(
     State(AppState(app)): State<AppState>,
     User(principal): User,
-) -> Result<Response, ApiError> {
+) -> Result<Answer<Ticket>, ApiError> {
     let identity = app.realtime.identity_of(&Arc::clone(&principal));
     let ticket = app
         .realtime
@@ -28,8 +37,8 @@ pub(super) async fn create_ticket(
             }),
             TicketError::TooMany => ApiError::Overloaded("too many tickets are open"),
         })?;
-    Ok(answer(&json!({
-        "ticket": &*ticket,
-        "expires_in": app.realtime.tickets.ttl().as_secs(),
-    })))
+    Ok(Answer(Ticket {
+        ticket: ticket.to_string(),
+        expires_in: app.realtime.tickets.ttl().as_secs(),
+    }))
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 pub(super) use credentials::{Presented, QueryParameters};
 pub use upgrade::SocketUpgrade;
 
-use super::{error::ApiError, exchange::RequestContext};
+use super::{error::ApiError, exchange::RequestContext, typed::Upgrade};
 use crate::http::state::{App, AppState};
 use mozaiks_realtime::{
     Resume,
@@ -35,8 +35,8 @@ const KEY_BYTES: usize = 24;
 pub(super) async fn get_socket(
     State(AppState(app)): State<AppState>,
     request: Request,
-) -> Result<axum::response::Response, ApiError> {
-    open_socket(app, request, None).await
+) -> Result<Upgrade, ApiError> {
+    open_socket(app, request, None).await.map(Upgrade)
 }
 
 /// `GET /ws/notifications/{user_id}`: a socket of the user named, who must be the token's.
@@ -44,9 +44,10 @@ pub(super) async fn get_user_socket(
     State(AppState(app)): State<AppState>,
     user_id: Result<Path<String>, axum::extract::rejection::PathRejection>,
     request: Request,
-) -> Result<axum::response::Response, ApiError> {
+) -> Result<Upgrade, ApiError> {
     let Path(user_id) = user_id.map_err(|_| ApiError::NotFound)?;
-    open_socket(app, request, Some(user_id.into())).await
+    let opened = open_socket(app, request, Some(user_id.into())).await;
+    opened.map(Upgrade)
 }
 
 async fn open_socket(

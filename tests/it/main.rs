@@ -36,5 +36,6 @@ mod plugin_routes;
 mod realtime;
 mod registry;
 mod reloading;
+mod schemas;
 mod support;
 mod tokens;

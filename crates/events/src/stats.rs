@@ -10,6 +10,7 @@ use std::{
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Where names past the bound are counted.
@@ -27,7 +28,7 @@ pub(super) struct AppCounters {
 }
 
 /// How the bus has done for one app, or for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EventStats {
     /// Events published.
     pub events_published: u64,
@@ -44,7 +45,7 @@ pub struct EventStats {
 }
 
 /// How one subscription is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SubscriptionStats {
     /// The plugin, or the part of the gateway.
     pub subscriber: String,

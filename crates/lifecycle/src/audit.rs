@@ -7,6 +7,7 @@ use mongodb::{
     Collection,
     bson::{Bson, DateTime, Document, doc},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -65,7 +66,7 @@ impl Actor {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Act {
     /// `enable`, `disable`, `reload`, `config`, `remove`, …
     pub action: String,

@@ -14,6 +14,7 @@ use mozaiks_plugins::{
     registry::{PluginState, Registry},
 };
 use parking_lot::RwLock;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -30,7 +31,7 @@ const MAX_DETAILS_BYTES: usize = 16 * 1024;
 const WELL: [&str; 5] = ["ok", "healthy", "up", "pass", "green"];
 
 /// How a plugin is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// It has not been asked, or has no `check_health`.
@@ -53,7 +54,7 @@ impl HealthStatus {
 }
 
 /// The last answer of a plugin.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Health {
     /// How it is.
     pub status: HealthStatus,

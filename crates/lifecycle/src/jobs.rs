@@ -35,7 +35,7 @@ pub use self::{
     runner::JobRunner,
     spec::{JobSpec, Missed},
     stats::JobStats,
-    view::LiveJob,
+    view::{JobView, LastRun, LiveJob},
 };
 use crate::{apps::KnownApps, error::LifeError};
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::model::{Channel, NotificationError, at_path};
+use super::views::TypeView;
 
 /// Types that one source may declare.
 const MAX_TYPES_PER_SOURCE: usize = 500;
@@ -81,15 +82,19 @@ impl NotificationType {
         })
     }
 
-    fn to_json(&self, source: &str) -> Value {
-        json!({
-            "id": self.id,
-            "label": self.label,
-            "description": self.description,
-            "default_enabled": self.default_enabled,
-            "channels": self.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>(),
-            "source": source,
-        })
+    fn view(&self, source: &str) -> TypeView {
+        TypeView {
+            id: self.id.clone(),
+            label: self.label.clone(),
+            description: self.description.clone(),
+            default_enabled: self.default_enabled,
+            channels: self
+                .channels
+                .iter()
+                .map(|channel| channel.as_str())
+                .collect(),
+            source: source.to_owned(),
+        }
     }
 }
 
@@ -150,11 +155,11 @@ impl Catalogue {
     }
 
     /// What `GET /api/notifications/config` lists.
-    pub fn to_json(&self) -> Value {
+    pub fn view(&self) -> Vec<TypeView> {
         let by_source = self.by_source.read();
         by_source
             .iter()
-            .flat_map(|(source, types)| types.iter().map(move |declared| declared.to_json(source)))
+            .flat_map(|(source, types)| types.iter().map(move |declared| declared.view(source)))
             .collect()
     }
 }

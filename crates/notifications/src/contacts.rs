@@ -3,7 +3,7 @@
 //!
 //! A code goes straight to its sender, past the queue: it is stored nowhere but as a keyed hash.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_lc_rs::{
     hmac,
@@ -19,6 +19,7 @@ use super::{
     preferences::{Contact, Digest, Preferences},
     repository::{PendingCode, Repository},
     templates::Templates,
+    views::ContactView,
 };
 
 /// How long a code is good for.
@@ -108,18 +109,18 @@ impl NotificationsManager {
         app_id: &str,
         user_id: &str,
         preferences: &Preferences,
-    ) -> Result<Value, NotificationError> {
-        let mut all = Map::new();
+    ) -> Result<BTreeMap<&'static str, ContactView>, NotificationError> {
+        let mut all = BTreeMap::new();
         for contact in Contact::ALL {
             let used = self.address(app_id, user_id, contact, preferences).await?;
-            let shown = match &used {
-                Ok(address) => Some(address.as_str()),
-                Err(_) => preferences.contact(contact),
+            let confirmed = used.is_ok();
+            let address = match used {
+                Ok(address) => Some(address),
+                Err(_) => preferences.contact(contact).map(str::to_owned),
             };
-            let entry = json!({ "address": shown, "confirmed": used.is_ok() });
-            all.insert(contact.as_str().into(), entry);
+            all.insert(contact.as_str(), ContactView { address, confirmed });
         }
-        Ok(Value::Object(all))
+        Ok(all)
     }
 
     /// Sends a code to the address that the user's preferences name.

@@ -3,8 +3,9 @@
 
 use bson::Bson;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::views::JobView;
 use super::{
     model::{Channel, NotificationError, rfc3339},
     templates::Parts,
@@ -85,20 +86,23 @@ pub(super) fn states_of(known: &str) -> Vec<&str> {
 }
 
 /// A job as the logs show it.
-pub(super) fn job_to_json(job: &JobRecord) -> Value {
+pub(super) fn job_view(job: &JobRecord) -> JobView {
     let fields = &job.document;
-    json!({
-        "id": job.id,
-        "channel": job.queue,
-        "user_id": fields.get_str("user_id").ok(),
-        "notification_id": fields.get_object_id("notification_id").ok().map(|id| id.to_hex()),
-        "status": known_state(&job.state),
-        "attempts": job.attempts,
-        "reason": job.reason,
-        "created_at": job.created_at.map(rfc3339),
-        "ended_at": job.ended_at.map(rfc3339),
-        "run_at": job.run_at.map(rfc3339),
-    })
+    JobView {
+        id: job.id.clone(),
+        channel: job.queue.clone(),
+        user_id: fields.get_str("user_id").ok().map(str::to_owned),
+        notification_id: fields
+            .get_object_id("notification_id")
+            .ok()
+            .map(|id| id.to_hex()),
+        status: known_state(&job.state).to_owned(),
+        attempts: job.attempts,
+        reason: job.reason.clone(),
+        created_at: job.created_at.map(rfc3339),
+        ended_at: job.ended_at.map(rfc3339),
+        run_at: job.run_at.map(rfc3339),
+    }
 }
 
 /// A payload as JSON.

@@ -24,6 +24,7 @@ pub mod preferences;
 mod repository;
 mod scheduler;
 pub mod templates;
+pub mod views;
 
 #[cfg(test)]
 mod tests;
@@ -43,3 +44,4 @@ pub use repository::COLLECTIONS;
 pub use scheduler::Scheduler;
 
 pub use mozaiks_config::NotificationsConfig;
+pub use mozaiks_jobs::QueueStats;

@@ -24,6 +24,7 @@ use super::{
     preferences::{Decision, Digest},
     repository::{JOBS, Repository},
     templates::Templates,
+    views::{ChannelView, OfferView},
 };
 use mozaiks_jobs::JobQueue;
 use mozaiks_store::Store;
@@ -386,15 +387,16 @@ impl NotificationsManager {
     }
 
     /// What exists: types, channels, and whether each channel is configured.
-    pub fn describe(&self) -> Value {
-        json!({
-            "types": self.catalogue.to_json(),
-            "channels": Channel::ALL
-                .iter()
-                .map(|channel| json!({ "id": channel.as_str(), "configured": self.is_configured(*channel) }))
-                .collect::<Vec<_>>(),
-            "digests": ["off", "daily", "weekly"],
-        })
+    pub fn describe(&self) -> OfferView {
+        let channels = Channel::ALL.iter().map(|channel| ChannelView {
+            id: channel.as_str(),
+            configured: self.is_configured(*channel),
+        });
+        OfferView {
+            types: self.catalogue.view(),
+            channels: channels.collect(),
+            digests: ["off", "daily", "weekly"],
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::views::{NotificationView, to_json};
 use mozaiks_store::StoreError;
 
 /// A way to a user.
@@ -100,17 +101,22 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// What clients see: `{id, type, title, message, metadata, read, created_at}`.
+    /// What clients see.
+    pub fn view(&self) -> NotificationView {
+        NotificationView {
+            id: self.id.to_hex(),
+            r#type: self.notification_type.clone(),
+            title: self.title.clone(),
+            message: self.message.clone(),
+            metadata: self.metadata.clone(),
+            read: self.read,
+            created_at: rfc3339(self.created_at),
+        }
+    }
+
+    /// The same as JSON.
     pub fn to_json(&self) -> Value {
-        json!({
-            "id": self.id.to_hex(),
-            "type": self.notification_type,
-            "title": self.title,
-            "message": self.message,
-            "metadata": self.metadata,
-            "read": self.read,
-            "created_at": rfc3339(self.created_at),
-        })
+        to_json(self.view())
     }
 
     pub(super) fn to_document(&self) -> Document {

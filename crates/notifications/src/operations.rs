@@ -9,6 +9,7 @@ use super::{
     drafts::{draft_from_json, time_from_json},
     manager::{NotificationsManager, PageRequest},
     model::NotificationError,
+    views::to_json,
 };
 
 /// The operations. A user is a user of the caller's app.
@@ -120,14 +121,16 @@ impl Operations {
             "digest.schedule" => {
                 let at = time_from_json(&arguments["scheduled_for"], "scheduled_for")?;
                 let draft = draft_from_json(arguments)?;
-                manager.schedule(app_id, user()?, &draft, at).await
+                Ok(to_json(
+                    manager.schedule(app_id, user()?, &draft, at).await?,
+                ))
             }
             "digest.cancel" => found(
                 manager
                     .cancel_scheduled(app_id, text(arguments, "id")?)
                     .await,
             ),
-            "digest.list" => Ok(manager.scheduled(app_id).await?.into()),
+            "digest.list" => Ok(to_json(manager.scheduled(app_id).await?)),
             _ => Err(NotificationError::NotFound("operation")),
         }
     }

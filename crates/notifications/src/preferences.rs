@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::views::{PreferencesView, TypePreferenceView, to_json};
 use super::{
     catalogue::NotificationType,
     model::{Channel, NotificationError},
@@ -290,38 +291,33 @@ impl Preferences {
         Ok(())
     }
 
-    /// What clients see, and what the database holds.
+    /// What clients see.
+    pub fn view(&self) -> PreferencesView {
+        let is_on = |channel| self.channels.get(channel).copied().unwrap_or(true);
+        let channels = Channel::ALL.iter();
+        let types = self.types.iter().map(|(id, own)| {
+            let channels = own.channels.as_ref();
+            let channels = channels.map(|all| all.iter().map(|channel| channel.as_str()).collect());
+            let view = TypePreferenceView {
+                enabled: own.enabled,
+                channels,
+            };
+            (id.clone(), view)
+        });
+        PreferencesView {
+            channels: channels
+                .map(|channel| (channel.as_str(), is_on(channel)))
+                .collect(),
+            types: types.collect(),
+            digest: self.digest.as_str(),
+            email: self.email.clone(),
+            phone: self.phone.clone(),
+        }
+    }
+
+    /// The same as JSON, which the database holds.
     pub fn to_json(&self) -> Value {
-        let channels: Map<String, Value> = Channel::ALL
-            .iter()
-            .map(|channel| {
-                let on = self.channels.get(channel).copied().unwrap_or(true);
-                (channel.as_str().to_owned(), Value::Bool(on))
-            })
-            .collect();
-        let types: Map<String, Value> = self
-            .types
-            .iter()
-            .map(|(id, own)| {
-                let channels = own.channels.as_ref().map(|channels| {
-                    channels
-                        .iter()
-                        .map(|channel| channel.as_str())
-                        .collect::<Vec<_>>()
-                });
-                (
-                    id.clone(),
-                    json!({ "enabled": own.enabled, "channels": channels }),
-                )
-            })
-            .collect();
-        json!({
-            "channels": channels,
-            "types": types,
-            "digest": self.digest.as_str(),
-            "email": self.email,
-            "phone": self.phone,
-        })
+        to_json(self.view())
     }
 }
 

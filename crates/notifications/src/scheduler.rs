@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bson::DateTime;
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
 
+use super::views::{JobView, ScheduledView};
 use super::{
     delivery::worker_options,
     drafts::{draft_from_json, draft_to_json},
-    jobs::{JobKind, job_to_json, payload_json},
+    jobs::{JobKind, job_view, payload_json},
     manager::NotificationsManager,
     model::{Draft, NotificationError, json_to_bson, rfc3339},
     repository::Repository,
@@ -43,7 +44,7 @@ impl NotificationsManager {
         user_id: &str,
         draft: &Draft,
         at: DateTime,
-    ) -> Result<Value, NotificationError> {
+    ) -> Result<ScheduledView, NotificationError> {
         if user_id.trim().is_empty() {
             return Err(NotificationError::invalid("user_id", "must not be empty"));
         }
@@ -54,9 +55,12 @@ impl NotificationsManager {
             .at(at)
             .with_field("user_id", user_id);
         self.jobs.add(job).await?;
-        Ok(
-            json!({ "id": id, "user_id": user_id, "scheduled_for": rfc3339(at), "status": "queued" }),
-        )
+        Ok(ScheduledView {
+            id,
+            user_id: user_id.to_owned(),
+            scheduled_for: rfc3339(at),
+            status: "queued",
+        })
     }
 
     /// Cancels a notification for later.
@@ -72,7 +76,7 @@ impl NotificationsManager {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn scheduled(&self, app_id: &str) -> Result<Vec<Value>, NotificationError> {
+    pub async fn scheduled(&self, app_id: &str) -> Result<Vec<JobView>, NotificationError> {
         let filter = JobFilter {
             app_id,
             queues: &[JobKind::Scheduled.queue()],
@@ -80,7 +84,7 @@ impl NotificationsManager {
             ..JobFilter::default()
         };
         let jobs = self.jobs.list(&filter).await?;
-        Ok(jobs.iter().map(job_to_json).collect())
+        Ok(jobs.iter().map(job_view).collect())
     }
 
     async fn run_scheduled(&self, job: &Job) -> Result<Progress, NotificationError> {

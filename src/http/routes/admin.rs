@@ -1,15 +1,14 @@
 //! The operations of admins.
 
-use axum::routing::on;
-
 use super::{Operation, Who};
 use crate::http::admin;
+use crate::http::typed::by;
 
 pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "post",
         path: "/__mozaiks/admin/notifications/broadcast",
-        handler: Some(|method| on(method, admin::notifications::create_broadcast)),
+        handler: by!(admin::notifications::create_broadcast),
         who: Who::Admin,
         summary: "Tells all users, those with a role or some the same.",
         answers: &[
@@ -23,7 +22,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/notifications/broadcasts",
-        handler: Some(|method| on(method, admin::notifications::list_broadcasts)),
+        handler: by!(admin::notifications::list_broadcasts),
         who: Who::Admin,
         summary: "The latest broadcasts and how far each is.",
         answers: &[
@@ -36,7 +35,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/notifications/broadcasts/{id}",
-        handler: Some(|method| on(method, admin::notifications::get_broadcast)),
+        handler: by!(admin::notifications::get_broadcast),
         who: Who::Admin,
         summary: "A broadcast and how far it is.",
         answers: &[
@@ -50,7 +49,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/__mozaiks/admin/notifications/broadcasts/{id}",
-        handler: Some(|method| on(method, admin::notifications::cancel_broadcast)),
+        handler: by!(admin::notifications::cancel_broadcast),
         who: Who::Admin,
         summary: "Cancels a broadcast that has not begun.",
         answers: &[
@@ -65,7 +64,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/notifications/schedule",
-        handler: Some(|method| on(method, admin::notifications::list_scheduled)),
+        handler: by!(admin::notifications::list_scheduled),
         who: Who::Admin,
         summary: "The latest notifications for later and what became of each.",
         answers: &[
@@ -78,7 +77,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "post",
         path: "/__mozaiks/admin/notifications/schedule",
-        handler: Some(|method| on(method, admin::notifications::create_scheduled)),
+        handler: by!(admin::notifications::create_scheduled),
         who: Who::Admin,
         summary: "Creates a notification at `scheduled_for`.",
         answers: &[
@@ -92,7 +91,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/__mozaiks/admin/notifications/schedule/{id}",
-        handler: Some(|method| on(method, admin::notifications::cancel_scheduled)),
+        handler: by!(admin::notifications::cancel_scheduled),
         who: Who::Admin,
         summary: "Cancels a notification for later.",
         answers: &[
@@ -107,7 +106,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/notifications/channels",
-        handler: Some(|method| on(method, admin::notifications::list_channels)),
+        handler: by!(admin::notifications::list_channels),
         who: Who::Admin,
         summary: "Which channels are configured, how deliveries are doing, and their log; `channel`, `status`, `limit`.",
         answers: &[
@@ -121,7 +120,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "post",
         path: "/__mozaiks/admin/notifications/deliveries/{id}/retry",
-        handler: Some(|method| on(method, admin::notifications::retry_delivery)),
+        handler: by!(admin::notifications::retry_delivery),
         who: Who::Admin,
         summary: "Puts a delivery that failed for good back into its queue.",
         answers: &[
@@ -135,7 +134,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/notifications/templates",
-        handler: Some(|method| on(method, admin::notifications::list_templates)),
+        handler: by!(admin::notifications::list_templates),
         who: Who::Admin,
         summary: "The templates.",
         answers: &[
@@ -147,7 +146,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/events/history",
-        handler: Some(|method| on(method, admin::events::get_history)),
+        handler: by!(admin::events::get_history),
         who: Who::Admin,
         summary: "The latest events; `event`, `limit`.",
         answers: &[
@@ -160,7 +159,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/events/stats",
-        handler: Some(|method| on(method, admin::events::get_stats)),
+        handler: by!(admin::events::get_stats),
         who: Who::Admin,
         summary: "Counters of the event bus.",
         answers: &[
@@ -172,7 +171,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "get",
         path: "/__mozaiks/admin/events/dead-letters",
-        handler: Some(|method| on(method, admin::events::list_dead_letters)),
+        handler: by!(admin::events::list_dead_letters),
         who: Who::Admin,
         summary: "Events that failed for good; `limit`, `offset`.",
         answers: &[
@@ -185,7 +184,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/__mozaiks/admin/events/dead-letters/{id}",
-        handler: Some(|method| on(method, admin::events::discard_dead_letter)),
+        handler: by!(admin::events::discard_dead_letter),
         who: Who::Admin,
         summary: "Throws such an event away.",
         answers: &[
@@ -198,7 +197,7 @@ pub(super) const ADMIN: &[Operation] = &[
     Operation {
         method: "post",
         path: "/__mozaiks/admin/events/dead-letters/{id}/retry",
-        handler: Some(|method| on(method, admin::events::retry_dead_letter)),
+        handler: by!(admin::events::retry_dead_letter),
         who: Who::Admin,
         summary: "Delivers such an event once more.",
         answers: &[

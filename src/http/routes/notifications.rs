@@ -1,15 +1,14 @@
 //! The operations on what users have set and what they are told.
 
-use axum::routing::on;
-
 use super::{Operation, Who};
+use crate::http::typed::by;
 use crate::http::{notifications, settings};
 
 pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugin-settings/{plugin}",
-        handler: Some(|method| on(method, settings::get_settings)),
+        handler: by!(settings::get_settings),
         who: Who::User,
         summary: "The user's settings of a plugin: `{plugin, settings}`.",
         answers: &[
@@ -22,7 +21,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/plugin-settings/{plugin}",
-        handler: Some(|method| on(method, settings::save_settings)),
+        handler: by!(settings::save_settings),
         who: Who::User,
         summary: "Replaces the user's settings of a plugin.",
         answers: &[
@@ -39,7 +38,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugin-settings/{plugin}",
-        handler: Some(|method| on(method, settings::save_settings)),
+        handler: by!(settings::save_settings),
         who: Who::User,
         summary: "As `PUT`.",
         answers: &[
@@ -56,7 +55,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications",
-        handler: Some(|method| on(method, notifications::list_notifications)),
+        handler: by!(notifications::list_notifications),
         who: Who::User,
         summary: "The user's notifications, newest first; `unread_only`, `limit`, `offset`, `cursor`.",
         answers: &[
@@ -73,7 +72,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/count",
-        handler: Some(|method| on(method, notifications::count_notifications)),
+        handler: by!(notifications::count_notifications),
         who: Who::User,
         summary: "How many of the user's notifications are unread.",
         answers: &[
@@ -85,7 +84,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/{id}/read",
-        handler: Some(|method| on(method, notifications::mark_read)),
+        handler: by!(notifications::mark_read),
         who: Who::User,
         summary: "Marks a notification as read.",
         answers: &[
@@ -98,7 +97,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/{id}/unread",
-        handler: Some(|method| on(method, notifications::mark_unread)),
+        handler: by!(notifications::mark_unread),
         who: Who::User,
         summary: "Marks a notification as unread.",
         answers: &[
@@ -111,7 +110,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/read-all",
-        handler: Some(|method| on(method, notifications::mark_all_read)),
+        handler: by!(notifications::mark_all_read),
         who: Who::User,
         summary: "Marks all notifications as read.",
         answers: &[
@@ -123,7 +122,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/mark-all-read",
-        handler: Some(|method| on(method, notifications::mark_all_read)),
+        handler: by!(notifications::mark_all_read),
         who: Who::User,
         summary: "As `read-all`.",
         answers: &[
@@ -135,7 +134,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/api/notifications/{id}",
-        handler: Some(|method| on(method, notifications::delete_notification)),
+        handler: by!(notifications::delete_notification),
         who: Who::User,
         summary: "Deletes a notification.",
         answers: &[
@@ -148,7 +147,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/preferences",
-        handler: Some(|method| on(method, notifications::get_preferences)),
+        handler: by!(notifications::get_preferences),
         who: Who::User,
         summary: "What the user wants to be told, and how.",
         answers: &[
@@ -160,7 +159,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/notifications/preferences",
-        handler: Some(|method| on(method, notifications::save_preferences)),
+        handler: by!(notifications::save_preferences),
         who: Who::User,
         summary: "Changes what the body names and leaves the rest.",
         answers: &[
@@ -173,7 +172,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/preferences",
-        handler: Some(|method| on(method, notifications::save_preferences)),
+        handler: by!(notifications::save_preferences),
         who: Who::User,
         summary: "As `PUT`.",
         answers: &[
@@ -186,7 +185,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/preferences/code",
-        handler: Some(|method| on(method, notifications::request_code)),
+        handler: by!(notifications::request_code),
         who: Who::User,
         summary: "Sends a code to the address that the preferences name for `contact` (`email` or `phone`).",
         answers: &[
@@ -210,7 +209,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/notifications/preferences/confirm",
-        handler: Some(|method| on(method, notifications::confirm_code)),
+        handler: by!(notifications::confirm_code),
         who: Who::User,
         summary: "Takes the `code` for `contact`: the address is confirmed then.",
         answers: &[
@@ -227,7 +226,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/notifications/config",
-        handler: Some(|method| on(method, notifications::get_config)),
+        handler: by!(notifications::get_config),
         who: Who::User,
         summary: "The types and channels that exist.",
         answers: &[
@@ -238,7 +237,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/push/subscribe",
-        handler: Some(|method| on(method, notifications::subscribe_push)),
+        handler: by!(notifications::subscribe_push),
         who: Who::User,
         summary: "Takes what a browser's `PushSubscription.toJSON()` gives.",
         answers: &[
@@ -253,7 +252,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/push/unsubscribe",
-        handler: Some(|method| on(method, notifications::unsubscribe_push)),
+        handler: by!(notifications::unsubscribe_push),
         who: Who::User,
         summary: "Forgets a browser's subscription by its `endpoint`.",
         answers: &[
@@ -266,7 +265,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/push/vapid-public-key",
-        handler: Some(|method| on(method, notifications::get_vapid_key)),
+        handler: by!(notifications::get_vapid_key),
         who: Who::User,
         summary: "The key that browsers subscribe with.",
         answers: &[

@@ -1,9 +1,7 @@
 //! The operations on plugins that are not calls of them.
 
-use axum::routing::on;
-
 use super::{Operation, Who};
-use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugins};
+use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugins, typed::by};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
@@ -14,7 +12,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins",
-        handler: Some(|method| on(method, plugins::list_plugins)),
+        handler: by!(plugins::list_plugins),
         who: Who::User,
         summary: "Lists the plugins and the state of each; `status`, `source`, `q`.",
         answers: &[
@@ -26,7 +24,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/{name}",
-        handler: Some(|method| on(method, plugins::get_plugin)),
+        handler: by!(plugins::get_plugin),
         who: Who::User,
         summary: "Describes one plugin; to admins also its routes, life and errors.",
         answers: &[("200", "The plugin."), NO_TOKEN, NO_PLUGIN],
@@ -34,7 +32,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "delete",
         path: "/api/plugins/{name}",
-        handler: Some(|method| on(method, plugin_life::remove)),
+        handler: by!(plugin_life::remove),
         who: Who::Admin,
         summary: "Unloads a plugin for good; its files and data stay.",
         answers: &[
@@ -52,7 +50,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/{name}/enable",
-        handler: Some(|method| on(method, plugin_life::set_enabled)),
+        handler: by!(plugin_life::set_enabled),
         who: Who::Admin,
         summary: "Switches a plugin on or off: `{enabled, scope}`; of many apps in the admin's, for superadmins with `scope` `gateway` in all.",
         answers: &[
@@ -71,7 +69,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/{name}/reload",
-        handler: Some(|method| on(method, plugin_life::reload)),
+        handler: by!(plugin_life::reload),
         who: Who::Admin,
         summary: "Loads a plugin anew, and what needs it; the load before serves until then, and on where that fails.",
         answers: &[
@@ -85,7 +83,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/{name}/config",
-        handler: Some(|method| on(method, plugin_life::get_config)),
+        handler: by!(plugin_life::get_config),
         who: Who::Admin,
         summary: "The configuration of a plugin in the admin's app.",
         answers: &[
@@ -98,7 +96,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "put",
         path: "/api/plugins/{name}/config",
-        handler: Some(|method| on(method, plugin_life::put_config)),
+        handler: by!(plugin_life::put_config),
         who: Who::Admin,
         summary: "Sets the keys of `{config, scope}` and leaves the others; `scope` as for enabling.",
         answers: &[
@@ -116,7 +114,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/registry/discover",
-        handler: Some(|method| on(method, plugin_life::discover)),
+        handler: by!(plugin_life::discover),
         who: Who::Admin,
         summary: "Loads plugins that are new in the plugins directory, and removed ones that are there.",
         answers: &[
@@ -129,7 +127,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/endpoints",
-        handler: Some(|method| on(method, plugin_life::list_endpoints)),
+        handler: by!(plugin_life::list_endpoints),
         who: Who::Admin,
         summary: "The routes that a plugin has registered.",
         answers: &[
@@ -142,7 +140,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/audit",
-        handler: Some(|method| on(method, plugin_life::list_audit)),
+        handler: by!(plugin_life::list_audit),
         who: Who::Admin,
         summary: "Who did what to a plugin, newest first; `limit`.",
         answers: &[("200", "`{audit, count}`."), NO_TOKEN, ADMINS, NO_DATABASE],
@@ -150,7 +148,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/storage",
-        handler: Some(|method| on(method, plugin_life::list_storage)),
+        handler: by!(plugin_life::list_storage),
         who: Who::Admin,
         summary: "What a plugin keeps in the admin's app; `prefix`, `limit`, `cursor`.",
         answers: &[
@@ -164,7 +162,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/jobs",
-        handler: Some(|method| on(method, plugin_jobs::list_jobs)),
+        handler: by!(plugin_jobs::list_jobs),
         who: Who::Admin,
         summary: "The scheduled jobs of a plugin in the admin's app: schedule, next and last run.",
         answers: &[
@@ -178,7 +176,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/plugins/registry/{name}/jobs/{job}/run",
-        handler: Some(|method| on(method, plugin_jobs::run_job)),
+        handler: by!(plugin_jobs::run_job),
         who: Who::Admin,
         summary: "Makes a job due now in the admin's app; its schedule goes on after that run.",
         answers: &[
@@ -196,7 +194,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/job-runs",
-        handler: Some(|method| on(method, plugin_jobs::list_runs)),
+        handler: by!(plugin_jobs::list_runs),
         who: Who::Admin,
         summary: "Runs of a plugin's jobs in the admin's app, newest first; `job`, `limit`, `cursor`.",
         answers: &[
@@ -211,7 +209,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/health",
-        handler: Some(|method| on(method, plugin_jobs::get_health)),
+        handler: by!(plugin_jobs::get_health),
         who: Who::Admin,
         summary: "How a plugin said that it is when this gateway asked it last.",
         answers: &[
@@ -224,7 +222,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/plugins/registry/{name}/logs",
-        handler: Some(|method| on(method, plugin_logs::list_logs)),
+        handler: by!(plugin_logs::list_logs),
         who: Who::Admin,
         summary: "What a plugin logged, printed and raised, the oldest line first; `limit`, `since`; with `follow=true` a JSON object a line, as they come.",
         answers: &[
@@ -242,7 +240,7 @@ pub(super) const PLUGINS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/schemas/plugin.json",
-        handler: Some(|method| on(method, plugin_life::get_manifest_schema)),
+        handler: by!(plugin_life::get_manifest_schema),
         who: Who::Anyone,
         summary: "The JSON Schema of `plugin.json`.",
         answers: &[("200", "The schema.")],

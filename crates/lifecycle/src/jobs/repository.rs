@@ -8,6 +8,7 @@ use mongodb::{
     bson::{Bson, DateTime, Document, doc, oid::ObjectId},
 };
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::LifeError;
@@ -108,7 +109,7 @@ pub struct RunFilter<'a> {
 }
 
 /// A run as it is listed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunRecord {
     /// Its id.
     pub id: String,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bson::{Document, doc};
 use mozaiks_jobs::{JobRecord, Schedule, ScheduleError};
 use mozaiks_plugins::PluginFunction;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LifeError;
@@ -37,7 +38,7 @@ fn utc() -> String {
 }
 
 /// What becomes of a run whose time passed while no gateway could begin it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
     /// It is left out.

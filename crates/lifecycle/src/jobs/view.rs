@@ -2,8 +2,8 @@
 
 use bson::{DateTime, Document, doc};
 use mozaiks_jobs::{JobFilter, JobRecord};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{PluginJobs, RunFilter, RunRecord, spec::Missed};
 use crate::error::LifeError;
@@ -12,7 +12,7 @@ use crate::error::LifeError;
 const MAX_LISTED: i64 = 10_000;
 
 /// A job that is live in this gateway.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LiveJob {
     /// Its name.
     pub name: String,
@@ -26,6 +26,40 @@ pub struct LiveJob {
     pub timeout_seconds: f64,
     /// When it is due next by its schedule.
     pub next_run: Option<String>,
+}
+
+/// A job as the database has it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct JobView {
+    /// Its name.
+    pub name: Option<String>,
+    /// When it runs.
+    pub cron: String,
+    /// In which time zone.
+    pub timezone: String,
+    /// What becomes of runs whose time passed: `skip` or `run_once`.
+    pub missed: Option<String>,
+    /// One run's limit.
+    pub timeout_seconds: Option<f64>,
+    /// Whether this gateway takes its runs: its plugin serves.
+    pub active: bool,
+    /// `running` or `waiting`.
+    pub status: &'static str,
+    /// When it is due next.
+    pub next_run: Option<String>,
+    /// How it ended last.
+    pub last_run: Option<LastRun>,
+}
+
+/// How a job ended last.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LastRun {
+    /// `succeeded` or `failed`.
+    pub status: &'static str,
+    /// When.
+    pub ended_at: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
 }
 
 impl PluginJobs {
@@ -52,7 +86,7 @@ impl PluginJobs {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn list(&self, app_id: &str, plugin: &str) -> Result<Vec<Value>, LifeError> {
+    pub async fn list(&self, app_id: &str, plugin: &str) -> Result<Vec<JobView>, LifeError> {
         let filter = JobFilter {
             app_id,
             fields: doc! { "plugin": plugin, "schedule": { "$exists": true } },
@@ -68,7 +102,7 @@ impl PluginJobs {
     ///
     /// # Errors
     /// [`LifeError::NotFound`], or what the database says.
-    pub async fn get(&self, app_id: &str, plugin: &str, job: &str) -> Result<Value, LifeError> {
+    pub async fn get(&self, app_id: &str, plugin: &str, job: &str) -> Result<JobView, LifeError> {
         let key = super::entry_key(plugin, job, app_id);
         match self.queue.find(&key).await? {
             // What is written like this key may be another app's.
@@ -92,7 +126,7 @@ impl PluginJobs {
         self.runs.list(filter).await
     }
 
-    fn shown(&self, entry: &JobRecord) -> Value {
+    fn shown(&self, entry: &JobRecord) -> JobView {
         let text =
             |document: &Document, field: &str| document.get_str(field).ok().map(str::to_owned);
         let document = &entry.document;
@@ -106,21 +140,28 @@ impl PluginJobs {
                 .ok()
                 .copied()
                 .and_then(written);
-            json!({ "status": status, "ended_at": ended_at, "error": text(last, "reason") })
+            LastRun {
+                status,
+                ended_at,
+                error: text(last, "reason"),
+            }
         });
         let (cron, zone) = entry.schedule.clone().unwrap_or_default();
-        json!({
-            "name": text(document, "job"),
-            "cron": cron,
-            "timezone": zone,
-            "missed": text(document, "missed"),
-            "timeout_seconds": document.get_f64("timeout_seconds").ok(),
-            // Whether this gateway takes its runs: its plugin serves.
-            "active": self.table.find(&entry.queue).is_some(),
-            "status": if entry.state == "claimed" { "running" } else { "waiting" },
-            "next_run": entry.run_at.and_then(written),
-            "last_run": last,
-        })
+        JobView {
+            name: text(document, "job"),
+            cron,
+            timezone: zone,
+            missed: text(document, "missed"),
+            timeout_seconds: document.get_f64("timeout_seconds").ok(),
+            active: self.table.find(&entry.queue).is_some(),
+            status: if entry.state == "claimed" {
+                "running"
+            } else {
+                "waiting"
+            },
+            next_run: entry.run_at.and_then(written),
+            last_run: last,
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What became of deliveries, for admins.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 use super::{MAX_PAGE, NotificationsManager};
 use crate::{
-    jobs::{DELIVERIES, job_to_json, known_state, states_of},
+    jobs::{DELIVERIES, job_view, known_state, states_of},
     model::NotificationError,
+    views::JobView,
 };
 use mozaiks_jobs::{JobFilter, QueueStats};
 
@@ -20,7 +21,7 @@ impl NotificationsManager {
         channel: Option<&str>,
         status: Option<&str>,
         limit: u64,
-    ) -> Result<Vec<Value>, NotificationError> {
+    ) -> Result<Vec<JobView>, NotificationError> {
         let limit = i64::try_from(limit.clamp(1, MAX_PAGE)).unwrap_or(1);
         let one = channel.map(|channel| [channel]);
         let states = status.map(states_of).unwrap_or_default();
@@ -32,22 +33,23 @@ impl NotificationsManager {
             ..JobFilter::default()
         };
         let jobs = self.jobs.list(&filter).await?;
-        Ok(jobs.iter().map(job_to_json).collect())
+        Ok(jobs.iter().map(job_view).collect())
     }
 
     /// How many deliveries of each channel are queued, sent and failed.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn delivery_counts(&self, app_id: &str) -> Result<Value, NotificationError> {
-        let mut counts = Map::new();
+    pub async fn delivery_counts(
+        &self,
+        app_id: &str,
+    ) -> Result<BTreeMap<String, BTreeMap<String, i64>>, NotificationError> {
+        let mut counts = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (queue, state, count) in self.jobs.count(app_id).await? {
-            let states = counts.entry(queue).or_insert_with(|| json!({}));
-            let state = known_state(&state);
-            let sum = states[state].as_i64().unwrap_or(0) + count;
-            states[state] = Value::from(sum);
+            let states = counts.entry(queue).or_default();
+            *states.entry(known_state(&state).to_owned()).or_default() += count;
         }
-        Ok(Value::Object(counts))
+        Ok(counts)
     }
 
     /// Puts a failed delivery back into its queue.

@@ -1,0 +1,227 @@
+//! Counters and gauges in Prometheus' text format.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{CallKind, CallOutcome, Gauges, Metrics, PoolGauges, Route};
+
+/// A family of a pool's figures: name, kind, meaning, which figure.
+type PoolFamily = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&PoolGauges) -> u64,
+);
+
+const POOL_FAMILIES: [PoolFamily; 4] = [
+    (
+        "mozaiks_python_pool_running",
+        "gauge",
+        "Work on Python's threads.",
+        |pool| pool.running,
+    ),
+    (
+        "mozaiks_python_pool_waiting",
+        "gauge",
+        "Work that waits for a thread or its plugin's share.",
+        |pool| pool.waiting,
+    ),
+    (
+        "mozaiks_python_pool_lost",
+        "gauge",
+        "Threads in code that does not end.",
+        |pool| pool.lost,
+    ),
+    (
+        "mozaiks_python_pool_refused_total",
+        "counter",
+        "Work that found no room.",
+        |pool| pool.refused,
+    ),
+];
+
+impl Metrics {
+    /// Everything in Prometheus' text format.
+    pub fn to_prometheus(&self, gauges: &Gauges) -> String {
+        let mut text = Text::default();
+        text.family("mozaiks_requests_total", "counter", "Requests answered.");
+        for (route, name) in Route::ALL {
+            for (class, count) in self.requests[route as usize].iter().enumerate() {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let class = ["client_gone", "1xx", "2xx", "3xx", "4xx", "5xx"][class];
+                    text.sample("", &[("route", name), ("status", class)], count);
+                }
+            }
+        }
+        text.family(
+            "mozaiks_request_duration_seconds",
+            "histogram",
+            "From a request's head to its answer.",
+        );
+        self.request_time.write(&mut text, &[]);
+        let mut plugins: Vec<_> = self
+            .plugins
+            .iter()
+            .zip(CallKind::ALL)
+            .flat_map(|(plugins, (_, kind))| {
+                let plugins = plugins.read();
+                let named = plugins
+                    .iter()
+                    .map(|(name, metrics)| (Arc::clone(name), kind, Arc::clone(metrics)));
+                named.collect::<Vec<_>>()
+            })
+            .collect();
+        plugins.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
+        text.family(
+            "mozaiks_plugin_calls_total",
+            "counter",
+            "Calls of plugins that ended.",
+        );
+        for (plugin, kind, metrics) in &plugins {
+            for (outcome, name) in CallOutcome::ALL {
+                let count = metrics.calls[outcome as usize].load(Ordering::Relaxed);
+                if count > 0 {
+                    text.sample(
+                        "",
+                        &[("plugin", plugin), ("kind", kind), ("outcome", name)],
+                        count,
+                    );
+                }
+            }
+        }
+        text.family(
+            "mozaiks_plugin_call_duration_seconds",
+            "histogram",
+            "How long calls took.",
+        );
+        for (plugin, kind, metrics) in &plugins {
+            metrics
+                .time
+                .write(&mut text, &[("plugin", plugin), ("kind", kind)]);
+        }
+        for (name, kind, help, value) in self.singles(gauges) {
+            text.family(name, kind, help);
+            text.sample("", &[], value);
+        }
+        text.family(
+            "mozaiks_plugin_loop_lag_seconds",
+            "gauge",
+            "Age of the plugin loop's last turn.",
+        );
+        text.sample("", &[], gauges.loop_lag_ms as f64 / 1000.0);
+        text.family(
+            "mozaiks_plugin_loop_holds_total",
+            "counter",
+            "How often a plugin was seen to hold the loop.",
+        );
+        text.sample("", &[], gauges.loop_holds);
+        text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
+        text.sample("", &[], gauges.jobs.live);
+        text.family(
+            "mozaiks_plugin_job_runs_running",
+            "gauge",
+            "Runs of jobs under way.",
+        );
+        text.sample("", &[], gauges.jobs.running);
+        text.family(
+            "mozaiks_plugin_job_runs_total",
+            "counter",
+            "Runs of jobs, by how they ended.",
+        );
+        for (outcome, count) in gauges.jobs.runs {
+            text.sample("", &[("outcome", outcome)], count);
+        }
+        for (name, kind, help, figure) in POOL_FAMILIES {
+            text.family(name, kind, help);
+            for pool in &gauges.pools {
+                text.sample("", &[("pool", pool.name)], figure(pool));
+            }
+        }
+        text.family(
+            "mozaiks_sockets_closed_total",
+            "counter",
+            "Live connections that the gateway ended, by close code.",
+        );
+        for (code, count) in &gauges.sockets_closed {
+            text.sample("", &[("code", &code.to_string())], count);
+        }
+        text.out
+    }
+}
+
+/// The text format, one family after the other.
+#[derive(Default)]
+pub(super) struct Text {
+    out: String,
+    family: &'static str,
+}
+
+impl Text {
+    /// Begins a family.
+    pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.family = name;
+        // Writing into a String cannot fail.
+        let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// A sample of the family; its name may have a suffix.
+    pub(super) fn sample(
+        &mut self,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: impl std::fmt::Display,
+    ) {
+        self.out.push_str(self.family);
+        self.out.push_str(suffix);
+        for (index, (name, value)) in labels.iter().enumerate() {
+            self.out.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(self.out, "{name}=\"{value}\"");
+        }
+        if !labels.is_empty() {
+            self.out.push('}');
+        }
+        let _ = writeln!(self.out, " {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_end_with_the_count() {
+        let metrics = Metrics::default();
+        let plugin: Arc<str> = "notes".into();
+        for micros in [100, 250, 251, 60_000_000] {
+            metrics.call_finished(
+                &plugin,
+                CallKind::Execute,
+                CallOutcome::Ok,
+                Duration::from_micros(micros),
+            );
+        }
+        metrics.request_finished(Route::Execute, 200, Duration::from_millis(1));
+        metrics.request_finished(Route::Execute, 499, Duration::from_millis(1));
+        let text = metrics.to_prometheus(&Gauges::default());
+        for line in [
+            r#"mozaiks_requests_total{route="execute",status="2xx"} 1"#,
+            r#"mozaiks_requests_total{route="execute",status="client_gone"} 1"#,
+            r#"mozaiks_plugin_calls_total{plugin="notes",kind="execute",outcome="ok"} 4"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="0.00025"} 2"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="0.0005"} 3"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="30"} 3"#,
+            r#"mozaiks_plugin_call_duration_seconds_bucket{plugin="notes",kind="execute",le="+Inf"} 4"#,
+            r#"mozaiks_plugin_call_duration_seconds_count{plugin="notes",kind="execute"} 4"#,
+        ] {
+            assert!(
+                text.lines().any(|have| have == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What is measured at the moment of asking.
+
+/// What is measured at the moment of asking rather than counted.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Calls waiting for the runtime.
+    pub calls_queued: u64,
+    /// Calls running.
+    pub calls_running: u64,
+    /// Age of the plugin loop's last turn in milliseconds.
+    pub loop_lag_ms: u64,
+    /// How often a plugin was seen to hold the loop, since the start.
+    pub loop_holds: u64,
+    /// Scheduled jobs of plugins.
+    pub jobs: JobGauges,
+    /// Python's threads beside the loop's.
+    pub pools: Vec<PoolGauges>,
+    /// Verified tokens found in the cache, since the start.
+    pub token_cache_hits: u64,
+    /// Tokens verified anew, since the start.
+    pub token_cache_misses: u64,
+    /// Live connections: sockets and event streams.
+    pub sockets_open: u64,
+    /// Bytes waiting for live connections that do not keep up.
+    pub socket_queued_bytes: u64,
+    /// Bytes kept for users who reconnect.
+    pub socket_history_bytes: u64,
+    /// Messages given to live connections, since the start.
+    pub socket_messages_sent: u64,
+    /// Writes to live connections, since the start.
+    pub socket_writes: u64,
+    /// Live connections that the gateway ended, by close code, since the start.
+    pub sockets_closed: Vec<(u16, u64)>,
+    /// Bytes of large request bodies held now.
+    pub body_bytes_held: u64,
+    /// Log lines that found no room, since the start.
+    pub log_lines_dropped: u64,
+    /// Clients that follow log lines of plugins.
+    pub plugin_log_followers: u64,
+    /// Kept log lines of plugins that made room for newer ones, since the start.
+    pub plugin_log_lines_overwritten: u64,
+    /// Answers of plugins that come in pieces.
+    pub plugin_streams: u64,
+    /// Documents of the gateway that could not be read, since the start.
+    pub malformed_documents: u64,
+    /// Database cursors that plugins have open.
+    pub database_cursors: u64,
+    /// Database sessions that plugins have open.
+    pub database_sessions: u64,
+    /// Whether the gateway is ready.
+    pub ready: bool,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+}
+
+/// Scheduled jobs of plugins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobGauges {
+    /// Jobs that are live.
+    pub live: u64,
+    /// Runs under way.
+    pub running: u64,
+    /// Runs since the start, by how they ended.
+    pub runs: [(&'static str, u64); 5],
+}
+
+/// One pool of Python threads.
+#[derive(Debug, Clone, Default)]
+pub struct PoolGauges {
+    /// Its name: `plain`, `executor`, `resolver`.
+    pub name: &'static str,
+    /// Work on a thread.
+    pub running: u64,
+    /// Work that waits for a thread or for its plugin's share.
+    pub waiting: u64,
+    /// Threads that are in code that does not end.
+    pub lost: u64,
+    /// Work that found no room, since the start.
+    pub refused: u64,
+}

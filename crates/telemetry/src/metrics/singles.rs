@@ -1,0 +1,161 @@
+//! Figures that stand alone, without labels.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Gauges, Metrics};
+
+impl Metrics {
+    /// Name, kind, meaning and value of each.
+    pub(super) fn singles(
+        &self,
+        gauges: &Gauges,
+    ) -> [(&'static str, &'static str, &'static str, u64); 24] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            (
+                "mozaiks_calls_queued",
+                "gauge",
+                "Calls waiting for Python.",
+                gauges.calls_queued,
+            ),
+            (
+                "mozaiks_calls_running",
+                "gauge",
+                "Calls running.",
+                gauges.calls_running,
+            ),
+            (
+                "mozaiks_body_bytes_held",
+                "gauge",
+                "Bytes of large request bodies held.",
+                gauges.body_bytes_held,
+            ),
+            (
+                "mozaiks_token_cache_hits_total",
+                "counter",
+                "Tokens found verified.",
+                gauges.token_cache_hits,
+            ),
+            (
+                "mozaiks_token_cache_misses_total",
+                "counter",
+                "Tokens verified anew.",
+                gauges.token_cache_misses,
+            ),
+            (
+                "mozaiks_sockets_open",
+                "gauge",
+                "Live connections: sockets and event streams.",
+                gauges.sockets_open,
+            ),
+            (
+                "mozaiks_socket_queued_bytes",
+                "gauge",
+                "Waiting for live connections that do not keep up.",
+                gauges.socket_queued_bytes,
+            ),
+            (
+                "mozaiks_socket_history_bytes",
+                "gauge",
+                "Kept for users who reconnect.",
+                gauges.socket_history_bytes,
+            ),
+            (
+                "mozaiks_socket_messages_sent_total",
+                "counter",
+                "Messages given to live connections.",
+                gauges.socket_messages_sent,
+            ),
+            (
+                "mozaiks_socket_writes_total",
+                "counter",
+                "Writes to live connections; one may carry many messages.",
+                gauges.socket_writes,
+            ),
+            (
+                "mozaiks_malformed_documents_total",
+                "counter",
+                "Documents of the gateway that could not be read.",
+                gauges.malformed_documents,
+            ),
+            (
+                "mozaiks_database_cursors_open",
+                "gauge",
+                "Database cursors that plugins have open.",
+                gauges.database_cursors,
+            ),
+            (
+                "mozaiks_database_sessions_open",
+                "gauge",
+                "Database sessions that plugins have open.",
+                gauges.database_sessions,
+            ),
+            (
+                "mozaiks_log_lines_dropped_total",
+                "counter",
+                "Log lines that found no room.",
+                gauges.log_lines_dropped,
+            ),
+            (
+                "mozaiks_plugin_streams_open",
+                "gauge",
+                "Answers of plugins that come in pieces.",
+                gauges.plugin_streams,
+            ),
+            (
+                "mozaiks_plugin_log_followers",
+                "gauge",
+                "Clients that follow log lines of plugins.",
+                gauges.plugin_log_followers,
+            ),
+            (
+                "mozaiks_plugin_log_lines_overwritten_total",
+                "counter",
+                "Kept log lines of plugins that made room for newer ones.",
+                gauges.plugin_log_lines_overwritten,
+            ),
+            (
+                "mozaiks_ready",
+                "gauge",
+                "1 while ready.",
+                u64::from(gauges.ready),
+            ),
+            (
+                "mozaiks_uptime_seconds",
+                "gauge",
+                "Since the start.",
+                gauges.uptime_seconds,
+            ),
+            (
+                "mozaiks_connections_open",
+                "gauge",
+                "Connections open.",
+                read(&self.connections_open),
+            ),
+            (
+                "mozaiks_connections_accepted_total",
+                "counter",
+                "Connections accepted.",
+                read(&self.connections_accepted),
+            ),
+            (
+                "mozaiks_accept_errors_total",
+                "counter",
+                "Accepts that failed.",
+                read(&self.accept_errors),
+            ),
+            (
+                "mozaiks_connections_timed_out_total",
+                "counter",
+                "Connections cut for being too slow.",
+                read(&self.connections_timed_out),
+            ),
+            (
+                "mozaiks_requests_refused_total",
+                "counter",
+                "Requests refused before they could be read.",
+                read(&self.requests_refused),
+            ),
+        ]
+    }
+}
