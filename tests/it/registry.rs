@@ -249,8 +249,8 @@ async fn changes_reach_the_other(database: &DocstoreProcess) {
         assert!(row.get_str(field).is_ok(), "{field}: {row}");
     }
     assert_eq!(
-        row.get_document("source").unwrap().get_str("kind"),
-        Ok("directory")
+        row.get_document("source").unwrap().get_str("kind").unwrap(),
+        "directory"
     );
     let endpoints = rows(&database.uri(), "plugin_endpoints").await;
     let endpoint = endpoints
@@ -258,8 +258,8 @@ async fn changes_reach_the_other(database: &DocstoreProcess) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(endpoint.get_str("path"), Ok("/heard"));
-    assert_eq!(endpoint.get_str("origin"), Ok("code"));
+    assert_eq!(endpoint.get_str("path").unwrap(), "/heard");
+    assert_eq!(endpoint.get_str("origin").unwrap(), "code");
 }
 
 #[tokio::test]

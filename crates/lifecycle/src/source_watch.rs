@@ -147,13 +147,13 @@ async fn start(
     let started = tokio::task::spawn_blocking(move || {
         let below = root.clone();
         let tell = move |event| inbox.take_in(&below, event);
+        // A link may lead anywhere; plugins lie in the directory itself.
+        let config = Config::default().with_follow_symlinks(false);
         let mut watcher: Box<dyn Watcher + Send> = match poll {
-            None => Box::new(RecommendedWatcher::new(tell, Config::default())?),
+            None => Box::new(RecommendedWatcher::new(tell, config)?),
             Some(poll) => {
                 // A save may leave size and second as they were.
-                let config = Config::default()
-                    .with_poll_interval(poll)
-                    .with_compare_contents(true);
+                let config = config.with_poll_interval(poll).with_compare_contents(true);
                 Box::new(PollWatcher::new(tell, config)?)
             }
         };

@@ -188,7 +188,10 @@ impl PluginManager {
     ) -> Result<Arc<Prepared>, Failure> {
         // Before the import: what is saved while that runs is a change.
         let checksum = self.checksum(found).await;
-        life.state.lock().checksum = checksum;
+        {
+            let mut state = life.state.lock();
+            (state.checksum, state.source_missing) = (checksum, false);
+        }
         let runtime = Arc::clone(self.parts.registry.runtime());
         let prepared = self.parts.registry.prepare(plugin, found, runtime).await;
         let load = Arc::new(prepared.map_err(|not| {
