@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos bench bench-realtime bench-gate bench-life bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -87,8 +87,14 @@ chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh
 
+bench-life: build ## Plugins' life: 300 reloads under load, 1,000 plugins, a save, two gateways
+	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/plugin_life.py --bin $(TARGET)/dist
+
 bench-realtime: setup ## Live connections: broadcasts, pushes, handshakes, memory; see bench/realtime/README.md
 	bash bench/realtime/run.sh
+
+bench-gate: setup ## BASE=<commit>: this tree against that one under the same loads; fails where it is worse
+	bash bench/gate.sh $(GATE_ARGS)
 
 bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
 	bash bench/docstore/run.sh

@@ -20,6 +20,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_LIMIT_SECONDS = 30
+# Of the log of a server that does not start.
+SHOWN_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def kinds(gateway: Path, ceiling: Path, plugins: Path) -> dict[str, Kind]:
             Kind(
                 "ceiling",
                 [str(ceiling), "127.0.0.1:{port}"],
-                ours,
+                {**ours, "MOZAIKS_DATA_DIR": "{data}"},
             )
         )
     return {kind.name: kind for kind in found}
@@ -167,14 +169,20 @@ def running(
     port = free_port()
     data = folder / f"data-{port}"
     command = [part.format(port=port, data=data) for part in kind.command]
-    environment = {**os.environ, **auth, **kind.environment, "MOZAIKS_LOG_FORMAT": "json"}
-    log = (folder / f"{kind.name.replace(' ', '-')}.log").open("ab")
+    own = {name: value.format(data=data) for name, value in kind.environment.items()}
+    environment = {**os.environ, **auth, **own, "MOZAIKS_LOG_FORMAT": "json"}
+    said = folder / f"{kind.name.replace(' ', '-')}-{port}.log"
+    log = said.open("wb")
     begin = time.monotonic()
     process = subprocess.Popen(
         command, env=environment, stdout=log, stderr=log, start_new_session=True
     )
     try:
-        first_answer(port, path, token, body, begin + START_LIMIT_SECONDS)
+        try:
+            first_answer(port, path, token, body, begin + START_LIMIT_SECONDS)
+        except SystemExit as problem:
+            end = "\n".join(said.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+            raise SystemExit(f"{kind.name}: {problem}; the end of its log:\n{end}") from None
         yield Running(kind, process, port, (time.monotonic() - begin) * 1000)
     finally:
         os.killpg(process.pid, signal.SIGTERM)

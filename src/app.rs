@@ -5,6 +5,7 @@
 
 mod announcer;
 mod database;
+mod followers;
 mod host;
 mod life;
 mod presence;

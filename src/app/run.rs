@@ -14,6 +14,7 @@ use super::{
     Host,
     announcer::Announcer,
     database,
+    followers::Followers,
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, JobsPart, ManifestSchemas,
         MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages, PluginPart,
@@ -26,7 +27,10 @@ use super::{
 };
 use crate::{
     http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
-    server::{RunningServer, Server, shutdown::Signals},
+    server::{
+        RunningServer, Server,
+        shutdown::{Hangups, Signals},
+    },
 };
 use mozaiks_auth::{
     TokenVerifier,
@@ -38,6 +42,7 @@ use mozaiks_lifecycle::{
     apps::KnownApps,
     audit::AuditLog,
     configs::PluginConfigs,
+    endpoints::Endpoints,
     health::{self, HealthChecks},
     jobs::{self, JobRunner, PluginJobs},
     manager::{ManagerConfig, Parts, PluginManager},
@@ -91,6 +96,7 @@ where
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let hangups = Hangups::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
     // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
     let fetching = Arc::clone(&verifier);
@@ -217,6 +223,8 @@ where
             dispatcher: Arc::clone(&dispatcher),
             registrations: host,
             rows: Arc::clone(&rows),
+            routes: Arc::clone(&routes),
+            endpoints: Arc::new(Endpoints::new(Arc::clone(&store))),
             configs: Arc::clone(&configs),
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
@@ -286,6 +294,13 @@ where
         life: Life::default(),
     });
     let health_checks = app.plugin_health.start();
+    let followers = Followers::start(
+        &app.plugins,
+        &app.store,
+        &config.plugins,
+        config.dev,
+        hangups,
+    );
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
@@ -322,6 +337,8 @@ where
     };
     tracing::info!(signal, "draining");
     health_checks.abort();
+    // What changes from here on is for the next process.
+    followers.stop();
     let code = tokio::select! {
         () = drain(&app, serving, jobs, scheduler, deliveries) => 0,
         name = signals.next() => {

@@ -42,7 +42,7 @@ pub(super) async fn call_plugin(
     let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
     // Before the body: whether the plugin can be called does not depend on what is in it.
-    if let Err(error) = app.dispatcher.check(&plugin) {
+    if let Err(error) = app.dispatcher.check(&plugin, &principal.app_id) {
         return Err(refusal(app, &plugin.name, error, Some(&principal)));
     }
 

@@ -80,7 +80,7 @@ pub(super) async fn run_job(
     PathId((name, job)): PathId<(String, String)>,
 ) -> Result<Response, ApiError> {
     // A plugin that does not serve runs nothing.
-    app.dispatcher.check(&*find(&app, &name)?)?;
+    (app.dispatcher).check(&*find(&app, &name)?, &principal.app_id)?;
     let app_id = &*principal.app_id;
     app.plugin_jobs.run_now(app_id, &name, &job).await?;
     let actor = Actor::of(&principal, "http", &context.request_id);

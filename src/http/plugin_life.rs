@@ -34,11 +34,11 @@ fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
 }
 
 /// The plugin as it is now.
-fn shown(app: &App, name: &str, principal: &Principal) -> Result<Response, ApiError> {
+fn shown(app: &App, principal: &Principal, name: &str) -> Result<Response, ApiError> {
     Ok(answer(&describe_whole(app, &*find(app, name)?, principal)))
 }
 
-/// `POST /api/plugins/{name}/enable` with `{"enabled": bool}`.
+/// `POST /api/plugins/{name}/enable` with `{"enabled": bool, "scope": "app" | "gateway"}`.
 pub(super) async fn set_enabled(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
@@ -59,13 +59,23 @@ pub(super) async fn set_enabled(
     if let Some(key) = body.keys().find(|key| *key != "enabled" && *key != "scope") {
         return Err(ApiError::invalid(&format!("{key} is not known here"), key));
     }
+    let whole_gateway = is_for_gateway(&body, &principal)?;
+    let scope = app.plugins.scope(&principal.app_id, whole_gateway);
     let actor = actor(&principal, &context);
-    if enabled {
-        app.plugins.enable(&name, &actor).await?;
-    } else {
-        app.plugins.disable(&name, &actor).await?;
+    app.plugins
+        .set_enabled(&name, enabled, scope, &actor)
+        .await?;
+    shown(&app, &principal, &name)
+}
+
+/// Whether an act is meant for all apps, which is for superadmins to say.
+fn is_for_gateway(body: &Map<String, Value>, principal: &Principal) -> Result<bool, ApiError> {
+    match body.get("scope").map(Value::as_str) {
+        None | Some(Some("app")) => Ok(false),
+        Some(Some("gateway")) if principal.is_superadmin => Ok(true),
+        Some(Some("gateway")) => Err(ApiError::Forbidden("this needs the role superadmin")),
+        Some(_) => Err(ApiError::invalid("scope must be app or gateway", "/scope")),
     }
-    shown(&app, &name, &principal)
 }
 
 /// `POST /api/plugins/{name}/reload`.
@@ -79,7 +89,7 @@ pub(super) async fn reload(
     app.plugins
         .reload(&name, &actor(&principal, &context))
         .await?;
-    shown(&app, &name, &principal)
+    shown(&app, &principal, &name)
 }
 
 /// `DELETE /api/plugins/{name}`.
@@ -110,7 +120,8 @@ pub(super) async fn get_config(
     Ok(config_answer(&app, &principal, &name, config))
 }
 
-/// `PUT /api/plugins/{name}/config` with `{"config": {…}}`: sets the keys that are given.
+/// `PUT /api/plugins/{name}/config` with `{"config": {…}, "scope": "app" | "gateway"}`: sets the keys that
+/// are given.
 pub(super) async fn put_config(
     State(AppState(app)): State<AppState>,
     Admin(principal): Admin,
@@ -123,11 +134,15 @@ pub(super) async fn put_config(
         Some(Value::Object(values)) => values,
         _ => return Err(ApiError::invalid("config must be an object", "/config")),
     };
-    if let Some(key) = body.keys().find(|key| *key != "config") {
+    if let Some(key) = body.keys().find(|key| *key != "config" && *key != "scope") {
         return Err(ApiError::invalid(&format!("{key} is not known here"), key));
     }
+    let whole_gateway = is_for_gateway(&body, &principal)?;
     let actor = actor(&principal, &context);
-    let config = app.plugins.set_config(&name, values, &actor).await?;
+    let config = app
+        .plugins
+        .set_config(&name, values, whole_gateway, &actor)
+        .await?;
     Ok(config_answer(&app, &principal, &name, config))
 }
 

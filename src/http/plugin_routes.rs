@@ -68,6 +68,9 @@ pub(super) async fn serve(
         (None, "*") => return Err(ApiError::AuthRequired),
         (None, _) => Arc::clone(&app.public_app_id),
     };
+    if !plugin.apps().is_on_for(&app_id) {
+        return Err(ApiError::PluginDisabled);
+    }
     let trusted = &app.server.trusted_proxies;
     let client = ClientAddress::of(exchange.peer, &head.headers, trusted);
     if route.is_limited() {
@@ -127,7 +130,7 @@ async fn find(
         PluginState::Disabled => return Err(ApiError::PluginDisabled),
         PluginState::Loading | PluginState::Failed(_) => {
             let principal = authenticate(app, headers).await?;
-            let error = app.dispatcher.check(plugin);
+            let error = app.dispatcher.check(plugin, &principal.app_id);
             let error = error.map_err(|error| refusal(app, &plugin.name, error, Some(&principal)));
             return Err(error.err().unwrap_or(ApiError::NotFound));
         }

@@ -4,10 +4,11 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    arguments::answer,
+    arguments::{Arguments, answer},
     error::ApiError,
     identify::User,
     plugin_life::endpoints,
@@ -15,22 +16,90 @@ use super::{
 };
 use mozaiks_auth::Principal;
 use mozaiks_plugins::{
-    manifest::Manifest,
+    manifest::{Manifest, PluginKind},
     registry::{Plugin, PluginState},
 };
 
-/// `GET /api/plugins`: all plugins by name.
+/// What a plugin can be.
+const STATUSES: [&str; 4] = ["loading", "active", "disabled", "error"];
+/// Where plugins come from.
+const SOURCES: [&str; 6] = [
+    "directory",
+    "package",
+    "git",
+    "database",
+    "generated",
+    "builtin",
+];
+
+/// Which plugins are wanted.
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    status: Option<String>,
+    source: Option<String>,
+    q: Option<String>,
+}
+
+impl Filter {
+    fn check(&self) -> Result<(), ApiError> {
+        let allowed = |value: &Option<String>, allowed: &[&str], name: &str| match value {
+            Some(value) if !allowed.contains(&value.as_str()) => {
+                let message = format!("{name} must be one of {}", allowed.join(", "));
+                Err(ApiError::invalid(&message, name))
+            }
+            _ => Ok(()),
+        };
+        allowed(&self.status, &STATUSES, "status")?;
+        allowed(&self.source, &SOURCES, "source")
+    }
+
+    fn takes(&self, plugin: &Plugin, described: &Value) -> bool {
+        let manifest = plugin.manifest();
+        let has = |wanted: &str| {
+            let wanted = wanted.to_lowercase();
+            let texts = [
+                Some(&*plugin.name),
+                Some(manifest.display_name.as_str()),
+                manifest.description.as_deref(),
+            ];
+            texts
+                .into_iter()
+                .flatten()
+                .chain(manifest.tags.iter().map(String::as_str))
+                .any(|text| text.to_lowercase().contains(&wanted))
+        };
+        (self.status.as_deref()).is_none_or(|status| described["status"] == status)
+            && (self.source.as_deref()).is_none_or(|source| source_of(&manifest) == source)
+            && self.q.as_deref().is_none_or(has)
+    }
+}
+
+/// Where a plugin comes from.
+fn source_of(manifest: &Manifest) -> &'static str {
+    match manifest.kind {
+        PluginKind::Dynamic => "directory",
+        PluginKind::Static => "builtin",
+    }
+}
+
+/// `GET /api/plugins?status&source&q`: all plugins by name.
 pub(super) async fn list_plugins(
     State(AppState(app)): State<AppState>,
     User(principal): User,
-) -> Response {
+    Arguments(filter): Arguments<Filter>,
+) -> Result<Response, ApiError> {
+    filter.check()?;
     let plugins: Vec<_> = app
         .registry
         .list()
         .iter()
-        .map(|plugin| describe(plugin, principal.is_admin()))
+        .map(|plugin| (plugin, describe(&app, plugin, &principal)))
+        .filter(|(plugin, described)| filter.takes(plugin, described))
+        .map(|(_, described)| described)
         .collect();
-    answer(&json!({ "plugins": plugins, "count": plugins.len() }))
+    Ok(answer(
+        &json!({ "plugins": plugins, "count": plugins.len() }),
+    ))
 }
 
 /// `GET /api/plugins/{name}`: one of them.
@@ -49,7 +118,7 @@ pub(super) async fn get_plugin(
 /// A plugin with all there is to say of it; its insides are for admins.
 pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) -> Value {
     let (is_admin, app_id) = (principal.is_admin(), &*principal.app_id);
-    let mut described = describe(plugin, is_admin);
+    let mut described = describe(app, plugin, principal);
     describe_further(&mut described, &plugin.manifest(), is_admin);
     if !is_admin {
         return described;
@@ -64,10 +133,21 @@ pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) 
             "traceback": failure.traceback,
         });
     }
+    let odd = [
+        ("row_error", life.row_error),
+        ("config_error", life.config_error),
+    ];
+    for (key, reason) in odd {
+        if let Some(reason) = reason {
+            described[key] = reason.into();
+        }
+    }
     described["generation"] = life.generation.into();
     described["hooks"] = life.hooks.into();
     described["has_execute"] = life.has_execute.into();
     described["warnings"] = life.warnings.into();
+    described["checksum"] = life.checksum.into();
+    described["source"] = source_of(&plugin.manifest()).into();
     described["endpoints"] = endpoints(app, plugin).into();
     described
 }
@@ -110,14 +190,22 @@ fn describe_further(described: &mut Value, manifest: &Manifest, is_admin: bool) 
     }
 }
 
-/// A plugin as users see it; why it failed is for admins.
-fn describe(plugin: &Plugin, is_admin: bool) -> Value {
+/// A plugin as users of an app see it; why it failed is for admins.
+fn describe(app: &App, plugin: &Plugin, principal: &Principal) -> Value {
+    let is_on_here = plugin.apps().is_on_for(&principal.app_id);
     let (enabled, status, error) = match plugin.state() {
+        PluginState::Disabled => (false, "disabled", None),
+        _ if !is_on_here => (false, "disabled", None),
         PluginState::Active(_) => (true, "active", None),
         // Its import runs; until it has succeeded nothing can be called.
         PluginState::Loading => (true, "loading", None),
-        PluginState::Disabled => (false, "disabled", None),
         PluginState::Failed(reason) => (true, "error", Some(reason)),
+    };
+    // What was loaded before its files went may still serve.
+    let status = if app.plugins.is_source_missing(&plugin.name) {
+        "error"
+    } else {
+        status
     };
     let manifest = plugin.manifest();
     let mut described = json!({
@@ -129,7 +217,7 @@ fn describe(plugin: &Plugin, is_admin: bool) -> Value {
         "status": status,
     });
     if let Some(error) = error
-        && is_admin
+        && principal.is_admin()
     {
         described["error"] = Value::from(&*error as &str);
     }

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail the test with what went wrong"
 )]
 
+mod apps;
 mod commands;
 mod connections;
 mod data;
@@ -29,5 +30,7 @@ mod notifications;
 mod operations;
 mod origins;
 mod realtime;
+mod registry;
+mod reloading;
 mod support;
 mod tokens;

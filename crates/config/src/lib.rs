@@ -187,6 +187,15 @@ pub struct PluginsConfig {
     pub hook_timeout: Duration,
     /// Whether a plugin that is found for the first time is enabled. `MOZAIKS_PLUGINS_ENABLE_NEW`
     pub enable_new: bool,
+    /// Whether changed files are loaded at once; in development mode they are in any case.
+    /// `MOZAIKS_PLUGINS_WATCH`
+    pub watch: bool,
+    /// Time between two looks at the files; 0 waits for the system's notices, where it has any.
+    /// `MOZAIKS_PLUGINS_WATCH_POLL_SECONDS`
+    pub watch_poll: Duration,
+    /// Time between two looks at the registry where the database tells of no changes.
+    /// `MOZAIKS_REGISTRY_POLL_SECONDS`
+    pub registry_poll: Duration,
     /// App of requests to public routes without a token, of a gateway of many. `MOZAIKS_PUBLIC_APP_ID`
     pub public_app_id: Option<String>,
     /// How long the start waits for imports. `MOZAIKS_PLUGIN_START_WAIT_SECONDS`
@@ -364,6 +373,9 @@ impl Default for PluginsConfig {
             import_timeout: Duration::from_secs(10),
             hook_timeout: Duration::from_secs(10),
             enable_new: true,
+            watch: false,
+            watch_poll: Duration::ZERO,
+            registry_poll: Duration::from_secs(1),
             public_app_id: None,
             start_wait: Duration::from_secs(2),
             queue_size: 4096,

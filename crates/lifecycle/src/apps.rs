@@ -1,20 +1,20 @@
 //! For which apps plugins work in the background, where no call says whose work it is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
 };
 
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{DateTime, Document, doc},
 };
 use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
 use mozaiks_store::{CollectionSpec, Store, StoreError};
 use parking_lot::RwLock;
 
-use crate::{error::LifeError, rows};
+use crate::error::LifeError;
 
 /// The collection, for [`Store::open`].
 pub const COLLECTION: CollectionSpec = CollectionSpec {
@@ -32,8 +32,6 @@ pub struct KnownApps {
     only: Option<Arc<str>>,
     // Read for every call, written when an app comes for the first time.
     known: RwLock<BTreeSet<Arc<str>>>,
-    /// Plugins that are switched off in some apps.
-    disabled: RwLock<BTreeMap<String, BTreeSet<String>>>,
     // What was seen and is not stored yet.
     seen: RwLock<BTreeSet<Arc<str>>>,
 }
@@ -45,7 +43,6 @@ impl KnownApps {
             store,
             known: RwLock::new(only.iter().cloned().collect()),
             only,
-            disabled: RwLock::default(),
             seen: RwLock::default(),
         })
     }
@@ -66,11 +63,9 @@ impl KnownApps {
             self.seen.write().extend(seen);
             return Err(error);
         }
-        let switched_off = self.switched_off().await?;
-        *self.disabled.write() = switched_off;
         let most = i64::try_from(MAX_APPS).unwrap_or(i64::MAX);
         let stored: Vec<Document> = self
-            .collection(COLLECTION.name)?
+            .collection()?
             .find(doc! {})
             .limit(most)
             .await
@@ -85,29 +80,10 @@ impl KnownApps {
         Ok(known.len() > before || !seen.is_empty())
     }
 
-    /// The apps in which plugins are switched off, by plugin.
-    async fn switched_off(&self) -> Result<BTreeMap<String, BTreeSet<String>>, LifeError> {
-        let rows: Vec<Document> = self
-            .collection(rows::COLLECTION.name)?
-            .find(doc! { "app_id": Bson::Null, "disabled_apps.0": { "$exists": true } })
-            .projection(doc! { "name": 1, "disabled_apps": 1 })
-            .await
-            .map_err(|error| self.store.failed(error))?
-            .try_collect()
-            .await
-            .map_err(|error| self.store.failed(error))?;
-        let apps = |row: &Document| {
-            let apps = row.get_array("disabled_apps").ok()?.iter();
-            let apps = apps.filter_map(|app| app.as_str().map(str::to_owned));
-            Some((row.get_str("name").ok()?.to_owned(), apps.collect()))
-        };
-        Ok(rows.iter().filter_map(apps).collect())
-    }
-
     async fn write(&self, seen: &BTreeSet<Arc<str>>) -> Result<(), LifeError> {
         for app_id in seen {
             let first = doc! { "$setOnInsert": { "first_seen_at": DateTime::now() } };
-            self.collection(COLLECTION.name)?
+            self.collection()?
                 .update_one(doc! { "_id": &**app_id }, first)
                 .upsert(true)
                 .await
@@ -116,8 +92,8 @@ impl KnownApps {
         Ok(())
     }
 
-    fn collection(&self, name: &str) -> Result<Collection<Document>, StoreError> {
-        Ok(self.store.own_database()?.collection(name))
+    fn collection(&self) -> Result<Collection<Document>, StoreError> {
+        Ok(self.store.own_database()?.collection(COLLECTION.name))
     }
 }
 
@@ -125,12 +101,6 @@ impl KnownApps {
     /// The apps there are.
     pub fn all(&self) -> Vec<Arc<str>> {
         self.known.read().iter().cloned().collect()
-    }
-
-    /// Whether a plugin is to run in an app.
-    pub fn is_enabled(&self, plugin: &str, app_id: &str) -> bool {
-        let disabled = self.disabled.read();
-        !(disabled.get(plugin)).is_some_and(|apps| apps.contains(app_id))
     }
 }
 

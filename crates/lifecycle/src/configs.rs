@@ -1,4 +1,5 @@
-//! The configuration of plugins: the manifest's defaults under what was set for an app.
+//! The configuration of plugins: the manifest's defaults under what was set for all apps, under what was
+//! set for one.
 //!
 //! Read at once from memory, since plugin code asks for it without waiting; what another gateway has
 //! changed comes in by [`PluginConfigs::refresh_all`].
@@ -8,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc},
     options::ReturnDocument,
 };
 use parking_lot::RwLock;
@@ -32,6 +33,9 @@ pub const COLLECTION: CollectionSpec = CollectionSpec {
 /// Bytes of one plugin's configuration in one app, as JSON.
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
+/// Stands in the place of an app for what is set for all of them; no app has an empty name.
+pub const EVERY_APP: &str = "";
+
 /// What was set for a plugin in an app.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoredConfig {
@@ -52,6 +56,17 @@ pub struct Declared<'a> {
 
 type Key = (Arc<str>, Arc<str>);
 
+/// A configuration that somebody else has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedConfig {
+    /// The app; [`EVERY_APP`] stands for all.
+    pub app_id: Arc<str>,
+    /// The plugin.
+    pub plugin: Arc<str>,
+    /// Keys that have other values now.
+    pub keys: Vec<String>,
+}
+
 /// Reads and writes configurations.
 pub struct PluginConfigs {
     store: Arc<Store>,
@@ -68,11 +83,15 @@ impl PluginConfigs {
         }
     }
 
-    /// Reads everything there is. Gives the plugins whose configuration has changed, with the app.
+    /// Reads everything there is. What `fits` refuses is told by it, and what was known stays. Gives
+    /// what has changed.
     ///
     /// # Errors
     /// What the database says; then what was known stays.
-    pub async fn refresh_all(&self) -> Result<Vec<Key>, LifeError> {
+    pub async fn refresh_all(
+        &self,
+        fits: impl Fn(&str, &Map<String, Value>) -> Result<(), LifeError>,
+    ) -> Result<Vec<ChangedConfig>, LifeError> {
         let documents: Vec<Document> = self
             .collection()?
             .find(doc! {})
@@ -81,28 +100,78 @@ impl PluginConfigs {
             .try_collect()
             .await
             .map_err(|error| self.store.failed(error))?;
-        let read: HashMap<Key, Arc<StoredConfig>> = documents
+        let mut read: HashMap<Key, StoredConfig> = documents
             .iter()
             .filter_map(|document| {
-                let app_id = document.get_str("app_id").ok()?;
-                let plugin = document.get_str("plugin").ok()?;
+                let (app_id, plugin) = key_of(document)?;
                 let stored = stored(document, plugin)?;
-                Some(((app_id.into(), plugin.into()), Arc::new(stored)))
+                Some(((app_id.into(), plugin.into()), stored))
             })
             .collect();
+        let mut changed = Vec::new();
         let mut known = self.known.write();
-        let mut changed: Vec<Key> = read
-            .iter()
-            .filter(|(key, config)| {
-                known
-                    .get(*key)
-                    .is_none_or(|old| old.values != config.values)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        changed.extend(known.keys().filter(|key| !read.contains_key(*key)).cloned());
-        *known = read;
+        known.retain(|key, old| {
+            let stays = read.contains_key(key);
+            if !stays {
+                changed.push(ChangedConfig::new(key, old.values.keys()));
+            }
+            stays
+        });
+        for (key, config) in read.drain() {
+            let old = known.get(&key).cloned().unwrap_or_default();
+            // Written here since it was read.
+            if config.revision < old.revision || (*old == config && known.contains_key(&key)) {
+                continue;
+            }
+            let mut config = config;
+            if fits(&key.1, &config.values).is_err() {
+                // Looked at once: the revision says that it was.
+                config.values.clone_from(&old.values);
+            }
+            let keys = (config.values.iter())
+                .filter(|(name, value)| old.values.get(*name) != Some(*value))
+                .map(|(name, _)| name)
+                .chain(
+                    old.values
+                        .keys()
+                        .filter(|name| !config.values.contains_key(*name)),
+                );
+            let one = ChangedConfig::new(&key, keys);
+            if !one.keys.is_empty() {
+                changed.push(one);
+            }
+            known.insert(key, Arc::new(config));
+        }
         Ok(changed)
+    }
+
+    /// Whether the database has other revisions than those that are known.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn is_behind(&self) -> Result<bool, LifeError> {
+        let documents: Vec<Document> = self
+            .collection()?
+            .find(doc! {})
+            .projection(doc! { "app_id": 1, "plugin": 1, "revision": 1 })
+            .await
+            .map_err(|error| self.store.failed(error))?
+            .try_collect()
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        let known = self.known.read();
+        let mut readable = 0;
+        for document in &documents {
+            let Some((app_id, plugin)) = key_of(document) else {
+                continue;
+            };
+            readable += 1;
+            let key: Key = (app_id.into(), plugin.into());
+            if known.get(&key).map(|known| known.revision) != Some(revision(document)) {
+                return Ok(true);
+            }
+        }
+        Ok(readable != known.len())
     }
 
     /// The configuration in force.
@@ -113,9 +182,11 @@ impl PluginConfigs {
         defaults: &Map<String, Value>,
     ) -> Map<String, Value> {
         let mut config = defaults.clone();
-        if let Some(stored) = self.stored(app_id, plugin) {
-            for (key, value) in &stored.values {
-                config.insert(key.clone(), value.clone());
+        for of in [EVERY_APP, app_id] {
+            if let Some(stored) = self.stored(of, plugin) {
+                for (key, value) in &stored.values {
+                    config.insert(key.clone(), value.clone());
+                }
             }
         }
         config
@@ -128,7 +199,8 @@ impl PluginConfigs {
         self.known.read().get(&key).cloned()
     }
 
-    /// Sets some values; gives the configuration in force and the keys that have changed.
+    /// Sets some values, for an app or for [`EVERY_APP`]; gives the configuration in force and the keys
+    /// that have changed.
     ///
     /// # Errors
     /// Where the whole does not fit the schema or is too large, and what the database says; then
@@ -146,7 +218,7 @@ impl PluginConfigs {
         for (key, value) in values {
             after.insert(key.clone(), value.clone());
         }
-        check(plugin, declared.schema, &after)?;
+        declared.check(plugin, &after)?;
         if Value::Object(after.clone()).to_string().len() > MAX_CONFIG_BYTES {
             return Err(LifeError::invalid(format!(
                 "the configuration has more than {MAX_CONFIG_BYTES} bytes"
@@ -170,7 +242,7 @@ impl PluginConfigs {
         by: Option<&str>,
     ) -> Result<(), LifeError> {
         let collection = self.collection()?;
-        let filter = doc! { "app_id": app_id, "plugin": plugin };
+        let filter = doc! { "app_id": stored_app(app_id), "plugin": plugin };
         for _ in 0..5 {
             let current = collection
                 .find_one(filter.clone())
@@ -228,7 +300,7 @@ impl PluginConfigs {
     /// What the database says.
     pub async fn clear(&self, app_id: &str, plugin: &str) -> Result<(), LifeError> {
         self.collection()?
-            .delete_one(doc! { "app_id": app_id, "plugin": plugin })
+            .delete_one(doc! { "app_id": stored_app(app_id), "plugin": plugin })
             .await
             .map_err(|error| self.store.failed(error))?;
         let key: Key = (app_id.into(), plugin.into());
@@ -241,47 +313,94 @@ impl PluginConfigs {
     }
 }
 
-/// A configuration as it is stored; one that is damaged counts as none, and is told.
+impl ChangedConfig {
+    fn new<'a>(key: &Key, keys: impl Iterator<Item = &'a String>) -> Self {
+        Self {
+            app_id: Arc::clone(&key.0),
+            plugin: Arc::clone(&key.1),
+            keys: keys.cloned().collect(),
+        }
+    }
+}
+
+/// An app as it is stored; no app is null.
+fn stored_app(app_id: &str) -> Bson {
+    if app_id == EVERY_APP {
+        Bson::Null
+    } else {
+        app_id.into()
+    }
+}
+
+fn key_of(document: &Document) -> Option<(&str, &str)> {
+    let app_id = match document.get("app_id")? {
+        Bson::Null => EVERY_APP,
+        Bson::String(app_id) if !app_id.is_empty() => app_id,
+        _ => return None,
+    };
+    Some((app_id, document.get_str("plugin").ok()?))
+}
+
+fn revision(document: &Document) -> i64 {
+    match document.get("revision") {
+        Some(Bson::Int64(revision)) => *revision,
+        Some(Bson::Int32(revision)) => i64::from(*revision),
+        Some(Bson::Double(revision)) => *revision as i64,
+        _ => 0,
+    }
+}
+
+/// A configuration as it is stored, as text or, where a script wrote it, as a document; one that is
+/// damaged counts as none, and is told.
 fn stored(document: &Document, plugin: &str) -> Option<StoredConfig> {
-    let text = document.get_str("config").ok()?;
-    match serde_json::from_str(text) {
+    let read = match document.get("config") {
+        Some(Bson::String(text)) => serde_json::from_str(text).map_err(|error| error.to_string()),
+        Some(Bson::Document(values)) => match serde_json::to_value(values) {
+            Ok(Value::Object(values)) => Ok(values),
+            _ => Err("it has no form in JSON".into()),
+        },
+        _ => Err("it is neither text nor a document".into()),
+    };
+    match read {
         Ok(values) => Some(StoredConfig {
             values,
-            revision: document.get_i64("revision").unwrap_or(0),
+            revision: revision(document),
         }),
         Err(error) => {
-            tracing::error!(plugin.name = plugin, error = %error, "plugin.config_damaged");
+            tracing::error!(plugin.name = plugin, error, "plugin.config_damaged");
             None
         }
     }
 }
 
-fn check(
-    plugin: &str,
-    schema: Option<&Value>,
-    config: &Map<String, Value>,
-) -> Result<(), LifeError> {
-    let Some(schema) = schema else {
-        return Ok(());
-    };
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            tracing::warn!(
-                plugin.name = plugin,
-                error = %error,
-                "the plugin's config_schema is no JSON Schema; its configuration is not checked"
-            );
+impl Declared<'_> {
+    /// Whether a configuration, with the defaults in it, fits the schema.
+    ///
+    /// # Errors
+    /// [`LifeError::Invalid`] with the place of what does not.
+    pub fn check(&self, plugin: &str, config: &Map<String, Value>) -> Result<(), LifeError> {
+        let Some(schema) = self.schema else {
             return Ok(());
+        };
+        let validator = match jsonschema::validator_for(schema) {
+            Ok(validator) => validator,
+            Err(error) => {
+                tracing::warn!(
+                    plugin.name = plugin,
+                    error = %error,
+                    "the plugin's config_schema is no JSON Schema; its configuration is not checked"
+                );
+                return Ok(());
+            }
+        };
+        let config = Value::Object(config.clone());
+        let first = validator.iter_errors(&config).next();
+        match first {
+            None => Ok(()),
+            Some(error) => Err(LifeError::Invalid {
+                message: format!("the configuration does not fit its schema: {error}"),
+                path: Some(error.instance_path().to_string()),
+            }),
         }
-    };
-    let config = Value::Object(config.clone());
-    let first = validator.iter_errors(&config).next();
-    match first {
-        None => Ok(()),
-        Some(error) => Err(LifeError::Invalid {
-            message: format!("the configuration does not fit its schema: {error}"),
-            path: Some(error.instance_path().to_string()),
-        }),
     }
 }

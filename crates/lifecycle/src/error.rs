@@ -4,6 +4,8 @@ use mozaiks_jobs::JobError;
 use mozaiks_store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 
+use crate::manager::Failure;
+
 /// What is wrong, with a code of the contract.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LifeError {
@@ -46,6 +48,15 @@ pub enum LifeError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Failure> for LifeError {
+    fn from(failure: Failure) -> Self {
+        Self::ReloadFailed {
+            summary: failure.summary,
+            traceback: Some(failure.traceback),
+        }
+    }
 }
 
 impl LifeError {

@@ -6,24 +6,29 @@
 
 pub mod apps;
 pub mod audit;
+pub mod changes;
 pub mod configs;
+pub mod endpoints;
 pub mod error;
 pub mod health;
 pub mod jobs;
 pub mod manager;
 pub mod order;
+pub mod registry_watch;
 pub mod rows;
+pub mod source_watch;
 pub mod storage;
 
 use mozaiks_store::CollectionSpec;
 
 /// The collections and their indexes, for `Store::open`.
-pub const COLLECTIONS: [CollectionSpec; 7] = [
+pub const COLLECTIONS: [CollectionSpec; 8] = [
     audit::COLLECTION,
     apps::COLLECTION,
     configs::COLLECTION,
     jobs::ENTRIES,
     jobs::RUNS,
+    endpoints::COLLECTION,
     rows::COLLECTION,
     storage::COLLECTION,
 ];

@@ -4,21 +4,32 @@
 //! a time; what a load registered goes with it, whatever fails.
 
 mod acts;
+mod files;
+mod follow;
 mod start;
 mod steps;
 mod tell;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use files::Look;
+
 use mozaiks_events::EventBus;
 use mozaiks_plugins::{
     Generation, HostError,
     dispatch::Dispatcher,
     registry::{Plugin, PluginState, Prepared, Registry},
+    routes::PluginRoutes,
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::{audit::AuditLog, configs::PluginConfigs, error::LifeError, rows::Rows};
+use crate::{
+    audit::AuditLog,
+    configs::PluginConfigs,
+    endpoints::Endpoints,
+    error::LifeError,
+    rows::{Row, Rows, Scope},
+};
 
 /// What loads have registered with the gateway. While a load has not served yet it is held back.
 pub trait Registrations: Send + Sync + 'static {
@@ -59,6 +70,10 @@ pub struct Parts {
     pub registrations: Arc<dyn Registrations>,
     /// What the database says of plugins.
     pub rows: Arc<Rows>,
+    /// What loads have registered as routes.
+    pub routes: Arc<PluginRoutes>,
+    /// Where these are written down.
+    pub endpoints: Arc<Endpoints>,
     /// Configurations.
     pub configs: Arc<PluginConfigs>,
     /// Who did what.
@@ -73,6 +88,8 @@ pub struct PluginManager {
     config: ManagerConfig,
     // Written when a plugin is found or removed; never held across an await.
     lives: RwLock<HashMap<Arc<str>, Arc<Life>>>,
+    /// Whether every plugin has been loaded, or has failed, for the first time.
+    loaded: tokio::sync::watch::Sender<bool>,
 }
 
 /// Where one plugin is in its life.
@@ -101,6 +118,20 @@ struct LifeState {
     /// The load that serves, or waits to be enabled.
     load: Option<Arc<Prepared>>,
     error: Option<Failure>,
+    /// What was decided of it, as this gateway has last read it, or assumed of a new one.
+    row: Option<Row>,
+    /// Whether the database has a row.
+    has_row: bool,
+    /// What is wrong with its row; what that says is not followed.
+    row_error: Option<String>,
+    /// What is wrong with a configuration in the database; the one before is in force.
+    config_error: Option<String>,
+    /// What its code was made of when it was last loaded, or was to be.
+    checksum: Option<String>,
+    /// Its files are gone; what was loaded goes on.
+    source_missing: bool,
+    /// Where its routes are not those that its manifest declares.
+    odd_endpoints: Vec<String>,
 }
 
 /// Why a step failed.
@@ -127,6 +158,14 @@ pub struct LifeView {
     pub warnings: Vec<String>,
     /// The last step that failed.
     pub error: Option<Failure>,
+    /// What is wrong with its row in the database.
+    pub row_error: Option<String>,
+    /// What is wrong with a configuration in the database.
+    pub config_error: Option<String>,
+    /// What its code is made of, as one number.
+    pub checksum: Option<String>,
+    /// Its files are gone.
+    pub source_missing: bool,
 }
 
 impl PluginManager {
@@ -136,7 +175,27 @@ impl PluginManager {
             parts,
             config,
             lives: RwLock::default(),
+            loaded: tokio::sync::watch::Sender::new(false),
         })
+    }
+
+    /// Waits until [`Self::load_all`] has come to its end.
+    pub async fn until_loaded(&self) {
+        // The sender is here, so there is no other end of waiting.
+        self.loaded
+            .subscribe()
+            .wait_for(|loaded| *loaded)
+            .await
+            .ok();
+    }
+
+    /// Whom the word of an admin is for: the app, in a gateway of many, or the whole gateway.
+    pub fn scope<'a>(&self, app_id: &'a str, whole_gateway: bool) -> Scope<'a> {
+        if whole_gateway || self.config.app_id.is_some() {
+            Scope::Gateway
+        } else {
+            Scope::App(app_id)
+        }
     }
 
     /// What admins see of a plugin's life.
@@ -153,9 +212,43 @@ impl PluginManager {
                 .map(|load| load.loaded.hooks.clone())
                 .unwrap_or_default(),
             has_execute: load.is_some_and(|load| load.loaded.has_execute),
-            warnings: load.map(|load| load.warnings.clone()).unwrap_or_default(),
+            warnings: load
+                .map(|load| load.warnings.clone())
+                .into_iter()
+                .flatten()
+                .chain(state.odd_endpoints.iter().cloned())
+                .collect(),
             error: state.error.clone(),
+            row_error: state.row_error.clone(),
+            config_error: state.config_error.clone(),
+            checksum: state.checksum.clone(),
+            source_missing: state.source_missing,
         }
+    }
+
+    /// Whether files are missing of a plugin: it is shown as an error, whatever else it is.
+    pub fn is_source_missing(&self, name: &str) -> bool {
+        let life = self.lives.read().get(name).cloned();
+        life.is_some_and(|life| life.state.lock().source_missing)
+    }
+
+    /// What is decided of a plugin that is found for the first time. In a gateway of many apps one that
+    /// is not enabled waits for the admins of each.
+    fn new_row(&self, name: &str) -> Row {
+        match (&self.config.app_id, self.config.enable_new) {
+            (Some(_), enabled) => Row::new(name, enabled, None),
+            (None, true) => Row::new(name, true, None),
+            (None, false) => Row::new(name, true, Some(Default::default())),
+        }
+    }
+
+    /// Whether there is an app here in which the plugin is to run.
+    fn wants(&self, row: &Row) -> bool {
+        let for_somebody = match &self.config.app_id {
+            Some(app_id) => row.apps.allow(app_id),
+            None => row.apps.allow_any(),
+        };
+        row.enabled && !row.removed && for_somebody
     }
 
     fn find(&self, name: &str) -> Result<Arc<Plugin>, LifeError> {

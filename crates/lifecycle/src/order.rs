@@ -62,6 +62,39 @@ pub fn check(manifest: &Manifest, active: impl Fn(&str) -> Option<String>) -> Re
     Ok(())
 }
 
+/// The plugins that need one, and those that need these, each after what it needs. Plugins of a circle
+/// are left out.
+pub fn dependants(name: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut all = BTreeSet::from([name]);
+    loop {
+        let more: Vec<&str> = needs
+            .iter()
+            .filter(|(other, of)| {
+                !all.contains(other.as_str()) && of.iter().any(|need| all.contains(need.as_str()))
+            })
+            .map(|(other, _)| other.as_str())
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        all.extend(more);
+    }
+    let mut placed = BTreeSet::from([name]);
+    let mut ordered = Vec::new();
+    loop {
+        let ready = all.iter().find(|other| {
+            !placed.contains(**other)
+                && (needs.get(**other).into_iter().flatten())
+                    .all(|need| placed.contains(need.as_str()) || !all.contains(need.as_str()))
+        });
+        let Some(ready) = ready else {
+            return ordered;
+        };
+        placed.insert(ready);
+        ordered.push((*ready).to_owned());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +129,29 @@ mod tests {
             .map(|level| level.into_iter().map(|found| found.name).collect())
             .collect();
         assert_eq!(names, [vec!["c"], vec!["b"], vec!["a"], vec!["x", "y"]]);
+    }
+
+    #[test]
+    fn dependants_come_after_what_they_need() {
+        let needs = |list: &[(&str, &[&str])]| {
+            let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            list.iter()
+                .map(|(name, needs)| ((*name).to_owned(), of(needs)))
+                .collect()
+        };
+        let graph = needs(&[
+            ("base", &[]),
+            ("a", &["base", "b"]),
+            ("b", &["base"]),
+            ("far", &["a", "other"]),
+            ("other", &[]),
+        ]);
+        assert_eq!(dependants("base", &graph), ["b", "a", "far"]);
+        assert_eq!(dependants("far", &graph), [""; 0]);
+        let circle = needs(&[("x", &["y"]), ("y", &["x"]), ("z", &["x"])]);
+        assert_eq!(dependants("z", &circle), [""; 0]);
+        // Nothing is said of a circle, and nothing hangs in it.
+        dependants("x", &circle);
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! The registry in the database: one document a plugin. Files decide code, version and endpoints; the
-//! database decides whether it is enabled, and whether it was removed.
+//! database decides whether a plugin is enabled, in which apps, and whether it was removed.
+//!
+//! Rows are written by strangers too: what is read here is input.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection,
-    bson::{Bson, DateTime, Document, doc, oid::ObjectId},
+    bson::{Bson, DateTime, Document, Uuid, doc},
+    options::{ReturnDocument, UpdateModifications},
 };
 
 use crate::error::LifeError;
-use mozaiks_plugins::manifest::{Manifest, PluginKind};
+use mozaiks_plugins::{
+    apps::AppRules,
+    manifest::{Manifest, PluginKind},
+};
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError};
 
 /// The collection and its indexes, for [`Store::open`].
@@ -25,19 +31,74 @@ pub const COLLECTION: CollectionSpec = CollectionSpec {
     }],
 };
 
-/// What the database says of a plugin.
-#[derive(Debug, Clone, PartialEq)]
+/// Rows that are read at most; more is not the work of a gateway.
+const MAX_ROWS: i64 = 10_000;
+/// Apps that a row may name.
+const MAX_APPS: usize = 10_000;
+/// Bytes of a traceback that are kept.
+const MAX_TRACEBACK_BYTES: usize = 16 * 1024;
+
+/// What the database decides of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The plugin.
     pub name: String,
-    /// Whether it is to run.
+    /// Whether it is to run at all.
     pub enabled: bool,
-    /// Apps in which it is not to run, of a gateway of many.
-    pub disabled_apps: Vec<String>,
+    /// In which apps.
+    pub apps: AppRules,
     /// Set once it was removed: it comes back by an explicit discovery only.
     pub removed: bool,
     /// Goes up whenever it is to be loaded anew.
     pub reload: i64,
+}
+
+impl Row {
+    /// What a plugin gets that is found for the first time.
+    pub fn new(name: &str, enabled: bool, only: Option<BTreeSet<String>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            enabled,
+            apps: AppRules {
+                only,
+                except: BTreeSet::new(),
+            },
+            removed: false,
+            reload: 0,
+        }
+    }
+
+    /// The fields in which this differs from an earlier one.
+    pub fn differences(&self, before: &Self) -> Vec<&'static str> {
+        [
+            ("enabled", self.enabled != before.enabled),
+            ("enabled_apps", self.apps.only != before.apps.only),
+            ("disabled_apps", self.apps.except != before.apps.except),
+            ("removed_at", self.removed != before.removed),
+            ("reload", self.reload != before.reload),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+    }
+}
+
+/// A row that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddRow {
+    /// What it gives as the name.
+    pub name: String,
+    /// What is wrong, in a sentence.
+    pub reason: String,
+}
+
+/// Whom a switch is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// The whole gateway.
+    Gateway,
+    /// One app of many.
+    App(&'a str),
 }
 
 /// What a gateway has found out about a plugin and tells the others.
@@ -49,6 +110,8 @@ pub struct Report<'a> {
     pub manifest: &'a Manifest,
     /// Its directory's name below the plugins directory.
     pub source_path: &'a str,
+    /// What its code is made of, as one number.
+    pub checksum: Option<&'a str>,
     /// `active`, `disabled`, `error`, `loading`.
     pub status: &'a str,
     /// Why it does not run: one line and the whole.
@@ -66,33 +129,62 @@ impl Rows {
         Self { store }
     }
 
-    /// All rows of plugins in directories. A row that makes no sense is left out and told.
+    /// What is decided of all plugins in directories, and the rows that make no sense.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn all(&self) -> Result<Vec<Row>, LifeError> {
+    pub async fn all(&self) -> Result<(Vec<Row>, Vec<OddRow>), LifeError> {
         let documents: Vec<Document> = self
             .collection()?
             .find(doc! { "app_id": Bson::Null })
+            .projection(decisions())
+            .limit(MAX_ROWS)
             .await
             .map_err(|error| self.store.failed(error))?
             .try_collect()
             .await
             .map_err(|error| self.store.failed(error))?;
-        Ok(documents.iter().filter_map(readable).collect())
+        let (mut rows, mut odd) = (Vec::with_capacity(documents.len()), Vec::new());
+        for document in &documents {
+            match readable(document) {
+                Ok(row) => rows.push(row),
+                Err(one) => odd.push(one),
+            }
+        }
+        Ok((rows, odd))
     }
 
-    /// Writes down what was found; what the database decides stays.
+    /// What is decided of one plugin now, where there is a row.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn report(&self, report: Report<'_>, enable_new: bool) -> Result<(), LifeError> {
+    pub async fn one(&self, name: &str) -> Result<Option<Result<Row, OddRow>>, LifeError> {
+        let found = self
+            .collection()?
+            .find_one(doc! { "app_id": Bson::Null, "name": name })
+            .projection(decisions())
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        Ok(found.as_ref().map(readable))
+    }
+
+    /// Writes down what was found, with what is decided of a plugin that has no row yet. What the
+    /// database has decided stays, and is given back.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn report(
+        &self,
+        report: Report<'_>,
+        new: &Row,
+    ) -> Result<Result<Row, OddRow>, LifeError> {
         let manifest = report.manifest;
-        let kind = match manifest.kind {
-            PluginKind::Dynamic => "dynamic",
-            PluginKind::Static => "static",
+        let (kind, source) = match manifest.kind {
+            PluginKind::Dynamic => ("dynamic", "directory"),
+            PluginKind::Static => ("static", "builtin"),
         };
         let error = report.error.map(|(summary, traceback)| {
+            let traceback = cut(traceback, MAX_TRACEBACK_BYTES);
             doc! { "at": DateTime::now(), "summary": summary, "traceback": traceback }
         });
         let update = doc! {
@@ -102,61 +194,109 @@ impl Rows {
                 "description": manifest.description.as_deref(),
                 "author": manifest.author.as_deref(),
                 "type": kind,
-                "source": { "kind": "directory", "ref": report.source_path },
+                "source": { "kind": source, "ref": report.source_path },
                 "source_path": report.source_path,
+                "checksum": report.checksum,
                 "status": report.status,
                 "last_error": error,
                 "loaded_at": DateTime::now(),
                 "updated_at": DateTime::now(),
             },
             "$setOnInsert": {
-                "_id": ObjectId::new().to_hex(),
-                "enabled": enable_new,
+                "_id": Uuid::new().to_string(),
+                "enabled": new.enabled,
+                "enabled_apps": list(new.apps.only.as_ref()),
+                "disabled_apps": list(Some(&new.apps.except)),
+                "permissions_granted": Bson::Null,
+                "artifact": Bson::Null,
+                "health": Bson::Null,
+                "creator_id": Bson::Null,
                 "created_at": DateTime::now(),
+                "removed_at": Bson::Null,
+                "reload": 0_i64,
             },
         };
-        self.update(report.name, update, true).await.map(drop)
+        let filter = doc! { "app_id": Bson::Null, "name": report.name };
+        let written = self
+            .collection()?
+            .find_one_and_update(filter, update)
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .projection(decisions())
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        // With `upsert` there always is one.
+        Ok(written.as_ref().map_or_else(|| Ok(new.clone()), readable))
     }
 
-    /// Says whether a plugin is to run, everywhere or in one app; `false` where there is no row.
+    /// Tells that this gateway has no files of a plugin; what another has told of it stays.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn report_missing(&self, name: &str, reason: &str) -> Result<(), LifeError> {
+        let filter = doc! { "app_id": Bson::Null, "name": name, "status": { "$ne": "active" } };
+        let error = doc! { "at": DateTime::now(), "summary": reason, "traceback": reason };
+        let update = doc! { "$set": {
+            "status": "error", "last_error": error,
+            "loaded_at": DateTime::now(), "updated_at": DateTime::now(),
+        } };
+        self.collection()?
+            .update_one(filter, update)
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        Ok(())
+    }
+
+    /// Says whether a plugin is to run; `false` where there is no row.
     ///
     /// # Errors
     /// What the database says.
     pub async fn set_enabled(
         &self,
         name: &str,
-        app_id: Option<&str>,
+        scope: Scope<'_>,
         enabled: bool,
     ) -> Result<bool, LifeError> {
-        let mut update = doc! { "$set": { "updated_at": DateTime::now() } };
-        match (app_id, enabled) {
-            (None, enabled) => {
-                update.insert(
-                    "$set",
-                    doc! { "enabled": enabled, "updated_at": DateTime::now() },
-                );
+        let set = match scope {
+            Scope::Gateway if enabled => {
+                doc! { "enabled": true, "enabled_apps": Bson::Null }
             }
-            (Some(app_id), true) => {
-                update.insert("$pull", doc! { "disabled_apps": app_id });
+            Scope::Gateway => doc! { "enabled": false },
+            Scope::App(app_id) => {
+                // A name from a token, which must not be read as an expression.
+                let app = vec![doc! { "$literal": app_id }];
+                let (among, except) = if enabled {
+                    ("$setUnion", "$setDifference")
+                } else {
+                    ("$setDifference", "$setUnion")
+                };
+                let only = "$enabled_apps";
+                doc! {
+                    "enabled_apps": { "$cond": [
+                        { "$isArray": only }, { among: [only, app.clone()] }, Bson::Null,
+                    ] },
+                    "disabled_apps": { except: [
+                        { "$cond": [{ "$isArray": "$disabled_apps" }, "$disabled_apps", []] }, app,
+                    ] },
+                }
             }
-            (Some(app_id), false) => {
-                update.insert("$addToSet", doc! { "disabled_apps": app_id });
-            }
-        }
-        self.update(name, update, false).await
+        };
+        let mut set = set;
+        set.insert("updated_at", DateTime::now());
+        self.update(name, vec![doc! { "$set": set }]).await
     }
 
-    /// Asks every gateway to load a plugin anew.
+    /// Asks every gateway to load a plugin anew; `false` where there is no row.
     ///
     /// # Errors
     /// What the database says.
     pub async fn ask_reload(&self, name: &str) -> Result<bool, LifeError> {
         let update =
             doc! { "$inc": { "reload": 1_i64 }, "$set": { "updated_at": DateTime::now() } };
-        self.update(name, update, false).await
+        self.update(name, update).await
     }
 
-    /// Marks a plugin as removed, or as back again.
+    /// Marks a plugin as removed, or as back again; `false` where there is no row.
     ///
     /// # Errors
     /// What the database says.
@@ -167,7 +307,7 @@ impl Rows {
             Bson::Null
         };
         let update = doc! { "$set": { "removed_at": at, "updated_at": DateTime::now() } };
-        self.update(name, update, false).await
+        self.update(name, update).await
     }
 
     /// Writes down how a plugin says that it is.
@@ -181,18 +321,44 @@ impl Rows {
         reason: Option<&str>,
     ) -> Result<bool, LifeError> {
         let health = doc! { "status": status, "reason": reason, "at": DateTime::now() };
-        self.update(name, doc! { "$set": { "health": health } }, false)
+        self.update(name, doc! { "$set": { "health": health } })
             .await
     }
 
-    async fn update(&self, name: &str, update: Document, upsert: bool) -> Result<bool, LifeError> {
+    /// Leaves a mark in the place of a row that somebody has deleted, so that a plugin whose files are
+    /// still there does not come back with the next start. A row that has come back stays as it is.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bury(&self, name: &str) -> Result<(), LifeError> {
+        let update = doc! { "$setOnInsert": {
+            "_id": Uuid::new().to_string(),
+            "enabled": true,
+            "disabled_apps": [],
+            "reload": 0_i64,
+            "created_at": DateTime::now(),
+            "updated_at": DateTime::now(),
+            "removed_at": DateTime::now(),
+        } };
+        self.collection()?
+            .update_one(doc! { "app_id": Bson::Null, "name": name }, update)
+            .upsert(true)
+            .await
+            .map_err(|error| self.store.failed(error))?;
+        Ok(())
+    }
+
+    async fn update(
+        &self,
+        name: &str,
+        update: impl Into<UpdateModifications>,
+    ) -> Result<bool, LifeError> {
         let done = self
             .collection()?
             .update_one(doc! { "app_id": Bson::Null, "name": name }, update)
-            .upsert(upsert)
             .await
             .map_err(|error| self.store.failed(error))?;
-        Ok(done.matched_count > 0 || done.upserted_id.is_some())
+        Ok(done.matched_count > 0)
     }
 
     fn collection(&self) -> Result<Collection<Document>, StoreError> {
@@ -200,36 +366,124 @@ impl Rows {
     }
 }
 
-/// Rows are written by strangers too: one that makes no sense changes nothing.
-fn readable(document: &Document) -> Option<Row> {
+/// The fields by which the database decides.
+fn decisions() -> Document {
+    doc! {
+        "name": 1, "enabled": 1, "enabled_apps": 1, "disabled_apps": 1, "removed_at": 1, "reload": 1,
+    }
+}
+
+fn list(apps: Option<&BTreeSet<String>>) -> Bson {
+    apps.map_or(Bson::Null, |apps| apps.iter().cloned().collect::<Bson>())
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// What a row decides, or what is wrong with it; then it decides nothing.
+fn readable(document: &Document) -> Result<Row, OddRow> {
     let name = document.get_str("name").unwrap_or_default();
-    let odd = |what: &str| {
-        tracing::warn!(plugin.name = name, reason = what, "plugin.row_odd");
-        None
+    let odd = |reason: &str| OddRow {
+        name: cut(name, 64).to_owned(),
+        reason: reason.to_owned(),
     };
     if mozaiks_plugins::names::refusal(name).is_some() {
-        return odd("its name cannot be a plugin's");
+        return Err(odd("`name` cannot be a plugin's"));
     }
-    let Ok(enabled) = document.get_bool("enabled") else {
-        return odd("`enabled` is no boolean");
+    let enabled = document
+        .get_bool("enabled")
+        .map_err(|_| odd("`enabled` is no boolean"))?;
+    let only = match document.get("enabled_apps") {
+        None | Some(Bson::Null) => None,
+        Some(value) => Some(apps(value).ok_or_else(|| odd("`enabled_apps` is no list of apps"))?),
     };
-    let disabled_apps = match document.get("disabled_apps") {
-        None | Some(Bson::Null) => Vec::new(),
-        Some(Bson::Array(apps)) => apps
-            .iter()
-            .filter_map(|app| app.as_str().map(str::to_owned))
-            .collect(),
-        Some(_) => return odd("`disabled_apps` is no array"),
+    let except = match document.get("disabled_apps") {
+        None | Some(Bson::Null) => BTreeSet::new(),
+        Some(value) => apps(value).ok_or_else(|| odd("`disabled_apps` is no list of apps"))?,
     };
-    Some(Row {
+    let removed = match document.get("removed_at") {
+        None | Some(Bson::Null) => false,
+        Some(Bson::DateTime(_)) => true,
+        Some(_) => return Err(odd("`removed_at` is no date")),
+    };
+    let reload = match document.get("reload") {
+        None | Some(Bson::Null) => 0,
+        Some(Bson::Int64(count)) => *count,
+        Some(Bson::Int32(count)) => i64::from(*count),
+        // What shells make of a number.
+        Some(Bson::Double(count)) if count.fract() == 0.0 && count.abs() < 1e15 => *count as i64,
+        Some(_) => return Err(odd("`reload` is no whole number")),
+    };
+    Ok(Row {
         name: name.to_owned(),
         enabled,
-        disabled_apps,
-        removed: !matches!(document.get("removed_at"), None | Some(Bson::Null)),
-        reload: match document.get("reload") {
-            Some(Bson::Int64(count)) => *count,
-            Some(Bson::Int32(count)) => i64::from(*count),
-            _ => 0,
-        },
+        apps: AppRules { only, except },
+        removed,
+        reload,
     })
+}
+
+fn apps(value: &Bson) -> Option<BTreeSet<String>> {
+    let list = value
+        .as_array()
+        .filter(|list| list.len() <= MAX_APPS)?
+        .iter();
+    list.map(|app| app.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_decides_only_where_all_of_it_makes_sense() {
+        let good = doc! {
+            "name": "shop", "enabled": true, "enabled_apps": ["a"], "disabled_apps": Bson::Null,
+            "removed_at": Bson::Null, "reload": 2_i32, "more": { "x": 1 },
+        };
+        let row = readable(&good).unwrap();
+        assert_eq!((row.enabled, row.removed, row.reload), (true, false, 2));
+        assert!(row.apps.allow("a") && !row.apps.allow("b"));
+        for (field, value, said) in [
+            ("name", Bson::from("../../etc"), "name"),
+            ("name", Bson::from("registry"), "name"),
+            ("name", Bson::from(7), "name"),
+            ("enabled", Bson::from("yes"), "enabled"),
+            ("enabled", Bson::Null, "enabled"),
+            ("enabled_apps", Bson::from("a"), "enabled_apps"),
+            ("enabled_apps", Bson::from(vec![1, 2]), "enabled_apps"),
+            (
+                "disabled_apps",
+                Bson::from(doc! { "a": 1 }),
+                "disabled_apps",
+            ),
+            ("removed_at", Bson::from("yesterday"), "removed_at"),
+            ("reload", Bson::from(1.5), "reload"),
+            ("reload", Bson::from("1"), "reload"),
+        ] {
+            let mut bad = good.clone();
+            bad.insert(field, value.clone());
+            let odd = readable(&bad).unwrap_err();
+            assert!(
+                odd.reason.contains(said),
+                "{field}: {value}: {}",
+                odd.reason
+            );
+        }
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let before = Row::new("a", true, None);
+        let mut after = before.clone();
+        assert!(after.differences(&before).is_empty());
+        after.enabled = false;
+        after.apps.except.insert("x".into());
+        after.reload = 1;
+        assert_eq!(
+            after.differences(&before),
+            ["enabled", "disabled_apps", "reload"]
+        );
+    }
 }

@@ -130,7 +130,7 @@ impl Dispatcher {
         request_id: Arc<str>,
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
-        let generation = self.admit(plugin)?;
+        let generation = self.admit(plugin, &principal.app_id)?;
         let call = Call {
             kind: CallKind::Execute,
             target: generation.execute().ok_or(DispatchError::NoExecute)?,
@@ -149,7 +149,8 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`DispatchError::Overloaded`] where the plugin or the runtime is full or a client's call comes
-    /// while draining; what is wrong with a large input. Observers do not hear of these: the call never
+    /// while draining; [`DispatchError::Disabled`] in an app that the plugin is not on for, but for
+    /// steps of its life; what is wrong with a large input. Observers do not hear of these: the call never
     /// started.
     pub fn invoke(
         self: &Arc<Self>,
@@ -158,6 +159,12 @@ impl Dispatcher {
     ) -> Result<PendingCall, DispatchError> {
         if call.kind.is_from_outside() && self.draining.load(Ordering::Acquire) {
             return Err(DispatchError::Overloaded);
+        }
+        if let Some(app_id) = &call.app_id
+            && call.kind != CallKind::Life
+            && !generation.is_on_for(app_id)
+        {
+            return Err(DispatchError::Disabled);
         }
         let permit = generation.acquire().ok_or(DispatchError::Overloaded)?;
         let runtime = generation.runtime();
@@ -203,18 +210,21 @@ impl Dispatcher {
         })
     }
 
-    /// Whether the plugin takes calls now, before anything is known of the call.
+    /// Whether the plugin takes calls for an app now, before more is known of the call.
     ///
     /// # Errors
     /// [`DispatchError::Disabled`], [`DispatchError::Unavailable`], or [`DispatchError::Overloaded`]
     /// while draining.
-    pub fn check(&self, plugin: &Plugin) -> Result<(), DispatchError> {
-        self.admit(plugin).map(drop)
+    pub fn check(&self, plugin: &Plugin, app_id: &str) -> Result<(), DispatchError> {
+        self.admit(plugin, app_id).map(drop)
     }
 
-    fn admit(&self, plugin: &Plugin) -> Result<Arc<LiveGeneration>, DispatchError> {
+    fn admit(&self, plugin: &Plugin, app_id: &str) -> Result<Arc<LiveGeneration>, DispatchError> {
         if self.draining.load(Ordering::Acquire) {
             return Err(DispatchError::Overloaded);
+        }
+        if !plugin.apps().is_on_for(app_id) {
+            return Err(DispatchError::Disabled);
         }
         match plugin.state() {
             PluginState::Active(generation) => Ok(generation),

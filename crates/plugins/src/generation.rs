@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{host::HandlerId, invocation::Target, manifest::Manifest, runtime::PluginRuntime};
+use crate::{
+    apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
+    runtime::PluginRuntime,
+};
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +63,8 @@ pub struct LiveGeneration {
     without_execute: AtomicBool,
     /// What is called in the place of `execute`, where middleware goes round it.
     around_execute: OnceLock<HandlerId>,
+    /// In which apps the plugin is on: one switch for all its generations.
+    apps: OnceLock<Arc<AppSwitch>>,
 }
 
 impl LiveGeneration {
@@ -81,6 +86,7 @@ impl LiveGeneration {
             manifest: OnceLock::new(),
             without_execute: AtomicBool::new(false),
             around_execute: OnceLock::new(),
+            apps: OnceLock::new(),
         })
     }
 
@@ -92,6 +98,16 @@ impl LiveGeneration {
     pub(crate) fn set_manifest(&self, manifest: Arc<Manifest>) {
         // Set once, by whoever makes the load.
         self.manifest.set(manifest).ok();
+    }
+
+    pub(crate) fn set_apps(&self, apps: Arc<AppSwitch>) {
+        // Set once, by whoever makes the load.
+        self.apps.set(apps).ok();
+    }
+
+    /// Whether it may be called for an app.
+    pub fn is_on_for(&self, app_id: &str) -> bool {
+        (self.apps.get()).is_none_or(|apps| apps.is_on_for(app_id))
     }
 
     /// What a client's call of `execute` calls; `None` where the plugin has none.

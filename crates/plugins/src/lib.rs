@@ -3,6 +3,7 @@
 //! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
 //! may ask of the gateway.
 
+pub mod apps;
 pub mod discovery;
 pub mod dispatch;
 pub mod generation;
@@ -15,6 +16,7 @@ pub mod routes;
 pub mod runtime;
 pub mod static_files;
 pub mod streams;
+pub mod tree;
 
 pub use generation::{Generation, GenerationPhase, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};

@@ -90,6 +90,8 @@ pub struct ReadManifest {
     pub manifest: Manifest,
     /// Sentences for the log.
     pub warnings: Vec<String>,
+    /// The name that it gives, where that is not the directory's, which counts.
+    pub other_name: Option<String>,
 }
 
 /// Reads a plugin's manifest; without one, the defaults.
@@ -116,6 +118,7 @@ pub fn read(dir: &Path, name: &str) -> Result<ReadManifest, String> {
     Ok(ReadManifest {
         manifest: Manifest::of(name),
         warnings: Vec::new(),
+        other_name: None,
     })
 }
 
@@ -220,7 +223,8 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
             let written = written.map_or(top, |(_, written)| written);
             format!("{written}{}: {}", &path[top.len()..], error.inner())
         })?;
-    if let Some(given) = document.name.as_ref().filter(|given| *given != name) {
+    let other_name = document.name.clone().filter(|given| *given != name);
+    if let Some(given) = &other_name {
         warnings.push(format!(
             "name: {given:?} differs from the directory's name {name:?}, which counts"
         ));
@@ -229,6 +233,7 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
     Ok(ReadManifest {
         manifest: Manifest::from_document(document, name),
         warnings,
+        other_name,
     })
 }
 

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
+    apps::AppSwitch,
     discovery::{self, Found, Skipped},
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
@@ -40,6 +41,8 @@ pub struct Plugin {
     loading: tokio::sync::Mutex<()>,
     /// Calls running or waiting; see [`LiveGeneration::acquire`].
     in_flight: Arc<AtomicUsize>,
+    /// In which apps it is on.
+    apps: Arc<AppSwitch>,
 }
 
 #[derive(Debug)]
@@ -73,6 +76,20 @@ impl Plugin {
             generations: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             in_flight: Arc::default(),
+            apps: Arc::default(),
+        }
+    }
+
+    /// In which apps it is on.
+    pub fn apps(&self) -> &AppSwitch {
+        &self.apps
+    }
+
+    /// What a load says that does not serve; where another serves, that one's word counts.
+    pub fn describe_as(&self, manifest: Arc<Manifest>) {
+        let mut current = self.current.write();
+        if !matches!(current.state, PluginState::Active(_)) {
+            current.manifest = manifest;
         }
     }
 
@@ -113,6 +130,7 @@ impl Plugin {
             limits,
             Arc::clone(&self.in_flight),
         );
+        generation.set_apps(Arc::clone(&self.apps));
         let mut generations = self.generations.lock();
         generations.retain(|known| known.strong_count() > 0);
         generations.push(Arc::downgrade(&generation));
@@ -335,6 +353,37 @@ impl Registry {
         discovery::locate(&self.config.dir, &plugin.dir, &plugin.name)
     }
 
+    /// Looks for a plugin that is not listed yet, by its name.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub fn look_for(&self, name: &str) -> Result<Found, String> {
+        if let Some(reason) = crate::names::refusal(name) {
+            return Err(reason);
+        }
+        let root = self
+            .config
+            .dir
+            .canonicalize()
+            .map_err(|error| format!("the plugins directory cannot be resolved: {error}"))?;
+        // The name follows the rule of names, which is safe as a part of a path.
+        discovery::locate(&root, &root.join(name), name)
+    }
+
+    /// The entry of a plugin whose files are not there, made where there is none yet.
+    pub fn entry_without_files(&self, name: &str) -> Arc<Plugin> {
+        self.entry(&Found {
+            name: name.to_owned(),
+            dir: self.config.dir.join(name),
+            entry: None,
+        })
+    }
+
+    /// The plugins directory.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.config.dir
+    }
+
     /// The entry of a plugin, made where there is none yet.
     pub fn entry(&self, found: &Found) -> Arc<Plugin> {
         let mut plugins = self.plugins.write();
@@ -437,6 +486,13 @@ impl Registry {
             tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
         }
         let mut manifest = read.manifest;
+        if let Some(name) = read.other_name
+            && let Some(first) = self.find(&name)
+        {
+            let (first, second) = (first.dir.display(), found.dir.display());
+            let reason = format!("name: two plugins are named {name:?}: {first} and {second}");
+            return Err(wrong(reason, Some(manifest)));
+        }
         let entry = found
             .entry_for(&manifest)
             .map_err(|reason| wrong(reason, Some(manifest.clone())))?;

@@ -1,7 +1,7 @@
 //! Watches the server: what `/ready` follows, and what creates indexes once it answers.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -97,6 +97,7 @@ async fn look(store: &Store, indexes_exist: &mut bool) -> Result<(), Look> {
     let hello = within(store, database.run_command(doc! { "hello": 1 })).await?;
     let numbers_writes =
         hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    store.replicated.store(numbers_writes, Ordering::Release);
     store
         .numbered
         .allow(numbers_writes && hello.contains_key("logicalSessionTimeoutMinutes"));

@@ -24,7 +24,7 @@ mod tests;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -127,6 +127,8 @@ pub struct Store {
     /// at most.
     waiting: Semaphore,
     numbered: retry::NumberedSessions,
+    /// Whether the server is a replica set or a sharded cluster.
+    replicated: AtomicBool,
 }
 
 impl Store {
@@ -163,6 +165,7 @@ impl Store {
             sessions: sessions::Sessions::new(config.max_sessions_per_plugin, config.idle_timeout),
             waiting: Semaphore::new((config.pool_size / 2).max(1)),
             numbered: retry::NumberedSessions::default(),
+            replicated: AtomicBool::new(false),
             config,
         });
         match store.create_client().await {
@@ -190,6 +193,13 @@ impl Store {
             ));
         }
         Ok(self.client()?.database(&self.control))
+    }
+
+    /// Whether changes can be followed as they happen: on replica sets and sharded clusters. The
+    /// embedded store tells of them too, but writes a log for all its documents as long as somebody
+    /// listens.
+    pub fn has_change_streams(&self) -> bool {
+        self.replicated.load(Ordering::Acquire)
     }
 
     /// Takes note of a document of the gateway's that cannot be read; whoever reads goes on without.

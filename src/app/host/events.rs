@@ -241,6 +241,10 @@ struct PluginSubscriber {
 impl Subscriber for PluginSubscriber {
     fn deliver(&self, event: Arc<Event>) -> BoxFuture<'static, Result<(), String>> {
         let (function, dispatcher) = (self.function.clone(), Arc::clone(&self.dispatcher));
+        if !function.generation.is_on_for(&event.app_id) {
+            // Switched off in the event's app: it is none of its business.
+            return Box::pin(async { Ok(()) });
+        }
         let deadline = Instant::now() + self.timeout;
         let with_id = self.with_id;
         Box::pin(async move {

@@ -16,8 +16,12 @@ pub(super) const PLUGINS: &[Operation] = &[
         path: "/api/plugins",
         handler: Some(|method| on(method, plugins::list_plugins)),
         who: Who::User,
-        summary: "Lists the plugins and the state of each.",
-        answers: &[("200", "The plugins."), NO_TOKEN],
+        summary: "Lists the plugins and the state of each; `status`, `source`, `q`.",
+        answers: &[
+            ("200", "`{plugins, count}`."),
+            NO_TOKEN,
+            ("422", "VALIDATION_ERROR."),
+        ],
     },
     Operation {
         method: "get",
@@ -50,7 +54,7 @@ pub(super) const PLUGINS: &[Operation] = &[
         path: "/api/plugins/{name}/enable",
         handler: Some(|method| on(method, plugin_life::set_enabled)),
         who: Who::Admin,
-        summary: "Switches a plugin on or off: `{enabled}`.",
+        summary: "Switches a plugin on or off: `{enabled, scope}`; of many apps in the admin's, for superadmins with `scope` `gateway` in all.",
         answers: &[
             ("200", "The plugin."),
             NO_TOKEN,
@@ -69,7 +73,7 @@ pub(super) const PLUGINS: &[Operation] = &[
         path: "/api/plugins/{name}/reload",
         handler: Some(|method| on(method, plugin_life::reload)),
         who: Who::Admin,
-        summary: "Loads a plugin anew; the load before serves until then, and on where that fails.",
+        summary: "Loads a plugin anew, and what needs it; the load before serves until then, and on where that fails.",
         answers: &[
             ("200", "The plugin."),
             NO_TOKEN,
@@ -96,7 +100,7 @@ pub(super) const PLUGINS: &[Operation] = &[
         path: "/api/plugins/{name}/config",
         handler: Some(|method| on(method, plugin_life::put_config)),
         who: Who::Admin,
-        summary: "Sets the keys of `{config}` and leaves the others.",
+        summary: "Sets the keys of `{config, scope}` and leaves the others; `scope` as for enabling.",
         answers: &[
             ("200", "`{plugin, config, revision}`."),
             NO_TOKEN,

@@ -119,6 +119,11 @@ impl TestApp {
         within(LIMIT, self.child.wait()).await.unwrap()
     }
 
+    /// The gateway's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the gateway runs")
+    }
+
     /// Resident memory of the gateway, in bytes.
     pub fn resident_bytes(&self) -> usize {
         let pid = self.child.id().expect("the gateway runs");

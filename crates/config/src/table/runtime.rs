@@ -40,6 +40,21 @@ pub(super) const RUNTIME: &[Key] = &[
         switch(|s| &mut s.config.plugins.enable_new),
     ),
     key!(
+        "plugins_watch",
+        "Whether plugins whose files change are loaded anew, and new directories discovered; in development mode they are in any case.",
+        switch(|s| &mut s.config.plugins.watch),
+    ),
+    key!(
+        "plugins_watch_poll_seconds",
+        "Time between two looks at the files of plugins; 0 waits for the system's notices, and looks twice a second where there are none.",
+        seconds(|s| &mut s.config.plugins.watch_poll, secs(0), secs(3600)),
+    ),
+    key!(
+        "registry_poll_seconds",
+        "Time between two looks at what the database says of plugins, where it has no change streams.",
+        seconds(|s| &mut s.config.plugins.registry_poll, ms(100), secs(3600)),
+    ),
+    key!(
         "public_app_id",
         "App of requests to public routes that bring no token, where a gateway serves many apps.",
         optional_text(

@@ -51,7 +51,7 @@ pub(super) async fn take(
         job: &job,
         entry,
     };
-    if !jobs.apps.is_enabled(job.plugin(), &entry.app_id) {
+    if !job.function.generation.is_on_for(&entry.app_id) {
         return end(jobs, entry, Finish::Skipped).await;
     }
     if run.was_missed() {

@@ -8,19 +8,99 @@ use mozaiks_plugins::{
     dispatch::{Call, DispatchError},
     manifest::Manifest,
     registry::{Plugin, PluginState, Prepared},
+    tree,
 };
 use serde_json::{Value, json};
 
 use super::{Failure, Life, PluginManager, is_active};
-use crate::{error::LifeError, order};
+use crate::{error::LifeError, order, rows::Row};
 
 impl PluginManager {
     /// Loads a plugin for the first time.
-    pub(super) async fn bring_up(&self, found: &Found, enabled: bool) -> Result<(), LifeError> {
+    pub(super) async fn bring_up(
+        &self,
+        life: &Life,
+        found: &Found,
+        row: Row,
+    ) -> Result<(), LifeError> {
         let plugin = self.parts.registry.entry(found);
-        let life = self.life(&found.name);
-        let _turn = life.turn.lock().await;
-        self.load_found(&plugin, &life, found, enabled).await
+        plugin.apps().set(row.apps.clone());
+        let wanted = self.wants(&row);
+        life.state.lock().row = Some(row);
+        self.load_found(&plugin, life, found, wanted).await
+    }
+
+    /// Takes the steps that the database's word on a plugin asks for.
+    pub(super) async fn obey(
+        &self,
+        plugin: &Arc<Plugin>,
+        life: &Life,
+        row: Row,
+    ) -> Result<(), LifeError> {
+        let wanted = self.wants(&row);
+        plugin.apps().set(row.apps.clone());
+        let before = {
+            let mut state = life.state.lock();
+            (state.has_row, state.row_error) = (true, None);
+            state.row.replace(row.clone())
+        };
+        self.tell_apps(plugin, before.as_ref(), &row);
+        if before.is_some_and(|before| before.reload < row.reload) {
+            self.load_anew(plugin, life, wanted).await?;
+            self.publish("plugin_reloaded", json!({"plugin": &*plugin.name}));
+            return Ok(());
+        }
+        if !wanted {
+            self.stop_serving(plugin, life).await;
+            return Ok(());
+        }
+        if is_active(plugin) {
+            return Ok(());
+        }
+        let waiting = life.state.lock().load.clone();
+        match waiting {
+            Some(load) => self.start_serving(plugin, life, &load, None).await,
+            None => self.load_anew(plugin, life, true).await,
+        }
+    }
+
+    /// Unloads a plugin and takes it off the list.
+    pub(super) async fn take_away(&self, plugin: &Arc<Plugin>, life: &Life) {
+        self.stop_serving(plugin, life).await;
+        let load = {
+            let mut state = life.state.lock();
+            let (row, has_row) = (state.row.take(), state.has_row);
+            let old = std::mem::take(&mut *state);
+            (state.row, state.has_row) = (row, has_row);
+            old.load
+        };
+        if let Some(load) = load {
+            self.unload(&load).await;
+        }
+        self.parts.registry.remove(&plugin.name);
+        if let Err(error) = self.parts.endpoints.clear(&plugin.name).await {
+            tracing::warn!(plugin.name = &*plugin.name, %error, "plugin.endpoints_not_written");
+        }
+    }
+
+    /// A plugin's files are gone: that is shown, and what was loaded goes on until it is unloaded.
+    pub(super) async fn lose_source(
+        &self,
+        plugin: &Arc<Plugin>,
+        life: &Life,
+        reason: &str,
+    ) -> LifeError {
+        let summary = format!("SOURCE_MISSING: {reason}");
+        let known = std::mem::replace(&mut life.state.lock().source_missing, true);
+        let failure = Failure {
+            step: "source".into(),
+            traceback: summary.clone(),
+            summary,
+        };
+        if known {
+            return failure.into();
+        }
+        self.failed(plugin, life, failure).await
     }
 
     pub(super) async fn load_anew(
@@ -29,12 +109,10 @@ impl PluginManager {
         life: &Life,
         on: bool,
     ) -> Result<(), LifeError> {
-        let found = self.parts.registry.locate(plugin);
-        let found = found.map_err(|reason| LifeError::ReloadFailed {
-            summary: format!("SOURCE_MISSING: {reason}"),
-            traceback: None,
-        })?;
-        self.load_found(plugin, life, &found, on).await
+        match self.parts.registry.locate(plugin) {
+            Ok(found) => self.load_found(plugin, life, &found, on).await,
+            Err(reason) => Err(self.lose_source(plugin, life, &reason).await),
+        }
     }
 
     /// Imports, runs `on_load`, and where the plugin is to be on, `on_enable`; then it serves in the
@@ -47,7 +125,7 @@ impl PluginManager {
         enabled: bool,
     ) -> Result<(), LifeError> {
         let started = Instant::now();
-        let loaded = self.load(plugin, found).await;
+        let loaded = self.load(plugin, life, found).await;
         let load = match loaded {
             Ok(load) => load,
             Err(failure) => return Err(self.failed(plugin, life, failure).await),
@@ -57,10 +135,12 @@ impl PluginManager {
             self.start_serving(plugin, life, &load, before).await?;
         } else {
             self.parts.registry.rest(plugin, &load);
-            let mut state = life.state.lock();
-            state.load = Some(Arc::clone(&load));
-            state.error = None;
+            self.holds(life, &load);
+            if let Some(old) = before {
+                self.unload(&old).await;
+            }
         }
+        self.check_endpoints(plugin, life, &load);
         tracing::info!(
             plugin.name = &*plugin.name,
             generation = load.generation.id().0,
@@ -71,21 +151,55 @@ impl PluginManager {
             "plugin_loaded",
             json!({"plugin": &*plugin.name, "version": load.manifest.version}),
         );
-        self.report(plugin, found, None).await;
+        self.report(plugin, life).await;
         Ok(())
+    }
+
+    /// This load is the plugin's from here on.
+    fn holds(&self, life: &Life, load: &Arc<Prepared>) {
+        let old = {
+            let mut state = life.state.lock();
+            (state.error, state.source_missing) = (None, false);
+            state.load.replace(Arc::clone(load))
+        };
+        // After the lock: the last holder of a load ends it.
+        drop(old);
+    }
+
+    /// What a plugin's code is made of; `None` where that cannot be said.
+    pub(super) async fn checksum(&self, found: &Found) -> Option<String> {
+        let dir = found.dir.clone();
+        let number = tokio::task::spawn_blocking(move || tree::checksum(&dir)).await;
+        match number {
+            Ok(Ok(number)) => number,
+            Ok(Err(error)) => {
+                tracing::warn!(plugin.name = found.name, %error, "plugin.files_unread");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     pub(super) async fn load(
         &self,
         plugin: &Arc<Plugin>,
+        life: &Life,
         found: &Found,
     ) -> Result<Arc<Prepared>, Failure> {
+        // Before the import: what is saved while that runs is a change.
+        let checksum = self.checksum(found).await;
+        life.state.lock().checksum = checksum;
         let runtime = Arc::clone(self.parts.registry.runtime());
         let prepared = self.parts.registry.prepare(plugin, found, runtime).await;
-        let load = Arc::new(prepared.map_err(|not| Failure {
-            step: "load".into(),
-            summary: not.error.to_string(),
-            traceback: not.error.whole(),
+        let load = Arc::new(prepared.map_err(|not| {
+            if let Some(manifest) = not.manifest {
+                plugin.describe_as(Arc::new(manifest));
+            }
+            Failure {
+                step: "load".into(),
+                summary: not.error.to_string(),
+                traceback: not.error.whole(),
+            }
         })?);
         let checked = order::check(&load.manifest, |name| {
             let other = self.parts.registry.find(name)?;
@@ -108,6 +222,7 @@ impl PluginManager {
         match stepped {
             Ok(()) => Ok(load),
             Err(failure) => {
+                plugin.describe_as(Arc::clone(&load.manifest));
                 self.parts.registrations.forget(load.generation.id());
                 Err(failure)
             }
@@ -150,11 +265,7 @@ impl PluginManager {
             return Err(self.failed(plugin, life, failure).await);
         }
         drop(self.parts.registry.serve(plugin, load));
-        {
-            let mut state = life.state.lock();
-            state.load = Some(Arc::clone(load));
-            state.error = None;
-        }
+        self.holds(life, load);
         self.publish("plugin_enabled", json!({"plugin": &*plugin.name}));
         if let Some(old) = before.filter(|old| !Arc::ptr_eq(old, load)) {
             if has_hook(&old, "on_disable") {
@@ -245,21 +356,43 @@ impl PluginManager {
         life: &Life,
         failure: Failure,
     ) -> LifeError {
-        self.tell_failure(&plugin.name, &failure);
-        life.state.lock().error = Some(failure.clone());
-        if !is_active(plugin) {
-            let reason = if failure.traceback.starts_with(&failure.summary) {
-                failure.traceback.clone()
-            } else {
-                format!("{}\n{}", failure.summary, failure.traceback)
-            };
-            plugin.fail(&reason.into(), None);
+        self.settle(plugin, life, &failure);
+        self.report(plugin, life).await;
+        failure.into()
+    }
+
+    /// A plugin that somebody has written of, and whose files are not here.
+    pub(super) fn miss_source(&self, plugin: &Plugin, life: &Life, summary: &str) {
+        life.state.lock().source_missing = true;
+        let failure = Failure {
+            step: "source".into(),
+            summary: summary.to_owned(),
+            traceback: summary.to_owned(),
+        };
+        self.settle(plugin, life, &failure);
+    }
+
+    fn settle(&self, plugin: &Plugin, life: &Life, failure: &Failure) {
+        self.tell_failure(&plugin.name, failure);
+        let wanted = {
+            let mut state = life.state.lock();
+            state.error = Some(failure.clone());
+            state.row.as_ref().is_none_or(|row| self.wants(row))
+        };
+        if is_active(plugin) {
+            return;
         }
-        self.report_failure(plugin, &failure).await;
-        LifeError::ReloadFailed {
-            summary: failure.summary,
-            traceback: Some(failure.traceback),
+        if !wanted {
+            // What is switched off stays so, whatever is wrong with it.
+            drop(plugin.replace(PluginState::Disabled));
+            return;
         }
+        let reason = if failure.traceback.starts_with(&failure.summary) {
+            failure.traceback.clone()
+        } else {
+            format!("{}\n{}", failure.summary, failure.traceback)
+        };
+        plugin.fail(&reason.into(), None);
     }
 }
 

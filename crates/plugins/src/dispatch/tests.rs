@@ -125,10 +125,10 @@ async fn what_cannot_be_called_is_known_before_there_is_a_body() {
     let runtime = Arc::new(Held::default());
     let dispatcher = Dispatcher::new(Vec::new());
     let plugin = active(&runtime, 1);
-    assert!(dispatcher.check(&plugin).is_ok());
+    assert!(dispatcher.check(&plugin, "app").is_ok());
     plugin.set_state(PluginState::Disabled);
     assert!(matches!(
-        dispatcher.check(&plugin),
+        dispatcher.check(&plugin, "app"),
         Err(DispatchError::Disabled)
     ));
     assert!(matches!(
@@ -136,17 +136,17 @@ async fn what_cannot_be_called_is_known_before_there_is_a_body() {
         Err(DispatchError::Disabled)
     ));
     plugin.set_state(PluginState::Failed("no such module".into()));
-    let failed = dispatcher.check(&plugin).unwrap_err();
+    let failed = dispatcher.check(&plugin, "app").unwrap_err();
     assert!(matches!(failed, DispatchError::Unavailable(reason) if &*reason == "no such module"));
     plugin.set_state(PluginState::Loading);
     assert!(matches!(
-        dispatcher.check(&plugin),
+        dispatcher.check(&plugin, "app"),
         Err(DispatchError::Unavailable(_))
     ));
     let plugin = active(&runtime, 1);
     dispatcher.start_draining();
     assert!(matches!(
-        dispatcher.check(&plugin),
+        dispatcher.check(&plugin, "app"),
         Err(DispatchError::Overloaded)
     ));
     assert!(runtime.calls.lock().is_empty(), "nothing was started");

@@ -119,13 +119,13 @@ impl MessageHandlers {
         drop(ended);
     }
 
-    fn of_type(&self, message_type: &str) -> Vec<Handler> {
+    fn of_type(&self, message_type: &str, app_id: &str) -> Vec<Handler> {
         self.by_type
             .read()
             .get(message_type)
             .into_iter()
             .flatten()
-            .filter(|handler| !handler.held)
+            .filter(|handler| !handler.held && handler.function.generation.is_on_for(app_id))
             .cloned()
             .collect()
     }
@@ -156,7 +156,9 @@ struct RunningHandler {
 
 impl MessageRouter for PluginMessages {
     fn route(&self, sender: &Sender, message_type: &str, message: &str) -> Routed {
-        let handlers = self.handlers.of_type(message_type);
+        let handlers = self
+            .handlers
+            .of_type(message_type, &sender.principal.app_id);
         if handlers.is_empty() {
             return Routed::Unknown;
         }

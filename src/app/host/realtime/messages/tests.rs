@@ -240,7 +240,7 @@ fn registrations_end_one_by_one_or_with_their_generation() {
     setup.register(3, 2, "other").unwrap();
     setup.handlers.forget_generation(Generation(2));
     assert!(setup.is_unknown("other"));
-    assert_eq!(setup.handlers.of_type("chat").len(), 1);
+    assert_eq!(setup.handlers.of_type("chat", "app").len(), 1);
     setup.handlers.unregister(RegistrationId(9));
     setup.handlers.unregister(RegistrationId(1));
     assert!(setup.is_unknown("chat"));
