@@ -457,3 +457,44 @@ async fn the_command_lists_and_runs_jobs() {
     let (done, _, error) = command(&["run", "clock", "none"]).await;
     assert!(!done && error.contains("NOT_FOUND"), "{error}");
 }
+
+#[tokio::test]
+async fn one_plugins_jobs_leave_room_for_anothers() {
+    let greedy = r#"
+import asyncio
+
+at_once, most_at_once = 0, 0
+
+async def on_load(ctx):
+    for name in "abc":
+        ctx.schedule_task("* * * * * *", work, name=name)
+    ctx.register_route("GET", "/state", lambda: {"most": most_at_once})
+
+async def work():
+    global at_once, most_at_once
+    at_once += 1
+    most_at_once = max(most_at_once, at_once)
+    await asyncio.sleep(999)
+"#;
+    let modest = r#"
+ticked = 0
+
+async def on_load(ctx):
+    ctx.schedule_task("* * * * * *", tick)
+    ctx.register_route("GET", "/state", lambda: {"counts": {"tick": ticked}})
+
+def tick():
+    global ticked
+    ticked += 1
+"#;
+    let app = with_sdk()
+        .plugin("greedy", greedy)
+        .plugin("modest", modest)
+        .env("MOZAIKS_PLUGIN_JOB_CONCURRENCY", "2")
+        .start()
+        .await;
+    state_where(&app, "greedy", |state| state["most"] == 1).await;
+    ticks(&app, "modest", 3).await;
+    assert_eq!(state(&app, "greedy").await["most"], 1);
+    assert!(app.metric("mozaiks_plugin_job_runs_running").await >= 1.0);
+}
