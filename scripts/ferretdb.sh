@@ -1,21 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command with TEST_MONGODB_URI naming a FerretDB of its own (SQLite backend, loopback, data in
-# a folder that goes with it): a server with MongoDB's protocol that is not ours. Where Go is missing,
-# or the module cannot be fetched, it says so and runs nothing. FERRETDB names a program that is built.
+# a folder that goes with it): a server with MongoDB's protocol that is not ours. Where it cannot be
+# built (scripts/build-ferretdb.sh) it says so and runs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=$PWD/.build/ferretdb
-program=${FERRETDB:-$folder/ferretdb}
-if [ ! -x "$program" ]; then
-  if ! command -v go >/dev/null; then
-    echo "ferretdb: skipped, Go is not installed" >&2
-    exit 0
-  fi
-  mkdir -p "$folder"
-  if ! GOBIN=$folder go install github.com/FerretDB/FerretDB/cmd/ferretdb@v1.24.2 2>"$folder/log"; then
-    echo "ferretdb: skipped, it could not be installed: $(tail -n 1 "$folder/log")" >&2
-    exit 0
-  fi
+program=$(bash scripts/build-ferretdb.sh)
+if [ -z "$program" ]; then
+  echo "ferretdb: skipped" >&2
+  exit 0
 fi
 data=$(mktemp -d)
 python=${MOZAIKS_TEST_PYTHON:-.venv/bin/python}

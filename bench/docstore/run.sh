@@ -1,20 +1,15 @@
 #!/usr/bin/env bash
 # Measures `docstore` and, where Go is installed, FerretDB with SQLite under the same load in one
-# run, both over TCP on the loopback; then docstore beside SQLite with JSON in a column and an index,
-# which no wire slows down. Arguments go on to the load (`--help` lists them).
+# run, both over TCP on the loopback; then docstore beside an echo of the same frames, and beside
+# SQLite with JSON in a column and an index, which no wire slows down. Arguments go on to the load (`--help` lists them).
 # DOCUMENTS is how many the comparison with SQLite takes (default: 1000000).
-# FERRETDB names a binary that is there already; PROFILE the cargo profile (default: release).
+# FERRETDB names a binary that is there already (else scripts/build-ferretdb.sh);
+# PROFILE is the cargo profile (default: release; what is shipped is dist).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 profile=${PROFILE:-release}
 target=${CARGO_TARGET_DIR:-target}
-cargo build --quiet --profile "$profile" -p docstore --bin docstore --example load --example yardstick
-
-install_ferretdb() {
-    mkdir -p .build/ferretdb
-    GOBIN=$PWD/.build/ferretdb go install github.com/FerretDB/FerretDB/cmd/ferretdb@v1.24.2 \
-        2>.build/ferretdb/log
-}
+cargo build --quiet --profile "$profile" -p docstore --bin docstore --example load --example yardstick --example wire
 
 data=$(mktemp -d)
 pids=()
@@ -32,13 +27,11 @@ free_port() {
 port=$(free_port)
 "$target/$profile/docstore" --path "$data/docstore" --listen "127.0.0.1:$port" --log error >/dev/null &
 pids+=($!)
+address=127.0.0.1:$port
 servers=("docstore=mongodb://127.0.0.1:$port/?directConnection=true")
 
-ferretdb=${FERRETDB:-.build/ferretdb/ferretdb}
-if [ ! -x "$ferretdb" ] && command -v go >/dev/null; then
-    install_ferretdb || echo "FerretDB could not be installed; see .build/ferretdb/log" >&2
-fi
-if [ -x "$ferretdb" ]; then
+ferretdb=$(bash scripts/build-ferretdb.sh)
+if [ -n "$ferretdb" ]; then
     port=$(free_port)
     mkdir -p "$data/ferretdb"
     "$ferretdb" --handler=sqlite --sqlite-url="file:$data/ferretdb/" --state-dir="$data/ferretdb" \
@@ -48,4 +41,7 @@ if [ -x "$ferretdb" ]; then
 fi
 
 "$target/$profile/examples/load" "${servers[@]}" "$@"
+printf '\n'
+"$target/$profile/examples/wire" "$address"
+printf '\n'
 "$target/$profile/examples/yardstick" "${servers[0]#*=}" "${DOCUMENTS:-1000000}"

@@ -45,6 +45,15 @@ pub trait Source {
         filter: &Document,
         vars: &Vars,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>>;
+
+    /// The document with that `_id`, which is of a type that no two documents share it
+    /// ([`is_plain_id`](crate::storage::documents::is_plain_id)).
+    fn find_by_id(&self, database: &str, collection: &str, id: &Bson) -> Result<Option<Document>> {
+        let filter = bson::doc! { "_id": { "$eq": id.clone() } };
+        let vars = Vars::default();
+        let mut found = self.find(database, collection, &filter, &vars)?;
+        found.next().transpose()
+    }
 }
 
 /// What a pipeline ends in beside its documents.

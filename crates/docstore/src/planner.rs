@@ -186,6 +186,7 @@ pub fn between(
         index,
         ranges: vec![KeyRange { from, to }],
         reverse,
+        covered: None,
     })
 }
 
@@ -307,6 +308,7 @@ fn finish(candidate: Candidate, document: &Document) -> Plan {
             index: candidate.index,
             ranges: candidate.bounds.ranges,
             reverse: candidate.reverse,
+            covered: None,
         }
     };
     Plan {

@@ -73,6 +73,26 @@ impl Projection {
         Ok(out)
     }
 
+    /// The top-level fields that are all that is taken, as they are; `None` where it is not so simple.
+    pub fn included(&self) -> Option<Vec<String>> {
+        if !self.inclusion || self.positional.is_some() {
+            return None;
+        }
+        let mut fields = Vec::new();
+        let mut id = true;
+        for (name, rule) in &self.root.fields {
+            match rule {
+                Rule::Include => fields.push(name.clone()),
+                Rule::Exclude if name == "_id" => id = false,
+                _ => return None,
+            }
+        }
+        if id && !fields.iter().any(|field| field == "_id") {
+            fields.push("_id".to_owned());
+        }
+        Some(fields)
+    }
+
     /// Whether the projection leaves documents as they are.
     pub fn is_identity(&self) -> bool {
         !self.inclusion && self.root.fields.is_empty()

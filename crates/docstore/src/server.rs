@@ -6,8 +6,11 @@
 
 pub mod config;
 pub mod connection;
+mod connections;
 pub mod listener;
 pub mod maintenance;
+mod memory;
+mod stream;
 pub mod workers;
 
 use std::{
@@ -28,7 +31,7 @@ use crate::{
     error::{Code, CommandError, Result},
     storage::{Store, StoreOptions},
 };
-use connection::Connections;
+use connections::Connections;
 use listener::Bound;
 
 /// A running server. [`Server::shutdown`] ends it in order; a drop without it ends it at once, and
@@ -88,7 +91,11 @@ impl Server {
             )));
             bound.push(address);
         }
-        let maintenance = maintenance::start(Arc::clone(&service), config.sweep_interval)?;
+        let maintenance = maintenance::start(
+            Arc::clone(&service),
+            Arc::clone(&connections),
+            config.sweep_interval,
+        )?;
         Ok(Self {
             service,
             connections,

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod changes;
 pub mod definitions;
 pub mod documents;
+pub mod entries;
 pub mod keys;
 pub mod readers;
 pub mod scan;
@@ -28,7 +29,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
     bail,
@@ -189,9 +190,9 @@ impl Store {
         self.readers.get()
     }
 
-    /// Gives back what reads needed at times; called now and then.
-    pub fn shrink(&self) {
-        self.readers.shrink();
+    /// Gives back what reads needed at times; called now and then. Whether there was something.
+    pub fn shrink(&self) -> bool {
+        self.readers.shrink()
     }
 
     /// The change log.
@@ -289,6 +290,8 @@ fn open_connection(file: &Path, options: &StoreOptions, writer: bool) -> Result<
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.set_prepared_statement_cache_capacity(1024);
+    // Without, a statement is parsed anew for every value that is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(&format!(
         "PRAGMA page_size={PAGE_BYTES}; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; \

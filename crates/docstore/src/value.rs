@@ -18,7 +18,7 @@ mod tests;
 pub use compare::{compare, compare_documents, identical, identical_documents};
 pub use decimal::Decimal;
 pub use depth::{MAX_STORED_DEPTH, check_depth};
-pub use key::{encode_key, encode_string_key};
+pub use key::{KeyPart, encode_key, encode_string_key, key_part};
 pub use number::{Number, compare_numbers, exact_i64, is_integral};
 pub(crate) use path::{Reached, walk_parts};
 pub use path::{array_index, get_path, set_path, split_path, walk_path};

@@ -122,6 +122,9 @@ fn run_export(export: &Export) -> Result<(), String> {
 }
 
 fn run_server(serve: Serve) -> Result<(), String> {
+    // The kernel would make pages of 2 MiB of what many connections used once and gave back, and
+    // then hold all of it again. Where it knows no such pages there is nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let filter = tracing_subscriber::EnvFilter::try_new(&serve.log)
         .map_err(|error| format!("--log {}: {error}", serve.log))?;
     tracing_subscriber::fmt()

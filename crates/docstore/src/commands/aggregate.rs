@@ -108,12 +108,7 @@ pub fn aggregate(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
     let rest = call.read(|connection, catalog| {
         out.truncate(start);
         let check = || call.check_time();
-        let source = StoreSource {
-            connection,
-            catalog,
-            check: &check,
-            memory: &spec.memory,
-        };
+        let source = StoreSource::new(connection, catalog, &check, &spec.memory);
         let mut batch = Batch::first(out, batch_size);
         let mut rest = Spool::new(&call.service.spill);
         let mut full = batch_size == 0;
@@ -225,7 +220,10 @@ fn pushed_down_spec(
     vars: &Vars,
 ) -> Result<ReadSpec> {
     let (filter, sort, skip, limit) = pipeline.take_pushdown();
+    // An empty rest gives the documents themselves.
+    let needed = pipeline.needed_fields();
     Ok(ReadSpec {
+        needed,
         ns: ns.to_owned(),
         filter,
         sort: sort.unwrap_or_default(),
@@ -334,12 +332,7 @@ fn collect(
 ) -> Result<Spool> {
     call.read(|connection, catalog| {
         let check = || call.check_time();
-        let source = StoreSource {
-            connection,
-            catalog,
-            check: &check,
-            memory: &spec.memory,
-        };
+        let source = StoreSource::new(connection, catalog, &check, &spec.memory);
         let mut results = Spool::new(&call.service.spill);
         run(
             call,

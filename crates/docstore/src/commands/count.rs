@@ -42,6 +42,7 @@ pub fn count(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         ns: call.namespace()?,
         filter: call.args.document_or_empty("query")?,
         hint: find::hint(call)?,
+        needed: Some(Vec::new()),
         ..ReadSpec::default()
     };
     let skip = call.args.unsigned("skip")?.unwrap_or(0);
@@ -102,6 +103,7 @@ pub fn distinct(call: &mut Call<'_>, out: &mut BsonWriter) -> Result<()> {
         ns: call.namespace()?,
         filter: call.args.document_or_empty("query")?,
         hint: find::hint(call)?,
+        needed: path.split('.').next().map(|field| vec![field.to_owned()]),
         ..ReadSpec::default()
     };
     let values = call.read(|connection, catalog| {

@@ -85,7 +85,11 @@ fn spec_of(call: &Call<'_>, command: &RawDocument) -> Result<ReadSpec> {
             spec.max = args.document_or_empty("max")?;
             spec.variables = find::variables(args.document("let")?)?;
         }
-        "count" | "distinct" => spec.filter = args.document_or_empty("query")?,
+        "count" | "distinct" => {
+            spec.filter = args.document_or_empty("query")?;
+            let field = args.string("key")?.and_then(|path| path.split('.').next());
+            spec.needed = Some(field.map(str::to_owned).into_iter().collect());
+        }
         "findAndModify" | "findandmodify" => {
             spec.filter = args.document_or_empty("query")?;
             spec.sort = args.document_or_empty("sort")?;
@@ -179,6 +183,7 @@ fn describe(query: &ReadQuery, spec: &ReadSpec, collection: &Collection) -> Docu
             index,
             ranges,
             reverse,
+            ..
         } => {
             let scan = doc! {
                 "stage": "IXSCAN",
@@ -193,7 +198,9 @@ fn describe(query: &ReadQuery, spec: &ReadSpec, collection: &Collection) -> Docu
                 "ranges": i64::try_from(ranges.len()).unwrap_or(i64::MAX),
             };
             let by_id = index.is_id() && query.exact && ranges.len() == 1 && spec.filter.len() == 1;
-            if by_id && collection.id_index().id == index.id && !is_range(&spec.filter) {
+            if query.is_covered() {
+                scan
+            } else if by_id && collection.id_index().id == index.id && !is_range(&spec.filter) {
                 doc! { "stage": "IDHACK", "indexName": &index.name, "keyPattern": index.key() }
             } else {
                 let mut fetch = doc! { "stage": "FETCH", "inputStage": scan };
@@ -216,7 +223,7 @@ fn describe(query: &ReadQuery, spec: &ReadSpec, collection: &Collection) -> Docu
     }
     if !spec.projection.is_empty() {
         plan = doc! {
-            "stage": "PROJECTION_DEFAULT",
+            "stage": if query.is_covered() { "PROJECTION_COVERED" } else { "PROJECTION_DEFAULT" },
             "transformBy": spec.projection.clone(),
             "inputStage": plan,
         };

@@ -194,6 +194,7 @@ pub fn parse(call: &Call<'_>) -> Result<ReadSpec> {
         hint: hint(call)?,
         min: args.document_or_empty("min")?,
         max: args.document_or_empty("max")?,
+        needed: None,
         variables: variables(args.document("let")?)?,
         memory: read::memory(call)?,
     })

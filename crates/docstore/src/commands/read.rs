@@ -16,7 +16,7 @@ use crate::{
     spill::{Memory, Sorted, Sorter},
     storage::{
         catalog::{Catalog, Collection, IndexField, decode},
-        keys,
+        entries, keys,
         scan::{self, Access, Counters, Flow, Position},
     },
     wire::writer::encode,
@@ -48,6 +48,8 @@ pub struct ReadSpec {
     pub max: Document,
     /// `let` variables, evaluated.
     pub variables: Document,
+    /// The only top-level fields that whoever reads looks at; `None`: what the projection leaves.
+    pub needed: Option<Vec<String>>,
     /// What sorting may take.
     pub memory: Memory,
 }
@@ -145,10 +147,45 @@ impl ReadQuery {
                     query.exact = query.filter.is_empty();
                 }
                 query.blocking_sort = if plan.sorted { Vec::new() } else { sort };
+                query.cover(spec);
             }
             None => query.done = true,
         }
         Ok(query)
+    }
+
+    /// Reads from index entries alone where they have all fields that anyone looks at.
+    fn cover(&mut self, spec: &ReadSpec) {
+        let wanted = match (&self.projection, &spec.needed) {
+            (Some(projection), _) => projection.included(),
+            (None, needed) => needed.clone(),
+        };
+        let filtered = match self.exact {
+            true => Some(Vec::new()),
+            false => self.filter.fields(),
+        };
+        if let Access::Index { index, covered, .. } = &mut self.access
+            && self.blocking_sort.is_empty()
+            && let (Some(mut wanted), Some(filtered)) = (wanted, filtered)
+        {
+            wanted.extend(filtered);
+            wanted.sort_unstable();
+            wanted.dedup();
+            if entries::can_tell(&index.fields, index.seen(), &wanted) {
+                *covered = Some(wanted);
+            }
+        }
+    }
+
+    /// Whether documents are not read, as far as index entries tell what is asked for.
+    pub fn is_covered(&self) -> bool {
+        matches!(
+            &self.access,
+            Access::Index {
+                covered: Some(_),
+                ..
+            }
+        )
     }
 
     /// Whether nothing is left.

@@ -1,9 +1,13 @@
 //! How aggregation reaches collections: through the planner, a piece at a time.
 
-use std::{collections::VecDeque, sync::atomic::Ordering};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bson::{Bson, Document};
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::read::{ReadQuery, ReadSpec};
 use crate::{
@@ -12,10 +16,11 @@ use crate::{
     pipeline::Source,
     spill::Memory,
     storage::{
-        catalog::{Catalog, decode, decode_fields},
-        documents::id_key,
+        catalog::{Catalog, Index, decode, decode_fields},
+        documents::is_plain_id,
         scan::Flow,
     },
+    value::encode_key,
 };
 
 /// Documents that are read ahead.
@@ -31,9 +36,37 @@ pub struct StoreSource<'a> {
     pub check: &'a dyn Fn() -> Result<()>,
     /// What a sort may take.
     pub memory: &'a Memory,
+    /// The collection that was looked into by `_id` last: a join asks for many of its documents.
+    joined: RefCell<Option<Joined<'a>>>,
+}
+
+/// A collection that is looked into by `_id`.
+struct Joined<'a> {
+    database: String,
+    collection: String,
+    index: Arc<Index>,
+    statement: CachedStatement<'a>,
+    /// Room for the key that is looked for.
+    key: Vec<u8>,
 }
 
 impl<'a> StoreSource<'a> {
+    /// The collections as `connection` and `catalog` have them.
+    pub fn new(
+        connection: &'a Connection,
+        catalog: &'a Catalog,
+        check: &'a dyn Fn() -> Result<()>,
+        memory: &'a Memory,
+    ) -> Self {
+        Self {
+            connection,
+            catalog,
+            check,
+            memory,
+            joined: RefCell::default(),
+        }
+    }
+
     /// The documents of a read, lazily; only some of their fields if that is enough.
     pub fn documents(&self, spec: &ReadSpec, fields: Option<Vec<String>>) -> Result<Documents<'a>> {
         Ok(Documents {
@@ -56,40 +89,8 @@ fn wanted_id(filter: &Document) -> Option<&Bson> {
     else {
         return None;
     };
-    let plain = |value: &&Bson| {
-        matches!(
-            value,
-            Bson::ObjectId(_)
-                | Bson::String(_)
-                | Bson::Int32(_)
-                | Bson::Int64(_)
-                | Bson::Binary(_)
-                | Bson::DateTime(_)
-        )
-    };
-    let value = operators.get("$eq").filter(plain)?;
+    let value = operators.get("$eq").filter(|value| is_plain_id(value))?;
     (path == "_id" && operators.len() == 1).then_some(value)
-}
-
-impl StoreSource<'_> {
-    /// The document with that `_id`, without planning.
-    fn by_id(&self, ns: &str, id: &Bson) -> Result<Option<Document>> {
-        (self.check)()?;
-        let Some(collection) = self.catalog.get(ns) else {
-            return Ok(None);
-        };
-        let index = collection.id_index();
-        index.uses.count.fetch_add(1, Ordering::Relaxed);
-        let mut statement = self.connection.prepare_cached(&index.sql.point)?;
-        let mut rows = statement.query([id_key(id)])?;
-        match rows.next()? {
-            Some(row) => {
-                let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                decode(bytes).map(Some)
-            }
-            None => Ok(None),
-        }
-    }
 }
 
 impl Source for StoreSource<'_> {
@@ -102,7 +103,8 @@ impl Source for StoreSource<'_> {
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
         let ns = format!("{database}.{collection}");
         if let Some(id) = wanted_id(filter) {
-            return Ok(Box::new(self.by_id(&ns, id)?.into_iter().map(Ok)));
+            let found = self.find_by_id(database, collection, id)?;
+            return Ok(Box::new(found.into_iter().map(Ok)));
         }
         let spec = ReadSpec {
             ns,
@@ -112,6 +114,48 @@ impl Source for StoreSource<'_> {
             ..ReadSpec::default()
         };
         Ok(Box::new(self.documents(&spec, None)?))
+    }
+
+    fn find_by_id(&self, database: &str, collection: &str, id: &Bson) -> Result<Option<Document>> {
+        (self.check)()?;
+        let mut joined = self.joined.borrow_mut();
+        let known = joined
+            .as_ref()
+            .is_some_and(|known| known.collection == collection && known.database == database);
+        if !known {
+            *joined = match self.catalog.get(&format!("{database}.{collection}")) {
+                None => None,
+                Some(found) => Some(Joined {
+                    database: database.to_owned(),
+                    collection: collection.to_owned(),
+                    statement: self
+                        .connection
+                        .prepare_cached(&found.id_index().sql.point)?,
+                    index: Arc::clone(found.id_index()),
+                    key: Vec::new(),
+                }),
+            };
+        }
+        let Some(Joined {
+            index,
+            statement,
+            key,
+            ..
+        }) = &mut *joined
+        else {
+            return Ok(None);
+        };
+        index.uses.count.fetch_add(1, Ordering::Relaxed);
+        key.clear();
+        encode_key(id, false, key);
+        let mut rows = statement.query([key.as_slice()])?;
+        match rows.next()? {
+            Some(row) => {
+                let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                decode(bytes).map(Some)
+            }
+            None => Ok(None),
+        }
     }
 }
 

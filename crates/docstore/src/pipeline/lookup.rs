@@ -17,6 +17,7 @@ use crate::{
     bail,
     error::{CommandError, Result},
     expr::{Expr, Vars, parse::split_path, types},
+    storage::documents::is_plain_id,
 };
 
 /// A parsed `$lookup`.
@@ -198,6 +199,14 @@ impl Lookup {
     }
 
     fn find(&self, document: &Document, context: Context<'_>) -> Result<Vec<Bson>> {
+        if let (Some(from), Some((local, foreign)), None) =
+            (&self.from, &self.fields, &self.pipeline)
+            && foreign == "_id"
+            && let Some(id) = plain_id(document, local)
+        {
+            let found = context.source.find_by_id(context.database, from, id)?;
+            return Ok(found.into_iter().map(Bson::Document).collect());
+        }
         let mut filters = Vec::new();
         if let Some((local, foreign)) = &self.fields {
             filters.push(equality(document, local, foreign));
@@ -240,6 +249,16 @@ impl Lookup {
             found.push(Bson::Document(document));
         }
         Ok(found)
+    }
+}
+
+/// The value at a path without arrays, where it is one that a single document can have as `_id`.
+fn plain_id<'d>(document: &'d Document, path: &[String]) -> Option<&'d Bson> {
+    let (first, rest) = path.split_first()?;
+    match document.get(first)? {
+        value if rest.is_empty() => is_plain_id(value).then_some(value),
+        Bson::Document(inner) => plain_id(inner, rest),
+        _ => None,
     }
 }
 

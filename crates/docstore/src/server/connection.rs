@@ -1,4 +1,4 @@
-//! One connection: frames in, commands, frames out; and the set of all connections.
+//! One connection: frames in, commands, frames out.
 //!
 //! A connection has a thread while commands come, and for a moment after the last. Then it waits for
 //! its client without one, and without buffers: an idle connection is little more than its socket.
@@ -7,24 +7,18 @@
 //! command runs is noticed when the answer is written; the command runs to its end.
 
 use std::{
-    collections::HashMap,
-    io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
+    io,
+    os::fd::{AsRawFd, RawFd},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::workers::Workers;
+use super::{connections::Connections, stream::Stream};
 use crate::{
     commands::{self, call::ConnectionState, service::Service},
     error::CommandError,
@@ -45,162 +39,6 @@ const KEPT_BUFFER_BYTES: usize = 1 << 20;
 const READ_BYTES: usize = 16 << 10;
 
 static REPLY_IDS: AtomicI32 = AtomicI32::new(1);
-
-/// A connected socket.
-#[derive(Debug)]
-pub enum Stream {
-    /// Unix.
-    Unix(UnixStream),
-    /// TCP.
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    fn close(&self) {
-        // Fails where the client has closed it already.
-        let _ = match self {
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
-        };
-    }
-
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-        }
-    }
-
-    fn addresses(&self) -> (String, String) {
-        match self {
-            Stream::Unix(stream) => {
-                let path = stream.local_addr().ok().and_then(|address| {
-                    address.as_pathname().map(|path| path.display().to_string())
-                });
-                (path.unwrap_or_default(), "anonymous unix socket".to_owned())
-            }
-            Stream::Tcp(stream) => {
-                let show = |address: io::Result<std::net::SocketAddr>| {
-                    address
-                        .map(|address| address.to_string())
-                        .unwrap_or_default()
-                };
-                (show(stream.local_addr()), show(stream.peer_addr()))
-            }
-        }
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => (&*stream).read(buffer),
-            Stream::Tcp(stream) => (&*stream).read(buffer),
-        }
-    }
-
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => (&*stream).write_all(bytes),
-            Stream::Tcp(stream) => (&*stream).write_all(bytes),
-        }
-    }
-}
-
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Stream::Unix(stream) => stream.as_raw_fd(),
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-        }
-    }
-}
-
-/// All connections.
-#[derive(Debug)]
-pub struct Connections {
-    /// By number: a handle to close the socket with, and whether a command runs.
-    open: Mutex<HashMap<i64, Handle>>,
-    /// Told when the last one ended.
-    none_left: Condvar,
-    next: AtomicI64,
-    max: usize,
-    /// No new commands: the server ends.
-    closing: AtomicBool,
-    workers: Arc<Workers>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    stream: Arc<Stream>,
-    busy: Arc<AtomicBool>,
-}
-
-impl Connections {
-    /// At most `max` at a time.
-    pub fn new(max: usize) -> Self {
-        Self {
-            open: Mutex::default(),
-            none_left: Condvar::new(),
-            next: AtomicI64::new(1),
-            max,
-            closing: AtomicBool::new(false),
-            workers: Arc::default(),
-        }
-    }
-
-    /// Closes those that run no command; the others close after their answer.
-    pub fn close_idle(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-        for handle in self.open.lock().values() {
-            if !handle.busy.load(Ordering::SeqCst) {
-                handle.stream.close();
-            }
-        }
-    }
-
-    /// Closes all.
-    pub fn close_all(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-        for handle in self.open.lock().values() {
-            handle.stream.close();
-        }
-    }
-
-    /// Waits until none is left; false where some were left at `until`.
-    pub fn wait_until_none(&self, until: Instant) -> bool {
-        let mut open = self.open.lock();
-        while !open.is_empty() {
-            if self.none_left.wait_until(&mut open, until).timed_out() {
-                return open.is_empty();
-            }
-        }
-        true
-    }
-
-    fn add(&self, stream: &Arc<Stream>) -> Option<(i64, Arc<AtomicBool>)> {
-        let busy = Arc::new(AtomicBool::new(false));
-        let mut open = self.open.lock();
-        if open.len() >= self.max || self.closing.load(Ordering::SeqCst) {
-            return None;
-        }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        open.insert(
-            id,
-            Handle {
-                stream: Arc::clone(stream),
-                busy: Arc::clone(&busy),
-            },
-        );
-        Some((id, busy))
-    }
-
-    fn remove(&self, id: i64) {
-        let mut open = self.open.lock();
-        open.remove(&id);
-        if open.is_empty() {
-            self.none_left.notify_all();
-        }
-    }
-}
 
 /// Starts to serve a connection. Beyond the limit it is closed. Called within a runtime.
 pub fn start(stream: Stream, service: &Arc<Service>, connections: &Arc<Connections>) {
@@ -311,7 +149,7 @@ impl Connection {
             if let Err(end) = self.serve_one(&mut input, &mut output) {
                 break end;
             }
-            if self.connections.closing.load(Ordering::SeqCst) {
+            if self.connections.is_closing() {
                 break End::Closed;
             }
         };
@@ -361,9 +199,7 @@ impl Connection {
             let again = match answer {
                 Answer::None => return Ok(()),
                 Answer::Once => false,
-                Answer::MayGoOn => {
-                    !self.connections.closing.load(Ordering::SeqCst) && has_open_cursor(output)
-                }
+                Answer::MayGoOn => !self.connections.is_closing() && has_open_cursor(output),
             };
             if again {
                 frame::announce_more(output);

@@ -13,10 +13,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    config::Listen,
-    connection::{self, Connections, Stream},
-};
+use super::{config::Listen, connection, connections::Connections, stream::Stream};
 use crate::{
     bail,
     commands::service::Service,

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{connections::Connections, memory};
 use crate::{
     commands::service::Service,
     error::{Code, CommandError, Result},
@@ -20,16 +21,21 @@ const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
 const CHECKPOINT_LOG_BYTES: u64 = 4 << 20;
 
 /// Starts the thread; it ends when the service stops.
-pub fn start(service: Arc<Service>, sweep_interval: Duration) -> Result<JoinHandle<()>> {
+pub fn start(
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+    sweep_interval: Duration,
+) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("docstore-maintenance".to_owned())
-        .spawn(move || run(&service, sweep_interval))
+        .spawn(move || run(&service, &connections, sweep_interval))
         .map_err(|error| CommandError::new(Code::InternalError, error.to_string()))
 }
 
-fn run(service: &Service, sweep_interval: Duration) {
+fn run(service: &Service, connections: &Connections, sweep_interval: Duration) {
     let mut swept = Instant::now();
     let mut shrunk = Instant::now();
+    let mut threads_ended = 0;
     while !service.is_stopping() {
         std::thread::park_timeout(TICK.min(sweep_interval));
         if service.is_stopping() {
@@ -39,7 +45,12 @@ fn run(service: &Service, sweep_interval: Duration) {
         service.cursors.expire();
         if shrunk.elapsed() >= SHRINK_INTERVAL {
             shrunk = Instant::now();
-            service.store.shrink();
+            let shrank = service.store.shrink();
+            let ended = connections.threads_ended();
+            if shrank || ended != threads_ended {
+                threads_ended = ended;
+                memory::give_back();
+            }
         }
         let (_, log_bytes) = service.store.file_bytes();
         if log_bytes > CHECKPOINT_LOG_BYTES {

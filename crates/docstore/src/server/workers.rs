@@ -30,6 +30,8 @@ struct State {
     /// Threads without a job.
     idle: usize,
     threads: usize,
+    /// Threads that have ended since the start.
+    ended: u64,
 }
 
 impl std::fmt::Debug for Workers {
@@ -73,6 +75,11 @@ impl Workers {
         self.state.lock().threads
     }
 
+    /// How many threads have ended since the start.
+    pub fn ended(&self) -> u64 {
+        self.state.lock().ended
+    }
+
     fn work(&self) {
         let mut state = self.state.lock();
         loop {
@@ -92,6 +99,7 @@ impl Workers {
             state.idle -= 1;
             if late && state.jobs.is_empty() {
                 state.threads -= 1;
+                state.ended += 1;
                 return;
             }
         }

@@ -5,14 +5,17 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use bson::{Bson, Document, RawDocument, doc};
 use rusqlite::Connection;
 
-use super::sql::{CollectionSql, IndexSql};
+use super::{
+    entries::MULTIKEY,
+    sql::{CollectionSql, IndexSql},
+};
 use crate::{
     error::{Code, CommandError, Result},
     query::Filter,
@@ -169,8 +172,8 @@ impl Collection {
     /// The same collection as a transaction sees it that wrote to it.
     pub(super) fn overlaid(&self) -> Result<Self> {
         let indexes = self.indexes.iter().map(|index| {
-            let multikey = Arc::clone(&index.multikey);
-            let mut index = Index::new(index.id, self.id, index.spec.clone(), multikey)?;
+            let contents = Arc::clone(&index.contents);
+            let mut index = Index::new(index.id, self.id, index.spec.clone(), contents)?;
             index.sql = IndexSql::overlay(index.id, self.id, index.unique);
             Ok(Arc::new(index))
         });
@@ -219,22 +222,23 @@ fn parse_validator(options: &Document) -> Result<Option<Validator>> {
 /// One field of an index: its dotted path, and whether it descends.
 pub type IndexField = (String, bool);
 
-/// Whether some document has several keys in an index. Shared by all versions of the index.
+/// What an index has held so far: whether some document has several keys, and the forms of values
+/// ([`entries`](super::entries)). Shared by all versions of the index.
 #[derive(Debug, Default)]
-pub struct Multikey {
-    /// Set before the commit that makes it so and never unset: a reader may take an index for
-    /// multikey too early, never too late.
-    pub seen: AtomicBool,
+pub struct Contents {
+    /// Set before the commit that makes it so and never unset: a reader may know of something too
+    /// early, never too late.
+    pub seen: AtomicU64,
     /// Set once the catalogue in the file says so too.
-    pub saved: AtomicBool,
+    pub saved: AtomicU64,
 }
 
-impl Multikey {
+impl Contents {
     /// As the catalogue in the file says.
-    pub fn new(saved: bool) -> Arc<Self> {
+    pub fn new(saved: u64) -> Arc<Self> {
         Arc::new(Self {
-            seen: AtomicBool::new(saved),
-            saved: AtomicBool::new(saved),
+            seen: AtomicU64::new(saved),
+            saved: AtomicU64::new(saved),
         })
     }
 }
@@ -260,8 +264,8 @@ pub struct Index {
     pub expire_after_seconds: Option<i64>,
     /// Not used by the planner.
     pub hidden: bool,
-    /// Whether some document has several keys.
-    pub multikey: Arc<Multikey>,
+    /// What it has held so far.
+    pub contents: Arc<Contents>,
     /// How often it was used.
     pub uses: Uses,
     /// Statements.
@@ -283,7 +287,7 @@ impl Index {
         id: i64,
         collection: i64,
         spec: Document,
-        multikey: Arc<Multikey>,
+        contents: Arc<Contents>,
     ) -> Result<Self> {
         let key = spec.get_document("key").map_err(invalid)?;
         let fields: Vec<IndexField> = key
@@ -306,7 +310,7 @@ impl Index {
             expire_after_seconds: spec.get("expireAfterSeconds").and_then(as_seconds),
             partial,
             fields,
-            multikey,
+            contents,
             uses: Uses {
                 count: AtomicU64::new(0),
                 since: bson::DateTime::now(),
@@ -318,7 +322,12 @@ impl Index {
 
     /// Whether some document has several keys.
     pub fn is_multikey(&self) -> bool {
-        self.multikey.seen.load(Ordering::Acquire)
+        self.seen() & MULTIKEY != 0
+    }
+
+    /// What it has held so far, as bits of [`entries`](super::entries).
+    pub fn seen(&self) -> u64 {
+        self.contents.seen.load(Ordering::Acquire)
     }
 
     /// Whether this is the `_id` index.
@@ -398,7 +407,8 @@ pub(super) fn load(connection: &Connection) -> Result<(Catalog, i64)> {
         let (id, collection): (i64, i64) = (row.get(0)?, row.get(1)?);
         next_id = next_id.max(id + 1);
         let spec = decode(row.get_ref(2)?.as_blob().map_err(invalid)?)?;
-        let index = Index::new(id, collection, spec, Multikey::new(row.get(3)?))?;
+        let contents = Contents::new(row.get::<_, i64>(3)? as u64);
+        let index = Index::new(id, collection, spec, contents)?;
         indexes.entry(collection).or_default().push(Arc::new(index));
     }
     let mut catalog = Catalog::default();

@@ -5,7 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use bson::{Bson, Document, RawDocument, doc};
 
 use super::{
-    catalog::{Catalog, Collection, Index, Multikey},
+    catalog::{Catalog, Collection, Contents, Index},
+    entries::TRACKED,
     keys,
     scan::{self, Access, Counters, Flow, Position},
     writer::WriteTxn,
@@ -46,7 +47,7 @@ impl WriteTxn<'_> {
         }
         self.atomically(|txn| {
             let (id, index_id) = (txn.next_id(), txn.next_id());
-            let index = Index::new(index_id, id, Index::id_spec(), Multikey::new(false))?;
+            let index = Index::new(index_id, id, Index::id_spec(), Contents::new(TRACKED))?;
             let uuid = bson::Uuid::new().bytes();
             let collection = Arc::new(Collection::new(
                 id,
@@ -110,7 +111,7 @@ impl WriteTxn<'_> {
                 index.id,
                 collection.id,
                 encode(&index.spec)?,
-                index.is_multikey(),
+                index.seen() as i64,
             ),
         )?;
         Ok(())
@@ -190,7 +191,7 @@ impl WriteTxn<'_> {
         self.atomically(|txn| {
             txn.claim_collection(collection)?;
             let id = txn.next_id();
-            let index = Arc::new(Index::new(id, collection.id, spec, Multikey::new(false))?);
+            let index = Arc::new(Index::new(id, collection.id, spec, Contents::new(TRACKED))?);
             txn.create_table(&index.sql.create)?;
             txn.fill_index(collection, &index)?;
             if !private {
@@ -230,10 +231,12 @@ impl WriteTxn<'_> {
                 let raw = RawDocument::from_bytes(bytes)
                     .map_err(|error| CommandError::new(Code::InvalidBSON, error.to_string()))?;
                 let keys = keys::keys_of(index, raw)?;
-                if keys.multikey {
-                    index.multikey.seen.store(true, Ordering::Release);
-                    index.multikey.saved.store(true, Ordering::Release);
-                }
+                // It is not saved yet, and will be with this.
+                index.contents.seen.fetch_or(keys.bits(), Ordering::Release);
+                index
+                    .contents
+                    .saved
+                    .fetch_or(keys.bits(), Ordering::Release);
                 for key in &keys.keys {
                     self.add_key(collection, index, key, *rid, raw)?;
                 }
@@ -270,7 +273,7 @@ impl WriteTxn<'_> {
         for (name, value) in changes {
             spec.insert(*name, value.clone());
         }
-        let changed = Index::new(index.id, collection.id, spec, Arc::clone(&index.multikey))?;
+        let changed = Index::new(index.id, collection.id, spec, Arc::clone(&index.contents))?;
         self.atomically(|txn| {
             txn.claim_collection(collection)?;
             txn.execute(

@@ -119,7 +119,7 @@ impl WriteTxn<'_> {
         };
         let rid = self.check(rid)?;
         for (index, keys) in collection.indexes.iter().zip(&keys) {
-            self.note_multikey(index, keys)?;
+            self.note_contents(index, keys)?;
             for key in &keys.keys {
                 self.add_key(collection, index, key, rid, raw)?;
             }
@@ -168,9 +168,23 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         self.claim_document(collection, before)?;
         let mut changed = Vec::new();
-        // The `_id` index comes first and does not change.
+        let id_type = |document: &RawDocument| {
+            document
+                .get("_id")
+                .ok()
+                .flatten()
+                .map(|id| id.element_type())
+        };
+        if id_type(before) != id_type(new) {
+            self.note_contents(
+                collection.id_index(),
+                &keys::keys_of(collection.id_index(), new)?,
+            )?;
+        }
+        // The `_id` index comes first and its key does not change.
         for index in collection.indexes.iter().skip(1) {
             let (old, new) = (keys::keys_of(index, before)?, keys::keys_of(index, new)?);
+            self.note_contents(index, &new)?;
             if old.keys != new.keys {
                 changed.push((index, old, new));
             }
@@ -192,7 +206,6 @@ impl WriteTxn<'_> {
             }
         }
         for (index, old, new_keys) in &changed {
-            self.note_multikey(index, new_keys)?;
             for key in &new_keys.keys {
                 if old.keys.binary_search(key).is_err() {
                     self.add_key(collection, index, key, rid, new)?;
@@ -298,16 +311,26 @@ impl WriteTxn<'_> {
         }
     }
 
-    pub(super) fn note_multikey(&mut self, index: &Index, keys: &Keys) -> Result<()> {
-        if keys.multikey && !index.multikey.saved.load(Ordering::Acquire) {
-            index.multikey.seen.store(true, Ordering::Release);
-            if self.overlay.is_some() {
-                // The file is told at the commit.
-                return Ok(());
-            }
-            self.execute("UPDATE indexes SET multikey = 1 WHERE id = ?1", [index.id])?;
-            self.work.multikeys.push(Arc::clone(&index.multikey));
+    /// Notes what an index holds from now on, before it does.
+    pub(super) fn note_contents(&mut self, index: &Index, keys: &Keys) -> Result<()> {
+        let bits = keys.bits();
+        let contents = &index.contents;
+        if contents.saved.load(Ordering::Acquire) & bits == bits {
+            return Ok(());
         }
+        contents.seen.fetch_or(bits, Ordering::Release);
+        let mut noted = self.work.noted.iter();
+        if self.overlay.is_some()
+            || noted.any(|(other, of)| Arc::ptr_eq(other, contents) && of & bits == bits)
+        {
+            // The file is told at the commit, or was told already.
+            return Ok(());
+        }
+        self.execute(
+            "UPDATE indexes SET multikey = multikey | ?2 WHERE id = ?1",
+            (index.id, bits as i64),
+        )?;
+        self.work.noted.push((Arc::clone(contents), bits));
         Ok(())
     }
 
@@ -414,6 +437,19 @@ pub fn display(value: &Bson) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Whether a filter for this `_id` asks for one key of the index and no more.
+pub fn is_plain_id(id: &Bson) -> bool {
+    matches!(
+        id,
+        Bson::ObjectId(_)
+            | Bson::String(_)
+            | Bson::Int32(_)
+            | Bson::Int64(_)
+            | Bson::Binary(_)
+            | Bson::DateTime(_)
+    )
 }
 
 /// The `_id` index's key of a value.

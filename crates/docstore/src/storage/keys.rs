@@ -3,7 +3,10 @@
 
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 
-use super::catalog::{Index, IndexField};
+use super::{
+    catalog::{Index, IndexField},
+    entries,
+};
 use crate::{
     bail,
     error::{CommandError, Result},
@@ -17,6 +20,15 @@ pub struct Keys {
     pub keys: Vec<Vec<u8>>,
     /// Whether an array was fanned out.
     pub multikey: bool,
+    /// The forms of the values, as bits of [`entries`].
+    pub forms: u64,
+}
+
+impl Keys {
+    /// What the index holds with these keys, as bits of [`entries`].
+    pub fn bits(&self) -> u64 {
+        self.forms | if self.multikey { entries::MULTIKEY } else { 0 }
+    }
 }
 
 /// The keys of a stored document in an index; none where a sparse or partial index leaves it out.
@@ -43,6 +55,9 @@ pub fn keys_of_document(index: &Index, document: &Document) -> Result<Keys> {
     let mut result = Keys::default();
     result.multikey = each_tuple(document, &index.fields, &mut |values| {
         result.keys.push(encode(values, &index.fields));
+        for (field, value) in values.iter().enumerate() {
+            result.forms |= entries::form_of(field, value);
+        }
     })?;
     result.keys.sort_unstable();
     result.keys.dedup();
@@ -148,12 +163,14 @@ fn encode(values: &[&Bson], fields: &[IndexField]) -> Vec<u8> {
 /// The key where all fields are top-level and no array is among them; saves decoding the document.
 fn simple_key(index: &Index, raw: &RawDocument) -> Result<Option<Keys>> {
     let mut key = Vec::with_capacity(16 * index.fields.len());
-    let mut missing = 0;
-    for (path, descending) in &index.fields {
+    let (mut missing, mut forms) = (0, 0);
+    for (field, (path, descending)) in index.fields.iter().enumerate() {
         if path.contains('.') {
             return Ok(None);
         }
-        match raw.get(path).map_err(damaged)? {
+        let value = raw.get(path).map_err(damaged)?;
+        forms |= entries::form(field, value);
+        match value {
             Some(RawBsonRef::Array(_)) => return Ok(None),
             Some(value) => encode_raw_key(value, *descending, &mut key)?,
             None => {
@@ -168,6 +185,7 @@ fn simple_key(index: &Index, raw: &RawDocument) -> Result<Option<Keys>> {
     Ok(Some(Keys {
         keys: vec![key],
         multikey: false,
+        forms,
     }))
 }
 

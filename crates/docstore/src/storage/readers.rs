@@ -83,15 +83,15 @@ impl Readers {
     }
 
     /// Closes connections that nobody needed since the last call, but for a few: each has a page
-    /// cache and prepared statements.
-    pub(super) fn shrink(&self) {
+    /// cache and prepared statements. Whether there were any.
+    pub(super) fn shrink(&self) -> bool {
         let mut state = self.state.lock();
         let unused = state.unused.min(state.idle.len());
         let surplus: Vec<Connection> = state.idle.drain(..unused.saturating_sub(KEPT)).collect();
         state.open -= surplus.len();
         state.unused = state.idle.len();
         drop(state);
-        drop(surplus);
+        !surplus.is_empty()
     }
 
     /// Closes idle connections and, as they come back, the others.

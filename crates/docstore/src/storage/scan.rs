@@ -8,8 +8,14 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::catalog::{Collection, Index};
-use crate::error::{Code, CommandError, Result};
+use super::{
+    catalog::{Collection, Index},
+    entries,
+};
+use crate::{
+    error::{Code, CommandError, Result},
+    wire::BsonWriter,
+};
 
 /// Part of an index, in bytes of encoded keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +42,9 @@ pub enum Access {
         ranges: Vec<KeyRange>,
         /// Last first.
         reverse: bool,
+        /// The only fields that are needed: where the entries tell them, what is visited has no
+        /// others, and no document is read.
+        covered: Option<Vec<String>>,
     },
     /// Nothing can match.
     Nothing,
@@ -112,13 +121,26 @@ pub fn scan(
             index,
             ranges,
             reverse,
+            covered,
         } => {
             if position.range == 0 && position.after.is_none() {
                 index.uses.count.fetch_add(1, Ordering::Relaxed);
             }
-            scan_index(
-                connection, index, ranges, *reverse, position, counters, visit,
-            )?
+            let way = Way {
+                connection,
+                collection,
+                index,
+                ranges,
+                reverse: *reverse,
+            };
+            // Asked at every turn: the index may hold other forms by now.
+            let told = covered
+                .as_deref()
+                .filter(|wanted| entries::can_tell(&index.fields, index.seen(), wanted));
+            match told {
+                Some(wanted) => scan_entries(&way, wanted, position, counters, visit)?,
+                None => scan_index(&way, position, counters, visit)?,
+            }
         }
     };
     position.done = !stopped;
@@ -159,22 +181,97 @@ fn scan_collection(
     Ok(false)
 }
 
-fn scan_index(
-    connection: &Connection,
-    index: &Index,
-    ranges: &[KeyRange],
+/// Ranges of an index, and where to read them.
+struct Way<'a> {
+    connection: &'a Connection,
+    collection: &'a Collection,
+    index: &'a Index,
+    ranges: &'a [KeyRange],
     reverse: bool,
+}
+
+fn scan_index(
+    way: &Way<'_>,
     position: &mut Position,
     counters: &mut Counters,
     visit: &mut dyn FnMut(i64, &[u8]) -> Result<Flow>,
 ) -> Result<bool> {
-    let dedupe = index.is_multikey();
-    let sql = if reverse {
-        &index.sql.backward
+    let dedupe = way.index.is_multikey();
+    let sql = if way.reverse {
+        &way.index.sql.backward
     } else {
-        &index.sql.forward
+        &way.index.sql.forward
     };
-    let mut statement = connection.prepare_cached(sql)?;
+    scan_ranges(way, sql, position, &mut |position, row| {
+        let rid: i64 = row.get(1)?;
+        counters.keys += 1;
+        if dedupe && !position.seen.insert(rid) {
+            return Ok(Flow::Continue);
+        }
+        counters.documents += 1;
+        let flow = visit(rid, blob(row, 2)?)?;
+        if flow == Flow::StopBefore {
+            position.seen.remove(&rid);
+        }
+        Ok(flow)
+    })
+}
+
+/// As [`scan_index`], but what is visited is made of the entries. A document is read only where its entry leaves something open.
+fn scan_entries(
+    way: &Way<'_>,
+    wanted: &[String],
+    position: &mut Position,
+    counters: &mut Counters,
+    visit: &mut dyn FnMut(i64, &[u8]) -> Result<Flow>,
+) -> Result<bool> {
+    let sql = if way.reverse {
+        &way.index.sql.entries_backward
+    } else {
+        &way.index.sql.entries_forward
+    };
+    let mut told = None;
+    let mut get = way.connection.prepare_cached(&way.collection.sql.get)?;
+    let mut entry = BsonWriter::default();
+    scan_ranges(way, sql, position, &mut |position, row| {
+        let rid: i64 = row.get(1)?;
+        counters.keys += 1;
+        // Asked after the first row, when the snapshot is settled, so that it tells of all in it.
+        let seen = *told.get_or_insert_with(|| way.index.seen());
+        let multikey = seen & entries::MULTIKEY != 0;
+        if multikey && !position.seen.insert(rid) {
+            return Ok(Flow::Continue);
+        }
+        entry.truncate(0);
+        if !multikey && entries::read(&way.index.fields, seen, wanted, blob(row, 0)?, &mut entry) {
+            return visit(rid, entry.bytes());
+        }
+        counters.documents += 1;
+        let mut rows = get.query([rid])?;
+        match rows.next()? {
+            Some(row) => {
+                let flow = visit(rid, blob(row, 0)?)?;
+                if flow == Flow::StopBefore {
+                    position.seen.remove(&rid);
+                }
+                Ok(flow)
+            }
+            // Its own transaction has deleted it since the query was planned.
+            None => Ok(Flow::Continue),
+        }
+    })
+}
+
+fn scan_ranges(
+    way: &Way<'_>,
+    sql: &str,
+    position: &mut Position,
+    visit: &mut dyn FnMut(&mut Position, &rusqlite::Row<'_>) -> Result<Flow>,
+) -> Result<bool> {
+    let Way {
+        ranges, reverse, ..
+    } = *way;
+    let mut statement = way.connection.prepare_cached(sql)?;
     while position.range < ranges.len() {
         let at = if reverse {
             ranges.len() - 1 - position.range
@@ -194,20 +291,18 @@ fn scan_index(
         let mut rows = statement.query((from_key, from_rid, last))?;
         let mut before: Option<(Vec<u8>, i64)> = None;
         while let Some(row) = rows.next()? {
-            let rid: i64 = row.get(1)?;
-            counters.keys += 1;
-            if dedupe && !position.seen.insert(rid) {
+            let flow = visit(position, row)?;
+            if flow == Flow::Continue {
                 continue;
             }
-            counters.documents += 1;
-            match visit(rid, blob(row, 2)?)? {
+            let rid: i64 = row.get(1)?;
+            match flow {
                 Flow::Continue => {}
                 Flow::Stop => {
                     position.after = Some((blob(row, 0)?.to_vec(), rid));
                     return Ok(true);
                 }
                 Flow::StopBefore => {
-                    position.seen.remove(&rid);
                     // The row before in index order: same key with a row number next to it.
                     let key = blob(row, 0)?.to_vec();
                     before = Some((key, if reverse { rid + 1 } else { rid - 1 }));

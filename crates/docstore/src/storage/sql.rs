@@ -11,7 +11,7 @@ pub(super) const FIXED_TABLES: &str = "
     CREATE TABLE stats (collection INTEGER PRIMARY KEY, docs INTEGER NOT NULL,
         bytes INTEGER NOT NULL);
     CREATE TABLE indexes (id INTEGER PRIMARY KEY, collection INTEGER NOT NULL,
-        spec BLOB NOT NULL, multikey INTEGER NOT NULL);
+        spec BLOB NOT NULL, multikey INTEGER NOT NULL); -- bits of `entries`
     CREATE TABLE changes (seq INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, ns TEXT NOT NULL,
         event BLOB NOT NULL);
     CREATE TABLE results (session BLOB PRIMARY KEY, number INTEGER NOT NULL,
@@ -73,6 +73,10 @@ pub struct IndexSql {
     pub forward: String,
     /// Entries before (key (1), rid (2)) and from key (3) on, backwards: key, rid, doc.
     pub backward: String,
+    /// As `forward`, without documents: key, rid.
+    pub entries_forward: String,
+    /// As `backward`, without documents: key, rid.
+    pub entries_backward: String,
     /// How many entries from key (1) to below key (2).
     pub count: String,
     /// The same, but at most (3).
@@ -103,6 +107,12 @@ impl IndexSql {
             forward: format!("{join} WHERE (i.k, i.r) > (?1, ?2) AND i.k < ?3 ORDER BY i.k, i.r"),
             backward: format!(
                 "{join} WHERE (i.k, i.r) < (?1, ?2) AND i.k >= ?3 ORDER BY i.k DESC, i.r DESC"
+            ),
+            entries_forward: format!(
+                "SELECT k, r FROM i{id} WHERE (k, r) > (?1, ?2) AND k < ?3 ORDER BY k, r"
+            ),
+            entries_backward: format!(
+                "SELECT k, r FROM i{id} WHERE (k, r) < (?1, ?2) AND k >= ?3 ORDER BY k DESC, r DESC"
             ),
             count: format!("SELECT count(*) FROM i{id} WHERE k >= ?1 AND k < ?2"),
             probe: format!(

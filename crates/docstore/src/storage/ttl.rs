@@ -105,6 +105,7 @@ fn expired(
         index: Arc::clone(index),
         ranges: vec![range],
         reverse: *descending,
+        covered: None,
     };
     let mut batch = Vec::new();
     scan::scan(

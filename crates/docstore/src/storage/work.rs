@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::Connection;
 
-use super::catalog::{Catalog, Multikey};
+use super::catalog::{Catalog, Contents};
 
 /// A connection and the state of its open transaction.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Work {
     pub(super) deltas: HashMap<i64, (i64, i64)>,
     /// How many change events the open transaction wrote.
     pub(super) events: u64,
-    /// Indexes that the open transaction notes as multikey in the file.
-    pub(super) multikeys: Vec<Arc<Multikey>>,
+    /// What the open transaction notes of indexes in the file.
+    pub(super) noted: Vec<(Arc<Contents>, u64)>,
 }
 
 impl Work {
@@ -28,7 +28,7 @@ impl Work {
             catalog,
             deltas: HashMap::new(),
             events: 0,
-            multikeys: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -40,7 +40,7 @@ impl Work {
             tracing::error!(error = %error, "rollback failed");
         }
         self.deltas.clear();
-        self.multikeys.clear();
+        self.noted.clear();
         self.events = 0;
         self.catalog = Arc::clone(catalog);
     }

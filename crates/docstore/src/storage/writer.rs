@@ -5,6 +5,7 @@
 //! statement is undone alone, through a savepoint. If the group itself fails (a full disk), it is
 //! rolled back and every member runs again on its own, so that only the culprits fail.
 
+mod group;
 mod txn;
 
 use std::{
@@ -18,9 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
+use self::group::Group;
+pub(super) use self::group::Outcome;
 pub use self::txn::WriteTxn;
 use super::{Durability, Store, catalog::Catalog, work::Work};
 use crate::{
@@ -63,53 +66,6 @@ pub(super) struct WriterState {
     group: Arc<Group>,
     closed: bool,
     commits_since_check: u32,
-}
-
-/// How a group ended, for those of its members who wait for that.
-#[derive(Debug, Default)]
-struct Group {
-    outcome: Mutex<Option<Outcome>>,
-    ended: Condvar,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Committed,
-    /// Committed, but the log could not be flushed to the disk.
-    Unflushed,
-    /// Rolled back through no fault of the member: run again, alone.
-    Retry,
-}
-
-impl Outcome {
-    /// What a member is told whose write ended with `result` and that wanted the log flushed, or not.
-    /// A write that is committed must not run again, whatever became of the flush.
-    pub(super) fn tell<T>(self, flush: bool, result: Result<T>) -> Result<T> {
-        if self == Outcome::Unflushed && flush && result.is_ok() {
-            bail!(
-                WriteConcernFailed,
-                "the write is done, but the log could not be flushed to the disk"
-            );
-        }
-        result
-    }
-}
-
-impl Group {
-    fn end(&self, outcome: Outcome) {
-        *self.outcome.lock() = Some(outcome);
-        self.ended.notify_all();
-    }
-
-    fn wait(&self) -> Outcome {
-        let mut outcome = self.outcome.lock();
-        loop {
-            if let Some(outcome) = *outcome {
-                return outcome;
-            }
-            self.ended.wait(&mut outcome);
-        }
-    }
 }
 
 /// How a write is done.
@@ -421,8 +377,8 @@ impl WriterState {
             self.committed = Arc::clone(&self.work.catalog);
             store.publish(&self.committed);
         }
-        for multikey in self.work.multikeys.drain(..) {
-            multikey.saved.store(true, Ordering::Release);
+        for (contents, bits) in self.work.noted.drain(..) {
+            contents.saved.fetch_or(bits, Ordering::Release);
         }
         store
             .changes

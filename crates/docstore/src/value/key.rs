@@ -6,7 +6,11 @@
 //! number itself a 0 follows; otherwise a 1 and the exact decimal, which then decides among the
 //! numbers between two neighbouring doubles.
 
+mod part;
+
 use bson::{Bson, Document};
+
+pub use part::{KeyPart, key_part};
 
 use crate::value::{
     canonical_rank,

@@ -138,6 +138,18 @@ impl BsonWriter {
         self.buffer.push(u8::from(value));
     }
 
+    /// An ObjectId.
+    pub fn object_id(&mut self, name: &str, value: bson::oid::ObjectId) {
+        self.key(0x07, name);
+        self.buffer.extend_from_slice(&value.bytes());
+    }
+
+    /// A date, in milliseconds since 1970.
+    pub fn date(&mut self, name: &str, millis: i64) {
+        self.key(0x09, name);
+        self.buffer.extend_from_slice(&millis.to_le_bytes());
+    }
+
     /// Null.
     pub fn null(&mut self, name: &str) {
         self.key(0x0A, name);

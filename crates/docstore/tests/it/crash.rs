@@ -109,7 +109,12 @@ async fn acknowledged_writes_survive_a_kill() {
     }
     let mut child = start(&data, &socket);
     let client = connect(&socket).await;
-    check(&client, &acknowledged).await;
+    let found = check(&client, &acknowledged).await;
+    let total: i32 = acknowledged.iter().map(|n| n.load(Ordering::SeqCst)).sum();
+    eprintln!(
+        "{} kills: {total} writes acknowledged, {found} found",
+        rounds()
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -11,6 +11,7 @@ mod support;
 mod auth;
 mod bulk;
 mod change_streams;
+mod covered;
 mod crash;
 mod crud;
 mod cursors;

@@ -97,6 +97,12 @@ impl IndexSql {
         let both = |range: &str, order: &str| {
             format!("{file} AND {range} UNION ALL {own} AND {range} ORDER BY 1{order}, 2{order}")
         };
+        let keys = |range: &str, order: &str| {
+            format!(
+                "SELECT k, r FROM main.i{id} WHERE {range} AND {kept} UNION ALL \
+                 SELECT k, r FROM temp.y{id} WHERE {range} ORDER BY 1{order}, 2{order}"
+            )
+        };
         let entries = |range: &str| {
             format!(
                 "SELECT 1 FROM main.i{id} WHERE {range} AND {kept} UNION ALL \
@@ -112,6 +118,8 @@ impl IndexSql {
             point: format!("SELECT r, doc FROM ({file} AND i.k = ?1 UNION ALL {own} AND i.k = ?1)"),
             forward: both("(i.k, i.r) > (?1, ?2) AND i.k < ?3", ""),
             backward: both("(i.k, i.r) < (?1, ?2) AND i.k >= ?3", " DESC"),
+            entries_forward: keys("(k, r) > (?1, ?2) AND k < ?3", ""),
+            entries_backward: keys("(k, r) < (?1, ?2) AND k >= ?3", " DESC"),
             count: format!("SELECT count(*) FROM ({})", entries("k >= ?1 AND k < ?2")),
             probe: format!(
                 "SELECT count(*) FROM ({} LIMIT ?3)",

@@ -182,7 +182,7 @@ fn write_rows(
         };
         for index in &collection.indexes {
             let (old, new_keys) = (keys::keys_of(index, &before)?, keys::keys_of(index, new)?);
-            txn.note_multikey(index, &new_keys)?;
+            txn.note_contents(index, &new_keys)?;
             for key in &new_keys.keys {
                 if old.keys.binary_search(key).is_err() {
                     txn.add_key(collection, index, key, rid, new)?;

@@ -107,7 +107,7 @@ impl WriteTxn<'_> {
         let catalog = Arc::clone(&self.work.catalog);
         let deltas = self.work.deltas.clone();
         let events = self.work.events;
-        let multikeys = self.work.multikeys.len();
+        let noted = self.work.noted.len();
         let given = self.store.changes.given();
         self.batch("SAVEPOINT s")?;
         match statement(self) {
@@ -123,7 +123,7 @@ impl WriteTxn<'_> {
                 self.work.catalog = catalog;
                 self.work.deltas = deltas;
                 self.work.events = events;
-                self.work.multikeys.truncate(multikeys);
+                self.work.noted.truncate(noted);
                 if self.overlay.is_some() {
                     // Its private tables may be among what was undone: it ends.
                     self.broken.get_or_insert_with(|| error.clone());
