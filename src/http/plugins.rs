@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -163,13 +166,40 @@ impl PluginOrigin {
 /// Which plugins are wanted.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Filter {
-    status: Option<PluginStatus>,
-    source: Option<PluginOrigin>,
+    #[schemars(with = "Option<PluginStatus>")]
+    status: Option<String>,
+    #[schemars(with = "Option<PluginOrigin>")]
+    source: Option<String>,
     /// A part of the name, the description or a tag, in any case.
     q: Option<String>,
 }
 
+/// One of the values that an enum's type names.
+fn named<T: DeserializeOwned>(value: Option<&str>, parameter: &str) -> Result<Option<T>, ApiError> {
+    value
+        .map(|value| T::deserialize(IntoDeserializer::<ValueError>::into_deserializer(value)))
+        .transpose()
+        .map_err(|error| ApiError::invalid(&format!("{parameter}: {error}"), parameter))
+}
+
+/// Those whose values are known.
+struct Wanted<'a> {
+    status: Option<PluginStatus>,
+    source: Option<PluginOrigin>,
+    q: Option<&'a str>,
+}
+
 impl Filter {
+    fn check(&self) -> Result<Wanted<'_>, ApiError> {
+        Ok(Wanted {
+            status: named(self.status.as_deref(), "status")?,
+            source: named(self.source.as_deref(), "source")?,
+            q: self.q.as_deref(),
+        })
+    }
+}
+
+impl Wanted<'_> {
     fn takes(&self, plugin: &Plugin, described: &PluginView) -> bool {
         let manifest = plugin.manifest();
         let has = |wanted: &str| {
@@ -187,7 +217,7 @@ impl Filter {
         };
         (self.status).is_none_or(|status| described.status == status)
             && (self.source).is_none_or(|source| PluginOrigin::of(&manifest) == source)
-            && self.q.as_deref().is_none_or(has)
+            && self.q.is_none_or(has)
     }
 }
 
@@ -196,18 +226,19 @@ pub(super) async fn list_plugins(
     State(AppState(app)): State<AppState>,
     User(principal): User,
     Arguments(filter): Arguments<Filter>,
-) -> Answer<PluginList> {
+) -> Result<Answer<PluginList>, ApiError> {
+    let wanted = filter.check()?;
     let plugins = app.registry.list();
     let plugins: Vec<_> = plugins
         .iter()
         .map(|plugin| (plugin, describe(&app, plugin, &principal)))
-        .filter(|(plugin, described)| filter.takes(plugin, described))
+        .filter(|(plugin, described)| wanted.takes(plugin, described))
         .map(|(_, described)| described)
         .collect();
-    Answer(PluginList {
+    Ok(Answer(PluginList {
         count: plugins.len(),
         plugins,
-    })
+    }))
 }
 
 /// `GET /api/plugins/{name}`: one of them.

@@ -7,11 +7,17 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, TestApp, TestClient, within};
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+
 const LOGIC: &str = r#"
 from core.event_bus import event_bus
 
 def on_load(ctx):
     ctx.register_route("GET", "/hello/{name}", lambda request: {"hello": "you"})
+    ctx.schedule_task("0 0 1 1 *", lambda: {"tidied": 3}, name="tidy")
+
+def check_health(ctx):
+    return {"status": "ok", "shelves": 2}
 
 async def broken(event):
     raise ValueError("on purpose")
@@ -68,6 +74,7 @@ async fn every_operation_has_schemas() {
             "retry",
             "reload",
             "discover",
+            "run",
             "ticket",
         ];
         let last = name.rsplit('/').next().unwrap();
@@ -171,7 +178,23 @@ async fn what_is_sent_is_what_is_described() {
             Value::Null,
         )
         .await;
-    for part in ["endpoints", "audit", "storage"] {
+    run_of_job(&mut asked, &admin).await;
+    asked
+        .get(
+            &user,
+            "/api/plugins/shown/hello/{name}",
+            "/api/plugins/shown/hello/ann",
+        )
+        .await;
+    for part in [
+        "endpoints",
+        "audit",
+        "storage",
+        "jobs",
+        "job-runs",
+        "health",
+        "logs",
+    ] {
         let template = format!("/api/plugins/registry/{{name}}/{part}");
         asked
             .get(
@@ -207,6 +230,23 @@ async fn what_is_sent_is_what_is_described() {
     asked.none_is_left_out();
 }
 
+async fn run_of_job(asked: &mut Asked<'_>, admin: &TestClient) {
+    let jobs = "/api/plugins/registry/shown/jobs";
+    let declared = async { while admin.get(jobs).await.expect_ok()["count"] != 1 {} };
+    within(SOON, declared).await;
+    asked
+        .post(
+            admin,
+            "/api/plugins/registry/{name}/jobs/{job}/run",
+            &format!("{jobs}/tidy/run"),
+            Value::Null,
+        )
+        .await;
+    let runs = "/api/plugins/registry/shown/job-runs";
+    let ran = async { while admin.get(runs).await.expect_ok()["count"] != 1 {} };
+    within(SOON, ran).await;
+}
+
 async fn notifications(asked: &mut Asked<'_>, user: &TestClient, admin: &TestClient) {
     let admins = "/__mozaiks/admin/notifications";
     let draft = json!({ "notification_type": "due", "title": "Milk", "message": "Soon" });
@@ -215,7 +255,7 @@ async fn notifications(asked: &mut Asked<'_>, user: &TestClient, admin: &TestCli
     let path = format!("{admins}/broadcast");
     asked.post(admin, &path, &path, broadcast.clone()).await;
     let page = "/api/notifications";
-    let told = within(std::time::Duration::from_secs(60), async {
+    let told = within(SOON, async {
         loop {
             let page = user.get(page).await.expect_ok();
             if page["count"] != 0 {
@@ -331,7 +371,7 @@ async fn events(asked: &mut Asked<'_>, user: &TestClient, admin: &TestClient) {
         format!("{events}/dead-letters"),
         format!("{events}/dead-letters/{{id}}"),
     );
-    let letters = within(std::time::Duration::from_secs(60), async {
+    let letters = within(SOON, async {
         loop {
             let kept = admin.get(&all).await.expect_ok();
             if kept["count"] == 2 {

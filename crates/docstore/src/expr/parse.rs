@@ -36,11 +36,18 @@ pub(crate) fn parse(value: &Bson, depth: usize) -> Result<Node> {
         Bson::Document(document) => parse_document(document, depth),
         Bson::Array(items) => {
             let nodes = parse_all(items, depth + 1)?;
-            if nodes.iter().all(|node| matches!(node, Node::Const(_))) {
-                Ok(Node::Const(value.clone()))
-            } else {
-                Ok(Node::Array(nodes))
-            }
+            // What they stand for, which `$literal` is not itself.
+            let constants: Option<Vec<Bson>> = nodes
+                .iter()
+                .map(|node| match node {
+                    Node::Const(value) => Some(value.clone()),
+                    _ => None,
+                })
+                .collect();
+            Ok(match constants {
+                Some(constants) => Node::Const(Bson::Array(constants)),
+                None => Node::Array(nodes),
+            })
         }
         _ => Ok(Node::Const(value.clone())),
     }

@@ -51,6 +51,8 @@ fn objects_and_arrays_of_expressions() {
         doc! { "x": 1, "z": [1, Bson::Null, "text"] },
     );
     gives(root.clone(), doc! { "$literal": "$a" }, "$a");
+    let inside = bson!([{ "$literal": "$a" }, [{ "$literal": 1 }], { "b": { "$literal": 2 } }]);
+    gives(root.clone(), inside, bson!(["$a", [1], { "b": 2 }]));
     gives(root.clone(), doc! {}, doc! {});
     fails(root.clone(), doc! { "$add": [1], "$multiply": [1] }, 15983);
     fails(root.clone(), doc! { "a.b": "$a" }, 16412);
