@@ -10,7 +10,7 @@ use crate::{
     support::{Answer, Claims, TestApp, TestClient, within},
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Asks again and again until there is an answer.
@@ -147,7 +147,10 @@ async def hangs():
 def blocks():
     counts["blocks"] += 1
     while "blocks" not in free:
-        time.sleep(0.01)
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
 
 
 async def told(ctx, run):
