@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::Method;
@@ -423,12 +423,10 @@ async fn reloads_under_load_lose_no_call_and_leave_nothing_behind() {
     };
     within(SOON, enough).await;
     let (threads, descriptors) = possessions(&app);
-    let started = Instant::now();
     for number in 1..=RELOADS {
         save(&app, "busy/logic.py", &listening(number));
         reload(&app, "busy").await.expect_ok();
     }
-    println!("{RELOADS} reloads in {:?}", started.elapsed());
     over.store(true, Ordering::Relaxed);
     for client in clients {
         within(SOON, client).await.unwrap();

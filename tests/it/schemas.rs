@@ -13,7 +13,8 @@ const LOGIC: &str = r#"
 from core.event_bus import event_bus
 
 def on_load(ctx):
-    ctx.register_route("GET", "/hello/{name}", lambda request: {"hello": "you"})
+    told = {"type": "object", "required": ["hello"]}
+    ctx.register_route("GET", "/hello/{name}", lambda _: {"hello": "you"}, response_schema=told)
     ctx.schedule_task("0 0 1 1 *", lambda: {"tidied": 3}, name="tidy")
 
 def check_health(ctx):
