@@ -15,7 +15,7 @@ heard = []
 
 async def on_load(ctx):
     ctx.register_route("GET", "/heard", lambda: heard)
-    ctx.register_route("GET", "/config", lambda: ctx.get_config())
+    ctx.register_route("GET", "/settings", lambda: ctx.get_config())
 
 async def on_enable(ctx):
     ctx.on("caller:called", lambda data: heard.append(data["by"]))
