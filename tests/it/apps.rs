@@ -15,7 +15,7 @@ heard = []
 
 async def on_load(ctx):
     ctx.register_route("GET", "/heard", lambda: heard)
-    ctx.register_route("GET", "/configured", lambda: ctx.get_config())
+    ctx.register_route("GET", "/settings", lambda: ctx.get_config())
 
 async def on_enable(ctx):
     ctx.on("caller:called", lambda data: heard.append(data["by"]))
@@ -147,10 +147,15 @@ async fn a_superadmin_switches_for_all_apps() {
     put(&a, json!({"config": {"colour": "green"}}))
         .await
         .expect_ok();
-    let seen =
-        async |client: &TestClient| client.get("/api/plugins/shop/configured").await.expect_ok();
-    assert_eq!(seen(&a).await, json!({"colour": "green", "size": 1}));
-    assert_eq!(seen(&b).await, json!({"colour": "blue", "size": 1}));
+    let seen = async |client: &TestClient| client.get("/api/plugins/shop/config").await.expect_ok();
+    assert_eq!(
+        seen(&a).await["config"],
+        json!({"colour": "green", "size": 1})
+    );
+    assert_eq!(
+        seen(&b).await["config"],
+        json!({"colour": "blue", "size": 1})
+    );
 }
 
 #[tokio::test]

@@ -264,7 +264,7 @@ impl Rows {
             Scope::Gateway => doc! { "enabled": false },
             Scope::App(app_id) => {
                 // A name from a token, which must not be read as an expression.
-                let app = vec![doc! { "$literal": app_id }];
+                let app = doc! { "$literal": [app_id] };
                 let (among, except) = if enabled {
                     ("$setUnion", "$setDifference")
                 } else {
