@@ -6,10 +6,14 @@ mod events;
 mod jobs;
 mod json;
 mod ledger;
+mod life_error;
 mod notifications;
 mod plugin;
 mod realtime;
+mod routes;
 mod settings;
+mod storage;
+mod stream;
 
 use std::sync::{
     Arc, OnceLock,
@@ -25,13 +29,17 @@ pub use events::EventsPart;
 pub use jobs::JobsPart;
 pub use json::{read_json, write_json};
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
-pub use plugin::{ConfigChanges, PluginPart, RoutesPart, StoragePart, StreamPart};
+pub use plugin::{ConfigChanges, PluginPart};
 pub use realtime::{MessageHandlers, PluginMessages, RealtimePart};
+pub use routes::RoutesPart;
 pub use settings::{ManifestSchemas, SettingsPart};
+pub use storage::StoragePart;
+pub use stream::StreamPart;
 
 pub use crate::refusals::host_error;
 
 use ledger::{Entry, Ledger};
+use life_error::life_error;
 use mozaiks_lifecycle::manager::Registrations;
 use mozaiks_plugins::{
     Caller, Generation, HostError, HostServices, PluginFunction,

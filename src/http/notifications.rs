@@ -1,17 +1,16 @@
 //! `/api/notifications` and `/api/push`: what a user has been told, and how they want to be.
 
-use std::{collections::BTreeMap, time::SystemTime};
+mod types;
+
+use std::time::SystemTime;
 
 use axum::extract::State;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     arguments::{Arguments, PathId},
     error::ApiError,
     identify::User,
-    json_body::{Body, FromObject},
+    json_body::Body,
     typed::Answer,
 };
 use crate::{
@@ -20,9 +19,12 @@ use crate::{
 };
 use mozaiks_auth::Principal;
 use mozaiks_notifications::{
-    Contact, NotificationError, PageRequest,
-    preferences::Preferences,
-    views::{ContactView, NotificationView, OfferView, PreferencesView},
+    Contact, NotificationError, PageRequest, preferences::Preferences, views::OfferView,
+};
+use types::{
+    AddressState, AllMarked, CodeGiven, CodeWanted, Deleted, GoneSubscription, ListQuery, Marked,
+    MaybeWrapped, NewWishes, NotificationList, PushSubscription, Subscribed, UnreadCount,
+    Unsubscribed, VapidKey, Wishes,
 };
 
 impl From<NotificationError> for ApiError {
@@ -32,216 +34,6 @@ impl From<NotificationError> for ApiError {
             error => Self::Host(notification_error(error)),
         }
     }
-}
-
-/// The query of a list.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-pub(super) struct ListQuery {
-    /// Only unread ones.
-    unread_only: Option<bool>,
-    /// How many at most.
-    limit: Option<u64>,
-    /// How many of the newest to pass over.
-    offset: Option<u64>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-/// A page of a user's notifications.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct NotificationList {
-    count: usize,
-    /// Newest first.
-    notifications: Vec<NotificationView>,
-    /// How many are unread altogether.
-    unread_count: u64,
-    unread_only: bool,
-    /// Where the next page starts; null at the end.
-    next_cursor: Option<String>,
-    /// When this was so, in ISO 8601.
-    timestamp: String,
-}
-
-/// How many are unread.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct UnreadCount {
-    count: u64,
-    unread_count: u64,
-}
-
-/// A notification is marked.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Marked {
-    success: bool,
-    id: String,
-    read: bool,
-}
-
-/// All notifications are marked as read.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct AllMarked {
-    success: bool,
-    /// How many were unread.
-    count: u64,
-}
-
-/// A notification is no more.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Deleted {
-    success: bool,
-    id: String,
-}
-
-/// What the user wishes, and which addresses are theirs.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Wishes {
-    preferences: PreferencesView,
-    contacts: BTreeMap<&'static str, ContactView>,
-}
-
-/// Changes of preferences, at the top or under `preferences`; the preferences check each.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum NewWishes {
-    Wrapped { preferences: Map<String, Value> },
-    Bare(Map<String, Value>),
-}
-
-impl FromObject for NewWishes {
-    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
-        match body.remove("preferences") {
-            Some(Value::Object(preferences)) => Ok(Self::Wrapped { preferences }),
-            Some(_) => Err(ApiError::InvalidRequest(
-                "`preferences` must be a JSON object".into(),
-            )),
-            None => Ok(Self::Bare(body)),
-        }
-    }
-}
-
-/// Which address a code goes to.
-#[derive(JsonSchema)]
-pub(super) struct CodeWanted {
-    /// `email` or `phone`.
-    contact: String,
-}
-
-impl FromObject for CodeWanted {
-    fn from_object(body: Map<String, Value>) -> Result<Self, ApiError> {
-        let contact = text_of(&body, "contact")?;
-        Ok(Self { contact })
-    }
-}
-
-/// The code that was sent.
-#[derive(JsonSchema)]
-pub(super) struct CodeGiven {
-    /// `email` or `phone`.
-    contact: String,
-    code: String,
-}
-
-impl FromObject for CodeGiven {
-    fn from_object(body: Map<String, Value>) -> Result<Self, ApiError> {
-        Ok(Self {
-            contact: text_of(&body, "contact")?,
-            code: text_of(&body, "code")?,
-        })
-    }
-}
-
-/// How an address stands.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct AddressState {
-    contact: &'static str,
-    address: String,
-    confirmed: bool,
-}
-
-/// The key that browsers subscribe with.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct VapidKey {
-    public_key: String,
-}
-
-/// Something of a browser's subscription, alone or under `subscription`.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum MaybeWrapped<T> {
-    Wrapped { subscription: T },
-    Bare(T),
-}
-
-impl<T: FromObject> FromObject for MaybeWrapped<T> {
-    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
-        match body.remove("subscription") {
-            None => T::from_object(body).map(Self::Bare),
-            Some(Value::Object(subscription)) => Ok(Self::Wrapped {
-                subscription: T::from_object(subscription)?,
-            }),
-            Some(_) => Err(ApiError::InvalidRequest(
-                "`subscription` must be a JSON object".into(),
-            )),
-        }
-    }
-}
-
-/// What `PushSubscription.toJSON()` gives.
-#[derive(JsonSchema)]
-pub(super) struct PushSubscription {
-    endpoint: String,
-    keys: PushKeys,
-}
-
-#[derive(JsonSchema)]
-struct PushKeys {
-    p256dh: String,
-    auth: String,
-}
-
-impl FromObject for PushSubscription {
-    fn from_object(body: Map<String, Value>) -> Result<Self, ApiError> {
-        let endpoint = text_of(&body, "endpoint")?;
-        let keys = body.get("keys").and_then(Value::as_object);
-        let key = |name: &str| {
-            keys.and_then(|keys| text_of(keys, name).ok())
-                .ok_or_else(|| ApiError::InvalidRequest(format!("`keys.{name}` must be a string")))
-        };
-        Ok(Self {
-            endpoint,
-            keys: PushKeys {
-                p256dh: key("p256dh")?,
-                auth: key("auth")?,
-            },
-        })
-    }
-}
-
-/// Which subscription is no more.
-#[derive(JsonSchema)]
-pub(super) struct GoneSubscription {
-    endpoint: String,
-}
-
-impl FromObject for GoneSubscription {
-    fn from_object(body: Map<String, Value>) -> Result<Self, ApiError> {
-        let endpoint = text_of(&body, "endpoint")?;
-        Ok(Self { endpoint })
-    }
-}
-
-/// It is done.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Subscribed {
-    success: bool,
-}
-
-/// It is done.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Unsubscribed {
-    success: bool,
-    /// Whether there was one.
-    removed: bool,
 }
 
 /// `GET /api/notifications`: newest first; `next_cursor` stays right while new ones arrive.
@@ -426,12 +218,6 @@ pub(super) async fn confirm_code(
         address: done.address,
         confirmed: done.confirmed,
     }))
-}
-
-fn text_of(body: &Map<String, Value>, name: &str) -> Result<String, ApiError> {
-    let text = body.get(name).and_then(Value::as_str);
-    text.map(str::to_owned)
-        .ok_or_else(|| ApiError::InvalidRequest(format!("`{name}` must be a string")))
 }
 
 /// `GET /api/notifications/config`: types and channels that exist.

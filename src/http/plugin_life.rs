@@ -1,11 +1,11 @@
 //! What admins do with plugins: enable, disable, reload, configure, remove, discover; and what they see
 //! of them under `/api/plugins/registry/`.
 
+mod types;
+
 use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{Extension, extract::State};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -13,22 +13,19 @@ use super::{
     error::ApiError,
     exchange::RequestContext,
     identify::Admin,
-    json_body::{Body, FromObject},
+    json_body::Body,
     plugins::{WholePlugin, describe_whole},
     state::{App, AppState},
     typed::{Answer, Document},
 };
 use mozaiks_auth::Principal;
-use mozaiks_lifecycle::{
-    audit::{Act, Actor},
-    storage::{Entry, Owner},
-};
+use mozaiks_lifecycle::{audit::Actor, storage::Owner};
 use mozaiks_plugins::{manifest, registry::Plugin};
-
-/// Entries of an answer where the client does not say.
-const DEFAULT_LIMIT: usize = 100;
-/// Entries of an answer at most.
-const MAX_LIMIT: usize = 1000;
+pub(super) use types::EndpointView;
+use types::{
+    ActScope, AuditList, Discovered, EndpointList, NewConfig, PluginConfig, Removed, StorageList,
+    Switch, Window,
+};
 
 fn actor(principal: &Principal, context: &RequestContext) -> Actor {
     Actor::of(principal, "http", &context.request_id)
@@ -44,27 +41,6 @@ fn shown(app: &App, principal: &Principal, name: &str) -> Result<Answer<WholePlu
     Ok(Answer(describe_whole(app, &plugin, principal)))
 }
 
-/// For which apps an act is meant.
-#[derive(Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum ActScope {
-    /// The admin's.
-    App,
-    /// All, which is for superadmins to say.
-    Gateway,
-}
-
-impl ActScope {
-    fn take(body: &mut Map<String, Value>) -> Result<Option<Self>, ApiError> {
-        match body.remove("scope").as_ref().map(Value::as_str) {
-            None => Ok(None),
-            Some(Some("app")) => Ok(Some(Self::App)),
-            Some(Some("gateway")) => Ok(Some(Self::Gateway)),
-            Some(_) => Err(ApiError::invalid("scope must be app or gateway", "/scope")),
-        }
-    }
-}
-
 /// Whether an act is meant for all apps.
 fn is_for_gateway(scope: Option<ActScope>, principal: &Principal) -> Result<bool, ApiError> {
     match scope {
@@ -72,122 +48,6 @@ fn is_for_gateway(scope: Option<ActScope>, principal: &Principal) -> Result<bool
         Some(ActScope::Gateway) => Err(ApiError::Forbidden("this needs the role superadmin")),
         Some(ActScope::App) | None => Ok(false),
     }
-}
-
-/// Whether a plugin is on.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct Switch {
-    enabled: bool,
-    scope: Option<ActScope>,
-}
-
-impl FromObject for Switch {
-    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
-        let Some(Value::Bool(enabled)) = body.remove("enabled") else {
-            let what = "enabled must be true or false";
-            return Err(ApiError::invalid(what, "/enabled"));
-        };
-        let scope = ActScope::take(&mut body)?;
-        nothing_else(&body)?;
-        Ok(Self { enabled, scope })
-    }
-}
-
-/// Keys of a configuration to set.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct NewConfig {
-    config: Map<String, Value>,
-    scope: Option<ActScope>,
-}
-
-impl FromObject for NewConfig {
-    fn from_object(mut body: Map<String, Value>) -> Result<Self, ApiError> {
-        let Some(Value::Object(config)) = body.remove("config") else {
-            return Err(ApiError::invalid("config must be an object", "/config"));
-        };
-        let scope = ActScope::take(&mut body)?;
-        nothing_else(&body)?;
-        Ok(Self { config, scope })
-    }
-}
-
-fn nothing_else(body: &Map<String, Value>) -> Result<(), ApiError> {
-    match body.keys().next() {
-        Some(key) => Err(ApiError::invalid(&format!("{key} is not known here"), key)),
-        None => Ok(()),
-    }
-}
-
-/// A plugin was removed.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Removed {
-    name: String,
-    removed: bool,
-}
-
-/// A plugin's configuration in the admin's app.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct PluginConfig {
-    plugin: String,
-    config: Map<String, Value>,
-    /// Goes up with each change; 0 where nobody has set anything.
-    revision: i64,
-}
-
-/// Plugins that were new.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Discovered {
-    count: usize,
-    /// Their names.
-    plugins: Vec<String>,
-}
-
-/// Routes that a plugin has registered.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct EndpointList {
-    count: usize,
-    endpoints: Vec<EndpointView>,
-}
-
-/// A route of a plugin.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct EndpointView {
-    method: String,
-    /// Below the plugin's own.
-    path: String,
-    url: String,
-    /// Who declared it.
-    origin: &'static str,
-    requires_auth: bool,
-    /// Roles of which the caller must have one.
-    roles: Vec<String>,
-    /// Calls a minute.
-    rate_limit: Option<u32>,
-    request_schema: Option<Value>,
-    response_schema: Option<Value>,
-}
-
-/// Who did what to a plugin.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct AuditList {
-    count: usize,
-    /// Newest first.
-    audit: Vec<Act>,
-}
-
-/// What a plugin keeps.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct StorageList {
-    count: usize,
-    storage: Vec<Entry>,
-    /// How many values there are altogether.
-    total: u64,
-    /// Their bytes.
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
 }
 
 /// `POST /api/plugins/{name}/enable` with `{"enabled": bool, "scope": "app" | "gateway"}`.
@@ -336,23 +196,6 @@ pub(super) fn endpoints(app: &App, plugin: &Plugin) -> Vec<EndpointView> {
             }
         })
         .collect()
-}
-
-/// How many entries, and from where on.
-#[derive(Deserialize, JsonSchema)]
-pub(super) struct Window {
-    /// How many at most.
-    limit: Option<usize>,
-    /// Only keys that begin so.
-    prefix: Option<String>,
-    /// `next_cursor` of the answer before.
-    cursor: Option<String>,
-}
-
-impl Window {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
-    }
 }
 
 /// `GET /api/plugins/registry/{name}/audit`: who did what, newest first.

@@ -1,12 +1,9 @@
 //! Verified tokens, so that a signature is checked once and not on every request.
 //!
-//! Holds digests, never tokens. Bounded: each shard keeps a young and an old half; when the young one
-//! is full it becomes the old one and the old one is dropped whole, so nothing is ever scanned. What
-//! is used again moves back to the young half. Only good tokens are kept, so nobody without one can
-//! push others out.
+//! Holds digests, never tokens. Only good tokens are kept, so nobody without one can push others out;
+//! the bound and what is dropped first are `quick_cache`'s.
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
@@ -14,7 +11,10 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use quick_cache::{
+    OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use crate::Principal;
 
@@ -36,45 +36,41 @@ pub struct CacheStats {
     pub entries: u64,
 }
 
-/// The digest is random already: its first bytes are the hash.
+/// A digest is random already: its first bytes are the hash.
 #[derive(Default)]
-struct DigestHasher(u64);
+struct FirstBytes(u64);
 
-impl Hasher for DigestHasher {
+impl Hasher for FirstBytes {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_le_bytes(word);
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
         }
     }
 
-    // The length that arrays and slices write before their bytes says nothing here.
+    // The length that comes before the bytes says nothing here.
     fn write_usize(&mut self, _: usize) {}
 }
 
-type Half = HashMap<Digest, Arc<Principal>, BuildHasherDefault<DigestHasher>>;
+type DigestHash = BuildHasherDefault<FirstBytes>;
 
-/// Entries that are freed once the lock is given back: a full half is many frees.
-type Dropped = (Half, Half);
-
-#[derive(Default)]
-struct Shard {
-    /// The keys that its entries were verified with.
+/// A token that was found good.
+#[derive(Clone)]
+struct Verified {
+    /// The keys that it was verified with: what comes late must not outlive them.
     key_generation: u64,
-    young: Half,
-    old: Half,
+    principal: Arc<Principal>,
 }
 
 /// Verified tokens by digest. All methods are short and never wait for anything but a shard's lock,
 /// under which nothing but map operations happens.
 pub(super) struct TokenCache {
-    shards: Box<[Mutex<Shard>]>,
-    half_capacity: usize,
+    tokens: Cache<Digest, Verified, UnitWeighter, DigestHash>,
+    /// The newest keys that were seen.
+    key_generation: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -83,16 +79,21 @@ impl TokenCache {
     /// A cache of about `capacity` tokens, never more (but two at least).
     pub(super) fn new(capacity: usize) -> Self {
         let shards = if capacity < SMALL { 1 } else { SHARDS };
+        // A share that is no whole number would be rounded up.
+        let capacity = (capacity / shards * shards).max(2);
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity(capacity)
+            .weight_capacity(capacity as u64)
+            .build()
+            .expect("both capacities are given");
+        let (hashes, lifecycle) = (DigestHash::default(), DefaultLifecycle::default());
         Self {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            half_capacity: (capacity / shards / 2).max(1),
+            tokens: Cache::with_options(options, UnitWeighter, hashes, lifecycle),
+            key_generation: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
-    }
-
-    fn shard(&self, digest: &Digest) -> &Mutex<Shard> {
-        &self.shards[usize::from(digest[31]) % self.shards.len()]
     }
 
     /// The principal of a token that was verified with these keys and passes `is_valid` still.
@@ -102,92 +103,59 @@ impl TokenCache {
         key_generation: u64,
         is_valid: impl Fn(&Principal) -> bool,
     ) -> Option<Arc<Principal>> {
-        let (found, dropped) =
-            self.shard(digest)
-                .lock()
-                .find(digest, key_generation, self.half_capacity);
-        drop(dropped);
-        let found = found.filter(|principal| is_valid(principal));
-        let counter = if found.is_some() {
-            &self.hits
-        } else {
-            &self.misses
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        found
+        self.advance_to(key_generation);
+        let found = self
+            .tokens
+            .get(digest)
+            .filter(|verified| verified.key_generation == key_generation);
+        if let Some(Verified { principal, .. }) = found {
+            if is_valid(&principal) {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                return Some(principal);
+            }
+            self.tokens.remove(digest);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// Keeps a token that was verified with these keys, unless the keys have changed meanwhile.
     pub(super) fn insert(&self, digest: Digest, key_generation: u64, principal: Arc<Principal>) {
-        let dropped = {
-            let mut shard = self.shard(&digest).lock();
-            if key_generation < shard.key_generation {
-                return;
-            }
-            let outdated = shard.advance_to(key_generation);
-            (outdated, shard.put(digest, principal, self.half_capacity))
-        };
-        drop(dropped);
+        if self.advance_to(key_generation) {
+            let verified = Verified {
+                key_generation,
+                principal,
+            };
+            self.tokens.insert(digest, verified);
+        }
     }
 
     /// Counters, and how many tokens are held that were verified with these keys.
     pub(super) fn stats(&self, key_generation: u64) -> CacheStats {
-        let entries = |shard: &Mutex<Shard>| {
-            let shard = shard.lock();
-            if shard.key_generation != key_generation {
-                return 0;
-            }
-            (shard.young.len() + shard.old.len()) as u64
-        };
+        let are_newest = self.advance_to(key_generation);
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
-            entries: self.shards.iter().map(entries).sum(),
+            entries: if are_newest {
+                self.tokens.len() as u64
+            } else {
+                0
+            },
         }
     }
-}
 
-impl Shard {
-    /// What is known of the token, and what is to be freed after the lock.
-    fn find(
-        &mut self,
-        digest: &Digest,
-        key_generation: u64,
-        half_capacity: usize,
-    ) -> (Option<Arc<Principal>>, Dropped) {
-        let mut dropped = self.advance_to(key_generation);
-        if key_generation != self.key_generation {
-            return (None, dropped);
+    /// Drops everything when keys are newer than all before; says whether they are the newest.
+    fn advance_to(&self, key_generation: u64) -> bool {
+        // Order does not matter: each entry says which keys it was verified with.
+        let newest = self.key_generation.load(Ordering::Relaxed);
+        if key_generation > newest
+            && self
+                .key_generation
+                .fetch_max(key_generation, Ordering::Relaxed)
+                < key_generation
+        {
+            self.tokens.clear();
         }
-        if let Some(principal) = self.young.get(digest) {
-            return (Some(Arc::clone(principal)), dropped);
-        }
-        let found = self.old.remove(digest);
-        if let Some(principal) = &found {
-            dropped.0 = self.put(*digest, Arc::clone(principal), half_capacity);
-        }
-        (found, dropped)
-    }
-
-    fn put(&mut self, digest: Digest, principal: Arc<Principal>, half_capacity: usize) -> Half {
-        let mut dropped = Half::default();
-        if self.young.len() >= half_capacity {
-            dropped = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        }
-        self.old.remove(&digest);
-        self.young.insert(digest, principal);
-        dropped
-    }
-
-    /// Moves on to newer keys; gives back what was verified with the older ones.
-    fn advance_to(&mut self, key_generation: u64) -> Dropped {
-        if key_generation <= self.key_generation {
-            return (Half::default(), Half::default());
-        }
-        self.key_generation = key_generation;
-        (
-            std::mem::take(&mut self.young),
-            std::mem::take(&mut self.old),
-        )
+        key_generation >= newest
     }
 }

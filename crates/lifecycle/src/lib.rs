@@ -10,6 +10,7 @@ pub mod changes;
 pub mod configs;
 pub mod endpoints;
 pub mod error;
+mod excerpt;
 pub mod health;
 pub mod jobs;
 pub mod manager;

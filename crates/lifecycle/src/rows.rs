@@ -12,7 +12,7 @@ use mongodb::{
     options::{ReturnDocument, UpdateModifications},
 };
 
-use crate::error::LifeError;
+use crate::{error::LifeError, excerpt::head};
 use mozaiks_plugins::{
     apps::AppRules,
     manifest::{Manifest, PluginKind},
@@ -184,7 +184,7 @@ impl Rows {
             PluginKind::Static => ("static", "builtin"),
         };
         let error = report.error.map(|(summary, traceback)| {
-            let traceback = cut(traceback, MAX_TRACEBACK_BYTES);
+            let traceback = head(traceback, MAX_TRACEBACK_BYTES);
             doc! { "at": DateTime::now(), "summary": summary, "traceback": traceback }
         });
         let update = doc! {
@@ -377,15 +377,11 @@ fn list(apps: Option<&BTreeSet<String>>) -> Bson {
     apps.map_or(Bson::Null, |apps| apps.iter().cloned().collect::<Bson>())
 }
 
-fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
 /// What a row decides, or what is wrong with it; then it decides nothing.
 fn readable(document: &Document) -> Result<Row, OddRow> {
     let name = document.get_str("name").unwrap_or_default();
     let odd = |reason: &str| OddRow {
-        name: cut(name, 64).to_owned(),
+        name: head(name, 64).to_owned(),
         reason: reason.to_owned(),
     };
     if mozaiks_plugins::names::refusal(name).is_some() {

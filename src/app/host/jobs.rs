@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{HostPart, plugin::life_error, read_json};
+use super::{HostPart, life_error, read_json};
 use mozaiks_lifecycle::jobs::{JobSpec, PluginJobs};
 use mozaiks_plugins::{
     Generation, HostError, PluginFunction,

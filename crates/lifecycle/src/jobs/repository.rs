@@ -11,7 +11,10 @@ use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::LifeError;
+use crate::{
+    error::LifeError,
+    excerpt::{head, tail},
+};
 
 /// The collection and its indexes, for [`Store::open`].
 pub const RUNS: CollectionSpec = CollectionSpec {
@@ -300,14 +303,4 @@ fn record(document: &Document) -> RunRecord {
         error: text("error"),
         traceback: text("traceback"),
     }
-}
-
-/// As much of the beginning as may be kept.
-fn head(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
-/// As much of the end as may be kept.
-fn tail(text: &str, most: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
 }
