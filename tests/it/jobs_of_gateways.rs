@@ -129,7 +129,7 @@ async def work(ctx, run):
         (count >= JOBS as u64).then_some(())
     })
     .await;
-    println!("{JOBS} due jobs on two gateways: {:?}", begun.elapsed());
+    eprintln!("{JOBS} due jobs on two gateways: {:?}", begun.elapsed());
     // What has been run twice would have been by now: nothing is due any more.
     let work = control
         .client()

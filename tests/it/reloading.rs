@@ -428,7 +428,7 @@ async fn reloads_under_load_lose_no_call_and_leave_nothing_behind() {
         save(&app, "busy/logic.py", &listening(number));
         reload(&app, "busy").await.expect_ok();
     }
-    println!("{RELOADS} reloads in {:?}", started.elapsed());
+    eprintln!("{RELOADS} reloads in {:?}", started.elapsed());
     over.store(true, Ordering::Relaxed);
     for client in clients {
         within(SOON, client).await.unwrap();
