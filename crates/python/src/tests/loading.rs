@@ -164,7 +164,7 @@ fn a_replaced_package_is_forgotten_while_the_modules_change() {
         \x20       return str.__eq__(self, other)\n\
         def left():\n\
         \x20   names = {n.split('.')[0] for n in list(sys.modules)}\n\
-        \x20   return sorted(n for n in names if n.startswith('mozaiks_plugin_changing_g'))\n\
+        \x20   return sorted(n for n in names if n.startswith('mozaiks_plugin_disturbing_g'))\n\
         async def execute(data):\n\
         \x20   if data['disturb']:\n\
         \x20       sys.modules[Changing('changed_name')] = sys\n\
@@ -172,17 +172,17 @@ fn a_replaced_package_is_forgotten_while_the_modules_change() {
         \x20       for key in [k for k in list(sys.modules) if k.startswith('changed_')]:\n\
         \x20           del sys.modules[key]\n\
         \x20   return {'left': left()}\n";
-    let (_dir, gateway) = Gateway::of(&[("changing", text)], |_| {});
+    let (_dir, gateway) = Gateway::of(&[("disturbing", text)], |_| {});
     tokio_runtime().block_on(async {
         gateway
-            .call("changing", json!({"disturb": true}))
+            .call("disturbing", json!({"disturb": true}))
             .await
             .unwrap();
-        gateway.registry.reload("changing").await.unwrap();
+        gateway.registry.reload("disturbing").await.unwrap();
         let end = Instant::now() + Duration::from_secs(10);
         loop {
             let left = gateway
-                .call("changing", json!({"disturb": false}))
+                .call("disturbing", json!({"disturb": false}))
                 .await
                 .unwrap();
             if left["left"].as_array().unwrap().len() == 1 {
