@@ -107,7 +107,10 @@ fn message(n: u64) -> Arc<Message> {
 
 #[tokio::test]
 async fn nothing_crosses_a_user_or_an_app() {
-    let Setup { hub, .. } = setup(RealtimeConfig::default());
+    let Setup { hub, .. } = setup(RealtimeConfig {
+        gather: Duration::ZERO,
+        ..RealtimeConfig::default()
+    });
     let places = [("a", "u1"), ("a", "u2"), ("b", "u1"), ("b", "u2")];
     let clients: Vec<(usize, Client)> = (0..places.len() * 3)
         .map(|index| {

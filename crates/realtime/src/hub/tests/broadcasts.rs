@@ -83,6 +83,7 @@ async fn a_newcomer_gets_what_is_broadcast_after_its_acknowledgement() {
 async fn senders_wait_while_too_much_is_on_its_way() {
     let Setup { hub, .. } = setup(RealtimeConfig {
         queue_bytes: 1024,
+        gather: Duration::ZERO,
         ..RealtimeConfig::default()
     });
     let client = Client::try_join(&hub, "a", "u", Form::Plain, None).unwrap();
