@@ -1,6 +1,6 @@
 //! Plugins and where each is in its life: discovered → loaded → enabled ⇄ disabled → unloaded, or error.
 //!
-//! Here is what there is; [`steps`] is the one file in which states change. Each plugin takes one step at
+//! Here is what there is; `steps` is the one file in which states change. Each plugin takes one step at
 //! a time; what a load registered goes with it, whatever fails.
 
 mod acts;
