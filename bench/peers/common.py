@@ -33,7 +33,9 @@ def load_plugins() -> dict[str, Any]:
             except ImportError as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
                 continue
-            plugins[name] = module.execute
+            # Some have routes only.
+            if hasattr(module, "execute"):
+                plugins[name] = module.execute
     return plugins
 
 
