@@ -8,6 +8,7 @@ mod database;
 mod followers;
 mod host;
 mod life;
+mod loop_holders;
 mod presence;
 mod recorder;
 mod run;

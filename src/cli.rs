@@ -9,6 +9,7 @@ mod remote;
 mod secrets;
 mod serve;
 mod token;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,9 @@ enum Command {
     Config(config::ConfigArgs),
     /// List, create and check plugins.
     Plugin(plugin::PluginArgs),
+    /// A process that runs plugins; gateways start it.
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Why a command did not do what it was asked.
@@ -100,6 +104,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Config(args) => config::run(&args),
         Command::Plugin(args) => plugin::run(&args),
+        Command::Worker => worker::run(),
     }
 }
 

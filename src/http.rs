@@ -23,6 +23,7 @@ mod plugin_jobs;
 mod plugin_life;
 mod plugin_logs;
 mod plugin_routes;
+mod plugin_workers;
 mod plugins;
 mod request_body;
 mod request_id;

@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use mozaiks_lifecycle::manager::PluginManager;
+use mozaiks_plugins::runtime::CrashReason;
+use mozaiks_worker::PoolObserver;
 
 use super::host::ConfigChanges;
 
@@ -14,6 +16,22 @@ impl LifeSlot {
     /// Filled once, before any plugin is loaded.
     pub(super) fn fill(&self, manager: &Arc<PluginManager>) {
         let _ = self.0.set(Arc::downgrade(manager));
+    }
+}
+
+impl PoolObserver for LifeSlot {
+    fn worker_died(&self, pool: &str, reason: CrashReason) {
+        tracing::debug!(pool, %reason, "worker.died");
+    }
+
+    fn quarantined(&self, plugin: &str, reason: CrashReason, crashes: usize) {
+        tracing::error!(plugin.name = plugin, %reason, crashes, "plugin.quarantined");
+        let Some(manager) = self.0.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        let (plugin, reason) = (plugin.to_owned(), reason.to_string());
+        // Whoever looked after the worker does not wait for the database.
+        tokio::spawn(async move { manager.quarantine(&plugin, &reason, crashes).await });
     }
 }
 

@@ -64,6 +64,7 @@ fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
             | CallError::NotSerializable { .. }
             | CallError::OutputTooLarge { .. }
             | CallError::Cancelled => CallOutcome::PluginError,
+            CallError::WorkerCrashed(_) => CallOutcome::Crashed,
         },
     }
 }

@@ -21,6 +21,7 @@ use super::{
         RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart, StreamPart,
     },
     life::LifeSlot,
+    loop_holders::LoopHolders,
     presence::PresenceEvents,
     recorder::Recorder,
     socket_tokens::SocketTokens,
@@ -60,6 +61,7 @@ use mozaiks_python::{PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
 use mozaiks_settings::SettingsManager;
 use mozaiks_telemetry::{Telemetry, metrics::Metrics};
+use mozaiks_worker::Isolations;
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -183,7 +185,9 @@ where
         (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
     let rows = Arc::new(Rows::new(Arc::clone(&store)));
     let known_apps = KnownApps::new(Arc::clone(&store), only_app.clone());
+    let holders = LoopHolders::new(config.workers.hold_limit, config.workers.hold_window);
     let dispatcher = Dispatcher::new(vec![
+        holders.clone(),
         known_apps.clone(),
         Arc::new(Recorder {
             metrics: Arc::clone(&metrics),
@@ -212,7 +216,17 @@ where
     let host = Arc::new(Host::new(deliveries, parts, Arc::clone(&registry_slot)));
     let services: Arc<dyn HostServices> = host.clone();
     let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
+    let isolations = Isolations::new(
+        &config.workers,
+        &config.plugins,
+        &config.log.filter,
+        &config.data_dir,
+        Arc::clone(&runtime),
+        host.clone(),
+        config_changes.clone(),
+    );
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    registry.place_by(isolations.clone());
     registry.observe_generations(host.clone());
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
@@ -236,6 +250,7 @@ where
         },
     );
     config_changes.fill(&manager);
+    holders.fill(&runtime, &isolations, &manager);
     let plugin_health = HealthChecks::new(
         health::Parts {
             registry: Arc::clone(&registry),
@@ -287,6 +302,7 @@ where
         public_app_id,
         dispatcher,
         runtime,
+        isolations,
         loop_unready: config.plugins.hold_unready,
         metrics,
         access: telemetry.access_log(),

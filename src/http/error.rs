@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode};
 pub(super) use self::response::refusal_answer;
 use mozaiks_auth::AuthError;
 use mozaiks_lifecycle::error::LifeError;
-use mozaiks_plugins::HostError;
+use mozaiks_plugins::{HostError, runtime::CrashReason};
 
 /// Everything that a client can be told instead of what it asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +35,13 @@ pub enum ApiError {
     PluginUnavailable {
         /// Why, for admins and the log.
         reason: Arc<str>,
+        /// Whether this client is one.
+        tell: bool,
+    },
+    /// The process that ran the call has died.
+    WorkerCrashed {
+        /// Why, for admins and the log.
+        reason: CrashReason,
         /// Whether this client is one.
         tell: bool,
     },

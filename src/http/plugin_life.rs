@@ -27,11 +27,11 @@ use types::{
     Switch, Window,
 };
 
-fn actor(principal: &Principal, context: &RequestContext) -> Actor {
+pub(super) fn actor(principal: &Principal, context: &RequestContext) -> Actor {
     Actor::of(principal, "http", &context.request_id)
 }
 
-fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
+pub(super) fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
     app.registry.find(name).ok_or(ApiError::PluginNotFound)
 }
 

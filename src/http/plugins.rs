@@ -15,13 +15,14 @@ use super::{
     error::ApiError,
     identify::User,
     plugin_life::{EndpointView, endpoints},
+    plugin_workers::{IsolationInfo, LimitInfo, placement},
     state::{App, AppState},
     typed::Answer,
 };
 use mozaiks_auth::Principal;
 use mozaiks_lifecycle::{health::Health, jobs::LiveJob, manager::LifeView};
 use mozaiks_plugins::{
-    manifest::{DeclaredEndpoint, Isolation, Manifest, PluginKind},
+    manifest::{DeclaredEndpoint, Manifest, PluginKind},
     registry::{Plugin, PluginState},
 };
 
@@ -102,8 +103,11 @@ struct Insides {
     r#type: PluginKind,
     #[serde(skip_serializing_if = "Map::is_empty")]
     resource_limits: Map<String, Value>,
+    isolation: IsolationInfo,
+    limits: Vec<LimitInfo>,
+    /// Why it stands still, where its workers have died too often.
     #[serde(skip_serializing_if = "Option::is_none")]
-    isolation: Option<Isolation>,
+    quarantine: Option<String>,
     /// Routes that the manifest declares.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     declared_endpoints: Vec<DeclaredEndpoint>,
@@ -293,12 +297,16 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, app_id: &str) -> Ins
         config_error,
         checksum,
         source_missing: _,
+        quarantine,
     } = app.plugins.view(&plugin.name);
+    let (isolation, limits) = placement(app, plugin);
     Insides {
         config: manifest.config.clone(),
         r#type: manifest.kind,
         resource_limits: manifest.resource_limits.clone(),
-        isolation: manifest.isolation,
+        isolation,
+        limits,
+        quarantine,
         declared_endpoints: manifest.endpoints.clone(),
         last_error: error.map(|failure| FailedStep {
             step: failure.step,
@@ -340,7 +348,9 @@ fn describe(app: &App, plugin: &Plugin, principal: &Principal) -> PluginView {
         PluginState::Failed(reason) => (true, PluginStatus::Error, Some(reason)),
     };
     // What was loaded before its files went may still serve.
-    let status = if app.plugins.is_source_missing(&plugin.name) {
+    let status = if app.plugins.is_quarantined(&plugin.name) {
+        PluginStatus::Disabled
+    } else if app.plugins.is_source_missing(&plugin.name) {
         PluginStatus::Error
     } else {
         status

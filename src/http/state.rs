@@ -28,6 +28,7 @@ use mozaiks_telemetry::{
     metrics::{Gauges, JobGauges, Metrics, PoolGauges},
     plugin_logs::PluginLogs,
 };
+use mozaiks_worker::Isolations;
 
 /// The joined parts, shared by all requests.
 pub struct App {
@@ -65,6 +66,8 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// Runs them; asked here how it is doing.
     pub runtime: Arc<dyn PluginRuntime>,
+    /// Which plugin runs where.
+    pub isolations: Arc<Isolations>,
     /// A loop of its that is held for longer makes the gateway unready.
     pub loop_unready: Duration,
     /// Which origins of browsers are let in.

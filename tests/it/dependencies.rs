@@ -62,6 +62,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("store", &["mozaiks-config"]),
     ("telemetry", &["mozaiks-config", "mozaiks-json-text"]),
+    (
+        "worker",
+        &["mozaiks-auth", "mozaiks-config", "mozaiks-plugins"],
+    ),
 ];
 
 /// A crate from outside that not everybody may use: who may name it in a manifest, and the places that may
@@ -92,6 +96,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "crates/lifecycle/src/jobs/repository.rs",
             "crates/lifecycle/src/endpoints.rs",
             "crates/lifecycle/src/rows.rs",
+            "crates/lifecycle/src/rows/",
             "crates/lifecycle/src/storage/repository.rs",
             "crates/notifications/src/repository",
             "crates/settings/src/repository",
@@ -108,6 +113,9 @@ const GUARDED: &[(&str, &[&str])] = &[
         ],
     ),
     ("rusqlite", &["crates/docstore/"]),
+    ("landlock", &["crates/worker/"]),
+    ("seccompiler", &["crates/worker/"]),
+    ("postcard", &["crates/worker/"]),
     ("clap", &["src/cli.rs", "src/cli/", "crates/docstore/"]),
     (
         "anyhow",
@@ -141,6 +149,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_python",
+            "mozaiks_worker",
         ],
     ),
     (
@@ -160,6 +169,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_settings",
             "mozaiks_store",
             "mozaiks_telemetry",
+            "mozaiks_worker",
         ],
     ),
     (
@@ -191,6 +201,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_settings",
             "mozaiks_store",
             "mozaiks_telemetry",
+            "mozaiks_worker",
         ],
     ),
 ];

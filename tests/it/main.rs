@@ -39,3 +39,4 @@ mod reloading;
 mod schemas;
 mod support;
 mod tokens;
+mod workers;

@@ -15,6 +15,7 @@ mod redact;
 mod source;
 mod table;
 mod value;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
 pub use value::duration as parse_duration;
+pub use workers::WorkersConfig;
 
 /// The whole, checked configuration. Each part of the gateway is given its own section only.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// Where they run.
+    pub workers: WorkersConfig,
     /// Their scheduled jobs and health checks.
     pub jobs: PluginJobsConfig,
     /// Live connections and their limits.
@@ -286,6 +290,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            workers: WorkersConfig::default(),
             jobs: PluginJobsConfig::default(),
             realtime: RealtimeConfig::default(),
             events: EventsConfig::default(),

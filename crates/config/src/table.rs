@@ -10,12 +10,13 @@ mod process;
 mod realtime;
 mod runtime;
 mod server;
+mod workers;
 
 use std::time::Duration;
 
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
-    process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
+    process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER, workers::WORKERS,
 };
 use crate::keys::Key;
 
@@ -30,12 +31,13 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 9] = [
+const PARTS: [&[Key]; 10] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
     RUNTIME,
+    WORKERS,
     JOBS,
     LOG,
     REALTIME,

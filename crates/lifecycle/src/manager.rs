@@ -6,6 +6,7 @@
 mod acts;
 mod files;
 mod follow;
+mod quarantine;
 mod start;
 mod steps;
 mod tell;
@@ -166,6 +167,8 @@ pub struct LifeView {
     pub checksum: Option<String>,
     /// Its files are gone.
     pub source_missing: bool,
+    /// Why it stands still, where its workers have died too often.
+    pub quarantine: Option<String>,
 }
 
 impl PluginManager {
@@ -223,6 +226,7 @@ impl PluginManager {
             config_error: state.config_error.clone(),
             checksum: state.checksum.clone(),
             source_missing: state.source_missing,
+            quarantine: state.row.as_ref().and_then(|row| row.quarantine.clone()),
         }
     }
 
@@ -230,6 +234,12 @@ impl PluginManager {
     pub fn is_source_missing(&self, name: &str) -> bool {
         let life = self.lives.read().get(name).cloned();
         life.is_some_and(|life| life.state.lock().source_missing)
+    }
+
+    /// Whether a plugin stands still because its workers have died too often.
+    pub fn is_quarantined(&self, name: &str) -> bool {
+        let life = self.lives.read().get(name).cloned();
+        life.is_some_and(|life| life.quarantine().is_some())
     }
 
     /// What is decided of a plugin that is found for the first time. In a gateway of many apps one that

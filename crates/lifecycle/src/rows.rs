@@ -3,6 +3,8 @@
 //!
 //! Rows are written by strangers too: what is read here is input.
 
+mod placement;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::TryStreamExt as _;
@@ -16,6 +18,7 @@ use crate::{error::LifeError, excerpt::head};
 use mozaiks_plugins::{
     apps::AppRules,
     manifest::{Manifest, PluginKind},
+    placement::OperatorWord,
 };
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError};
 
@@ -39,7 +42,7 @@ const MAX_APPS: usize = 10_000;
 const MAX_TRACEBACK_BYTES: usize = 16 * 1024;
 
 /// What the database decides of a plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The plugin.
     pub name: String,
@@ -51,6 +54,10 @@ pub struct Row {
     pub removed: bool,
     /// Goes up whenever it is to be loaded anew.
     pub reload: i64,
+    /// Where it runs, and what it may use.
+    pub word: OperatorWord,
+    /// Why it may not run, where its workers have died too often.
+    pub quarantine: Option<String>,
 }
 
 impl Row {
@@ -65,6 +72,8 @@ impl Row {
             },
             removed: false,
             reload: 0,
+            word: OperatorWord::default(),
+            quarantine: None,
         }
     }
 
@@ -76,6 +85,9 @@ impl Row {
             ("disabled_apps", self.apps.except != before.apps.except),
             ("removed_at", self.removed != before.removed),
             ("reload", self.reload != before.reload),
+            ("isolation", self.word.isolation != before.word.isolation),
+            ("limits", self.word.limits != before.word.limits),
+            ("quarantine", self.quarantine != before.quarantine),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))
@@ -214,6 +226,9 @@ impl Rows {
                 "created_at": DateTime::now(),
                 "removed_at": Bson::Null,
                 "reload": 0_i64,
+                "isolation": Bson::Null,
+                "limits": Bson::Null,
+                "quarantine": Bson::Null,
             },
         };
         let filter = doc! { "app_id": Bson::Null, "name": report.name };
@@ -370,6 +385,7 @@ impl Rows {
 fn decisions() -> Document {
     doc! {
         "name": 1, "enabled": 1, "enabled_apps": 1, "disabled_apps": 1, "removed_at": 1, "reload": 1,
+        "isolation": 1, "limits": 1, "quarantine": 1,
     }
 }
 
@@ -417,6 +433,8 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         apps: AppRules { only, except },
         removed,
         reload,
+        word: placement::word(document).map_err(odd)?,
+        quarantine: placement::quarantine(document).map_err(odd)?,
     })
 }
 

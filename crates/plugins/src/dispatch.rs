@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     body::{self, BodyError},
-    generation::{CallLimits, LiveGeneration},
+    generation::{CallLimits, Generation, LiveGeneration},
     invocation::{CallId, CallKind, Input, Invocation, Target},
     registry::{Plugin, PluginState},
     runtime::{CallError, CallReply, CallResult, Started},
@@ -63,6 +63,8 @@ pub struct FinishedCall<'a> {
     pub kind: CallKind,
     /// The plugin's name.
     pub plugin: &'a Arc<str>,
+    /// The load that was called.
+    pub generation: Generation,
     /// Whom it was for, where a user is behind it.
     pub principal: Option<&'a Arc<Principal>>,
     /// Its request id.
@@ -251,7 +253,7 @@ impl Dispatcher {
 fn check_object(object: &Bytes, max_depth: usize) -> Result<(), CallError> {
     body::check_object(object, max_depth).map_err(|error| match error {
         BodyError::Invalid(reason) => CallError::InvalidJson(reason),
-        BodyError::WrongType(found) => CallError::NotAnObject(found),
+        BodyError::WrongType(found) => CallError::NotAnObject(found.into()),
         BodyError::Sink(reason) => CallError::Internal(reason),
     })
 }
@@ -398,6 +400,7 @@ impl RunningCall {
         let finished = FinishedCall {
             kind: self.kind,
             plugin: self.generation.plugin(),
+            generation: self.generation.id(),
             principal: self.principal.as_ref(),
             request_id: &self.request_id,
             elapsed: self.submitted.elapsed(),

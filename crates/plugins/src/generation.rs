@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
     runtime::PluginRuntime,
 };
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Generation(pub u64);
 
 impl Generation {

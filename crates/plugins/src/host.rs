@@ -10,13 +10,14 @@ use std::sync::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
-use crate::generation::Generation;
+use crate::{generation::Generation, invocation::CallId};
 use mozaiks_auth::Principal;
 
 /// A function that a plugin has registered with its runtime. Unique in the process, whichever runtime
 /// holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HandlerId(pub u64);
 
 impl HandlerId {
@@ -46,6 +47,8 @@ pub struct Caller {
     pub app_id: Option<Arc<str>>,
     /// The running call's request id.
     pub request_id: Option<Arc<str>>,
+    /// The call itself; `None` in an import and in what one started.
+    pub call: Option<CallId>,
 }
 
 /// Why the host did not do it: a code of the contract and a sentence.
@@ -105,6 +108,12 @@ pub trait HostServices: Send + Sync + 'static {
 
     /// Ends a registration.
     fn unregister(&self, id: RegistrationId);
+
+    /// Nothing runs any more for a call, neither itself nor what it has started.
+    fn call_ended(&self, call: CallId) {
+        // Only those that keep a table of calls want to know.
+        let _ = call;
+    }
 
     /// The plugin's generation is gone: everything it registered ends.
     fn forget_generation(&self, generation: Generation);

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     generation::{Generation, Permit},
@@ -28,8 +29,18 @@ pub struct CallId(u64);
 impl CallId {
     /// An id that no other call in this process has. The only source of new ones.
     pub fn next() -> Self {
+        Self(Self::counter().fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// From now on ids of this process are not those of the process that sends it calls: a worker's own
+    /// imports have numbers in the upper half.
+    pub fn number_apart() {
+        Self::counter().fetch_max(1 << 63, Ordering::Relaxed);
+    }
+
+    fn counter() -> &'static AtomicU64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        &NEXT
     }
 
     /// Its number, for the log and for places that hold a number only.
@@ -44,7 +55,7 @@ impl CallId {
 }
 
 /// What is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// `execute` of a load of a plugin; must give a dict.
     Execute(Generation),
@@ -55,7 +66,7 @@ pub enum Target {
 }
 
 /// What a function is to give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wants {
     /// A dict that JSON has a form for.
     Dict,
@@ -66,7 +77,7 @@ pub enum Wants {
 }
 
 /// What it is called with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Input {
     /// A client's JSON object as it came, empty for `{}`: the one argument, with the caller's identity
     /// put over whatever the client wrote.

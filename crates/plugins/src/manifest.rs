@@ -12,6 +12,8 @@ pub use document::{
 };
 use document::{Document, kind};
 
+use crate::limits::{self, ResourceLimits};
+
 /// Bytes of a manifest at most.
 const MAX_MANIFEST_BYTES: u64 = 256 * 1024;
 
@@ -63,8 +65,10 @@ pub struct Manifest {
     pub settings_schema: Option<Value>,
     /// Notification types it sends.
     pub notifications: Option<Value>,
-    /// What it may use.
+    /// What it may use, as written.
     pub resource_limits: Map<String, Value>,
+    /// The same, understood.
+    pub limits: ResourceLimits,
     /// Where it wishes to run.
     pub isolation: Option<Isolation>,
     /// One call; the gateway's setting where it is missing.
@@ -166,6 +170,7 @@ impl Manifest {
             settings_schema: document.settings_schema,
             notifications: document.notifications,
             resource_limits: document.resource_limits.unwrap_or_default(),
+            limits: ResourceLimits::default(),
             isolation: document.isolation,
             timeout: document.timeout_seconds.map(Duration::from_secs_f64),
             max_concurrency: document.max_concurrency,
@@ -230,8 +235,17 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
         ));
     }
     check_gateway_version(&document)?;
+    let mut manifest = Manifest::from_document(document, name);
+    let (limits, unknown) = ResourceLimits::parse(&manifest.resource_limits)?;
+    manifest.limits = limits;
+    for key in unknown {
+        let known = limits::NAMES.join(", ");
+        warnings.push(format!(
+            "resource_limits.{key}: unknown limit, ignored; there are {known}"
+        ));
+    }
     Ok(ReadManifest {
-        manifest: Manifest::from_document(document, name),
+        manifest,
         warnings,
         other_name,
     })

@@ -7,6 +7,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +19,7 @@ use crate::{
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::{self, Manifest},
+    placement::{OperatorWord, Runtimes},
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
 };
 use mozaiks_config::PluginsConfig;
@@ -43,6 +45,8 @@ pub struct Plugin {
     in_flight: Arc<AtomicUsize>,
     /// In which apps it is on.
     apps: Arc<AppSwitch>,
+    /// What the operator has said of where it runs. Read for every load.
+    operator: RwLock<Arc<OperatorWord>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,18 @@ impl Plugin {
             loading: tokio::sync::Mutex::default(),
             in_flight: Arc::default(),
             apps: Arc::default(),
+            operator: RwLock::default(),
         }
+    }
+
+    /// What the operator has said of where it runs.
+    pub fn operator_word(&self) -> Arc<OperatorWord> {
+        Arc::clone(&self.operator.read())
+    }
+
+    /// The operator's word, for loads from here on.
+    pub fn set_operator_word(&self, word: OperatorWord) {
+        *self.operator.write() = Arc::new(word);
     }
 
     /// In which apps it is on.
@@ -225,6 +240,8 @@ pub struct Registry {
     observer: OnceLock<Arc<dyn ManifestObserver>>,
     config: PluginsConfig,
     runtime: Arc<dyn PluginRuntime>,
+    /// Set once, before plugins are loaded, where not all run in `runtime`.
+    runtimes: OnceLock<Arc<dyn Runtimes>>,
     /// Read for every call, written when plugins are found.
     plugins: RwLock<BTreeMap<Arc<str>, Arc<Plugin>>>,
 }
@@ -237,8 +254,14 @@ impl Registry {
             observer: OnceLock::new(),
             config: config.clone(),
             runtime,
+            runtimes: OnceLock::new(),
             plugins: RwLock::default(),
         })
+    }
+
+    /// From now on these say what runs a load.
+    pub fn place_by(&self, runtimes: Arc<dyn Runtimes>) {
+        let _ = self.runtimes.set(runtimes);
     }
 
     /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
@@ -416,7 +439,7 @@ impl Registry {
     ) -> Result<Generation, Arc<str>> {
         let _one_at_a_time = plugin.loading.lock().await;
         let started = std::time::Instant::now();
-        let prepared = match self.prepare(plugin, &found, runtime).await {
+        let prepared = match self.prepare(plugin, &found, Some(runtime)).await {
             Ok(prepared) => prepared,
             Err(failed) => {
                 let reason: Arc<str> = failed.error.whole().into();
@@ -467,7 +490,8 @@ impl Registry {
         drop(old);
     }
 
-    /// Imports a plugin as a new load beside the one that serves, which goes on.
+    /// Imports a plugin as a new load beside the one that serves, which goes on; in a certain runtime, or
+    /// in that which is chosen for it.
     ///
     /// # Errors
     /// Why it cannot be loaded, with the manifest as far as it could be read; nothing of it is left.
@@ -475,7 +499,7 @@ impl Registry {
         &self,
         plugin: &Plugin,
         found: &Found,
-        runtime: Arc<dyn PluginRuntime>,
+        runtime: Option<Arc<dyn PluginRuntime>>,
     ) -> Result<Prepared, NotPrepared> {
         let wrong = |reason, manifest| NotPrepared {
             error: LoadError::Manifest(reason),
@@ -496,11 +520,28 @@ impl Registry {
         let entry = found
             .entry_for(&manifest)
             .map_err(|reason| wrong(reason, Some(manifest.clone())))?;
+        let chosen = match (runtime, self.runtimes.get()) {
+            (Some(runtime), _) => Ok(runtime),
+            (None, None) => Ok(Arc::clone(&self.runtime)),
+            (None, Some(runtimes)) => runtimes.choose(plugin, found, &manifest),
+        };
+        let runtime = chosen.map_err(|error| NotPrepared {
+            error,
+            manifest: Some(manifest.clone()),
+        })?;
+        let word = plugin.operator_word();
+        let own = word.limits.or(&manifest.limits);
         let limits = CallLimits {
-            timeout: manifest.timeout.unwrap_or(self.config.call_timeout),
+            timeout: own
+                .wall
+                .map(Duration::from_secs_f64)
+                .or(manifest.timeout)
+                .unwrap_or(self.config.call_timeout),
             queue_timeout: self.config.queue_timeout,
-            max_concurrency: manifest
+            max_concurrency: own
                 .max_concurrency
+                .map(|most| usize::try_from(most).unwrap_or(usize::MAX))
+                .or(manifest.max_concurrency)
                 .unwrap_or(self.config.max_concurrency),
         };
         let generation = plugin.new_generation(Arc::clone(&runtime), limits);

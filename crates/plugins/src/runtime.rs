@@ -3,6 +3,7 @@
 //! Plain Rust data crosses it in both directions; no Python type does.
 
 use std::{
+    borrow::Cow,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -46,7 +48,7 @@ pub trait PluginRuntime: Send + Sync + 'static {
 }
 
 /// Where a plugin's code is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PluginSource {
     /// The load's id; what its code registers is known by it from the first line on.
     pub generation: Generation,
@@ -61,7 +63,7 @@ pub struct PluginSource {
 }
 
 /// A plugin whose module has been imported.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoadedPlugin {
     /// The module's docstring's first line, for a description where there is no manifest.
     pub doc: Option<String>,
@@ -72,7 +74,7 @@ pub struct LoadedPlugin {
 }
 
 /// Why a plugin could not be loaded.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 pub enum LoadError {
     /// The manifest is wrong; the sentence names the key.
     #[error("{0}")]
@@ -116,16 +118,37 @@ impl LoadError {
 pub struct Started(Arc<AtomicU64>);
 
 impl Started {
-    /// The call begins now.
-    pub fn begin(&self) {
-        // Nanoseconds since the first look at the clock, plus one: zero is for not yet.
-        let now = u64::try_from(first_look().elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.store(now.saturating_add(1), Ordering::Release);
+    /// The call begins now; `false` where it was withdrawn before, and must not run.
+    #[must_use]
+    pub fn begin(&self) -> bool {
+        let now = Self::since_first_look(Duration::ZERO);
+        let begun = (self.0).compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+        // A call that goes on elsewhere, on a thread, begins a second time.
+        !matches!(begun, Err(WITHDRAWN))
+    }
+
+    /// Takes a call back that has not begun; `true` where it never will.
+    pub fn withdraw(&self) -> bool {
+        let taken = (self.0).compare_exchange(0, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire);
+        taken.is_ok()
+    }
+
+    /// The call began so long ago, in another process.
+    pub fn began_ago(&self, ago: Duration) {
+        self.0.store(Self::since_first_look(ago), Ordering::Release);
+    }
+
+    /// Nanoseconds since the first look at the clock, plus one: zero is for not yet.
+    fn since_first_look(ago: Duration) -> u64 {
+        let since = first_look().elapsed().saturating_sub(ago);
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        since.min(WITHDRAWN - 2) + 1
     }
 
     /// When it began, if it has.
     pub fn at(&self) -> Option<Instant> {
-        let since = self.0.load(Ordering::Acquire).checked_sub(1)?;
+        let since = self.0.load(Ordering::Acquire);
+        let since = since.checked_sub(1).filter(|_| since != WITHDRAWN)?;
         first_look().checked_add(Duration::from_nanos(since))
     }
 
@@ -136,6 +159,9 @@ impl Started {
     }
 }
 
+/// In the place of the moment: the call will not begin.
+const WITHDRAWN: u64 = u64::MAX;
+
 fn first_look() -> Instant {
     static FIRST: OnceLock<Instant> = OnceLock::new();
     *FIRST.get_or_init(Instant::now)
@@ -145,7 +171,7 @@ fn first_look() -> Instant {
 pub type CallResult = Result<CallReply, CallError>;
 
 /// A dict that the plugin returned.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallReply {
     /// The dict as JSON.
     pub body: Bytes,
@@ -156,14 +182,14 @@ pub struct CallReply {
 }
 
 /// Why a call gave no dict.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 pub enum CallError {
     /// The body is not JSON as the contract takes it.
     #[error("the body is not valid JSON: {0}")]
     InvalidJson(String),
     /// The body is JSON, but not an object.
     #[error("the body must be a JSON object, not {0}")]
-    NotAnObject(&'static str),
+    NotAnObject(Cow<'static, str>),
     /// The plugin raised.
     #[error("the plugin raised {summary}")]
     Raised {
@@ -199,13 +225,46 @@ pub enum CallError {
     /// The generation is not known (any more).
     #[error("the plugin is not loaded")]
     NotLoaded,
+    /// The process that ran it has died; whether the call had done its work nobody knows.
+    #[error("the process that ran the call has ended: {0}")]
+    WorkerCrashed(CrashReason),
     /// A bug of the gateway, said in one sentence.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
+/// Why a worker process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum CrashReason {
+    /// It has ended by itself, with this code.
+    #[error("exit {0}")]
+    Exit(i32),
+    /// A signal has ended it.
+    #[error("signal {0}")]
+    Signal(i32),
+    /// It held more memory than it may.
+    #[error("memory")]
+    Memory,
+    /// A call in it went on after its deadline, and could not be stopped.
+    #[error("deadline")]
+    Deadline,
+    /// It gave no sign of life.
+    #[error("heartbeat")]
+    Heartbeat,
+    /// It used more of something else than it may: threads, the disk.
+    #[error("limit")]
+    Limit,
+    /// What it sent made no sense.
+    #[error("protocol")]
+    Protocol,
+    /// The gateway has ended it: it was replaced, or an admin asked for it.
+    #[error("stopped")]
+    Stopped,
+}
+
 /// Trouble of the database that a plugin let pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DatabaseTrouble {
     /// It cannot be reached, or does not answer in time.
     Unavailable,
@@ -235,6 +294,8 @@ pub struct RuntimeStatus {
     pub loop_lag_ms: u64,
     /// How often a plugin has been seen to hold the loop.
     pub loop_holds: u64,
+    /// The load whose code the loop's thread runs at the moment.
+    pub held_by: Option<Generation>,
     /// Threads beside the loop's: of plain functions, of what plugins put aside, of host names.
     pub pools: [PoolStatus; 3],
 }

@@ -55,6 +55,7 @@ impl Call {
             principal: self.principal.clone(),
             app_id: self.app_id.clone(),
             request_id: Some(self.request_id.clone()),
+            call: Some(self.id),
         }
     }
 

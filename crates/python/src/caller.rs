@@ -6,7 +6,7 @@ use pyo3::{ffi, prelude::*};
 
 use crate::{host_link::HostLink, runtime_types::Kinds};
 use mozaiks_auth::Principal;
-use mozaiks_plugins::{Caller, Generation};
+use mozaiks_plugins::{CallId, Caller, Generation};
 
 /// Who runs: the value of the context variable that each call, import and handler carries.
 #[pyclass(frozen, module = "_mozaiks_native", name = "Caller")]
@@ -18,6 +18,15 @@ pub(super) struct CallInfo {
     pub principal: Option<Arc<Principal>>,
     pub app_id: Option<Arc<str>>,
     pub request_id: Option<Arc<str>>,
+    pub call: Option<CallId>,
+}
+
+impl Drop for CallInfo {
+    fn drop(&mut self) {
+        if let Some(call) = self.call {
+            self.host.services.call_ended(call);
+        }
+    }
 }
 
 impl CallInfo {
@@ -29,6 +38,7 @@ impl CallInfo {
             principal: self.principal.clone(),
             app_id: self.app_id.clone(),
             request_id: self.request_id.clone(),
+            call: self.call,
         }
     }
 }

@@ -43,6 +43,37 @@ pub(super) fn initialize(configured: Option<&Path>, sdk: Option<&Path>) -> Resul
         .clone()
 }
 
+/// Starts CPython ahead of a runtime, with the modules that every plugin needs; no thread is left.
+///
+/// # Errors
+/// As the start of a runtime.
+pub fn prepare(configured: Option<&Path>, sdk: Option<&Path>) -> Result<(), String> {
+    initialize(configured, sdk)?;
+    // The SDK may be missing, or what it needs: whoever imports it is told then.
+    attach(|py| {
+        for module in ["asyncio", "mozaiks.plugin._life", "mozaiks.database"] {
+            drop(py.import(module));
+        }
+    });
+    Ok(())
+}
+
+/// Directories that the running interpreter reads: its libraries, packages and the SDK.
+pub fn readable_dirs() -> Vec<PathBuf> {
+    attach(|py| {
+        let read = || -> PyResult<Vec<PathBuf>> {
+            let sys = py.import("sys")?;
+            let mut dirs: Vec<PathBuf> = sys.getattr("path")?.extract()?;
+            for name in ["prefix", "exec_prefix", "base_prefix", "base_exec_prefix"] {
+                dirs.push(sys.getattr(name)?.extract()?);
+            }
+            dirs.retain(|dir| dir.is_absolute());
+            Ok(dirs)
+        };
+        read().unwrap_or_default()
+    })
+}
+
 /// The interpreter whose packages plugins see.
 fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
     if let Some(path) = configured {
@@ -140,7 +171,7 @@ where
 
 fn start(executable: &Path, sdk_dirs: Vec<PathBuf>) -> Result<(), String> {
     initialize_from_config(executable)?;
-    let prepared = attach(|py| prepare(py, sdk_dirs).map_err(|error| error.to_string()));
+    let prepared = attach(|py| set_up(py, sdk_dirs).map_err(|error| error.to_string()));
     prepared.map_err(|error| {
         format!(
             "preparing Python at {} failed: {error}",
@@ -197,7 +228,7 @@ fn initialize_from_config(executable: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn prepare(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
+fn set_up(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
     let sys = py.import("sys")?;
     sys.call_method1("setswitchinterval", (SWITCH_INTERVAL_SECONDS,))?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;

@@ -40,7 +40,7 @@ pub(super) fn parse_object<'py>(
         Ok(Some(data)) => data,
         Ok(None) => PyDict::new(py),
         Err(BodyError::Invalid(reason)) => return Err(CallError::InvalidJson(reason)),
-        Err(BodyError::WrongType(found)) => return Err(CallError::NotAnObject(found)),
+        Err(BodyError::WrongType(found)) => return Err(CallError::NotAnObject(found.into())),
         Err(BodyError::Sink(reason)) => return Err(CallError::Internal(reason)),
     };
     inject(py, &data, whose).map_err(|error| CallError::Internal(error.to_string()))?;

@@ -50,7 +50,7 @@ use outbox::ReplySlot;
 use parts::Parts;
 use pool::PoolJob;
 
-pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, sdk_dirs};
+pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, sdk_dirs};
 pub use turns::Turns;
 
 /// The embedded CPython with its one event loop thread; implements
@@ -149,6 +149,7 @@ impl PluginRuntime for PythonRuntime {
             running: parts.outbox.running(),
             loop_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             loop_holds: parts.looping.holds(),
+            held_by: parts.looping.progress.current().map(|step| step.generation),
             pools: parts.pools.all().map(|pool| pool.status()),
         }
     }

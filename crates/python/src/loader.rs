@@ -115,6 +115,7 @@ fn import_plugin(
         principal: None,
         app_id: None,
         request_id: None,
+        call: None,
     };
     let info = Bound::new(py, info)?;
     let entered = Entered::new(info.as_any())?;

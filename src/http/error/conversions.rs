@@ -67,6 +67,10 @@ impl From<CallError> for ApiError {
             }
             CallError::OutputTooLarge { limit_bytes } => Self::OutputTooLarge { limit_bytes },
             CallError::Cancelled => Self::PluginCancelled,
+            CallError::WorkerCrashed(reason) => Self::WorkerCrashed {
+                reason,
+                tell: false,
+            },
             CallError::NotLoaded => Self::PluginUnavailable {
                 reason: "its module is not loaded".into(),
                 tell: false,

@@ -117,6 +117,15 @@ impl ApiError {
                 if *tell { Everyone } else { Developers },
                 move || json!({ "reason": &**reason }),
             ),
+            Self::WorkerCrashed { reason, tell } => D::new(
+                S::BAD_GATEWAY,
+                "WORKER_CRASHED",
+                "the process that ran the call has ended; whether the call was carried out is not known",
+            )
+            .told(
+                if *tell { Everyone } else { Developers },
+                move || json!({ "reason": reason.to_string() }),
+            ),
             Self::NotFound => D::new(S::NOT_FOUND, "NOT_FOUND", "there is nothing at this path"),
             Self::MethodNotAllowed { .. } => D::new(
                 S::METHOD_NOT_ALLOWED,

@@ -3,7 +3,11 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::*;
-use mozaiks_plugins::{CallError, dispatch::DispatchError, runtime::DatabaseTrouble};
+use mozaiks_plugins::{
+    CallError,
+    dispatch::DispatchError,
+    runtime::{CrashReason, DatabaseTrouble},
+};
 
 async fn body_of(error: &ApiError, dev: bool) -> (StatusCode, http::HeaderMap, Value) {
     let (head, body) = error.to_response("r-1", dev).into_parts();
@@ -136,7 +140,7 @@ fn every_failure_of_a_call_has_its_row() {
         ),
         (CallError::InvalidJson(text()).into(), 400, "INVALID_JSON"),
         (
-            CallError::NotAnObject("a list").into(),
+            CallError::NotAnObject("a list".into()).into(),
             400,
             "INVALID_REQUEST",
         ),
@@ -158,6 +162,11 @@ fn every_failure_of_a_call_has_its_row() {
             CallError::OutputTooLarge { limit_bytes: 1 }.into(),
             500,
             "OUTPUT_TOO_LARGE",
+        ),
+        (
+            CallError::WorkerCrashed(CrashReason::Signal(9)).into(),
+            502,
+            "WORKER_CRASHED",
         ),
         (CallError::Cancelled.into(), 500, "PLUGIN_ERROR"),
         (CallError::NotLoaded.into(), 503, "PLUGIN_UNAVAILABLE"),

@@ -1,7 +1,7 @@
 //! The operations on plugins that are not calls of them.
 
 use super::{Operation, Who};
-use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugins, typed::by};
+use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugin_workers, plugins, typed::by};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
@@ -109,6 +109,64 @@ pub(super) const PLUGINS: &[Operation] = &[
                 "VALIDATION_ERROR: it does not fit `config_schema`; `details.path`.",
             ),
             NO_DATABASE,
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/limits",
+        handler: by!(plugin_workers::get_limits),
+        who: Who::Admin,
+        summary: "Where a plugin runs, its workers, and its limits one by one with what sees to each.",
+        answers: &[
+            ("200", "`{plugin, isolation, limits, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+        ],
+    },
+    Operation {
+        method: "put",
+        path: "/api/plugins/registry/{name}/limits",
+        handler: by!(plugin_workers::put_limits),
+        who: Who::Admin,
+        summary: "Says where a plugin runs and what it may use: `{isolation, limits}`, null takes back; it is loaded anew there.",
+        answers: &[
+            ("200", "`{plugin, isolation, limits, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("409", "RELOAD_FAILED with the traceback."),
+            ("422", "VALIDATION_ERROR."),
+            NO_DATABASE,
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/plugins/registry/{name}/release",
+        handler: by!(plugin_workers::release),
+        who: Who::Admin,
+        summary: "Lets a plugin run again whose workers have died too often.",
+        answers: &[
+            ("200", "`{plugin, isolation, limits, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("409", "CONFLICT: it is not in quarantine; RELOAD_FAILED."),
+            NO_DATABASE,
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/plugins/registry/{name}/restart",
+        handler: by!(plugin_workers::restart),
+        who: Who::Admin,
+        summary: "Replaces a plugin's workers, the new ones first.",
+        answers: &[
+            ("200", "`{plugin, isolation, limits, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("409", "CONFLICT: it has none."),
         ],
     },
     Operation {

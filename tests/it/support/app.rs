@@ -316,6 +316,11 @@ impl Builder {
             .env("MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS", "60")
             .env("MOZAIKS_PLUGIN_START_WAIT_SECONDS", "60")
             .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
+            // The whole of the tests holds wherever plugins run.
+            .envs(
+                std::env::var_os("MOZAIKS_TEST_ISOLATION")
+                    .map(|mode| ("MOZAIKS_ISOLATION_DEFAULT_DIRECTORY", mode)),
+            )
             .envs(self.environment)
             .current_dir(data_dir.path())
             .stdin(Stdio::null())

@@ -32,7 +32,7 @@ impl Echo {
         };
         check_object(&body, self.max_depth).map_err(|error| match error {
             BodyError::Invalid(reason) => CallError::InvalidJson(reason),
-            BodyError::WrongType(found) => CallError::NotAnObject(found),
+            BodyError::WrongType(found) => CallError::NotAnObject(found.into()),
             BodyError::Sink(reason) => CallError::Internal(reason),
         })?;
         Ok(CallReply {

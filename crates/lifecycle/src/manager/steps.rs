@@ -25,8 +25,14 @@ impl PluginManager {
     ) -> Result<(), LifeError> {
         let plugin = self.parts.registry.entry(found);
         plugin.apps().set(row.apps.clone());
+        plugin.set_operator_word(row.word.clone());
         let wanted = self.wants(&row);
+        let quarantine = row.quarantine.clone();
         life.state.lock().row = Some(row);
+        if let Some(reason) = quarantine {
+            self.stand_still(&plugin, life, &reason);
+            return Ok(());
+        }
         self.load_found(&plugin, life, found, wanted).await
     }
 
@@ -39,12 +45,22 @@ impl PluginManager {
     ) -> Result<(), LifeError> {
         let wanted = self.wants(&row);
         plugin.apps().set(row.apps.clone());
+        plugin.set_operator_word(row.word.clone());
         let before = {
             let mut state = life.state.lock();
             (state.has_row, state.row_error) = (true, None);
             state.row.replace(row.clone())
         };
         self.tell_apps(plugin, before.as_ref(), &row);
+        if let Some(reason) = &row.quarantine {
+            self.stand_still(plugin, life, reason);
+            return Ok(());
+        }
+        let placed_anew = (before.as_ref())
+            .is_some_and(|before| before.word != row.word || before.quarantine.is_some());
+        if placed_anew {
+            return self.load_anew(plugin, life, wanted).await;
+        }
         if before.is_some_and(|before| before.reload < row.reload) {
             self.load_anew(plugin, life, wanted).await?;
             self.publish("plugin_reloaded", json!({"plugin": &*plugin.name}));
@@ -62,6 +78,19 @@ impl PluginManager {
             Some(load) => self.start_serving(plugin, life, &load, None).await,
             None => self.load_anew(plugin, life, true).await,
         }
+    }
+
+    /// A plugin whose workers have died too often: nothing of it runs, and its calls are told that it is
+    /// not available.
+    pub(super) fn stand_still(&self, plugin: &Arc<Plugin>, life: &Life, reason: &str) {
+        let sentence = format!("quarantined: {reason}");
+        let served = plugin.replace(PluginState::Failed(sentence.into()));
+        let load = life.state.lock().load.take();
+        if let Some(load) = &load {
+            // Its code is gone; what it had registered goes too.
+            self.parts.registrations.forget(load.generation.id());
+        }
+        drop((served, load));
     }
 
     /// Unloads a plugin and takes it off the list.
@@ -147,6 +176,7 @@ impl PluginManager {
             elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "plugin.loaded"
         );
+        self.let_go(life, &plugin.name).await;
         self.publish(
             "plugin_loaded",
             json!({"plugin": &*plugin.name, "version": load.manifest.version}),
@@ -192,8 +222,7 @@ impl PluginManager {
             let mut state = life.state.lock();
             (state.checksum, state.source_missing) = (checksum, false);
         }
-        let runtime = Arc::clone(self.parts.registry.runtime());
-        let prepared = self.parts.registry.prepare(plugin, found, runtime).await;
+        let prepared = self.parts.registry.prepare(plugin, found, None).await;
         let load = Arc::new(prepared.map_err(|not| {
             if let Some(manifest) = not.manifest {
                 plugin.describe_as(Arc::new(manifest));

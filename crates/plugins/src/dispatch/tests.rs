@@ -48,7 +48,7 @@ impl PluginRuntime for Held {
     fn submit(&self, call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
         let (sender, receiver) = oneshot::channel();
         if !self.waits.load(Ordering::Relaxed) {
-            call.started.begin();
+            assert!(call.started.begin());
         }
         self.calls.lock().push((call, sender));
         Ok(receiver)
@@ -185,7 +185,7 @@ async fn call_that_waits(wait: Duration) -> (Result<CallReply, DispatchError>, D
     let starting = async {
         tokio::time::sleep(wait).await;
         if let Some((call, _)) = runtime.calls.lock().first() {
-            call.started.begin();
+            assert!(call.started.begin());
         }
         std::future::pending().await
     };
@@ -229,14 +229,14 @@ fn timers_are_kept_unless_their_call_goes_on() {
     let _inside = runtime.enter();
     let timers = Timers::default();
     let ended = timers.after(Duration::from_secs(1));
-    ended.started.begin();
+    assert!(ended.started.begin());
     timers.give_back(ended);
     let again = timers.after(Duration::from_secs(1));
     assert_eq!(again.started.at(), None, "it is another call's now");
     let goes_on = again.started.clone();
     timers.give_back(again);
     assert!(timers.0.lock().is_empty());
-    goes_on.begin();
+    assert!(goes_on.begin());
     assert_eq!(timers.after(Duration::from_secs(1)).started.at(), None);
 }
 

@@ -118,8 +118,10 @@ pub enum PluginKind {
     Static,
 }
 
-/// Where a plugin runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// Where a plugin runs; what comes later keeps it further apart from others.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// In the gateway's process.

@@ -198,6 +198,7 @@ async fn what_a_generation_registers_is_found_by_its_id_while_it_is_held() {
         principal: None,
         app_id: None,
         request_id: None,
+        call: None,
     };
     let old = setup.active().id();
     assert!(setup.registry.generation_of(&caller(old)).is_some());

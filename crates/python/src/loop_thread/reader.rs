@@ -184,7 +184,9 @@ impl Reader {
         if self.environment.calls.take_asked(job.call.id) {
             return job.reply.complete(Err(CallError::Cancelled));
         }
-        job.call.started.begin();
+        if !job.call.started.begin() {
+            return job.reply.complete(Err(CallError::Cancelled));
+        }
         match prepare(py, &self.environment, job) {
             Ok(ready) => self.drive(py, ready.function, ready.arguments, ready.call),
             Err((reply, error)) => reply.complete(Err(error)),

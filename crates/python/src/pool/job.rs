@@ -74,7 +74,9 @@ pub(super) fn run(py: Python<'_>, pool: &Pool, progress: &Progress, job: PoolJob
 }
 
 fn run_call(py: Python<'_>, pool: &Pool, progress: &Progress, job: CallJob) {
-    job.call.started.begin();
+    if !job.call.started.begin() {
+        return job.reply.complete(Err(CallError::Cancelled));
+    }
     let ReadyCall {
         call,
         function,

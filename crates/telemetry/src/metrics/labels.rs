@@ -71,16 +71,19 @@ pub enum CallOutcome {
     Overloaded,
     /// The request's or the gateway's fault.
     Rejected,
+    /// The process that ran it has died.
+    Crashed,
 }
 
 impl CallOutcome {
-    pub(super) const ALL: [(CallOutcome, &'static str); 6] = [
+    pub(super) const ALL: [(CallOutcome, &'static str); 7] = [
         (CallOutcome::Ok, "ok"),
         (CallOutcome::DomainFailure, "domain_failure"),
         (CallOutcome::PluginError, "plugin_error"),
         (CallOutcome::TimedOut, "timeout"),
         (CallOutcome::Overloaded, "overloaded"),
         (CallOutcome::Rejected, "rejected"),
+        (CallOutcome::Crashed, "crashed"),
     ];
 }
 

@@ -38,7 +38,7 @@ impl PluginRuntime for HeldCalls {
         if self.full_for.lock().contains(&handler_of(&call)) {
             return Err(SubmitError::Full);
         }
-        call.started.begin();
+        assert!(call.started.begin());
         let (reply, result) = oneshot::channel();
         self.invoked.lock().push((call, reply));
         Ok(result)

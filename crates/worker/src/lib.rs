@@ -1,0 +1,24 @@
+//! Processes that run plugins: the gateway's side of them, and their own.
+//!
+//! A worker is the same binary with the same runtime of plugins behind the same two traits; a socket
+//! pair lies between. Knows neither Python nor HTTP: what runs plugin code in the worker is given to
+//! [`child::run`] by the command line.
+
+pub mod child;
+pub mod confine;
+pub mod crashes;
+mod frame;
+mod isolations;
+mod link;
+pub mod pool;
+mod process;
+mod registrations;
+mod remote_host;
+mod running;
+mod sampler;
+mod spawner;
+mod worker;
+
+pub use isolations::{IsolationView, Isolations, LimitView};
+pub use pool::{PoolObserver, PoolSettings, PoolView, WorkerPool, WorkerView};
+pub use spawner::Spawner;

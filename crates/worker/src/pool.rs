@@ -1,0 +1,493 @@
+//! Workers behind the trait of what runs plugins: one for a plugin of its own, several for all that are
+//! shared. What is loaded in one is loaded in all; a call goes to the one with the fewest.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use mozaiks_plugins::{
+    CallError, CallId, CallResult, Generation, HostServices, Input, Invocation, LoadError,
+    LoadedPlugin, PluginRuntime, PluginSource, SubmitError, Target,
+    runtime::{CrashReason, RuntimeStatus},
+};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    confine::{Confinement, Enforced},
+    crashes::Crashes,
+    registrations::Registrations,
+    sampler::Watched,
+    spawner::Spawner,
+    worker::Worker,
+};
+
+mod life;
+mod slot;
+
+/// How a pool is run.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// The plugin whose own it is, or what all share.
+    pub name: Arc<str>,
+    /// Workers.
+    pub size: usize,
+    /// What they may do.
+    pub confinement: Confinement,
+    /// What is looked at while they run.
+    pub watched: Watched,
+    /// Whether too many crashes end it, rather than only slow it down.
+    pub quarantine: bool,
+    /// Between two signs of life.
+    pub heartbeat: Duration,
+    /// Without one for so long a worker is killed.
+    pub heartbeat_timeout: Duration,
+    /// A call that goes on for so long after it was cancelled takes its worker with it.
+    pub kill_grace: Duration,
+    /// A worker is replaced after so many calls; 0 is never.
+    pub recycle_calls: u64,
+    /// A worker is replaced once it has so much memory; 0 is never.
+    pub recycle_bytes: u64,
+    /// Calls that may wait for a worker that is starting.
+    pub queue_size: usize,
+    /// Requests of one worker's plugins that may wait.
+    pub max_requests: usize,
+    /// How long a worker that is replaced may take for its last calls.
+    pub drain_timeout: Duration,
+    /// How deep a body may be nested.
+    pub max_depth: usize,
+}
+
+/// Hears of what happens to workers.
+pub trait PoolObserver: Send + Sync + 'static {
+    /// A worker has ended without being asked.
+    fn worker_died(&self, pool: &str, reason: CrashReason);
+
+    /// It was one time too many: the plugin runs no more.
+    fn quarantined(&self, plugin: &str, reason: CrashReason, crashes: usize);
+}
+
+/// A pool as admins see it.
+#[derive(Debug, Clone)]
+pub struct PoolView {
+    /// Its workers that live.
+    pub workers: Vec<WorkerView>,
+    /// What their kernel sees to; of the first, as all are alike.
+    pub enforced: Vec<Enforced>,
+    /// Calls that wait for a worker.
+    pub waiting: usize,
+}
+
+/// A worker as admins see it.
+#[derive(Debug, Clone)]
+pub struct WorkerView {
+    /// The process.
+    pub pid: u32,
+    /// Since when, in seconds.
+    pub up_seconds: f64,
+    /// Calls it has had.
+    pub calls: u64,
+    /// Calls it has now.
+    pub running: usize,
+    /// Resident memory in bytes.
+    pub memory_bytes: u64,
+    /// Lines of its log that found no room.
+    pub log_lines_lost: u64,
+}
+
+/// A pool of workers.
+pub struct WorkerPool {
+    pub(crate) settings: PoolSettings,
+    pub(crate) spawner: Arc<Spawner>,
+    pub(crate) host: Arc<dyn HostServices>,
+    pub(crate) registrations: Arc<Registrations>,
+    pub(crate) crashes: Arc<Crashes>,
+    pub(crate) observer: Arc<dyn PoolObserver>,
+    /// For its tasks.
+    handle: tokio::runtime::Handle,
+    me: Weak<Self>,
+    /// Held for moments, never across an await.
+    state: Mutex<State>,
+    /// Workers that were made, since the start.
+    pub(crate) started: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is loaded, in the order of loading.
+    records: BTreeMap<Generation, Record>,
+    slots: Vec<Slot>,
+    /// Calls for which no worker is ready yet.
+    waiting: VecDeque<(Invocation, oneshot::Sender<CallResult>)>,
+    over: bool,
+}
+
+/// A load that every worker is to have.
+#[derive(Clone)]
+struct Record {
+    source: PluginSource,
+    /// Whether it has been loaded once: only then a new worker loads it too.
+    confirmed: bool,
+    /// Steps of its life that a new worker takes too.
+    steps: Vec<life::Step>,
+}
+
+struct Slot {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Where there is one that takes calls.
+    worker: Option<Arc<Worker>>,
+    /// A worker is being made.
+    starting: bool,
+}
+
+enum Command {
+    Load(
+        PluginSource,
+        oneshot::Sender<Result<LoadedPlugin, LoadError>>,
+    ),
+    /// Replace the worker of this number.
+    Replace(u64),
+}
+
+impl WorkerPool {
+    /// A pool without workers: they are made with the first load. Inside tokio.
+    pub fn new(
+        settings: PoolSettings,
+        spawner: Arc<Spawner>,
+        host: Arc<dyn HostServices>,
+        crashes: Arc<Crashes>,
+        observer: Arc<dyn PoolObserver>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            registrations: Arc::new(Registrations::new(Arc::clone(&host))),
+            settings,
+            spawner,
+            host,
+            crashes,
+            observer,
+            handle: tokio::runtime::Handle::current(),
+            me: Weak::clone(me),
+            state: Mutex::default(),
+            started: AtomicU64::new(0),
+        })
+    }
+
+    /// What admins see.
+    pub fn view(&self) -> PoolView {
+        let (workers, waiting): (Vec<Arc<Worker>>, usize) = {
+            let state = self.state.lock();
+            let workers = state.slots.iter().filter_map(|slot| slot.worker.clone());
+            (workers.collect(), state.waiting.len())
+        };
+        PoolView {
+            enforced: workers
+                .first()
+                .map(|worker| worker.enforced.clone())
+                .unwrap_or_default(),
+            workers: workers.iter().map(|worker| worker.view()).collect(),
+            waiting,
+        }
+    }
+
+    /// Replaces every worker: new ones first.
+    pub fn restart(&self) {
+        for slot in &self.state.lock().slots {
+            if let Some(worker) = &slot.worker {
+                slot.commands.send(Command::Replace(worker.number)).ok();
+            }
+        }
+    }
+
+    fn ensure_slots(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        let mut state = self.state.lock();
+        while !state.over && state.slots.len() < self.settings.size {
+            let (commands, todo) = mpsc::unbounded_channel();
+            let index = state.slots.len();
+            state.slots.push(Slot {
+                commands,
+                worker: None,
+                starting: true,
+            });
+            if let Some(me) = self.me.upgrade() {
+                self.handle
+                    .spawn(slot::run(Arc::downgrade(&me), index, todo));
+            }
+        }
+        let slots = state.slots.iter();
+        slots.map(|slot| slot.commands.clone()).collect()
+    }
+
+    /// Loads into every worker; a load that one of them cannot have is one that none has.
+    async fn load_everywhere(&self, source: PluginSource) -> Result<LoadedPlugin, LoadError> {
+        let generation = source.generation;
+        {
+            let record = Record {
+                source: source.clone(),
+                confirmed: false,
+                steps: Vec::new(),
+            };
+            self.state.lock().records.insert(generation, record);
+        }
+        let mut answers = Vec::new();
+        for commands in self.ensure_slots() {
+            let (sender, receiver) = oneshot::channel();
+            commands.send(Command::Load(source.clone(), sender)).ok();
+            answers.push(receiver);
+        }
+        let mut outcome = Err(LoadError::Stopped);
+        for (at, answer) in answers.into_iter().enumerate() {
+            let loaded = answer.await.unwrap_or(Err(LoadError::Stopped));
+            if at == 0 || (outcome.is_ok() && loaded.is_err()) {
+                outcome = loaded;
+            }
+        }
+        if outcome.is_ok() {
+            if let Some(record) = self.state.lock().records.get_mut(&generation) {
+                record.confirmed = true;
+            }
+        } else {
+            self.drop_load(generation);
+        }
+        outcome
+    }
+
+    fn drop_load(&self, generation: Generation) {
+        let (workers, is_last) = {
+            let mut state = self.state.lock();
+            state.records.remove(&generation);
+            let workers = state.slots.iter().filter_map(|slot| slot.worker.clone());
+            let workers: Vec<_> = workers.collect();
+            (workers, state.records.is_empty())
+        };
+        self.host.forget_generation(generation);
+        self.registrations.forget_generation(generation);
+        for worker in workers {
+            worker.unload(generation);
+        }
+        if is_last && self.settings.size == 1 {
+            self.end();
+        }
+    }
+
+    /// Ends all workers: nothing is left for them to do.
+    fn end(&self) {
+        let (slots, waiting) = {
+            let mut state = self.state.lock();
+            state.over = true;
+            (
+                std::mem::take(&mut state.slots),
+                std::mem::take(&mut state.waiting),
+            )
+        };
+        for (_, sender) in waiting {
+            sender.send(Err(CallError::NotLoaded)).ok();
+        }
+        // Their tasks end with their commands, and the workers with these.
+        drop(slots);
+    }
+
+    /// The worker that has the target and the fewest calls, of those with room.
+    fn choose(&self, state: &State, target: Target) -> Option<(Arc<Worker>, (Generation, Target))> {
+        let workers = state.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let able = workers.filter(|worker| !worker.retiring.load(Ordering::Acquire));
+        let mut best: Option<(usize, &Arc<Worker>, _)> = None;
+        for worker in able {
+            let Some(resolved) = worker.resolve(target) else {
+                continue;
+            };
+            let count = worker.running.count();
+            if best.as_ref().is_none_or(|(fewest, ..)| count < *fewest) {
+                best = Some((count, worker, resolved));
+            }
+        }
+        best.map(|(_, worker, resolved)| (Arc::clone(worker), resolved))
+    }
+
+    /// Sends what has waited to whoever can take it; what nobody will ever have is told so.
+    fn flush(&self) {
+        let mut todo = std::mem::take(&mut self.state.lock().waiting);
+        while let Some((call, sender)) = todo.pop_front() {
+            let mut state = self.state.lock();
+            match self.choose(&state, call.target) {
+                Some((worker, resolved)) => {
+                    drop(state);
+                    worker.call(call, resolved, sender);
+                }
+                None if !state.over && state.slots.iter().any(|slot| slot.starting) => {
+                    state.waiting.push_back((call, sender));
+                }
+                None => {
+                    drop(state);
+                    sender.send(Err(CallError::NotLoaded)).ok();
+                }
+            }
+        }
+    }
+
+    /// No worker can be had: whoever waits for one is told.
+    fn give_up_waiting(&self) {
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        for (_, sender) in waiting {
+            sender.send(Err(CallError::NotLoaded)).ok();
+        }
+    }
+
+    fn worker_of(&self, call: CallId) -> Option<(usize, Arc<Worker>)> {
+        let state = self.state.lock();
+        let slots = state.slots.iter().enumerate();
+        let mut workers = slots.filter_map(|(at, slot)| Some((at, slot.worker.clone()?)));
+        workers.find(|(_, worker)| worker.running.is_running(call))
+    }
+}
+
+impl PluginRuntime for WorkerPool {
+    fn load(&self, source: PluginSource) -> oneshot::Receiver<Result<LoadedPlugin, LoadError>> {
+        let (answer, receiver) = oneshot::channel();
+        let Some(me) = self.me.upgrade() else {
+            return receiver;
+        };
+        self.handle.spawn(async move {
+            // Whoever wanted it may have gone; then nobody unloads it either.
+            let generation = source.generation;
+            let loaded = me.load_everywhere(source).await;
+            if let Err(Ok(_)) = answer.send(loaded) {
+                me.drop_load(generation);
+            }
+        });
+        receiver
+    }
+
+    fn unload(&self, generation: Generation) {
+        self.drop_load(generation);
+    }
+
+    fn submit(&self, call: Invocation) -> Result<oneshot::Receiver<CallResult>, SubmitError> {
+        if let (Target::Life(generation), Input::Arguments(arguments)) = (call.target, &call.input)
+            && let Some(step) = life::Step::of(arguments, call.app_id.as_ref())
+        {
+            return Ok(self.take_step(generation, step, call));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.lock();
+        if let Some((worker, resolved)) = self.choose(&state, call.target) {
+            drop(state);
+            if !worker.has_room() {
+                return Err(SubmitError::Full);
+            }
+            worker.call(call, resolved, sender);
+            return Ok(receiver);
+        }
+        if state.over || !state.slots.iter().any(|slot| slot.starting) {
+            drop(state);
+            sender.send(Err(CallError::NotLoaded)).ok();
+            return Ok(receiver);
+        }
+        if state.waiting.len() >= self.settings.queue_size {
+            return Err(SubmitError::Full);
+        }
+        state.waiting.push_back((call, sender));
+        Ok(receiver)
+    }
+
+    fn cancel(&self, call: CallId) {
+        let waiting = {
+            let mut state = self.state.lock();
+            let at = state.waiting.iter().position(|(waits, _)| waits.id == call);
+            at.and_then(|at| state.waiting.remove(at))
+        };
+        if let Some((_, sender)) = waiting {
+            sender.send(Err(CallError::Cancelled)).ok();
+            return;
+        }
+        let Some((slot, worker)) = self.worker_of(call) else {
+            return;
+        };
+        worker.cancel(call);
+        if let Some(me) = self.me.upgrade() {
+            self.handle.spawn(me.see_to_the_end(slot, worker, call));
+        }
+    }
+
+    fn max_body_depth(&self) -> usize {
+        self.settings.max_depth
+    }
+
+    fn status(&self) -> RuntimeStatus {
+        let state = self.state.lock();
+        let workers = state.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let mut status = RuntimeStatus {
+            queued: state.waiting.len(),
+            ..RuntimeStatus::default()
+        };
+        for worker in workers {
+            let (health, _) = worker.health();
+            status.running += worker.running.count();
+            status.queued += usize::try_from(health.queued).unwrap_or(0);
+            status.loop_lag_ms = status.loop_lag_ms.max(health.loop_lag_ms);
+        }
+        status
+    }
+}
+
+impl WorkerPool {
+    /// A call was cancelled: where it does not end, its worker does.
+    async fn see_to_the_end(self: Arc<Self>, slot: usize, worker: Arc<Worker>, call: CallId) {
+        tokio::time::sleep(self.settings.kill_grace).await;
+        // One that has not begun holds nobody up.
+        if worker.running.give_up_unbegun(call) || !worker.running.is_running(call) {
+            return;
+        }
+        if self.settings.size == 1 || self.holds_its_loop(&worker).await {
+            // What waits behind it has not run, and another worker may run it.
+            worker.retiring.store(true, Ordering::Release);
+            let waiting = worker.withdraw(self.settings.kill_grace).await;
+            self.begin_anew(slot, waiting);
+            if worker.running.is_running(call) {
+                worker.process.kill(CrashReason::Deadline);
+            } else {
+                // It has ended at the last moment: then the worker goes in peace.
+                self.replace(slot, &worker);
+            }
+            return;
+        }
+        // A thread of it hangs, and others' calls go on beside it: they may end.
+        self.replace(slot, &worker);
+    }
+
+    /// Calls that were taken back wait for the next worker.
+    fn begin_anew(&self, slot: usize, calls: Vec<(Invocation, oneshot::Sender<CallResult>)>) {
+        let mut state = self.state.lock();
+        if let Some(slot) = state.slots.get_mut(slot) {
+            // Another is on its way from here on.
+            slot.starting = true;
+        }
+        for call in calls.into_iter().rev() {
+            state.waiting.push_front(call);
+        }
+    }
+
+    /// Whether a worker's event loop does not turn, so that nothing else in it goes on either.
+    async fn holds_its_loop(&self, worker: &Worker) -> bool {
+        let (_, before) = worker.health();
+        worker.ping();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let (health, at) = worker.health();
+            if at > before {
+                return health.loop_lag_ms >= 100;
+            }
+        }
+        true
+    }
+
+    pub(crate) fn replace(&self, slot: usize, worker: &Worker) {
+        if let Some(slot) = self.state.lock().slots.get(slot) {
+            slot.commands.send(Command::Replace(worker.number)).ok();
+        }
+    }
+}

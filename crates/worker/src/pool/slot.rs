@@ -1,0 +1,234 @@
+//! One place of a pool: makes its worker, brings it up to what is loaded, and begins again when it ends.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Weak, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use mozaiks_plugins::{LoadError, runtime::CrashReason};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{Command, WorkerPool};
+use crate::{sampler, worker::Worker};
+
+/// A worker that lived for so long did not die of its start.
+const SETTLED: Duration = Duration::from_secs(10);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// How long a step that is repeated in a new worker may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A worker with the task that serves it, which ends with it.
+struct Live {
+    worker: Arc<Worker>,
+    serving: JoinHandle<CrashReason>,
+}
+
+/// Keeps a place filled until its pool ends.
+pub(super) async fn run(
+    pool: Weak<WorkerPool>,
+    index: usize,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    // Workers that did not last, in a row.
+    let mut short_lives = 0;
+    loop {
+        let Some(here) = pool.upgrade() else { return };
+        let mut live = match start(&here, index).await {
+            Ok(live) => live,
+            Err(error) => {
+                tracing::error!(pool = &*here.settings.name, error, "worker.not_started");
+                short_lives += 1;
+                refuse_loads(&mut commands, &error);
+                here.give_up_waiting();
+                drop(here);
+                if !wait(&pool, short_lives).await {
+                    return;
+                }
+                continue;
+            }
+        };
+        drop(here);
+        let Some(reason) = serve(&pool, index, &mut commands, &mut live).await else {
+            live.worker.process.kill(CrashReason::Stopped);
+            return;
+        };
+        let Some(here) = pool.upgrade() else { return };
+        here.lose(index);
+        let lived = live.worker.since.elapsed();
+        tracing::warn!(
+            pool = &*here.settings.name,
+            worker.pid = live.worker.process.pid(),
+            reason = %reason,
+            lived_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX),
+            "worker.ended"
+        );
+        let too_many = here.crashes.note(&here.settings.name, reason);
+        here.observer.worker_died(&here.settings.name, reason);
+        if too_many && here.settings.quarantine {
+            let crashes = here.crashes.of(&here.settings.name).recent;
+            here.end();
+            let name = &here.settings.name;
+            here.observer.quarantined(name, reason, crashes);
+            return;
+        }
+        drop(here);
+        short_lives = if lived >= SETTLED { 0 } else { short_lives + 1 };
+        // The first death in a row is made good at once.
+        if short_lives > 1 && !wait(&pool, short_lives - 1).await {
+            return;
+        }
+    }
+}
+
+/// Does what the pool asks of a living worker; why it has ended, or `None` where the pool has.
+async fn serve(
+    pool: &Weak<WorkerPool>,
+    index: usize,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+    live: &mut Live,
+) -> Option<CrashReason> {
+    loop {
+        tokio::select! {
+            ended = &mut live.serving => return Some(ended.unwrap_or(CrashReason::Protocol)),
+            command = commands.recv() => match command? {
+                Command::Load(source, answer) => {
+                    let loaded = live.worker.load(source).await;
+                    answer.send(loaded).ok();
+                }
+                Command::Replace(number) if number == live.worker.number => {
+                    let here = pool.upgrade()?;
+                    match start(&here, index).await {
+                        Ok(new) => {
+                            let old = std::mem::replace(live, new);
+                            tokio::spawn(drain(here, old));
+                        }
+                        Err(error) => tracing::error!(
+                            pool = &*here.settings.name, error, "worker.not_replaced"
+                        ),
+                    }
+                }
+                // Replaced already.
+                Command::Replace(_) => {}
+            },
+        }
+    }
+}
+
+impl WorkerPool {
+    fn lose(&self, index: usize) {
+        let lost = {
+            let mut state = self.state.lock();
+            state.slots.get_mut(index).and_then(|slot| {
+                slot.starting = true;
+                slot.worker.take()
+            })
+        };
+        drop(lost);
+    }
+
+    /// From here on calls go to it.
+    fn put_ready(&self, index: usize, worker: &Arc<Worker>) {
+        let old = {
+            let mut state = self.state.lock();
+            state.slots.get_mut(index).and_then(|slot| {
+                slot.starting = false;
+                slot.worker.replace(Arc::clone(worker))
+            })
+        };
+        if let Some(old) = old {
+            old.retiring.store(true, Ordering::Release);
+        }
+        self.flush();
+        self.prune();
+    }
+
+    /// Ends registrations that no worker has brought again, once none is on its way.
+    fn prune(&self) {
+        let is_whole = !self.state.lock().slots.iter().any(|slot| slot.starting);
+        if is_whole {
+            self.registrations.prune();
+        }
+    }
+}
+
+/// Makes a worker that has everything that is loaded.
+async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
+    let (fresh, enforced) = pool.spawner.make(&pool.settings.confinement).await?;
+    pool.started.fetch_add(1, Ordering::Relaxed);
+    let made = Worker::new(
+        fresh,
+        enforced,
+        Arc::clone(&pool.host),
+        Arc::clone(&pool.registrations),
+        pool.settings.max_requests,
+    );
+    let (worker, incoming) = made.ok_or("it was taken already")?;
+    let serving = tokio::spawn(Arc::clone(&worker).serve(incoming));
+    tokio::spawn(sampler::watch(
+        Arc::downgrade(pool),
+        index,
+        Arc::downgrade(&worker),
+    ));
+    let records: Vec<_> = {
+        let state = pool.state.lock();
+        let confirmed = state.records.values().filter(|record| record.confirmed);
+        confirmed.cloned().collect()
+    };
+    for record in records {
+        let (name, generation) = (Arc::clone(&record.source.name), record.source.generation);
+        let again = match worker.load(record.source).await {
+            Ok(_) => {
+                let steps = &record.steps;
+                pool.repeat_steps(&worker, generation, steps, STEP_TIMEOUT)
+                    .await
+            }
+            Err(error) => Err(error.whole()),
+        };
+        if let Err(error) = again {
+            if serving.is_finished() {
+                pool.registrations.lose_worker(worker.number);
+                return Err(format!("it has ended while it loaded {name}"));
+            }
+            tracing::error!(plugin.name = &*name, error, "worker.plugin_not_loaded");
+        }
+    }
+    pool.put_ready(index, &worker);
+    Ok(Live { worker, serving })
+}
+
+/// Lets a worker that was replaced finish what it has.
+async fn drain(pool: Arc<WorkerPool>, old: Live) {
+    let end = Instant::now() + pool.settings.drain_timeout;
+    while old.worker.running.count() > 0 && Instant::now() < end && !old.serving.is_finished() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    old.worker.process.kill(CrashReason::Stopped);
+    drop(old.serving.await);
+    pool.prune();
+}
+
+fn refuse_loads(commands: &mut mpsc::UnboundedReceiver<Command>, error: &str) {
+    while let Ok(command) = commands.try_recv() {
+        if let Command::Load(_, answer) = command {
+            let summary = format!("no worker for it: {error}");
+            let refused = LoadError::Raised {
+                traceback: summary.clone(),
+                summary,
+            };
+            answer.send(Err(refused)).ok();
+        }
+    }
+}
+
+/// Waits longer each time, and never as long as another; whether there is still something to do.
+async fn wait(pool: &Weak<WorkerPool>, times: u32) -> bool {
+    let longest = FIRST_BACKOFF.saturating_mul(1 << times.min(16));
+    let longest = longest.min(LONGEST_BACKOFF);
+    // Half of it to all of it.
+    let share = RandomState::new().hash_one(Instant::now()) % 512;
+    let share = u32::try_from(share).unwrap_or(0) + 512;
+    tokio::time::sleep(longest * share / 1024).await;
+    pool.upgrade().is_some_and(|pool| !pool.state.lock().over)
+}

@@ -1,0 +1,134 @@
+//! A process of a worker: made, ended, and its end awaited.
+#![allow(unsafe_code, reason = "a descriptor is given to tokio")]
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use mozaiks_plugins::runtime::CrashReason;
+use parking_lot::Mutex;
+use rustix::process::{PidfdFlags, Signal};
+use tokio::io::unix::AsyncFd;
+
+/// A running process. Killed when dropped.
+pub(crate) struct Process {
+    pid: u32,
+    /// Names the process for as long as we hold it, whatever becomes of its number.
+    pidfd: AsyncFd<OwnedFd>,
+    child: Mutex<Child>,
+    /// Why the gateway has ended it, where it has.
+    reason: Mutex<Option<CrashReason>>,
+    paused: AtomicBool,
+}
+
+/// What a worker says on its standard streams, past the runtime.
+pub(crate) type Output = (
+    Option<std::process::ChildStdout>,
+    Option<std::process::ChildStderr>,
+);
+
+/// Starts one; called on a thread that lives as long as this process, as the child ends with it.
+pub(crate) fn spawn(link: OwnedFd) -> io::Result<Child> {
+    // The same program, also where its file has been replaced since.
+    let mut command = Command::new("/proc/self/exe");
+    std::os::unix::process::CommandExt::arg0(&mut command, "mozaiks");
+    command
+        .arg("worker")
+        .env_clear()
+        .env("LANG", "C.UTF-8")
+        .env("PATH", "/usr/bin:/bin")
+        // Threads of plain functions each get an arena of their own otherwise.
+        .env("MALLOC_ARENA_MAX", "2")
+        .stdin(Stdio::from(link))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+impl Process {
+    /// Takes a child over; inside tokio.
+    pub(crate) fn new(mut child: Child) -> io::Result<(Self, Output)> {
+        let output = (child.stdout.take(), child.stderr.take());
+        let pid = child.id();
+        let raw = i32::try_from(pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let pidfd = raw.ok_or(io::ErrorKind::InvalidData.into());
+        let pidfd = pidfd.and_then(|raw| {
+            let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::NONBLOCK)?;
+            // SAFETY: the descriptor is owned, stays as it is, and is closed with its registration.
+            Ok(unsafe { AsyncFd::register(pidfd) }?)
+        });
+        let pidfd = match pidfd {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                child.kill().ok();
+                child.wait().ok();
+                return Err(error);
+            }
+        };
+        let process = Self {
+            pid,
+            pidfd,
+            child: Mutex::new(child),
+            reason: Mutex::default(),
+            paused: AtomicBool::new(false),
+        };
+        Ok((process, output))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Ends it now. The first reason stays.
+    pub(crate) fn kill(&self, reason: CrashReason) {
+        self.reason.lock().get_or_insert(reason);
+        self.signal(Signal::KILL);
+    }
+
+    /// Lets it run no more, or again.
+    pub(crate) fn pause(&self, pause: bool) {
+        if self.paused.swap(pause, Ordering::AcqRel) != pause {
+            self.signal(if pause { Signal::STOP } else { Signal::CONT });
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Refused only where it has ended.
+        rustix::process::pidfd_send_signal(self.pidfd.get_ref(), signal).ok();
+    }
+
+    /// Waits for its end, and says why that was.
+    pub(crate) async fn ended(&self) -> CrashReason {
+        // It is readable once the process has ended; an error can only mean that it has.
+        drop(self.pidfd.readable().await);
+        let status = self.child.lock().wait();
+        if let Some(reason) = *self.reason.lock() {
+            return reason;
+        }
+        match status {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => CrashReason::Exit(code),
+                (None, Some(signal)) => CrashReason::Signal(signal),
+                (None, None) => CrashReason::Exit(-1),
+            },
+            Err(_) => CrashReason::Exit(-1),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        // It ends at once: the signal cannot be put off.
+        self.child.lock().wait().ok();
+    }
+}
