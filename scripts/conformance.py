@@ -119,37 +119,40 @@ def running_docstore(
 
 def run_group(group: str, suite: pathlib.Path, binary: pathlib.Path) -> dict[str, Case]:
     """Runs a group's tests against a server of its own; gives what came of each."""
-    report, log_path = suite / f"report-{group}.xml", suite / f"pytest-{group}.log"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [
-        "-o",
-        "addopts=",
-        "-o",
-        "log_cli=false",
-        "--tb=short",
-        f"--junitxml={report}",
-    ]
-    command += ["-m", "default or default_async", *GROUPS[group]]
-    report.unlink(missing_ok=True)
-    with running_docstore(binary) as (host, port), log_path.open("w") as log:
-        environment = {
-            **os.environ,
-            "DB_IP": host,
-            "DB_PORT": str(port),
-            "PYTHONPATH": str(suite),
-        }
+    files = Files(suite / f"report-{group}.xml", suite / f"pytest-{group}.log", cwd=suite)
+    arguments = ["-o", "log_cli=false", "-m", "default or default_async", *GROUPS[group]]
+    return run_pytest(sys.executable, arguments, files, str(suite), binary)
+
+
+class Files(typing.NamedTuple):
+    """Where a run of pytest writes and works."""
+
+    report: pathlib.Path
+    log: pathlib.Path
+    cwd: pathlib.Path
+
+
+def run_pytest(
+    python: str, arguments: list[str], files: Files, path: str, binary: pathlib.Path
+) -> dict[str, Case]:
+    """Runs pytest with `path` to import from, against a server of its own."""
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    command += ["--tb=short", f"--junitxml={files.report}", *arguments]
+    files.report.unlink(missing_ok=True)
+    with running_docstore(binary) as (host, port), files.log.open("w") as log:
+        server = {"DB_IP": host, "DB_PORT": str(port)}
         subprocess.run(
             command,
             check=False,
-            cwd=suite,
-            env=environment,
+            cwd=files.cwd,
+            env={**os.environ, **server, "PYTHONPATH": path},
             stdout=log,
             stderr=log,
             timeout=LIMIT_SECONDS,
         )
-    if not report.exists():
-        raise SystemExit(log_path.read_text()[-4000:])
-    return read_report(report)
+    if not files.report.exists():
+        raise SystemExit(files.log.read_text()[-4000:])
+    return read_report(files.report)
 
 
 def read_report(report: pathlib.Path) -> dict[str, Case]:

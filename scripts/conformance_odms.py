@@ -9,14 +9,13 @@ The Node driver and mongoose are no part of it: npm's packages carry no tests.
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
 import tarfile
 import venv
 
-from conformance import LISTS, ROOT, Case, compare, read_report, running_docstore
+from conformance import LISTS, ROOT, Case, Files, compare, run_pytest
 
 ODMS = LISTS / "odms"
 BASE = ROOT / ".build/conformance"
@@ -33,7 +32,6 @@ SUITES = {
     ],
     "written": ["."],
 }
-LIMIT_SECONDS = 300
 
 
 def interpreter() -> pathlib.Path:
@@ -68,26 +66,11 @@ def run_suite(
     suite: str, folder: pathlib.Path, python: pathlib.Path, binary: pathlib.Path
 ) -> dict[str, Case]:
     """Runs a suite's tests against a server of its own; gives what came of each."""
-    report, log_path = BASE / f"report-{suite}.xml", BASE / f"pytest-{suite}.log"
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "redirect_mongodb"]
-    command += ["-o", "addopts=", "-o", "asyncio_default_fixture_loop_scope=function"]
-    command += ["--tb=short", f"--junitxml={report}", *SUITES[suite]]
-    report.unlink(missing_ok=True)
-    with running_docstore(binary) as (host, port), log_path.open("w") as log:
-        plugin = str(ROOT / "scripts/redirected")
-        environment = {**os.environ, "DB_IP": host, "DB_PORT": str(port), "PYTHONPATH": plugin}
-        subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            timeout=LIMIT_SECONDS,
-        )
-    if not report.exists():
-        raise SystemExit(log_path.read_text()[-4000:])
-    cases = read_report(report)
+    files = Files(BASE / f"report-{suite}.xml", BASE / f"pytest-{suite}.log", cwd=folder)
+    arguments = ["-p", "redirect_mongodb", *SUITES[suite]]
+    arguments += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    plugin = str(ROOT / "scripts/redirected")
+    cases = run_pytest(str(python), arguments, files, plugin, binary)
     return {f"{suite}.{name}": case for name, case in cases.items()}
 
 

@@ -1,5 +1,6 @@
 //! Measures what `docstore` takes of a round trip: point reads and writes over one connection,
-//! beside a server that answers the same frames with the same bytes and does nothing else.
+//! beside a server that answers the same frames with the same bytes and does nothing else, and
+//! beside SQLite in this process, each write a commit. Then writes that must be on the disk.
 //! `wire HOST:PORT [DOCUMENTS]`.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
@@ -13,6 +14,7 @@ use std::{
 };
 
 use bson::{Document, doc};
+use rusqlite::Connection;
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -21,6 +23,10 @@ const TURNS: usize = 9;
 /// Questions of a turn.
 const QUESTIONS: i64 = 5_000;
 const OP_MSG: u32 = 2013;
+/// Writes of a turn that must be on the disk, for each connection.
+const DURABLE: i64 = 200;
+/// Over how many connections at once.
+const CONNECTIONS: [i64; 3] = [1, 16, 32];
 
 /// A frame with a command.
 fn frame(command: &Document) -> Fallible<Vec<u8>> {
@@ -100,6 +106,126 @@ fn document(id: i64) -> Document {
     }
 }
 
+/// SQLite with a document in a column, beside whose table nothing has to be kept.
+struct Sqlite {
+    connection: Connection,
+    documents: i64,
+    _dir: tempfile::TempDir,
+}
+
+impl Sqlite {
+    fn new(documents: i64) -> Fallible<Self> {
+        let dir = tempfile::tempdir()?;
+        let mut connection = Connection::open(dir.path().join("wire.sqlite"))?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+             CREATE TABLE t (id INTEGER PRIMARY KEY, doc BLOB NOT NULL)",
+        )?;
+        let transaction = connection.transaction()?;
+        for id in 0..documents {
+            transaction
+                .prepare_cached("INSERT INTO t VALUES (?1, ?2)")?
+                .execute((id, document(id).to_vec()?))?;
+        }
+        transaction.commit()?;
+        Ok(Self {
+            connection,
+            documents,
+            _dir: dir,
+        })
+    }
+
+    /// One of the operations, by its place in the table.
+    fn run(&self, operation: usize, n: i64) -> Fallible<()> {
+        let id = scattered(n, self.documents);
+        match operation {
+            0 => {
+                let sql = "SELECT doc FROM t WHERE id = ?1";
+                let mut statement = self.connection.prepare_cached(sql)?;
+                statement.query_row([id], |row| row.get::<_, Vec<u8>>(0))?;
+            }
+            1 => {
+                let sql = "UPDATE t SET doc = ?2 WHERE id = ?1";
+                let mut changed = document(id);
+                changed.insert("count", n);
+                let bytes = changed.to_vec()?;
+                self.connection.prepare_cached(sql)?.execute((id, bytes))?;
+            }
+            _ => {
+                let sql = "INSERT INTO t (doc) VALUES (?1)";
+                let bytes = document(n).to_vec()?;
+                self.connection.prepare_cached(sql)?.execute([bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Operations in a second.
+    fn turn(&self, operation: usize, range: std::ops::Range<i64>) -> Fallible<f64> {
+        let count = range.end - range.start;
+        let began = Instant::now();
+        for n in range {
+            self.run(operation, n)?;
+        }
+        Ok(count as f64 / began.elapsed().as_secs_f64())
+    }
+}
+
+fn scattered(n: i64, documents: i64) -> i64 {
+    n.wrapping_mul(7919).rem_euclid(documents)
+}
+
+/// Writes in a second that are on the disk when they are acknowledged.
+fn durable_turn(address: &str, connections: i64, first: i64) -> Fallible<f64> {
+    let mut clients = Vec::new();
+    for client in 0..connections {
+        let from = first + client * DURABLE;
+        let questions: Vec<Vec<u8>> = (from..from + DURABLE)
+            .map(|id| {
+                frame(&doc! {
+                    "insert": "c", "documents": [document(id)],
+                    "writeConcern": { "w": 1, "j": true }, "$db": "wire",
+                })
+            })
+            .collect::<Fallible<_>>()?;
+        clients.push((connect(address)?, questions));
+    }
+    let began = Instant::now();
+    let threads: Vec<_> = clients
+        .into_iter()
+        .map(|(mut stream, questions)| std::thread::spawn(move || turn(&mut stream, &questions)))
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| "a client panicked")??;
+    }
+    Ok((connections * DURABLE) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// The table of writes that must be on the disk.
+fn durable(address: &str, sqlite: &Sqlite, mut first: i64) -> Fallible<()> {
+    println!(
+        "\n| inserts that are on the disk, connections | /s | SQLite, `synchronous = FULL`, /s |\n|---|---|---|"
+    );
+    sqlite
+        .connection
+        .execute_batch("PRAGMA synchronous = FULL")?;
+    for connections in CONNECTIONS {
+        let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
+        for _ in 0..TURNS {
+            ours = ours.max(durable_turn(address, connections, first)?);
+            first += connections * DURABLE;
+            if connections == 1 {
+                theirs = theirs.max(sqlite.turn(2, first..first + DURABLE)?);
+            }
+        }
+        match connections {
+            1 => println!("| 1 | {ours:.0} | {theirs:.0} |"),
+            _ => println!("| {connections} | {ours:.0} | |"),
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Fallible<()> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().ok_or("wire HOST:PORT [DOCUMENTS]")?;
@@ -115,7 +241,8 @@ fn main() -> Fallible<()> {
     }
     let canned = Arc::new(Mutex::new(Vec::new()));
     let mut echo = echo(Arc::clone(&canned))?;
-    let scattered = |n: i64| n.wrapping_mul(7919).rem_euclid(documents);
+    let sqlite = Sqlite::new(documents)?;
+    let scattered = |n: i64| scattered(n, documents);
     let find = |n: i64| doc! { "find": "c", "filter": { "_id": scattered(n) }, "limit": 1, "singleBatch": true, "$db": "wire" };
     let update = |n: i64| doc! { "update": "c", "updates": [{ "q": { "_id": scattered(n) }, "u": { "$inc": { "count": 1 } } }], "$db": "wire" };
     let insert =
@@ -126,12 +253,13 @@ fn main() -> Fallible<()> {
         ("insert one", &insert),
     ];
     println!(
-        "| over one connection | docstore /s | echo /s | docstore / echo |\n|---|---|---|---|"
+        "| over one connection | docstore /s | echo /s | docstore / echo | SQLite in its process /s |\n|---|---|---|---|---|"
     );
-    for (name, command) in operations {
-        let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
-        for at in 0..TURNS as i64 {
-            let range = (at * QUESTIONS)..((at + 1) * QUESTIONS);
+    for (at, (name, command)) in operations.into_iter().enumerate() {
+        let (mut ours, mut theirs, mut in_process) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for turn_at in 0..TURNS as i64 {
+            let range = (turn_at * QUESTIONS)..((turn_at + 1) * QUESTIONS);
+            in_process = in_process.max(sqlite.turn(at, range.clone())?);
             let questions: Vec<Vec<u8>> =
                 range.map(|n| frame(&command(n))).collect::<Fallible<_>>()?;
             ours = ours.max(turn(&mut store, &questions)?);
@@ -144,10 +272,11 @@ fn main() -> Fallible<()> {
             theirs = theirs.max(turn(&mut echo, &questions)?);
         }
         println!(
-            "| {name} | {ours:.0} | {theirs:.0} | {:.2} |",
+            "| {name} | {ours:.0} | {theirs:.0} | {:.2} | {in_process:.0} |",
             ours / theirs
         );
     }
+    durable(&address, &sqlite, documents + TURNS as i64 * QUESTIONS)?;
     ask(&mut store, &drop, &mut answer)?;
     Ok(())
 }

@@ -145,27 +145,22 @@ impl Store {
             .mode(0o600)
             .open(&file)
             .map_err(|error| io_error(&file, &error))?;
-        let space = Space::open(&dir, space::FOR_DELETES, options.reserve_bytes);
-        let for_opening = Space::open(&dir, space::FOR_OPENING, space::OPENING_BYTES);
+        let space = Space::open(&dir, options.reserve_bytes);
         let open = || {
             let connection = open_connection(&file, &options, true)?;
             prepare_file(&connection, &file).map(|()| connection)
         };
-        let connection = match open() {
-            // On a full disk there may be no room even for what SQLite keeps beside the log.
-            Err(_) if for_opening.give_up() || space.give_up() => open()?,
+        let mut connection = match open() {
+            // A full disk may have no room even for what opening takes.
+            Err(_) if space.give_up() => open()?,
             opened => opened?,
         };
         sync_directories(&dir)?;
         let (catalog, next_id) = catalog::load(&connection)?;
         let catalog = Arc::new(catalog);
         let changes = changes::ChangeLog::load(&connection, &options)?;
-        let wal = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(wal_path(&file))
-            .map_err(|error| io_error(&file, &error))?;
-        let writer = writer::Writer::new(connection, wal, Arc::clone(&catalog), options.durability);
+        let log = writer::Log::follow(&mut connection, &wal_path(&file))?;
+        let writer = writer::Writer::new(connection, log, Arc::clone(&catalog), options.durability);
         let readers = readers::Readers::new(file, options.clone());
         Ok(Arc::new(Self {
             lock: Mutex::new(Some(lock)),
@@ -210,6 +205,18 @@ impl Store {
     /// Whether the disk was found full, and only writes that free something are let through.
     pub fn is_full(&self) -> bool {
         self.space.is_given_up()
+    }
+
+    /// Pages in the log, of which each holds 4 KiB.
+    pub fn log_pages(&self) -> u64 {
+        self.writer.log.pages()
+    }
+
+    /// Brings to the disk what was committed since the last call; called now and then, so that a
+    /// power cut costs little of what was not asked to be flushed.
+    pub fn flush_log(&self) -> Result<()> {
+        let flushed = self.writer.log.flush_behind();
+        flushed.map_err(|error| io_error(&wal_path(&self.options.path.join(DATA_FILE)), &error))
     }
 
     /// Moves the log into the data file without blocking anyone; called now and then, so that the
@@ -288,7 +295,8 @@ fn open_connection(file: &Path, options: &StoreOptions, writer: bool) -> Result<
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
+    // One process has the directory: its connections need no locks of files between them.
+    let connection = Connection::open_with_flags_and_vfs(file, flags, c"unix-excl")?;
     connection.set_prepared_statement_cache_capacity(1024);
     // Without, a statement is parsed anew for every value that is bound to it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

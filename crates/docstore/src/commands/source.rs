@@ -17,7 +17,7 @@ use crate::{
     spill::Memory,
     storage::{
         catalog::{Catalog, Index, decode, decode_fields},
-        documents::is_plain_id,
+        documents::only_id,
         scan::Flow,
     },
     value::encode_key,
@@ -82,17 +82,6 @@ impl<'a> StoreSource<'a> {
     }
 }
 
-/// The value of `{_id: {$eq: value}}` where at most one document has it: what a join mostly asks.
-fn wanted_id(filter: &Document) -> Option<&Bson> {
-    let mut conditions = filter.iter();
-    let (Some((path, Bson::Document(operators))), None) = (conditions.next(), conditions.next())
-    else {
-        return None;
-    };
-    let value = operators.get("$eq").filter(|value| is_plain_id(value))?;
-    (path == "_id" && operators.len() == 1).then_some(value)
-}
-
 impl Source for StoreSource<'_> {
     fn find(
         &self,
@@ -102,7 +91,7 @@ impl Source for StoreSource<'_> {
         vars: &Vars,
     ) -> Result<Box<dyn Iterator<Item = Result<Document>> + '_>> {
         let ns = format!("{database}.{collection}");
-        if let Some(id) = wanted_id(filter) {
+        if let Some(id) = only_id(filter) {
             let found = self.find_by_id(database, collection, id)?;
             return Ok(Box::new(found.into_iter().map(Ok)));
         }

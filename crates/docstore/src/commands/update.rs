@@ -21,6 +21,7 @@ use crate::{
     query::Filter,
     storage::{
         catalog::{Collection, decode},
+        documents::{id_key, only_id},
         scan::{self, Access, Counters, Flow, Position},
         writer::WriteTxn,
     },
@@ -272,6 +273,12 @@ pub fn first_match(
     hint: Option<&Hint>,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Target>> {
+    if sort.is_empty()
+        && hint.is_none()
+        && let Some(id) = only_id(query)
+    {
+        return by_id(txn, collection, id);
+    }
     let mut found: Option<Vec<u8>> = None;
     let spec = ReadSpec {
         ns: collection.ns.clone(),
@@ -299,10 +306,28 @@ pub fn first_match(
     }))
 }
 
+/// The document with an `_id` that no other can have, without a plan.
+fn by_id(txn: &WriteTxn<'_>, collection: &Collection, id: &Bson) -> Result<Option<Target>> {
+    let index = collection.id_index();
+    index.uses.count.fetch_add(1, Ordering::Relaxed);
+    let mut statement = txn.connection().prepare_cached(&index.sql.point)?;
+    let mut rows = statement.query([id_key(id)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok(Some(Target {
+        rid: row.get(0)?,
+        bytes: bytes.to_vec(),
+        document: decode(bytes)?,
+        position: None,
+    }))
+}
+
 /// The row of a stored document.
 fn rid_of(txn: &WriteTxn<'_>, collection: &Collection, document: &Document) -> Result<i64> {
     let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-    let key = crate::storage::documents::id_key(&id);
+    let key = id_key(&id);
     let mut statement = txn
         .connection()
         .prepare_cached(&collection.id_index().sql.point)?;

@@ -175,6 +175,14 @@ impl Lookup {
         })
     }
 
+    /// The top-level field of its input that decides what it finds, where there is only one.
+    pub(super) fn only_field(&self) -> Option<String> {
+        match (&self.fields, &self.pipeline) {
+            (Some((local, _)), None) => local.first().cloned(),
+            _ => None,
+        }
+    }
+
     /// Adds what is found to each document.
     pub(super) fn run<'a>(&'a self, input: Documents<'a>, context: Context<'a>) -> Documents<'a> {
         let cached: RefCell<Option<Vec<Bson>>> = RefCell::new(None);

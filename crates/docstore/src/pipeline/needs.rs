@@ -17,6 +17,7 @@ impl Pipeline {
                 Stage::Match(filter, _) => fields.extend(filter.fields()?),
                 Stage::Sort(sort) => fields.extend(sort.document().keys().map(|path| first(path))),
                 Stage::Unwind(unwind) => fields.extend(unwind.field()),
+                Stage::Lookup(lookup) => fields.push(lookup.only_field()?),
                 Stage::Count(_) => return Some(unique(fields)),
                 Stage::Group(group) | Stage::Bucket(group) | Stage::SortByCount(group) => {
                     fields.extend(group.needs.clone()?);

@@ -17,8 +17,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// How often unused connections to the file are closed.
 const SHRINK_INTERVAL: Duration = Duration::from_secs(2);
-/// A log larger than this is moved into the data file.
-const CHECKPOINT_LOG_BYTES: u64 = 4 << 20;
+/// A log of more pages (of 4 KiB) is moved into the data file.
+const CHECKPOINT_LOG_PAGES: u64 = 1024;
 
 /// Starts the thread; it ends when the service stops.
 pub fn start(
@@ -52,8 +52,8 @@ fn run(service: &Service, connections: &Connections, sweep_interval: Duration) {
                 memory::give_back();
             }
         }
-        let (_, log_bytes) = service.store.file_bytes();
-        if log_bytes > CHECKPOINT_LOG_BYTES {
+        log_failure("flush of the log", service.store.flush_log());
+        if service.store.log_pages() > CHECKPOINT_LOG_PAGES {
             log_failure("checkpoint", service.store.checkpoint());
         }
         if swept.elapsed() >= sweep_interval {

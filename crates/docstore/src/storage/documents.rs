@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId};
 
 use super::{
     catalog::{Collection, Index, decode},
@@ -450,6 +450,20 @@ pub fn is_plain_id(id: &Bson) -> bool {
             | Bson::Binary(_)
             | Bson::DateTime(_)
     )
+}
+
+/// The value of `{_id: value}` or `{_id: {$eq: value}}` where it [is plain](is_plain_id): at most one
+/// document has it.
+pub fn only_id(filter: &Document) -> Option<&Bson> {
+    let mut conditions = filter.iter();
+    let (Some((path, condition)), None) = (conditions.next(), conditions.next()) else {
+        return None;
+    };
+    let value = match condition {
+        Bson::Document(operators) if operators.len() == 1 => operators.get("$eq")?,
+        value => value,
+    };
+    (path == "_id" && is_plain_id(value)).then_some(value)
 }
 
 /// The `_id` index's key of a value.

@@ -16,12 +16,10 @@ use parking_lot::Mutex;
 
 use crate::{bail, error::Result};
 
-/// The file for writes that free something.
-pub(super) const FOR_DELETES: &str = "reserve";
-/// The file for what SQLite keeps beside the log while the store is open.
-pub(super) const FOR_OPENING: &str = "reserve.open";
-/// Bytes of the latter.
-pub(super) const OPENING_BYTES: u64 = 512 << 10;
+/// The file.
+const FILE: &str = "reserve";
+/// What older versions kept for opening; shared memory of the log is no file any more.
+const FORMER_FILE: &str = "reserve.open";
 /// How often it is tried to make the file again.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -41,9 +39,11 @@ struct State {
 
 impl Space {
     /// Makes the reserve, if there is room.
-    pub(super) fn open(dir: &Path, file: &str, bytes: u64) -> Self {
+    pub(super) fn open(dir: &Path, bytes: u64) -> Self {
+        // Mostly there is none.
+        let _ = std::fs::remove_file(dir.join(FORMER_FILE));
         let space = Self {
-            path: dir.join(file),
+            path: dir.join(FILE),
             bytes,
             state: Mutex::default(),
         };
@@ -138,12 +138,8 @@ mod tests {
     #[test]
     fn is_given_up_once_and_comes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let space = Space::open(dir.path(), FOR_DELETES, 100_000);
-        let size = || {
-            std::fs::metadata(dir.path().join(FOR_DELETES))
-                .unwrap()
-                .len()
-        };
+        let space = Space::open(dir.path(), 100_000);
+        let size = || std::fs::metadata(dir.path().join(FILE)).unwrap().len();
         assert_eq!(size(), 100_000);
         space.admit().unwrap();
         assert!(space.give_up());

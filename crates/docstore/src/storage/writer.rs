@@ -6,11 +6,11 @@
 //! rolled back and every member runs again on its own, so that only the culprits fail.
 
 mod group;
+mod log;
 mod txn;
 
 use std::{
     any::Any,
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -23,8 +23,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
 use self::group::Group;
-pub(super) use self::group::Outcome;
 pub use self::txn::WriteTxn;
+pub(super) use self::{group::Outcome, log::Log};
 use super::{Durability, Store, catalog::Catalog, work::Work};
 use crate::{
     bail,
@@ -38,8 +38,8 @@ const MAX_GROUP_MEMBERS: usize = 256;
 const MAX_LOG_PAGES: u64 = 4096;
 /// How often a write is tried on a disk that is full.
 const ROOM_ATTEMPTS: u32 = 3;
-/// How often, in commits, the writer looks at the log.
-const LOG_CHECK_COMMITS: u32 = 16;
+/// By how many pages the log grows before the writer tries again what readers prevented.
+const LOG_RETRY_PAGES: u64 = 256;
 
 /// The writer and those who wait for it.
 #[derive(Debug)]
@@ -49,13 +49,12 @@ pub(super) struct Writer {
     /// Writes that want the lock. A holder that sees none commits.
     waiting: AtomicUsize,
     pub(super) durability: Durability,
+    pub(super) log: Arc<Log>,
 }
 
 #[derive(Debug)]
 pub(super) struct WriterState {
     pub(super) work: Work,
-    /// The log file, flushed when a write asks for it.
-    wal: File,
     /// The catalogue as last committed; what a rollback returns to.
     committed: Arc<Catalog>,
     /// Whether a transaction is open.
@@ -65,7 +64,8 @@ pub(super) struct WriterState {
     pub(super) flush: bool,
     group: Arc<Group>,
     closed: bool,
-    commits_since_check: u32,
+    /// How many pages the log had when the writer tried to move them last; 0: it has been short since.
+    log_tried_at: u64,
 }
 
 /// How a write is done.
@@ -94,7 +94,7 @@ enum Run<T> {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        wal: File,
+        log: Arc<Log>,
         catalog: Arc<Catalog>,
         durability: Durability,
     ) -> Self {
@@ -102,16 +102,16 @@ impl Writer {
             state: Mutex::new(WriterState {
                 committed: Arc::clone(&catalog),
                 work: Work::new(connection, catalog),
-                wal,
                 open: false,
                 members: 0,
                 flush: false,
                 group: Arc::default(),
                 closed: false,
-                commits_since_check: 0,
+                log_tried_at: 0,
             }),
             waiting: AtomicUsize::new(0),
             durability,
+            log,
         }
     }
 
@@ -365,7 +365,7 @@ impl WriterState {
             self.fail_group();
             return Err(error);
         }
-        let outcome = self.flush_log();
+        let outcome = self.flush_log(&store.writer.log);
         self.open = false;
         for (id, (docs, bytes)) in self.work.deltas.drain() {
             if let Some(collection) = self.work.catalog.by_id(id) {
@@ -388,8 +388,8 @@ impl WriterState {
         Ok(outcome)
     }
 
-    fn flush_log(&self) -> Outcome {
-        match self.flush.then(|| self.wal.sync_data()) {
+    fn flush_log(&self, log: &Log) -> Outcome {
+        match self.flush.then(|| log.flush()) {
             Some(Err(error)) => {
                 tracing::error!(error = %error, "the log could not be flushed");
                 Outcome::Unflushed
@@ -435,16 +435,17 @@ impl WriterState {
 
     /// Moves the log into the data file when readers have kept the background from doing so.
     fn shorten_log(&mut self, store: &Store) {
-        self.commits_since_check += 1;
-        if self.commits_since_check < LOG_CHECK_COMMITS {
+        let pages = store.writer.log.pages();
+        let most = MAX_LOG_PAGES.min(store.options.reserve_bytes / 2 / super::PAGE_BYTES);
+        if pages <= most {
+            self.log_tried_at = 0;
             return;
         }
-        self.commits_since_check = 0;
-        let pages = self.wal.metadata().map_or(0, |meta| meta.len()) / super::PAGE_BYTES;
-        let most = MAX_LOG_PAGES.min(store.options.reserve_bytes / 2 / super::PAGE_BYTES);
-        if pages > most
-            && let Err(error) = self.checkpoint("PASSIVE")
-        {
+        if self.log_tried_at != 0 && pages < self.log_tried_at + LOG_RETRY_PAGES {
+            return;
+        }
+        self.log_tried_at = pages;
+        if let Err(error) = self.checkpoint("PASSIVE") {
             tracing::warn!(error = %error, "checkpoint failed");
         }
     }
@@ -457,7 +458,7 @@ impl WriterState {
     /// After a rollback for want of room: what can be had without harm. True: there is more room than
     /// before for such a write.
     fn make_room(&mut self, store: &Store, frees: bool) -> bool {
-        let log_bytes = || self.wal.metadata().map_or(0, |meta| meta.len());
+        let log_bytes = || store.writer.log.file_bytes();
         let before = log_bytes();
         // Without waiting for readers: then the log is emptied by the next write.
         let _ = self.work.connection.busy_timeout(Duration::ZERO);

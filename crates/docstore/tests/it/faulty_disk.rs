@@ -282,6 +282,26 @@ async fn acknowledged_writes_survive_a_power_cut() {
     program.end(false);
 }
 
+/// Without `--sync full` and `j: true`, the log is brought to the disk behind the writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_flushed_soon_though_nobody_asks() {
+    let disk = Disk::new();
+    let (data, left) = (disk.path("data"), disk.path("left"));
+    let program = disk.start(&data, &[]);
+    let coll: Collection<Document> = disk.client().await.database("test").collection("c");
+    for n in 0..50 {
+        coll.insert_one(doc! { "_id": n }).await.unwrap();
+    }
+    let log = |dir: &Path| std::fs::read(dir.join("data.sqlite-wal")).unwrap_or_default();
+    eventually("all of the log is on the disk", || async {
+        // Nothing that was not flushed is left.
+        cut(&disk.path("log"), &data, &left, &mut || 1);
+        (log(&data).len() > 50_000 && log(&left) == log(&data)).then_some(())
+    })
+    .await;
+    program.end(false);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_can_be_read_and_cleared() {
     let disk = Disk::new();

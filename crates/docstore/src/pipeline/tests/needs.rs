@@ -36,7 +36,25 @@ fn only_fields_that_matter_are_needed() {
             bson!([{ "$group": { "_id": { "$let": { "vars": { "v": "$a" }, "in": "$$v.b" } } } }]),
             fields(&["a"]),
         ),
+        (
+            bson!([
+                { "$lookup": { "from": "o", "localField": "l.m", "foreignField": "_id", "as": "f.g" } },
+                { "$group": { "_id": "$f.h", "n": { "$sum": "$k" } } },
+            ]),
+            fields(&["f", "k", "l"]),
+        ),
         // Any field may be read.
+        (
+            bson!([
+                { "$lookup": { "from": "o", "let": { "v": "$a" }, "pipeline": [{ "$match": { "$expr": { "$eq": ["$b", "$$v"] } } }], "as": "f" } },
+                { "$count": "n" },
+            ]),
+            None,
+        ),
+        (
+            bson!([{ "$lookup": { "from": "o", "localField": "l", "foreignField": "_id", "as": "f" } }]),
+            None,
+        ),
         (
             bson!([{ "$group": { "_id": null, "all": { "$push": "$$ROOT" } } }]),
             None,
