@@ -80,6 +80,16 @@ class PluginContext:
         """The app's database."""
         return _database
 
+    @property
+    def app_id(self) -> str | None:
+        """The app that the running call works for.
+
+        None in lifecycle functions of a gateway of many apps, which run once for all of them: what
+        belongs to an app (`db`, storage, configuration, ...) raises there.
+        """
+        app_id: str | None = _host.query("plugin.app")
+        return app_id
+
     # Routes
 
     def register_route(
