@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
+    realtime::Socket,
     support::{Answer, Builder, Claims, TestApp, TestClient, within},
 };
 
@@ -325,4 +326,43 @@ async fn the_example_runs_for_many_apps() {
     let admin = client(&app, "a", &["admin"]);
     let shown = admin.get("/api/plugins/example_plugin").await.expect_ok();
     assert_eq!(shown["status"], "active", "{shown}");
+}
+
+#[tokio::test]
+async fn messages_of_an_app_in_which_a_plugin_is_off_do_not_reach_it() {
+    let app = with_sdk()
+        .plugin(
+            "shop",
+            "from core.websocket_manager import websocket_manager\n\
+             async def echo(data, connection_id):\n\
+             \x20   answer = {'type': 'echoed', 'app': data['app_id']}\n\
+             \x20   await websocket_manager.send_to_connection(connection_id, answer)\n\
+             async def on_enable(ctx):\n\
+             \x20   ctx.on_websocket_message('shop.echo', echo)\n",
+        )
+        .env("MOZAIKS_APP_ID", "*")
+        .start()
+        .await;
+    let admin = client(&app, "a", &["admin"]);
+    let ada = Claims::user("ada");
+    let mut in_a = Socket::open_as(&app, &ada.clone().with("app_id", "a"), "/ws").await;
+    let mut in_b = Socket::open_as(&app, &ada.with("app_id", "b"), "/ws").await;
+    let said = json!({"type": "shop.echo"});
+    for on_in_a in [true, false, true] {
+        enable(&admin, json!({"enabled": on_in_a}))
+            .await
+            .expect_ok();
+        // Sockets that are open already follow the switch.
+        in_a.say(&said).await;
+        let answer = in_a.message().await;
+        if on_in_a {
+            assert_eq!(answer, json!({"type": "echoed", "app": "a"}));
+        } else {
+            assert_eq!(answer["error_code"], "UNKNOWN_MESSAGE_TYPE", "{answer}");
+        }
+        in_b.say(&said).await;
+        assert_eq!(in_b.message().await, json!({"type": "echoed", "app": "b"}));
+        let others = in_a.drain().await;
+        assert!(others.is_empty(), "{others:?}");
+    }
 }
