@@ -14,6 +14,7 @@ pub mod names;
 pub mod registry;
 pub mod routes;
 pub mod runtime;
+pub mod schema;
 pub mod static_files;
 pub mod streams;
 pub mod tree;
