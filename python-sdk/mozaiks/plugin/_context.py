@@ -82,11 +82,7 @@ class PluginContext:
 
     @property
     def app_id(self) -> str | None:
-        """The app that the running call works for.
-
-        None in lifecycle functions of a gateway of many apps, which run once for all of them: what
-        belongs to an app (`db`, storage, configuration, ...) raises there.
-        """
+        """The app of the running call; None in what runs once for many, where `db` raises."""
         app_id: str | None = _host.query("plugin.app")
         return app_id
 
