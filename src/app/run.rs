@@ -242,6 +242,7 @@ where
             configs: Arc::clone(&configs),
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
+            apps: Arc::clone(&known_apps),
         },
         ManagerConfig {
             hook_timeout: config.plugins.hook_timeout,

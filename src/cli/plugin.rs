@@ -4,6 +4,7 @@ mod code;
 mod create;
 mod inspect;
 mod jobs;
+mod list;
 mod logs;
 mod operate;
 mod test;
@@ -13,9 +14,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
-use inspect::{Inspection, inspect, inspect_manifest};
+use inspect::{Inspection, inspect};
 use mozaiks_config::PluginsConfig;
-use mozaiks_plugins::{discovery, manifest};
+use mozaiks_plugins::manifest;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PluginArgs {
@@ -25,8 +26,8 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// List the plugins and where they are.
-    List(ConfigFlags),
+    /// List the plugins and where they are, or with --url those of a running gateway.
+    List(list::ListArgs),
     /// Make a new plugin that runs as it is.
     New {
         /// Its name: a lower-case letter, then lower-case letters, digits, - and _.
@@ -66,7 +67,7 @@ enum PluginCommand {
 
 pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
     match &args.command {
-        PluginCommand::List(flags) => list(&flags.load(false)?.config.plugins.dir),
+        PluginCommand::List(args) => list::run(args),
         PluginCommand::New {
             name,
             template,
@@ -89,35 +90,6 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }
-}
-
-fn list(dir: &Path) -> Result<(), Failure> {
-    let (found, skipped) = discovery::discover(dir).map_err(|error| {
-        anyhow::anyhow!(
-            "the plugins directory {} cannot be read: {error}",
-            dir.display()
-        )
-    })?;
-    if found.is_empty() {
-        eprintln!("no plugins in {}", dir.display());
-    }
-    for skipped in skipped {
-        eprintln!("passed over {}: {}", skipped.dir.display(), skipped.reason);
-    }
-    let mut lines = String::new();
-    for plugin in &found {
-        let inspection = inspect_manifest(plugin);
-        let state = match inspection.errors.first() {
-            None => inspection.version,
-            Some(error) => format!("broken: {error}"),
-        };
-        lines.push_str(&format!(
-            "{}  {state}  {}\n",
-            plugin.name,
-            plugin.dir.display()
-        ));
-    }
-    Ok(print(&lines)?)
 }
 
 /// What keeps the plugin in the directory from being loaded.

@@ -58,7 +58,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "settings",
-        &["mozaiks-auth", "mozaiks-events", "mozaiks-store"],
+        &[
+            "mozaiks-auth",
+            "mozaiks-events",
+            "mozaiks-plugins",
+            "mozaiks-store",
+        ],
     ),
     ("store", &["mozaiks-config"]),
     ("telemetry", &["mozaiks-config", "mozaiks-json-text"]),

@@ -25,6 +25,7 @@ use mozaiks_plugins::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    apps::KnownApps,
     audit::AuditLog,
     configs::PluginConfigs,
     endpoints::Endpoints,
@@ -81,6 +82,8 @@ pub struct Parts {
     pub audit: Arc<AuditLog>,
     /// Hears of every step.
     pub events: Arc<EventBus>,
+    /// The apps there are.
+    pub apps: Arc<KnownApps>,
 }
 
 /// Takes plugins through their life.

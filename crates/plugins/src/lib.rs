@@ -16,6 +16,7 @@ pub mod placement;
 pub mod registry;
 pub mod routes;
 pub mod runtime;
+pub mod schema;
 pub mod static_files;
 pub mod streams;
 pub mod tree;

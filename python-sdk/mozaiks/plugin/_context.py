@@ -80,6 +80,12 @@ class PluginContext:
         """The app's database."""
         return _database
 
+    @property
+    def app_id(self) -> str | None:
+        """The app of the running call; None in what runs once for many, where `db` raises."""
+        app_id: str | None = _host.query("plugin.app")
+        return app_id
+
     # Routes
 
     def register_route(

@@ -330,4 +330,15 @@ mod tests {
             assert_eq!(error.code, "VALIDATION_ERROR", "{bad}");
         }
     }
+
+    #[test]
+    fn the_stand_in_of_plugins_tests_refuses_the_same_events() {
+        let stand_in = include_str!("../../../python-sdk/mozaiks/testing/_services.py");
+        let list = stand_in
+            .split_once("OWN_EVENTS = frozenset(")
+            .expect("a list");
+        let list = list.1.split_once(')').expect("its end").0;
+        let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        assert_eq!(named, OWN_EVENTS);
+    }
 }
