@@ -127,7 +127,8 @@ where
         realtime_config.max_push_bytes,
         Arc::clone(&messages),
     ))];
-    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let (store, embedded) =
+        database::open(&config.database, &config.data_dir, &apps, &config.log).await?;
     let settings = SettingsManager::new(
         Arc::clone(&store),
         Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),

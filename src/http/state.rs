@@ -25,7 +25,7 @@ use mozaiks_settings::SettingsManager;
 use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
-    metrics::{Gauges, JobGauges, Metrics, PoolGauges},
+    metrics::{Gauges, JobGauges, Metrics, PoolGauges, WorkerGauges},
     plugin_logs::PluginLogs,
 };
 use mozaiks_worker::Isolations;
@@ -163,6 +163,8 @@ impl App {
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
             loop_holds: runtime.loop_holds,
+            workers: worker_gauges(&self.isolations),
+            worker_restarts: self.isolations.crashes().totals(),
             pools: runtime
                 .pools
                 .iter()
@@ -198,4 +200,21 @@ impl App {
             uptime_seconds: self.started.elapsed().as_secs(),
         }
     }
+}
+
+fn worker_gauges(isolations: &Isolations) -> Vec<WorkerGauges> {
+    let pools = isolations.pools().into_iter();
+    pools
+        .map(|(name, view)| WorkerGauges {
+            pool: name.to_string(),
+            count: view.workers.len() as u64,
+            running: view
+                .workers
+                .iter()
+                .map(|worker| worker.running as u64)
+                .sum(),
+            waiting: view.waiting as u64,
+            memory_bytes: view.workers.iter().map(|worker| worker.memory_bytes).sum(),
+        })
+        .collect()
 }

@@ -111,7 +111,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     (
         "docstore",
         &[
-            "src/app/database.rs",
+            "src/cli/store.rs",
             "crates/docstore/",
             "*/tests.rs",
             "*/tests/",
@@ -149,11 +149,13 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         "cli",
         &["app"],
         &[
+            "docstore",
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_python",
+            "mozaiks_telemetry",
             "mozaiks_worker",
         ],
     ),
@@ -161,7 +163,6 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         "app",
         &["http", "refusals", "server"],
         &[
-            "docstore",
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_events",

@@ -11,6 +11,10 @@ use crate::support::{Answer, Claims, TestApp};
 /// Rows that need more than a request; where they are met instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
+        "WORKER_CRASHED",
+        "workers::what_a_plugin_of_its_own_process_breaks_is_its_own",
+    ),
+    (
         "CONFLICT",
         "life::a_removed_plugin_comes_back_by_discovery_only",
     ),

@@ -340,6 +340,7 @@ impl Builder {
             .env("MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS", "60")
             .env("MOZAIKS_PLUGIN_START_WAIT_SECONDS", "60")
             .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
+            .env("MOZAIKS_WORKER_START_TIMEOUT_SECONDS", "60")
             // The whole of the tests holds wherever plugins run.
             .envs(
                 std::env::var_os("MOZAIKS_TEST_ISOLATION")
