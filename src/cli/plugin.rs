@@ -6,6 +6,7 @@ mod inspect;
 mod jobs;
 mod logs;
 mod operate;
+mod permissions;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,8 @@ enum PluginCommand {
     Logs(logs::LogsArgs),
     /// Print or change the configuration of a plugin of a running gateway.
     Config(operate::ConfigArgs),
+    /// Print what a plugin of a running gateway wants to do beyond its own, or grant it.
+    Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -84,6 +87,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Remove(args) => operate::remove(args),
         PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
+        PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),

@@ -96,7 +96,9 @@ pub(super) fn refusal(
         }
     }
     let mut error = ApiError::from(error);
-    if let ApiError::PluginUnavailable { tell, .. } = &mut error {
+    if let ApiError::PluginUnavailable { tell, .. } | ApiError::PermissionDenied { tell, .. } =
+        &mut error
+    {
         *tell = principal.is_some_and(Principal::is_admin);
     }
     error

@@ -6,6 +6,7 @@ mod data;
 mod jobs;
 mod log;
 mod notifications;
+mod outbound;
 mod process;
 mod realtime;
 mod runtime;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
-    process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
+    outbound::OUTBOUND, process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
 };
 use crate::keys::Key;
 
@@ -30,12 +31,13 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 9] = [
+const PARTS: [&[Key]; 10] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
     RUNTIME,
+    OUTBOUND,
     JOBS,
     LOG,
     REALTIME,

@@ -16,6 +16,7 @@ use crate::{error::LifeError, excerpt::head};
 use mozaiks_plugins::{
     apps::AppRules,
     manifest::{Manifest, PluginKind},
+    permissions::{Declared, Permissions},
 };
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError};
 
@@ -51,6 +52,19 @@ pub struct Row {
     pub removed: bool,
     /// Goes up whenever it is to be loaded anew.
     pub reload: i64,
+    /// What it may do beyond its own, where an admin has said so.
+    pub granted: Option<Grant>,
+}
+
+/// An admin's consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// To what.
+    pub permissions: Permissions,
+    /// Whose.
+    pub by: Option<String>,
+    /// When.
+    pub at: DateTime,
 }
 
 impl Row {
@@ -65,6 +79,7 @@ impl Row {
             },
             removed: false,
             reload: 0,
+            granted: None,
         }
     }
 
@@ -76,6 +91,7 @@ impl Row {
             ("disabled_apps", self.apps.except != before.apps.except),
             ("removed_at", self.removed != before.removed),
             ("reload", self.reload != before.reload),
+            ("permissions_granted", self.granted != before.granted),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))
@@ -310,6 +326,25 @@ impl Rows {
         self.update(name, update).await
     }
 
+    /// Writes down what an admin lets a plugin do; `false` where there is no row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn set_granted(
+        &self,
+        name: &str,
+        permissions: &Permissions,
+        by: Option<&str>,
+    ) -> Result<bool, LifeError> {
+        let granted = mongodb::bson::serialize_to_bson(&permissions.to_value())
+            .map_err(|error| LifeError::invalid(error.to_string()))?;
+        let grant = doc! { "granted": granted, "by": by, "at": DateTime::now() };
+        // As a value and not as an expression: what stands in it may begin with `$`.
+        let update =
+            doc! { "$set": { "permissions_granted": grant, "updated_at": DateTime::now() } };
+        self.update(name, update).await
+    }
+
     /// Writes down how a plugin says that it is.
     ///
     /// # Errors
@@ -370,6 +405,7 @@ impl Rows {
 fn decisions() -> Document {
     doc! {
         "name": 1, "enabled": 1, "enabled_apps": 1, "disabled_apps": 1, "removed_at": 1, "reload": 1,
+        "permissions_granted": 1,
     }
 }
 
@@ -411,12 +447,38 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         Some(Bson::Double(count)) if count.fract() == 0.0 && count.abs() < 1e15 => *count as i64,
         Some(_) => return Err(odd("`reload` is no whole number")),
     };
+    let granted = match document.get("permissions_granted") {
+        None | Some(Bson::Null) => None,
+        Some(Bson::Document(grant)) => Some(read_grant(grant).map_err(|why| odd(&why))?),
+        Some(_) => return Err(odd("`permissions_granted` is no document")),
+    };
     Ok(Row {
         name: name.to_owned(),
         enabled,
         apps: AppRules { only, except },
         removed,
         reload,
+        granted,
+    })
+}
+
+/// A grant that makes no sense grants nothing, and neither does one with words that mean nothing here.
+fn read_grant(grant: &Document) -> Result<Grant, String> {
+    let at = grant.get_datetime("at").copied();
+    let written = grant.get("granted").cloned().unwrap_or(Bson::Null);
+    let written = mongodb::bson::deserialize_from_bson(written)
+        .map_err(|why| format!("`permissions_granted.granted`: {why}"))?;
+    let declared =
+        Declared::read(written).map_err(|why| format!("`permissions_granted.granted`: {why}"))?;
+    if let Some(unknown) = declared.unknown.first() {
+        return Err(format!(
+            "`permissions_granted.granted`: {unknown} is no permission"
+        ));
+    }
+    Ok(Grant {
+        permissions: declared.permissions,
+        by: grant.get_str("by").ok().map(str::to_owned),
+        at: at.map_err(|_| "`permissions_granted.at` is no date".to_owned())?,
     })
 }
 
@@ -457,6 +519,26 @@ mod tests {
             ("removed_at", Bson::from("yesterday"), "removed_at"),
             ("reload", Bson::from(1.5), "reload"),
             ("reload", Bson::from("1"), "reload"),
+            (
+                "permissions_granted",
+                Bson::from("all"),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "at": DateTime::now(), "granted": { "admin": "yes" } }),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "at": DateTime::now(), "granted": { "fly": true } }),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "granted": {} }),
+                "permissions_granted",
+            ),
         ] {
             let mut bad = good.clone();
             bad.insert(field, value.clone());

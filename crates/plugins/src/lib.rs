@@ -11,6 +11,8 @@ pub mod host;
 pub mod invocation;
 pub mod manifest;
 pub mod names;
+pub mod origin;
+pub mod permissions;
 pub mod registry;
 pub mod routes;
 pub mod runtime;

@@ -15,9 +15,12 @@ use mongodb::{
 };
 
 use super::{
-    Store, StoreError, StoreErrorKind, answers, health,
+    Store, StoreError, StoreErrorKind,
+    access::DatabaseAccess,
+    answers, health,
     policy::{self, Kind},
     query::{self, Reading, invalid, malformed},
+    scope,
     sessions::{self, Held, HostOptions, PluginSession},
 };
 
@@ -33,6 +36,8 @@ pub struct CommandCaller {
     pub app_id: Arc<str>,
     /// The plugin's name.
     pub plugin: Arc<str>,
+    /// The user, where what one user's call has opened is not for another's.
+    pub user_id: Option<Arc<str>>,
 }
 
 impl Store {
@@ -45,10 +50,11 @@ impl Store {
     pub async fn run_command(
         &self,
         caller: &CommandCaller,
+        access: &dyn DatabaseAccess,
         command: Bytes,
     ) -> Result<Bytes, StoreError> {
         let limit = self.config.command_timeout;
-        match tokio::time::timeout(limit, self.run(caller, command)).await {
+        match tokio::time::timeout(limit, self.run(caller, access, command)).await {
             Ok(result) => result.map_err(|error| self.failed(error)),
             Err(_) => Err(self.failed(health::no_answer(limit))),
         }
@@ -65,15 +71,27 @@ impl Store {
         (self.cursors.count(), self.sessions.count())
     }
 
-    async fn run(&self, caller: &CommandCaller, command: Bytes) -> Result<Bytes, StoreError> {
+    async fn run(
+        &self,
+        caller: &CommandCaller,
+        access: &dyn DatabaseAccess,
+        command: Bytes,
+    ) -> Result<Bytes, StoreError> {
         let raw = RawDocument::from_bytes(&command).map_err(malformed)?;
         let name = self.database_name(&caller.app_id)?;
-        let checked = policy::check(raw, &name)?;
+        let checked = policy::check(raw, &name, access)?;
         let database = self.database(&caller.app_id)?;
         let (options, raw) = if checked.speaks_to_host {
             HostOptions::split(raw)?
         } else {
             (HostOptions::default(), raw.to_owned())
+        };
+        let raw = if checked.of_user {
+            scope::of_user(&raw, checked.name, access)?
+        } else if checked.name == "listCollections" {
+            scope::listed(raw, access)?
+        } else {
+            raw
         };
         let mut held = self.begin(caller, &options).await?;
         let session = held.as_deref_mut();

@@ -84,7 +84,11 @@ impl PluginManager {
     }
 
     /// Follows what was just written of a plugin.
-    async fn follow_own(&self, plugin: &Arc<Plugin>, life: &Life) -> Result<(), LifeError> {
+    pub(super) async fn follow_own(
+        &self,
+        plugin: &Arc<Plugin>,
+        life: &Life,
+    ) -> Result<(), LifeError> {
         let row = match self.parts.rows.one(&plugin.name).await? {
             Some(Ok(row)) => row,
             Some(Err(odd)) => {

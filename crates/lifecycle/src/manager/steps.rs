@@ -45,6 +45,15 @@ impl PluginManager {
             state.row.replace(row.clone())
         };
         self.tell_apps(plugin, before.as_ref(), &row);
+        let load = life.state.lock().load.clone();
+        if wanted
+            && let Some(load) = load
+            && let Some(list) = self.unconsented(&load.manifest, Some(&row))
+        {
+            let manifest = Arc::clone(&load.manifest);
+            drop(load);
+            return Err(self.withhold(plugin, life, manifest, list).await);
+        }
         if before.is_some_and(|before| before.reload < row.reload) {
             self.load_anew(plugin, life, wanted).await?;
             self.publish("plugin_reloaded", json!({"plugin": &*plugin.name}));
@@ -125,6 +134,9 @@ impl PluginManager {
         enabled: bool,
     ) -> Result<(), LifeError> {
         let started = Instant::now();
+        if let Some((manifest, list)) = self.check_consent(life, found) {
+            return Err(self.withhold(plugin, life, manifest, list).await);
+        }
         let loaded = self.load(plugin, life, found).await;
         let load = match loaded {
             Ok(load) => load,
