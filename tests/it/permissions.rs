@@ -27,7 +27,7 @@ const NEEDED: [(&str, &str); 21] = [
     ("online", "websocket"),
     ("everybody", "websocket"),
     ("send", "websocket"),
-    ("send_to_connection", "websocket"),
+    ("on_message", "websocket"),
     ("broadcast", "broadcast"),
     ("notify", "notifications"),
     ("list_notifications", "notifications"),
@@ -44,6 +44,8 @@ const NEEDED: [(&str, &str); 21] = [
 async fn probing(permissions: Option<Value>) -> TestApp {
     let builder = with_sdk()
         .plugin("probe", PROBE)
+        // Nobody answers outside.
+        .env("MOZAIKS_HTTP_TIMEOUT_SECONDS", "0.2")
         .plugin("other", "async def execute(data):\n    return {}\n");
     let builder = match permissions {
         None => builder,

@@ -27,7 +27,7 @@ pub(super) fn of_user(
     access: &dyn DatabaseAccess,
 ) -> Result<RawDocumentBuf, StoreError> {
     let mut command = Document::try_from(command).map_err(malformed)?;
-    let collection = command.get_str(name).unwrap_or_default().to_owned();
+    let collection = subject(&command).to_owned();
     if let Some(definition) = definition(name) {
         definition(&command, &collection)?;
         return RawDocumentBuf::try_from(&command).map_err(malformed);
@@ -63,6 +63,15 @@ pub(super) fn of_user(
     }
     simple_collation(&mut command)?;
     RawDocumentBuf::try_from(&command).map_err(malformed)
+}
+
+/// The collection that a command is about, or the command that it explains.
+fn subject(command: &Document) -> &str {
+    match command.values().next() {
+        Some(Bson::String(collection)) => collection,
+        Some(Bson::Document(explained)) => subject(explained),
+        _ => "",
+    }
 }
 
 /// The command with a filter that leaves out what may not be listed.

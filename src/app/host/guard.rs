@@ -126,7 +126,17 @@ impl Guard {
                 let which: Which = read_json(&registration.spec)?;
                 self.check_subscription(caller, "events.subscribe", &which.pattern)
             }
-            "websocket" => self.check_switch(caller, "ws.on_message", Switch::Websocket),
+            "websocket" => {
+                #[derive(Deserialize)]
+                struct Which {
+                    r#type: String,
+                }
+                let which: Which = read_json(&registration.spec)?;
+                if is_own_message(&caller.plugin, &which.r#type) {
+                    return Ok(());
+                }
+                self.check_switch(caller, "ws.on_message", Switch::Websocket)
+            }
             // Its own: routes, jobs, what goes round its `execute`.
             _ => Ok(()),
         }
@@ -207,6 +217,18 @@ impl Guard {
     }
 }
 
+/// Whether messages of a type are meant for the plugin: its name, alone or before more of it.
+fn is_own_message(plugin: &str, message_type: &str) -> bool {
+    let same = |one: u8, other: u8| one == other || (one == b'-' && other == b'_');
+    let (name, message) = (plugin.as_bytes(), message_type.as_bytes());
+    message.len() >= name.len()
+        && name
+            .iter()
+            .zip(message)
+            .all(|(one, other)| same(*one, *other))
+        && (message.get(name.len())).is_none_or(|next| b"_-:.".contains(next))
+}
+
 /// The switch that an operation needs, by its prefix.
 fn needed(operation: &str) -> Option<Switch> {
     let (prefix, _) = operation.split_once('.')?;
@@ -214,6 +236,8 @@ fn needed(operation: &str) -> Option<Switch> {
         "notifications" | "digest" => Some(Switch::Notifications),
         "broadcast" => Some(Switch::Broadcast),
         "ws" if operation == "ws.broadcast" => Some(Switch::Broadcast),
+        // An answer to whoever has spoken to the plugin: nobody else knows a connection's id.
+        "ws" if operation == "ws.send_to_connection" => None,
         "ws" => Some(Switch::Websocket),
         _ => None,
     }

@@ -46,6 +46,14 @@ async def published():
     event_bus.publish("other:done", {})
 
 
+async def on_message():
+    websocket_manager.on_message("other_said", print)
+
+
+async def on_own_message():
+    websocket_manager.on_message("probe_said", print)
+
+
 async def online():
     return websocket_manager.is_connected("ann")
 
@@ -130,7 +138,7 @@ REST = {
     "online": online,
     "everybody": everybody,
     "send": lambda: websocket_manager.send_to_user("ann", {"type": "x"}),
-    "send_to_connection": lambda: websocket_manager.send_to_connection("c", {"type": "x"}),
+    "on_message": on_message,
     "broadcast": lambda: websocket_manager.broadcast({"type": "x"}),
     "notify": lambda: notifications_manager.create_notification("ann", "t", "T", "m"),
     "list_notifications": lambda: notifications_manager.get_user_notifications("ann"),
@@ -151,6 +159,8 @@ OWN = {
     "merge": lambda: aggregate("probe_own", {"$merge": "probe_more"}),
     "rename": lambda: db["probe_more"].rename("probe_last"),
     "drop": lambda: db["probe_last"].drop(),
+    "own_message": on_own_message,
+    "send_to_connection": lambda: websocket_manager.send_to_connection("c", {"type": "x"}),
     "settings": lambda: settings_manager.get_plugin_settings("ann", "probe"),
 }
 
