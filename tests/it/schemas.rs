@@ -195,6 +195,7 @@ async fn what_is_sent_is_what_is_described() {
         "job-runs",
         "health",
         "logs",
+        "permissions",
     ] {
         let template = format!("/api/plugins/registry/{{name}}/{part}");
         asked
@@ -205,6 +206,14 @@ async fn what_is_sent_is_what_is_described() {
             )
             .await;
     }
+    asked
+        .put(
+            &admin,
+            "/api/plugins/registry/{name}/permissions",
+            "/api/plugins/registry/shown/permissions",
+            json!({ "granted": { "database": ["orders"] } }),
+        )
+        .await;
     let discover = "/api/plugins/registry/discover";
     asked.post(&admin, discover, discover, Value::Null).await;
 

@@ -186,7 +186,6 @@ async fn plugins_reach_what_they_may_and_no_more() {
             "NETWORK_DENIED",
             "NetworkDenied",
         ),
-        ("free", "NETWORK_DENIED", "NetworkDenied"),
         (
             "free",
             json!({ "url": format!("https://[::1]:{}/", other.port()) }),
