@@ -93,6 +93,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "crates/lifecycle/src/jobs/repository.rs",
             "crates/lifecycle/src/endpoints.rs",
             "crates/lifecycle/src/rows.rs",
+            "crates/lifecycle/src/rows/",
             "crates/lifecycle/src/storage/repository.rs",
             "crates/notifications/src/repository",
             "crates/settings/src/repository",

@@ -154,9 +154,12 @@ pub struct CollectionRule {
 }
 
 impl Permissions {
-    /// Its own resources and no more.
+    /// Its own resources and no more, and of those the documents of the running call's user.
     pub fn own() -> Self {
-        Self::default()
+        Self {
+            own_scope: Some(Scope::User),
+            ..Self::default()
+        }
     }
 
     /// All but what admins do.

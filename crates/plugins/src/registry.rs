@@ -1,5 +1,7 @@
 //! The plugins that exist and the state each is in.
 
+mod permissions;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -18,8 +20,7 @@ use crate::{
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::{self, Manifest},
-    origin::Origin,
-    permissions::{ConsentPolicy, Permissions},
+    permissions::Permissions,
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
 };
 use mozaiks_config::PluginsConfig;
@@ -312,49 +313,6 @@ impl Registry {
     /// All plugins, sorted by name.
     pub fn list(&self) -> Vec<Arc<Plugin>> {
         self.plugins.read().values().cloned().collect()
-    }
-
-    /// What a plugin of this manifest wants to do beyond its own.
-    pub fn wanted(&self, manifest: &Manifest) -> Permissions {
-        let origin = Origin::of(manifest);
-        Permissions::wanted(manifest.permissions.as_ref(), origin, self.consent_policy())
-    }
-
-    /// Whose permissions an admin must have granted.
-    pub fn consent_policy(&self) -> ConsentPolicy {
-        ConsentPolicy {
-            for_directories: self.config.permissions_consent,
-        }
-    }
-
-    /// Whether a collection is a plugin's own: its name begins with the plugin's and `_`, and with that
-    /// of no plugin whose name is longer.
-    pub fn owns_collection(&self, plugin: &str, collection: &str) -> bool {
-        let rest = collection
-            .strip_prefix(plugin)
-            .and_then(|rest| rest.strip_prefix('_'));
-        let Some(rest) = rest else {
-            return false;
-        };
-        let plugins = self.plugins.read();
-        let begin = plugin.len() + 1;
-        !rest
-            .match_indices('_')
-            .any(|(at, _)| plugins.contains_key(&collection[..begin + at]))
-    }
-
-    /// The names of plugins that begin with this one's and `_`: what is theirs is not its own.
-    pub fn longer_names(&self, plugin: &str) -> Vec<Arc<str>> {
-        let prefix = format!("{plugin}_");
-        let plugins = self.plugins.read();
-        let from = plugins.range::<str, _>((
-            std::ops::Bound::Included(prefix.as_str()),
-            std::ops::Bound::Unbounded,
-        ));
-        from.map(|(name, _)| name)
-            .take_while(|name| name.starts_with(&prefix))
-            .cloned()
-            .collect()
     }
 
     /// The generation whose code asks, while somebody holds it.

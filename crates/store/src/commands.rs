@@ -5,12 +5,14 @@
 //! through is sent. Documents stay bytes where they are many: commands go to the server as they
 //! come, batches come back as the server sent them.
 
+mod parts;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mongodb::{
     ClientSession, Database,
-    bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::CStr},
+    bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::CStr},
     options::SelectionCriteria,
 };
 
@@ -23,6 +25,8 @@ use super::{
     scope,
     sessions::{self, Held, HostOptions, PluginSession},
 };
+
+use parts::{explains, ids, may_be_numbered};
 
 /// Longest that a batch of a change stream is waited for; plugins ask again.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -473,42 +477,6 @@ fn driver(session: Option<&mut PluginSession>) -> Option<&mut ClientSession> {
 
 fn is_in_transaction(session: Option<&PluginSession>) -> bool {
     session.is_some_and(|session| session.in_transaction)
-}
-
-fn ids(command: &RawDocument, field: &str) -> Result<Vec<i64>, StoreError> {
-    let wrong = || invalid(format!("`{field}` must be an array of 64-bit numbers"));
-    let ids = command.get_array(field).map_err(|_| wrong())?;
-    ids.into_iter()
-        .map(|id| id.map_err(malformed)?.as_i64().ok_or_else(wrong))
-        .collect()
-}
-
-fn explains(command: &RawDocument) -> bool {
-    matches!(command.get("explain"), Ok(Some(RawBsonRef::Boolean(true))))
-}
-
-/// Whether every part of the write changes one document at most: what servers can remember.
-fn may_be_numbered(name: &str, command: &RawDocument) -> bool {
-    let all = |key: &str, is_single: &dyn Fn(&RawDocument) -> bool| {
-        command.get_array(key).is_ok_and(|parts: &RawArray| {
-            parts
-                .into_iter()
-                .all(|part| matches!(part, Ok(RawBsonRef::Document(part)) if is_single(part)))
-        })
-    };
-    match name {
-        "insert" | "findAndModify" | "findandmodify" => true,
-        "update" => all("updates", &|part| {
-            !matches!(part.get("multi"), Ok(Some(RawBsonRef::Boolean(true))))
-        }),
-        "delete" => all("deletes", &|part| {
-            matches!(
-                part.get("limit"),
-                Ok(Some(RawBsonRef::Int32(1) | RawBsonRef::Int64(1)))
-            )
-        }),
-        _ => false,
-    }
 }
 
 fn encode(reply: &mongodb::bson::Document) -> Result<Bytes, StoreError> {

@@ -104,7 +104,7 @@ struct Reading {
 
 impl Reading {
     fn list(&mut self, words: &[Value]) -> Result<(), String> {
-        for (at, word) in entries("", words)?.into_iter().enumerate() {
+        for (at, word) in entries("", words)?.iter().enumerate() {
             let Value::String(word) = word else {
                 return Err(format!("[{at}]: must be a string"));
             };

@@ -182,6 +182,8 @@ fn without_a_key_a_plugins_source_decides() {
         assert!(missing(&own, &Permissions::own()).is_empty(), "{origin:?}");
         assert!(!own.collection("orders", false).read);
         assert!(own.collection("x_y", true).write);
+        // Of a load that has ended nobody knows what it was to keep apart.
+        assert!(Permissions::own().collection("x_y", true).of_user);
     }
 }
 

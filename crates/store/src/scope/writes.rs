@@ -97,8 +97,7 @@ impl Bound<'_> {
                 return Err(invalid(format!("`{operator}` takes a document")));
             };
             for (path, value) in fields {
-                let renames =
-                    operator == "$rename" && (value.as_str()).is_some_and(|to| concerns_owner(to));
+                let renames = operator == "$rename" && (value.as_str()).is_some_and(concerns_owner);
                 if !concerns_owner(path) && !renames {
                     continue;
                 }
