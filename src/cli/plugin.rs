@@ -7,6 +7,7 @@ mod jobs;
 mod list;
 mod logs;
 mod operate;
+mod permissions;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ enum PluginCommand {
     Logs(logs::LogsArgs),
     /// Print or change the configuration of a plugin of a running gateway.
     Config(operate::ConfigArgs),
+    /// Print what a plugin of a running gateway wants to do beyond its own, or grant it.
+    Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -85,6 +88,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Remove(args) => operate::remove(args),
         PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
+        PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),

@@ -18,7 +18,8 @@ use mozaiks_lifecycle::{
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, dispatch::Dispatcher, registry::Registry, routes::PluginRoutes, streams::Streams,
+    PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
+    routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
@@ -56,6 +57,8 @@ pub struct App {
     pub plugin_jobs: Arc<PluginJobs>,
     /// How they say that they are.
     pub plugin_health: Arc<HealthChecks>,
+    /// What plugins were denied.
+    pub plugin_denials: Arc<Denials>,
     /// Them in `/openapi.json`.
     pub plugin_document: PluginDocument,
     /// What they logged.
@@ -190,6 +193,7 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            permission_denials: self.plugin_denials.counts(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -39,6 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "mozaiks-store",
         ],
     ),
+    ("outbound", &["mozaiks-config"]),
     (
         "plugins",
         &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
@@ -136,6 +137,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "crates/auth/",
             "crates/config/",
             "crates/notifications/",
+            "crates/outbound/",
             "src/cli/remote.rs",
         ],
     ),
@@ -169,6 +171,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_jobs",
             "mozaiks_lifecycle",
             "mozaiks_notifications",
+            "mozaiks_outbound",
             "mozaiks_plugins",
             "mozaiks_python",
             "mozaiks_realtime",

@@ -26,6 +26,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "RELOAD_FAILED",
         "life::a_reload_serves_the_new_code_or_goes_on_with_the_old",
     ),
+    (
+        "PERMISSION_DENIED",
+        "permissions::without_its_permission_no_operation_is_done",
+    ),
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
     ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),
     ("DATABASE_UNAVAILABLE", "src/http/error/tests.rs"),

@@ -31,7 +31,7 @@ async def execute(data):
 "#;
 
 const MANIFEST: &str = r#"{"name": "shown", "version": "1.2.3", "author": "Ann", "tags": ["a"],
-    "permissions": ["notify"], "config": {"size": 7}, "requirements": ["httpx>=0.28"],
+    "permissions": ["orders.read"], "config": {"size": 7}, "requirements": ["httpx>=0.28"],
     "notifications": [{"id": "due", "label": "Due", "channels": ["in_app"]}]}"#;
 
 /// What needs a mail server or a failed delivery to be answered well; others' tests do that, and the types
@@ -199,6 +199,7 @@ async fn what_is_sent_is_what_is_described() {
         "health",
         "logs",
         "limits",
+        "permissions",
     ] {
         let template = format!("/api/plugins/registry/{{name}}/{part}");
         asked
@@ -218,6 +219,14 @@ async fn what_is_sent_is_what_is_described() {
     asked.put(&admin, limits, &real(limits), own).await;
     asked
         .post(&admin, restart, &real(restart), Value::Null)
+        .await;
+    asked
+        .put(
+            &admin,
+            "/api/plugins/registry/{name}/permissions",
+            "/api/plugins/registry/shown/permissions",
+            json!({ "granted": { "database": ["orders"] } }),
+        )
         .await;
     let discover = "/api/plugins/registry/discover";
     asked.post(&admin, discover, discover, Value::Null).await;

@@ -4,6 +4,7 @@
 //! a time; what a load registered goes with it, whatever fails.
 
 mod acts;
+mod consent;
 mod files;
 mod follow;
 mod quarantine;
@@ -13,6 +14,7 @@ mod tell;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use consent::{GrantView, PermissionsView};
 pub use files::Look;
 
 use mozaiks_events::EventBus;

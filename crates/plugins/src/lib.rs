@@ -12,6 +12,8 @@ pub mod invocation;
 pub mod limits;
 pub mod manifest;
 pub mod names;
+pub mod origin;
+pub mod permissions;
 pub mod placement;
 pub mod registry;
 pub mod routes;

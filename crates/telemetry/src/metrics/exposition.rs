@@ -141,6 +141,14 @@ impl Metrics {
             "How often a plugin was seen to hold the loop.",
         );
         text.sample("", &[], gauges.loop_holds);
+        text.family(
+            "mozaiks_plugin_permission_denials_total",
+            "counter",
+            "What plugins asked for without the permission.",
+        );
+        for (plugin, count) in &gauges.permission_denials {
+            text.sample("", &[("plugin", plugin)], count);
+        }
         text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
         text.sample("", &[], gauges.jobs.live);
         text.family(

@@ -43,6 +43,8 @@ pub struct Gauges {
     pub plugin_log_followers: u64,
     /// Kept log lines of plugins that made room for newer ones, since the start.
     pub plugin_log_lines_overwritten: u64,
+    /// What plugins asked for without the permission, by plugin, since the start.
+    pub permission_denials: Vec<(std::sync::Arc<str>, u64)>,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
