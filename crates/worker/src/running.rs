@@ -61,10 +61,10 @@ pub(crate) struct RunningCalls(Mutex<Table>);
 
 impl RunningCalls {
     /// Notes a call; gives it back where the worker is gone.
-    pub(crate) fn begin(&self, id: CallId, entry: Entry) -> Result<(), (CrashReason, Entry)> {
+    pub(crate) fn begin(&self, id: CallId, entry: Entry) -> Result<(), Box<(CrashReason, Entry)>> {
         let mut table = self.0.lock();
         if let Some(reason) = table.over {
-            return Err((reason, entry));
+            return Err(Box::new((reason, entry)));
         }
         if table.entries.len() >= table.unanswered + MAX_ENDED {
             table.entries.retain(|_, entry| entry.reply.is_some());

@@ -247,7 +247,8 @@ impl Worker {
             call: Some(call),
             ..entry
         };
-        if let Err((reason, entry)) = self.running.begin(id, entry) {
+        if let Err(over) = self.running.begin(id, entry) {
+            let (reason, entry) = *over;
             if let Some(reply) = entry.reply {
                 reply.complete(Err(CallError::WorkerCrashed(reason)));
             }
