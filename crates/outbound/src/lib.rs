@@ -2,7 +2,7 @@
 //! secret is added here and seen by nobody.
 //!
 //! Knows no plugins: who asks says by a function which hosts it may reach. A name is resolved once for a
-//! connection, by [`resolver`], which gives the connector checked addresses and no others: what the name
+//! connection, by `resolver`, which gives the connector checked addresses and no others: what the name
 //! stands for a moment later does not matter.
 
 mod address;

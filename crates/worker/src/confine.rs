@@ -1,7 +1,7 @@
 //! What a worker gives up before any plugin's code runs, in a fixed order; once given up nothing returns.
 //!
 //! Environment, parent, session and descriptors are dealt with when the process starts; then limits,
-//! namespaces, the file system ([`landlock`]), and system calls ([`seccomp`]) last, as the steps before
+//! namespaces, the file system (Landlock), and system calls (seccomp) last, as the steps before
 //! need some. What a kernel cannot do is said, limit by limit, and not passed over.
 
 use std::path::{Path, PathBuf};
