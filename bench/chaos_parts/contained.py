@@ -67,6 +67,23 @@ async def execute(data):
         os.kill(os.getppid(), 15)
     if action == "signal_all":
         os.kill(-1, 0)
+    # What these set is what is there: where they are let through they do no harm.
+    if action == "priority":
+        os.setpriority(os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, os.getppid()))
+    if action == "scheduler":
+        os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0))
+    if action == "pin":
+        os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid()))
+    if action == "chmod":
+        os.chmod(data["outside"], 0o644)
+    if action == "touch":
+        os.utime(data["outside"])
+    if action == "memory_files":
+        for number in range(60):
+            KEPT.append(os.memfd_create(f"kept{number}"))
+            for _ in range(7):
+                os.write(KEPT[-1], bytes(1 << 20))
+        await asyncio.sleep(1)
     return {"did": action}
 """
 
@@ -98,6 +115,7 @@ DEEDS: list[tuple[str, str, str, tuple[int, str]]] = [
     ("breaker", "fork", "`os.fork`", RAISED),
     ("breaker", "exec", "`os.execv`", RAISED),
     ("breaker", "memory", "allocates 1 GiB at once", RAISED),
+    ("eater", "memory_files", "keeps 420 MB in files that are memory", RAISED),
     ("eater", "eat", "allocates until it ends", CRASHED),
     ("breaker", "exit", "`os._exit`", CRASHED),
     ("breaker", "null", "reads null through ctypes", CRASHED),
@@ -112,6 +130,11 @@ DEEDS: list[tuple[str, str, str, tuple[int, str]]] = [
     ("breaker", "own_secrets", "looks for secrets in its own environment", (200, "")),
     ("breaker", "signal", "sends the gateway SIGTERM", RAISED),
     ("breaker", "signal_all", "sends everybody a signal", RAISED),
+    ("breaker", "priority", "sets the gateway's priority", RAISED),
+    ("breaker", "scheduler", "sets the gateway's scheduling", RAISED),
+    ("breaker", "pin", "sets the processors of the gateway", RAISED),
+    ("breaker", "chmod", "changes the mode of a file of the gateway's", RAISED),
+    ("breaker", "touch", "changes the times of a file of the gateway's", RAISED),
 ]
 
 NEIGHBOURS = ("inline", "shared", "dedicated")
@@ -175,6 +198,8 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
         for number in range(WARM_UP_CALLS):
             path = f"/api/execute/{others[number % len(others)].name}"
             running.ask("POST", path, connection=connection)
+        outside = running.folder / "outside"
+        outside.write_text("the gateway's\n")
         before = rss_mb(running.process.pid)
         for neighbour in neighbours:
             neighbour.start()
@@ -182,7 +207,7 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
         for _ in range(rounds):
             for plugin, action, what, _wanted in DEEDS:
                 begin = time.monotonic()
-                status, answer = running.call(plugin, action=action)
+                status, answer = running.call(plugin, action=action, outside=str(outside))
                 took = (time.monotonic() - begin) * 1000
                 code = answer.get("error_code", "")
                 if answer.get("found"):
