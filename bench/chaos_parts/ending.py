@@ -6,6 +6,7 @@ import asyncio
 import random
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from .server import Gateway, Plugin, gateway
 
 LIMIT_SECONDS = 10
 SLOW_SECONDS = 1.0
-CONNECTIONS = 4
+CONNECTIONS = 6
 
 SLOW = f"""
 import asyncio
@@ -49,8 +50,8 @@ class Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.running.port)
         number = 0
         # As pools of connections do, it looks for a close before it asks anything.
-        socket = writer.get_extra_info("socket")
-        while not (reader.at_eof() or select.select([socket.fileno()], [], [], 0)[0]):
+        below = writer.get_extra_info("socket").fileno()
+        while not (reader.at_eof() or select.select([below], [], [], 0)[0]):
             number += 1
             request_id = f"{self.name}-{number}"
             head = (
@@ -75,12 +76,47 @@ class Client:
         writer.close()
 
 
-async def _end(running: Gateway, clients: list[Client]) -> tuple[int, float]:
+class Sent:
+    """Requests that lie in the gateway's sockets before the signal does."""
+
+    def __init__(self, running: Gateway, plugin: str) -> None:
+        """On connections that have been used."""
+        head = f"POST /api/execute/{plugin} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer "
+        head += f"{running.token('early')}\r\nContent-Type: application/json\r\n"
+        self.request = f"{head}Content-Length: 2\r\n\r\n{{}}".encode()
+        self.process = running.process
+        address = ("127.0.0.1", running.port)
+        self.sockets = [socket.create_connection(address, 60) for _ in range(CONNECTIONS)]
+        for each in self.sockets:
+            each.sendall(self.request)
+            each.recv(65536)
+
+    def before_the_signal(self) -> None:
+        """Sends while the gateway stands still, and the signal right after."""
+        self.process.send_signal(signal.SIGSTOP)
+        for each in self.sockets:
+            each.sendall(self.request)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGCONT)
+
+    def unanswered(self) -> int:
+        """How many have no answer, at the end."""
+        count = 0
+        for each in self.sockets:
+            with each:
+                try:
+                    count += not each.recv(65536)
+                except OSError:
+                    count += 1
+        return count
+
+
+async def _end(running: Gateway, clients: list[Client], sent: Sent) -> tuple[int, float]:
     """Ends the gateway while these call it; its exit code and the milliseconds that it took."""
     calling = [asyncio.create_task(client.call_until_closed()) for client in clients]
     await asyncio.sleep(random.uniform(0.5, 1.2))
     begin = time.monotonic()
-    running.process.send_signal(signal.SIGTERM)
+    sent.before_the_signal()
     try:
         code = await asyncio.to_thread(running.process.wait, LIMIT_SECONDS + 20)
     except subprocess.TimeoutExpired:
@@ -100,6 +136,7 @@ def sigterm(binary: Path, rounds: int, _: float) -> list[Row]:
     took: list[float] = []
     codes: Counter[int] = Counter()
     unanswered: list[str] = []
+    cut_off = 0
     environment = {
         **ENVIRONMENT,
         "MOZAIKS_DRAIN_TIMEOUT_SECONDS": str(LIMIT_SECONDS),
@@ -120,7 +157,9 @@ def sigterm(binary: Path, rounds: int, _: float) -> list[Row]:
             ]
             for name in names:
                 running.token(f"user_of_{name}")
-            code, milliseconds = asyncio.run(_end(running, clients))
+            sent = Sent(running, slow[0].name)
+            code, milliseconds = asyncio.run(_end(running, clients, sent))
+            cut_off += sent.unanswered()
             codes[code] += 1
             took.append(milliseconds)
             for client in clients:
@@ -133,6 +172,7 @@ def sigterm(binary: Path, rounds: int, _: float) -> list[Row]:
         Row(part, "ends under load", f"{rounds}; {outcomes['200']} calls answered"),
         none_of("connections reset", part, outcomes["reset"]),
         none_of("requests that were looked at and not answered", part, begun),
+        none_of("requests sent before the signal and not answered", part, cut_off),
         Row(
             part,
             "requests that met a connection which had just been closed as idle",
