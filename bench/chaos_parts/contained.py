@@ -8,19 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .rows import Row, at_most, none_of
-from .server import Gateway, Plugin, gateway, rss_mb
+from .server import Gateway, Plugin, forget_peak, gateway, peak_mb, rss_mb
 
 GROWTH_MB = 10
+# For a moment the largest answers that a worker may give lie in it.
+PEAK_MB = 50
 WARM_UP_CALLS = 2000
 # More than `worker_kill_grace_seconds`.
 AFTER_DEADLINE_SECONDS = 1.0
 
 BREAKER = """
-import asyncio, ctypes, os, re, socket, time
+import asyncio, ctypes, os, re, select, socket, stat, struct
 
 KEPT = []
 
 async def execute(data):
+    if not data.get("caught"):
+        return await do(data)
+    try:
+        return await do(data)
+    except Exception as error:
+        return {"refused": type(error).__name__}
+
+async def do(data):
     action = data.get("action")
     if action == "spin":
         while True:
@@ -84,7 +94,25 @@ async def execute(data):
             for _ in range(7):
                 os.write(KEPT[-1], bytes(1 << 20))
         await asyncio.sleep(1)
+    if action == "flood":
+        # The first of its sockets; those after it are the interpreter's own.
+        link = next(number for number in range(64) if is_link(number))
+        pieces = [struct.pack("<I", 1100 << 20), *[bytes(1 << 20)] * 300]
+        for piece in map(memoryview, pieces):
+            while piece:
+                select.select([], [link], [])
+                try:
+                    piece = piece[os.write(link, piece):]
+                except BlockingIOError:
+                    pass
+        await asyncio.sleep(60)
     return {"did": action}
+
+def is_link(number):
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
 """
 
 BLOCKER = """
@@ -106,6 +134,8 @@ async def execute(data):
 
 CRASHED, TIMEOUT, RAISED = (502, "WORKER_CRASHED"), (504, "PLUGIN_TIMEOUT"), (500, "PLUGIN_ERROR")
 
+REFUSALS = ("PermissionError", "MemoryError", "OSError")
+
 # What is done, how it is called here, and what comes of it.
 DEEDS: list[tuple[str, str, str, tuple[int, str]]] = [
     ("breaker", "spin", "`while True` on its event loop", TIMEOUT),
@@ -117,6 +147,7 @@ DEEDS: list[tuple[str, str, str, tuple[int, str]]] = [
     ("breaker", "memory", "allocates 1 GiB at once", RAISED),
     ("eater", "memory_files", "keeps 420 MB in files that are memory", RAISED),
     ("eater", "eat", "allocates until it ends", CRASHED),
+    ("eater", "flood", "writes nonsense without end to its link", CRASHED),
     ("breaker", "exit", "`os._exit`", CRASHED),
     ("breaker", "null", "reads null through ctypes", CRASHED),
     ("breaker", "fill", "writes a file without end", RAISED),
@@ -201,6 +232,7 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
         outside = running.folder / "outside"
         outside.write_text("the gateway's\n")
         before = rss_mb(running.process.pid)
+        forget_peak(running.process.pid)
         for neighbour in neighbours:
             neighbour.start()
         seen: dict[str, list[tuple[int, str, float]]] = {}
@@ -212,6 +244,13 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
                 code = answer.get("error_code", "")
                 if answer.get("found"):
                     code = f"found {answer['found']}"
+                if code == RAISED[1]:
+                    # That it was refused, and not done wrongly.
+                    _, answer = running.call(
+                        plugin, action=action, outside=str(outside), caught=True
+                    )
+                    refused = answer.get("refused") or answer.get("error_code") or "it was let"
+                    code += "" if refused in REFUSALS else f", but {refused}"
                 seen.setdefault(what, []).append((status, code, took))
                 if status == 504:
                     # What goes on takes its process with it, and whatever runs beside it.
@@ -219,7 +258,7 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
                 # It serves again, whatever it has done.
                 running.until_called(plugin)
         time.sleep(1)
-        after = rss_mb(running.process.pid)
+        after, peak = rss_mb(running.process.pid), peak_mb(running.process.pid)
         over.set()
         for neighbour in neighbours:
             neighbour.join()
@@ -240,6 +279,8 @@ def contained(binary: Path, rounds: int, _: float) -> list[Row]:
         said = f"{before:.1f} to {after:.1f} MB"
         what = "the gateway's memory, over all"
         rows.append(at_most(part, what, after - before, GROWTH_MB, "MB more", said))
+        what = "the gateway's memory at its peak"
+        rows.append(at_most(part, what, peak - before, PEAK_MB, "MB more", f"{peak:.1f} MB"))
         return rows
 
 

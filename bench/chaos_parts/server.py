@@ -195,8 +195,22 @@ def until(wanted: Callable[[], bool], what: str, seconds: float = EVENTUALLY_SEC
 
 def rss_mb(pid: int) -> float:
     """Resident memory of a process."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """The most that it has been."""
+    return _memory_mb(pid, "VmHWM")
+
+
+def forget_peak(pid: int) -> None:
+    """From here on the peak counts."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _memory_mb(pid: int, what: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024
     raise SystemExit(f"process {pid} has no memory")
 
