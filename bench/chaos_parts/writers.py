@@ -115,13 +115,17 @@ class Load:
         for plugin, documents in self.acknowledged.items():
             written += len(documents)
             for at in range(0, len(documents), BATCH):
-                status, answer = self.gateway.call(plugin, missing_of=documents[at : at + BATCH])
-                if status != 200:
-                    raise SystemExit(f"{plugin} does not say what is missing: {answer}")
+                answer = self._asked(plugin, missing_of=documents[at : at + BATCH])
                 missing += len(answer["missing"])
         return written, missing
 
     def kept(self) -> int:
         """Documents that are there, acknowledged or not."""
-        answers: list[Any] = [self.gateway.call(plugin, count=True)[1] for plugin in self.plugins]
-        return sum(int(answer["count"]) for answer in answers)
+        return sum(int(self._asked(plugin, count=True)["count"]) for plugin in self.plugins)
+
+    def _asked(self, plugin: str, **data: Any) -> Any:
+        """What the plugin says when nothing disturbs it."""
+        status, answer = self.gateway.call(plugin, **data)
+        if status != 200:
+            raise SystemExit(f"{plugin} does not say what it has: {answer}")
+        return answer
