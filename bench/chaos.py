@@ -33,13 +33,14 @@ class Part:
 PARTS = [
     Part("workers", kills.workers, 200, 10),
     Part("gateway", kills.gateways, 100, 3),
+    Part("store", kills.store, 50, 5),
     Part("contained", contained.contained, 3, 1),
     Part("sigterm", ending.sigterm, 20, 2),
     Part("price", price.price, 7, 1),
     Part("slope", slope.slope, 1_000_000, 100_000),
 ]
 # What says something in a minute, on any build.
-SHORT = ("workers", "gateway", "contained", "sigterm")
+SHORT = ("workers", "gateway", "store", "contained", "sigterm")
 # A machine that does something else as well, and a build without optimisation, are slower.
 SHORT_SLACK = 20.0
 

@@ -1,4 +1,4 @@
-"""`kill -9`: of workers under load, and of the gateway itself."""
+"""`kill -9` under load: of workers, of the gateway itself, of the embedded store's process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .writers import Call, Load, keeper_code
 SHARED, DEDICATED = "keeper_shared", "keeper_dedicated"
 ANSWER_MS = 1000
 SUCCESS_MS = 500
+STORE_MS = 1000
 # A worker that has lived so long did not die of its start: the next one is made at once. So is the
 # one after a first early death; those after that wait longer and longer, as they are meant to.
 SETTLED_SECONDS = 10.5
@@ -188,3 +189,62 @@ def gateways(binary: Path, rounds: int, _: float) -> list[Row]:
             Row(part, "from its start until it listens", spread(listening)),
             Row(part, "from its start until both plugins answer", spread(served)),
         ]
+
+
+def store(binary: Path, rounds: int, slack: float) -> list[Row]:
+    """Kills the process of the embedded store under load."""
+    part = "store"
+    with gateway(binary, keepers(), **ENVIRONMENT) as running:
+        running.until_called(SHARED, DEDICATED)
+        load = Load(running, [SHARED, DEDICATED])
+        load.start()
+        kills: list[float] = []
+        for _round in range(rounds):
+            # One that has lived so long is started again without a longer wait.
+            time.sleep(SETTLED_SECONDS if slack == 1 else random.uniform(0.3, 1.0))
+            pid = _store_of(running.process.pid)
+            kills.append(time.monotonic())
+            os.kill(pid, signal.SIGKILL)
+
+            def is_back(pid: int = pid) -> bool:
+                return running.call(SHARED, count=True)[0] == 200 and not is_alive(pid)
+
+            until(is_back, "the store")
+        time.sleep(0.5)
+        load.stop()
+        written, missing = load.lost()
+        others = [
+            call
+            for call in load.calls
+            if call.status != 200 and (call.status, call.code) != (503, "DATABASE_UNAVAILABLE")
+        ]
+        good = [(call.begin, call.end) for call in load.calls if call.status == 200]
+        back = [min(end - at for begin, end in good if begin >= at) * 1000 for at in kills]
+        return [
+            Row(part, "kills", str(rounds)),
+            at_least(part, "writes acknowledged", written, 10 * rounds, "writes", str(written)),
+            none_of("acknowledged writes lost", part, missing),
+            _others(part, "answers but 200 and 503 `DATABASE_UNAVAILABLE`", others),
+            at_most(
+                part,
+                "from the kill to the next success",
+                max(back, default=0),
+                STORE_MS * slack,
+                "ms",
+                spread(back),
+            ),
+        ]
+
+
+def _store_of(gateway_pid: int) -> int:
+    """The store's process: the gateway's child that was started as one."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if int(parent) == gateway_pid and words[1:2] == [b"store"]:
+                return int(folder.name)
+    raise SystemExit("the embedded store has no process of its own")
