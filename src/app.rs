@@ -5,6 +5,7 @@
 
 mod announcer;
 mod database;
+mod embedded;
 mod followers;
 mod host;
 mod life;
@@ -14,5 +15,6 @@ mod recorder;
 mod run;
 mod socket_tokens;
 
+pub use embedded::READY as STORE_READY;
 pub use host::{Host, HostPart};
 pub use run::{run, run_with};

@@ -8,6 +8,7 @@ mod plugin;
 mod remote;
 mod secrets;
 mod serve;
+mod store;
 mod token;
 mod worker;
 
@@ -49,6 +50,9 @@ enum Command {
     /// A process that runs plugins; gateways start it.
     #[command(hide = true)]
     Worker,
+    /// The embedded store; gateways start it.
+    #[command(hide = true)]
+    Store(store::StoreArgs),
 }
 
 /// Why a command did not do what it was asked.
@@ -105,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args),
         Command::Plugin(args) => plugin::run(&args),
         Command::Worker => worker::run(),
+        Command::Store(args) => store::run(args),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod origin;
 mod plugin_jobs;
 mod plugin_life;
 mod plugin_logs;
+mod plugin_permissions;
 mod plugin_routes;
 mod plugin_workers;
 mod plugins;

@@ -1,6 +1,24 @@
 """What is behind the objects that plugins import from `core`."""
 
-from mozaiks.errors import DatabaseUnavailable, HostError, StorageFull
+from mozaiks.errors import (
+    DatabaseUnavailable,
+    HostError,
+    NetworkDenied,
+    PermissionDenied,
+    QuotaExceeded,
+    StorageFull,
+    UpstreamError,
+    UpstreamTimeout,
+)
 
-__all__ = ["DatabaseUnavailable", "HostError", "StorageFull"]
+__all__ = [
+    "DatabaseUnavailable",
+    "HostError",
+    "NetworkDenied",
+    "PermissionDenied",
+    "QuotaExceeded",
+    "StorageFull",
+    "UpstreamError",
+    "UpstreamTimeout",
+]
 __version__ = "0.1.0"

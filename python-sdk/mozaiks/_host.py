@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from mozaiks import _json
-from mozaiks.errors import HostError
+from mozaiks.errors import HostError, of_code
 
 Callback = Callable[..., Any]
 
@@ -117,6 +117,18 @@ def register(kind: str, spec: dict[str, Any], callback: Callback) -> int:
         raise _readable(error) from None
 
 
+def readable(error: HostError) -> HostError:
+    """The error of an operation whose details are JSON.
+
+    Args:
+        error: What the gateway said.
+
+    Returns:
+        The same, of the class that its code has.
+    """
+    return _readable(error)
+
+
 async def request(operation: str, payload: Any = None) -> Any:
     """Asks for something that takes time, JSON both ways.
 
@@ -172,10 +184,11 @@ def query(operation: str, payload: Any = None) -> Any:
 
 
 def _readable(error: HostError) -> HostError:
-    """Decodes the details of an operation that speaks JSON."""
-    if isinstance(error.details, (bytes, bytearray)):
-        error.details = _json.loads(bytes(error.details))
-    return error
+    """The error of an operation that speaks JSON, with its details decoded, of the class it has."""
+    details = error.details
+    if isinstance(details, (bytes, bytearray)):
+        details = _json.loads(bytes(details))
+    return of_code(error.error_code, str(error), details)
 
 
 def _arguments(payload: Any) -> bytes:

@@ -39,3 +39,55 @@ class StorageFull(OperationFailure):
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message, 14031, details)
+
+
+class PermissionDenied(HostError):
+    """The plugin may not do that: its manifest does not ask for it, or no admin has granted it.
+
+    Attributes:
+        permission: The entry of `permissions` that is missing.
+    """
+
+    def __init__(self, error_code: str, message: str, details: Any = None) -> None:
+        super().__init__(error_code, message, details)
+        found = details.get("permission") if isinstance(details, Mapping) else None
+        self.permission = found if isinstance(found, str) else ""
+
+
+class QuotaExceeded(HostError):
+    """What the plugin may store is used up; taking away still works."""
+
+
+class NetworkDenied(HostError):
+    """The gateway does not send the request: where it goes is not reached from here."""
+
+
+class UpstreamTimeout(HostError):
+    """Who was asked did not answer in time."""
+
+
+class UpstreamError(HostError):
+    """Who was asked cannot be reached, or answered what cannot be taken."""
+
+
+_KINDS: dict[str, type[HostError]] = {
+    "PERMISSION_DENIED": PermissionDenied,
+    "QUOTA_EXCEEDED": QuotaExceeded,
+    "NETWORK_DENIED": NetworkDenied,
+    "UPSTREAM_TIMEOUT": UpstreamTimeout,
+    "UPSTREAM_ERROR": UpstreamError,
+}
+
+
+def of_code(error_code: str, message: str, details: Any = None) -> HostError:
+    """The error for a code.
+
+    Args:
+        error_code: What the gateway says.
+        message: A sentence.
+        details: What the gateway adds, decoded.
+
+    Returns:
+        The error, of the class that the code has.
+    """
+    return _KINDS.get(error_code, HostError)(error_code, message, details)

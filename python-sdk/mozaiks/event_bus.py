@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, overload
 
 from mozaiks import _host, _json
+from mozaiks.errors import HostError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,12 +40,15 @@ class EventBus:
 
         Raises:
             TypeError: If the data is no dict or holds what JSON cannot carry.
-            HostError: If the name is not one or the data is too large.
+            HostError: If the name is not one or the data is too large; `PermissionDenied` for an
+                event that is not the plugin's own and that it has no permission for.
         """
         host = _host.get()
-        host.publish(
-            event, _json.dumps_object("the data of an event", {} if data is None else data)
-        )
+        encoded = _json.dumps_object("the data of an event", {} if data is None else data)
+        try:
+            host.publish(event, encoded)
+        except HostError as error:
+            raise _host.readable(error) from None
 
     @overload
     def subscribe(self, event: str, callback: F) -> F: ...

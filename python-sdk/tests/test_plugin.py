@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mozaiks.errors import HostError
 from mozaiks.plugin import (
     PluginContext,
     Reply,
@@ -93,6 +94,31 @@ async def test_a_stream_goes_piece_by_piece_until_the_client_has_gone(host: Fake
     # The stand-in says that the reader has gone after the first piece.
     assert closed == [True]
     assert host.asked[-2:] == [("stream.write", b"a"), ("stream.close", {"stream": 5})]
+
+
+async def test_a_stream_that_there_is_no_room_for_is_said_and_closed(host: FakeHost) -> None:
+    class Pieces:
+        closed = False
+
+        def __aiter__(self) -> Pieces:
+            return self
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    pieces = Pieces()
+    host.answer = HostError("OVERLOADED", "too many")
+    assert await _response.encode(pieces) == [None, None, "overloaded", None]
+    assert pieces.closed
+    host.answer = HostError("NOT_FOUND", "this load has ended")
+    with pytest.raises(HostError, match="has ended"):
+        await _response.encode(Pieces())
+
+
+def test_a_context_knows_whether_it_works_for_an_app(host: FakeHost, ctx: PluginContext) -> None:
+    for app_id in ("shop", None):
+        host.answer = app_id
+        assert ctx.app_id == app_id
 
 
 def test_identity_in_a_body_is_the_gateways() -> None:

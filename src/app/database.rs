@@ -4,14 +4,21 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use docstore::server::{Config as DocstoreConfig, Listen, Server as Docstore};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::host::Apps;
-use mozaiks_config::DatabaseConfig;
+use super::{embedded::Embedded, host::Apps};
+use mozaiks_config::{DatabaseConfig, LogConfig};
 use mozaiks_store::{Health, Store, StoreConfig};
 
-/// Connections that the embedded store is given: each is a thread of this process.
+/// Connections that the embedded store is given: each is a thread of its process.
 const EMBEDDED_POOL_SIZE: usize = 16;
+
+/// What a host of a URI may hold as it is; the driver knows a socket by its `.sock`.
+const HOST: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// How long the start waits to hear from the database.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
@@ -25,15 +32,15 @@ pub(super) async fn open(
     config: &DatabaseConfig,
     data_dir: &Path,
     apps: &Apps,
-) -> anyhow::Result<(Arc<Store>, Option<Docstore>)> {
-    let embedded = match &config.uri {
-        Some(_) => None,
-        None => Some(start_embedded(data_dir).await?),
-    };
-    let (uri, pool_size) = match (&config.uri, &embedded) {
-        (Some(uri), _) => (uri.clone(), config.pool_size),
-        (None, Some(docstore)) => (docstore.uri(), config.pool_size.min(EMBEDDED_POOL_SIZE)),
-        (None, None) => anyhow::bail!("there is no database"),
+    log: &LogConfig,
+) -> anyhow::Result<(Arc<Store>, Option<Embedded>)> {
+    let (uri, pool_size, embedded) = match &config.uri {
+        Some(uri) => (uri.clone(), config.pool_size, None),
+        None => {
+            let (uri, embedded) = start_embedded(data_dir, log).await?;
+            let pool_size = config.pool_size.min(EMBEDDED_POOL_SIZE);
+            (uri, pool_size, Some(embedded))
+        }
     };
     let options = StoreConfig {
         database: config.name.clone(),
@@ -66,7 +73,7 @@ pub(super) async fn open(
     Ok((store, embedded))
 }
 
-async fn start_embedded(data_dir: &Path) -> anyhow::Result<Docstore> {
+async fn start_embedded(data_dir: &Path, log: &LogConfig) -> anyhow::Result<(String, Embedded)> {
     let path = data_dir.join("docstore");
     let unusable = || format!("the embedded store cannot use {}", path.display());
     std::fs::create_dir_all(&path).with_context(unusable)?;
@@ -74,10 +81,14 @@ async fn start_embedded(data_dir: &Path) -> anyhow::Result<Docstore> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
         .with_context(unusable)?;
     let path = path.canonicalize().with_context(unusable)?;
-    let config = DocstoreConfig::new(&path, Listen::Unix(socket_path(&path)));
-    let docstore = Docstore::start(config).await.with_context(unusable)?;
+    let socket = socket_path(&path);
+    let embedded = Embedded::start(&path, &socket, log)
+        .await
+        .with_context(unusable)?;
     tracing::info!(path = %path.display(), "no database is configured: using the embedded store");
-    Ok(docstore)
+    let host = socket.to_string_lossy();
+    let host = utf8_percent_encode(&host, HOST);
+    Ok((format!("mongodb://{host}/?directConnection=true"), embedded))
 }
 
 /// Beside the data; the kernel takes 107 bytes at most, so a longer path gets a folder of its own

@@ -1,8 +1,11 @@
 //! What plugin code may ask of the gateway, joined from the parts that can answer: a file a prefix.
 
+mod access;
 mod apps;
 mod database;
 mod events;
+mod guard;
+mod http;
 mod jobs;
 mod json;
 mod ledger;
@@ -26,6 +29,8 @@ use futures_util::future::BoxFuture;
 pub use apps::Apps;
 pub use database::DatabasePart;
 pub use events::EventsPart;
+pub use guard::Guard;
+pub use http::HttpPart;
 pub use jobs::JobsPart;
 pub use json::{read_json, write_json};
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
@@ -109,6 +114,7 @@ pub struct Host {
     registry: RegistrySlot,
     next_registration: AtomicU64,
     ledger: Ledger,
+    guard: Arc<Guard>,
 }
 
 /// The registry, which comes after the runtime, which comes after the host.
@@ -117,13 +123,19 @@ pub type RegistrySlot = Arc<OnceLock<Arc<Registry>>>;
 impl Host {
     /// A host of these parts; events are needed by the trait itself. Nothing can be registered until
     /// the slot is filled.
-    pub fn new(events: EventsPart, parts: Vec<Box<dyn HostPart>>, registry: RegistrySlot) -> Self {
+    pub fn new(
+        events: EventsPart,
+        parts: Vec<Box<dyn HostPart>>,
+        registry: RegistrySlot,
+        guard: Arc<Guard>,
+    ) -> Self {
         Self {
             parts,
             events,
             registry,
             next_registration: AtomicU64::new(1),
             ledger: Ledger::default(),
+            guard,
         }
     }
 
@@ -140,17 +152,23 @@ impl Host {
 
 impl HostServices for Host {
     fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
-        match self.part(operation) {
+        let part = self
+            .guard
+            .check(&caller, operation, &payload)
+            .and_then(|()| self.part(operation));
+        match part {
             Ok(part) => part.request(caller, operation, payload),
             Err(error) => Box::pin(async move { Err(error) }),
         }
     }
 
     fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError> {
+        self.guard.check(caller, operation, payload)?;
         self.part(operation)?.query(caller, operation, payload)
     }
 
     fn publish(&self, caller: &Caller, event: &str, data: Bytes) -> Result<(), HostError> {
+        self.guard.check_publish(caller, event)?;
         self.events.publish(caller, event, data)
     }
 
@@ -160,6 +178,7 @@ impl HostServices for Host {
         registration: Registration,
         handler: HandlerId,
     ) -> Result<RegistrationId, HostError> {
+        self.guard.check_registration(caller, &registration)?;
         let registry = self.registry.get();
         let function = PluginFunction {
             generation: registry

@@ -16,9 +16,10 @@ use super::{
     database,
     followers::Followers,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, HostPart, JobsPart, ManifestSchemas,
-        MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages, PluginPart,
-        RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart, StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, Guard, HostPart, HttpPart, JobsPart,
+        ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages,
+        PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart,
+        StreamPart,
     },
     life::LifeSlot,
     loop_holders::LoopHolders,
@@ -53,9 +54,10 @@ use mozaiks_lifecycle::{
 use mozaiks_notifications::{
     Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
 };
+use mozaiks_outbound::Outbound;
 use mozaiks_plugins::{
-    HostServices, PluginRuntime, dispatch::Dispatcher, registry::Registry, routes::PluginRoutes,
-    streams::Streams,
+    HostServices, PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
+    routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_python::{PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
@@ -103,6 +105,8 @@ where
     // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
     let fetching = Arc::clone(&verifier);
     tokio::spawn(async move { fetching.prefetch().await });
+    let outbound = Outbound::new(&config.plugins.outbound).map_err(anyhow::Error::msg)?;
+    let outbound = Arc::new(outbound);
     let server = Server::bind(&config.server)
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
@@ -121,13 +125,21 @@ where
     let messages = Arc::new(MessageHandlers::default());
     let apps = Apps::new(&config.auth.app_id);
     let registry_slot = RegistrySlot::default();
+    let denials = Arc::new(Denials::default());
+    let guard = Guard::new(
+        Arc::clone(&registry_slot),
+        Arc::clone(&denials),
+        Arc::clone(&events),
+        apps.clone(),
+    );
     let mut parts: Vec<Box<dyn HostPart>> = vec![Box::new(RealtimePart::new(
         Arc::clone(&hub),
         apps.clone(),
         realtime_config.max_push_bytes,
         Arc::clone(&messages),
     ))];
-    let (store, embedded) = database::open(&config.database, &config.data_dir, &apps).await?;
+    let (store, embedded) =
+        database::open(&config.database, &config.data_dir, &apps, &config.log).await?;
     let settings = SettingsManager::new(
         Arc::clone(&store),
         Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
@@ -136,10 +148,16 @@ where
     parts.push(Box::new(DatabasePart::new(
         Arc::clone(&store),
         apps.clone(),
+        Arc::clone(&guard),
     )));
     parts.push(Box::new(SettingsPart::new(
         Arc::clone(&settings),
         apps.clone(),
+    )));
+    parts.push(Box::new(HttpPart::new(
+        outbound,
+        Arc::clone(&guard),
+        Arc::clone(&registry_slot),
     )));
     let configs = Arc::new(PluginConfigs::new(Arc::clone(&store)));
     let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
@@ -212,8 +230,14 @@ where
         Arc::clone(&dispatcher),
         delivery_timeout,
         config.plugins.max_depth,
+        Arc::clone(&guard),
     );
-    let host = Arc::new(Host::new(deliveries, parts, Arc::clone(&registry_slot)));
+    let host = Arc::new(Host::new(
+        deliveries,
+        parts,
+        Arc::clone(&registry_slot),
+        guard,
+    ));
     let services: Arc<dyn HostServices> = host.clone();
     let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
     let isolations = Isolations::new(
@@ -242,6 +266,7 @@ where
             configs: Arc::clone(&configs),
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
+            apps: Arc::clone(&known_apps),
         },
         ManagerConfig {
             hook_timeout: config.plugins.hook_timeout,
@@ -297,6 +322,7 @@ where
         plugin_audit: audit,
         plugin_jobs,
         plugin_health,
+        plugin_denials: denials,
         plugin_document: PluginDocument::default(),
         plugin_logs: Arc::clone(&telemetry.plugin_logs),
         public_app_id,

@@ -4,8 +4,10 @@ mod code;
 mod create;
 mod inspect;
 mod jobs;
+mod list;
 mod logs;
 mod operate;
+mod permissions;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -13,9 +15,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
-use inspect::{Inspection, inspect, inspect_manifest};
+use inspect::{Inspection, inspect};
 use mozaiks_config::PluginsConfig;
-use mozaiks_plugins::{discovery, manifest};
+use mozaiks_plugins::manifest;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PluginArgs {
@@ -25,8 +27,8 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// List the plugins and where they are.
-    List(ConfigFlags),
+    /// List the plugins and where they are, or with --url those of a running gateway.
+    List(list::ListArgs),
     /// Make a new plugin that runs as it is.
     New {
         /// Its name: a lower-case letter, then lower-case letters, digits, - and _.
@@ -53,6 +55,8 @@ enum PluginCommand {
     Logs(logs::LogsArgs),
     /// Print or change the configuration of a plugin of a running gateway.
     Config(operate::ConfigArgs),
+    /// Print what a plugin of a running gateway wants to do beyond its own, or grant it.
+    Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -66,7 +70,7 @@ enum PluginCommand {
 
 pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
     match &args.command {
-        PluginCommand::List(flags) => list(&flags.load(false)?.config.plugins.dir),
+        PluginCommand::List(args) => list::run(args),
         PluginCommand::New {
             name,
             template,
@@ -84,40 +88,12 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Remove(args) => operate::remove(args),
         PluginCommand::Logs(args) => logs::run(args),
         PluginCommand::Config(args) => operate::config(args),
+        PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }
-}
-
-fn list(dir: &Path) -> Result<(), Failure> {
-    let (found, skipped) = discovery::discover(dir).map_err(|error| {
-        anyhow::anyhow!(
-            "the plugins directory {} cannot be read: {error}",
-            dir.display()
-        )
-    })?;
-    if found.is_empty() {
-        eprintln!("no plugins in {}", dir.display());
-    }
-    for skipped in skipped {
-        eprintln!("passed over {}: {}", skipped.dir.display(), skipped.reason);
-    }
-    let mut lines = String::new();
-    for plugin in &found {
-        let inspection = inspect_manifest(plugin);
-        let state = match inspection.errors.first() {
-            None => inspection.version,
-            Some(error) => format!("broken: {error}"),
-        };
-        lines.push_str(&format!(
-            "{}  {state}  {}\n",
-            plugin.name,
-            plugin.dir.display()
-        ));
-    }
-    Ok(print(&lines)?)
 }
 
 /// What keeps the plugin in the directory from being loaded.

@@ -44,15 +44,44 @@ pub(super) struct RemoteArgs {
 impl RemoteArgs {
     /// A client for it.
     pub(super) fn connect(&self) -> Result<Remote, Failure> {
-        let Some(token) = self.token.as_deref().filter(|token| !token.is_empty()) else {
-            return Err(Failure::Usage(
-                "no token: give --token or set MOZAIKS_TOKEN; with a shared secret \
-                 `mozaiks token --user me --role admin` prints one"
-                    .into(),
-            ));
-        };
-        Remote::new(&self.url, token)
+        connect(&self.url, self.token.as_deref())
     }
+}
+
+/// As [`RemoteArgs`], for commands that speak to a gateway only where one is named.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct MaybeRemoteArgs {
+    /// Address of a running gateway.
+    #[arg(long, value_name = "URL", env = "MOZAIKS_URL")]
+    url: Option<String>,
+    /// A token of a user of it, such as `mozaiks token --user me` prints.
+    #[arg(
+        long,
+        value_name = "JWT",
+        env = "MOZAIKS_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+}
+
+impl MaybeRemoteArgs {
+    /// A client, where a gateway is named.
+    pub(super) fn connect(&self) -> Result<Option<Remote>, Failure> {
+        let url = self.url.as_deref();
+        url.map(|url| connect(url, self.token.as_deref()))
+            .transpose()
+    }
+}
+
+fn connect(url: &str, token: Option<&str>) -> Result<Remote, Failure> {
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        return Err(Failure::Usage(
+            "no token: give --token or set MOZAIKS_TOKEN; with a shared secret \
+             `mozaiks token --user me --role admin` prints one"
+                .into(),
+        ));
+    };
+    Remote::new(url, token)
 }
 
 /// Asks a gateway as one user. Its methods wait for the answer.

@@ -84,6 +84,15 @@ pub enum ApiError {
         /// The whole traceback.
         traceback: String,
     },
+    /// The plugin asked for what it may not do.
+    PermissionDenied {
+        /// The entry that is missing, for admins and the log.
+        permission: Box<str>,
+        /// Whether this client is one.
+        tell: bool,
+    },
+    /// What the plugin may store is used up.
+    QuotaExceeded,
     /// The plugin cancelled its own call, or shutdown did.
     PluginCancelled,
     /// The plugin returned no dict.

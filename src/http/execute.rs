@@ -96,8 +96,9 @@ pub(super) fn refusal(
         }
     }
     let mut error = ApiError::from(error);
-    if let ApiError::PluginUnavailable { tell, .. } | ApiError::WorkerCrashed { tell, .. } =
-        &mut error
+    if let ApiError::PluginUnavailable { tell, .. }
+    | ApiError::WorkerCrashed { tell, .. }
+    | ApiError::PermissionDenied { tell, .. } = &mut error
     {
         *tell = principal.is_some_and(Principal::is_admin);
     }

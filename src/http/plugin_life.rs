@@ -21,11 +21,11 @@ use super::{
 use mozaiks_auth::Principal;
 use mozaiks_lifecycle::{audit::Actor, storage::Owner};
 use mozaiks_plugins::{manifest, registry::Plugin};
-pub(super) use types::EndpointView;
 use types::{
     ActScope, AuditList, Discovered, EndpointList, NewConfig, PluginConfig, Removed, StorageList,
     Switch, Window,
 };
+pub(super) use types::{EndpointView, nothing_else};
 
 pub(super) fn actor(principal: &Principal, context: &RequestContext) -> Actor {
     Actor::of(principal, "http", &context.request_id)

@@ -20,9 +20,15 @@ use super::{
     typed::Answer,
 };
 use mozaiks_auth::Principal;
-use mozaiks_lifecycle::{health::Health, jobs::LiveJob, manager::LifeView};
+use mozaiks_lifecycle::{
+    health::Health,
+    jobs::LiveJob,
+    manager::{LifeView, PermissionsView},
+};
 use mozaiks_plugins::{
     manifest::{DeclaredEndpoint, Manifest, PluginKind},
+    origin::Origin,
+    permissions::Denial,
     registry::{Plugin, PluginState},
 };
 
@@ -85,9 +91,6 @@ struct Said {
     /// Versions of the gateway that it works with.
     #[serde(skip_serializing_if = "Option::is_none")]
     gateway_version: Option<String>,
-    /// What it wants to be allowed: a list or an object.
-    #[serde(skip_serializing_if = "says_nothing")]
-    permissions: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requirements: Vec<String>,
     /// Plugins that must be active, with the versions wanted.
@@ -129,13 +132,17 @@ struct Insides {
     config_error: Option<String>,
     /// What its code is made of, as one number.
     checksum: Option<String>,
-    source: PluginOrigin,
+    source: Origin,
     /// Its scheduled jobs.
     jobs: Vec<LiveJob>,
     /// How it said that it is, in the admin's app.
     health: Health,
     /// Routes that the load has registered.
     endpoints: Vec<EndpointView>,
+    /// What it wants to do beyond its own, and what was granted.
+    permissions: PermissionsView,
+    /// What it was denied since the start, the newest first.
+    denials: Vec<Denial>,
 }
 
 /// Why a step failed.
@@ -146,33 +153,12 @@ struct FailedStep {
     traceback: String,
 }
 
-/// Where plugins come from.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum PluginOrigin {
-    Directory,
-    Package,
-    Git,
-    Database,
-    Generated,
-    Builtin,
-}
-
-impl PluginOrigin {
-    fn of(manifest: &Manifest) -> Self {
-        match manifest.kind {
-            PluginKind::Dynamic => Self::Directory,
-            PluginKind::Static => Self::Builtin,
-        }
-    }
-}
-
 /// Which plugins are wanted.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Filter {
     #[schemars(with = "Option<PluginStatus>")]
     status: Option<String>,
-    #[schemars(with = "Option<PluginOrigin>")]
+    #[schemars(with = "Option<Origin>")]
     source: Option<String>,
     /// A part of the name, the description or a tag, in any case.
     q: Option<String>,
@@ -189,7 +175,7 @@ fn named<T: DeserializeOwned>(value: Option<&str>, parameter: &str) -> Result<Op
 /// Those whose values are known.
 struct Wanted<'a> {
     status: Option<PluginStatus>,
-    source: Option<PluginOrigin>,
+    source: Option<Origin>,
     q: Option<&'a str>,
 }
 
@@ -220,7 +206,7 @@ impl Wanted<'_> {
                 .any(|text| text.to_lowercase().contains(&wanted))
         };
         (self.status).is_none_or(|status| described.status == status)
-            && (self.source).is_none_or(|source| PluginOrigin::of(&manifest) == source)
+            && (self.source).is_none_or(|source| Origin::of(&manifest) == source)
             && self.q.is_none_or(has)
     }
 }
@@ -261,7 +247,7 @@ pub(super) async fn get_plugin(
 /// A plugin with all there is to say of it; its insides are for admins.
 pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) -> WholePlugin {
     let manifest = plugin.manifest();
-    let insides = || insides(app, plugin, &manifest, &principal.app_id);
+    let insides = || insides(app, plugin, &manifest, principal);
     WholePlugin {
         plugin: describe(app, plugin, principal),
         said: said(&manifest),
@@ -278,7 +264,6 @@ fn said(manifest: &Manifest) -> Said {
         homepage: manifest.homepage.clone(),
         tags: manifest.tags.clone(),
         gateway_version: manifest.gateway_version.clone(),
-        permissions: manifest.permissions.clone(),
         requirements: manifest.requirements.clone(),
         dependencies: dependencies
             .map(|(name, range)| (name.clone(), range.to_string()))
@@ -286,7 +271,8 @@ fn said(manifest: &Manifest) -> Said {
     }
 }
 
-fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, app_id: &str) -> Insides {
+fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principal) -> Insides {
+    let app_id = Some(&*principal.app_id).filter(|_| !principal.is_superadmin);
     let LifeView {
         generation,
         hooks,
@@ -320,19 +306,12 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, app_id: &str) -> Ins
         row_error,
         config_error,
         checksum,
-        source: PluginOrigin::of(manifest),
+        source: Origin::of(manifest),
         jobs: app.plugin_jobs.live(&plugin.name),
-        health: app.plugin_health.of(&plugin.name, app_id),
+        health: app.plugin_health.of(&plugin.name, &principal.app_id),
         endpoints: endpoints(app, plugin),
-    }
-}
-
-fn says_nothing(value: &Option<Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => true,
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(Value::Object(fields)) => fields.is_empty(),
-        Some(_) => false,
+        permissions: app.plugins.permissions(plugin),
+        denials: app.plugin_denials.latest(&plugin.name, app_id),
     }
 }
 

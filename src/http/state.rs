@@ -18,14 +18,15 @@ use mozaiks_lifecycle::{
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, dispatch::Dispatcher, registry::Registry, routes::PluginRoutes, streams::Streams,
+    PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
+    routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
 use mozaiks_store::Store;
 use mozaiks_telemetry::{
     access::AccessLog,
-    metrics::{Gauges, JobGauges, Metrics, PoolGauges},
+    metrics::{Gauges, JobGauges, Metrics, PoolGauges, WorkerGauges},
     plugin_logs::PluginLogs,
 };
 use mozaiks_worker::Isolations;
@@ -56,6 +57,8 @@ pub struct App {
     pub plugin_jobs: Arc<PluginJobs>,
     /// How they say that they are.
     pub plugin_health: Arc<HealthChecks>,
+    /// What plugins were denied.
+    pub plugin_denials: Arc<Denials>,
     /// Them in `/openapi.json`.
     pub plugin_document: PluginDocument,
     /// What they logged.
@@ -163,6 +166,8 @@ impl App {
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
             loop_holds: runtime.loop_holds,
+            workers: worker_gauges(&self.isolations),
+            worker_restarts: self.isolations.crashes().totals(),
             pools: runtime
                 .pools
                 .iter()
@@ -188,6 +193,7 @@ impl App {
                 .collect(),
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
+            permission_denials: self.plugin_denials.counts(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),
@@ -198,4 +204,21 @@ impl App {
             uptime_seconds: self.started.elapsed().as_secs(),
         }
     }
+}
+
+fn worker_gauges(isolations: &Isolations) -> Vec<WorkerGauges> {
+    let pools = isolations.pools().into_iter();
+    pools
+        .map(|(name, view)| WorkerGauges {
+            pool: name.to_string(),
+            count: view.workers.len() as u64,
+            running: view
+                .workers
+                .iter()
+                .map(|worker| worker.running as u64)
+                .sum(),
+            waiting: view.waiting as u64,
+            memory_bytes: view.workers.iter().map(|worker| worker.memory_bytes).sum(),
+        })
+        .collect()
 }

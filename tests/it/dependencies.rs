@@ -39,6 +39,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "mozaiks-store",
         ],
     ),
+    ("outbound", &["mozaiks-config"]),
     (
         "plugins",
         &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
@@ -58,7 +59,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "settings",
-        &["mozaiks-auth", "mozaiks-events", "mozaiks-store"],
+        &[
+            "mozaiks-auth",
+            "mozaiks-events",
+            "mozaiks-plugins",
+            "mozaiks-store",
+        ],
     ),
     ("store", &["mozaiks-config"]),
     ("telemetry", &["mozaiks-config", "mozaiks-json-text"]),
@@ -106,7 +112,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     (
         "docstore",
         &[
-            "src/app/database.rs",
+            "src/cli/store.rs",
             "crates/docstore/",
             "*/tests.rs",
             "*/tests/",
@@ -131,6 +137,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "crates/auth/",
             "crates/config/",
             "crates/notifications/",
+            "crates/outbound/",
             "src/cli/remote.rs",
         ],
     ),
@@ -144,11 +151,13 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         "cli",
         &["app"],
         &[
+            "docstore",
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_python",
+            "mozaiks_telemetry",
             "mozaiks_worker",
         ],
     ),
@@ -156,13 +165,13 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         "app",
         &["http", "refusals", "server"],
         &[
-            "docstore",
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_events",
             "mozaiks_jobs",
             "mozaiks_lifecycle",
             "mozaiks_notifications",
+            "mozaiks_outbound",
             "mozaiks_plugins",
             "mozaiks_python",
             "mozaiks_realtime",

@@ -11,6 +11,10 @@ use crate::support::{Answer, Claims, TestApp};
 /// Rows that need more than a request; where they are met instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
+        "WORKER_CRASHED",
+        "workers::what_a_plugin_of_its_own_process_breaks_is_its_own",
+    ),
+    (
         "CONFLICT",
         "life::a_removed_plugin_comes_back_by_discovery_only",
     ),
@@ -21,6 +25,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "RELOAD_FAILED",
         "life::a_reload_serves_the_new_code_or_goes_on_with_the_old",
+    ),
+    (
+        "PERMISSION_DENIED",
+        "permissions::without_its_permission_no_operation_is_done",
     ),
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
     ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),

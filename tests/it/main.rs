@@ -30,6 +30,7 @@ mod logs;
 mod notifications;
 mod operations;
 mod origins;
+mod permissions;
 mod plugin_commands;
 mod plugin_logs;
 mod plugin_routes;

@@ -101,7 +101,7 @@ async fn plugins_are_listed_with_their_state() {
             "rich/plugin.json",
             r#"{"author": {"name": "Ann"}, "license": "MIT", "icon": "bell", "tags": ["a", "b"],
                 "homepage": "https://example.com", "minGatewayVersion": "0.1.0",
-                "permissions": ["notify"], "requirements": ["httpx>=0.28"],
+                "permissions": ["orders.read"], "requirements": ["httpx>=0.28"],
                 "dependencies": {"notes": "1"}, "config": {"size": 7},
                 "resourceLimits": {"memory_mb": 64}}"#,
         )
@@ -143,19 +143,19 @@ async fn plugins_are_listed_with_their_state() {
         ("homepage", json!("https://example.com")),
         ("tags", json!(["a", "b"])),
         ("gateway_version", json!(">=0.1.0")),
-        ("permissions", json!(["notify"])),
         ("requirements", json!(["httpx>=0.28"])),
         ("dependencies", json!({ "notes": "^1" })),
     ] {
         assert_eq!(rich[key], value, "{key}");
     }
-    assert_eq!(
-        (rich.get("config"), rich.get("resource_limits")),
-        (None, None)
-    );
+    for inside in ["config", "resource_limits", "permissions", "denials"] {
+        assert_eq!(rich.get(inside), None, "{inside}");
+    }
     let rich = app.admin().get("/api/plugins/rich").await.expect_ok();
     assert_eq!(rich["config"], json!({ "size": 7 }));
     assert_eq!(rich["resource_limits"], json!({ "memory_mb": 64 }));
+    let wanted = json!([{ "collection": "orders", "access": "read", "scope": "app" }]);
+    assert_eq!(rich["permissions"]["declared"]["database"], wanted);
     let plain = app
         .user("a")
         .get("/api/plugins/plain_one")
@@ -269,6 +269,7 @@ async fn openapi_describes_the_routes_there_are() {
                 || path.starts_with("/api/push/")
                 || path.starts_with("/api/notifications/preferences/")
                 || path.ends_with("/config")
+                || path.ends_with("/permissions")
                 || (for_admins && method == Method::POST);
             assert!(
                 answer.status.is_success() || needs_more,

@@ -146,6 +146,45 @@ async fn an_admin_works_on_plugins_from_the_shell() {
 }
 
 #[tokio::test]
+async fn plugins_of_a_gateway_are_listed_and_else_those_of_a_directory() {
+    let app = with_sdk()
+        .plugin("shop", SHOP)
+        .file("shop/plugin.json", r#"{"version": "1.2.0"}"#)
+        .plugin("broken", "import nothing_there\n")
+        .start()
+        .await;
+    let listed = printed(admin(&app, &["plugin", "list"])).await;
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(lines[0].starts_with("broken  0.0.0  error  "), "{listed}");
+    assert!(lines[0].contains("nothing_there"), "{listed}");
+    assert_eq!(lines[1], "shop  1.2.0  active");
+    let json = printed(admin(&app, &["plugin", "list", "--json"])).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["count"], 2);
+    assert_eq!(json["plugins"][1]["status"], "active");
+    // As a user: without what is wrong with whom.
+    let url = format!("http://{}", app.address);
+    let token = Claims::user("ann").sign();
+    let as_user = mozaiks(&["plugin", "list", "--url", &url, "--token", &token]);
+    let listed = printed(as_user).await;
+    assert_eq!(listed, "broken  0.0.0  error\nshop  1.2.0  active\n");
+    let (code, said) = failed(mozaiks(&["plugin", "list", "--url", &url])).await;
+    assert!(code == Some(2) && said.contains("MOZAIKS_TOKEN"), "{said}");
+
+    // Nobody is asked where no gateway is named.
+    let dir = app.plugins_dir().to_str().unwrap();
+    let here = printed(mozaiks(&["plugin", "list", "--plugins", dir])).await;
+    assert!(
+        here.contains(&format!("shop  1.2.0  {dir}/shop\n")),
+        "{here}"
+    );
+    let json = printed(mozaiks(&["plugin", "list", "--json", "--plugins", dir])).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["plugins"][1]["path"], format!("{dir}/shop"));
+}
+
+#[tokio::test]
 async fn who_may_not_is_told_so() {
     let app = with_sdk().plugin("shop", SHOP).start().await;
     let mut command = admin(&app, &["plugin", "disable", "shop"]);

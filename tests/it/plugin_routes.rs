@@ -240,6 +240,31 @@ async fn a_stream_waits_for_its_reader_and_ends_with_it() {
 }
 
 #[tokio::test]
+async fn one_stream_more_than_there_may_be_is_to_come_again() {
+    let app = with_sdk()
+        .plugin("edges", EDGES)
+        .env("MOZAIKS_PLUGIN_MAX_STREAMS", "1")
+        .start()
+        .await;
+    let ann = app.user("ann");
+    let reading = ann.request(Method::GET, &path("endless")).send().await;
+    let mut reading = reading.unwrap();
+    reading.chunk().await.unwrap().unwrap();
+    let refused = ann.get(&path("endless")).await;
+    let said = refused.expect_error(503, "OVERLOADED");
+    assert!(said["error"].as_str().unwrap().contains("streamed"));
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!(wait > 0);
+    // What needs no stream is answered as ever.
+    ann.get(&path("written")).await.expect_ok();
+    drop(reading);
+    app.metric_reaches("mozaiks_plugin_streams_open", |open| open == 0.0)
+        .await;
+    let again = ann.request(Method::GET, &path("endless")).send().await;
+    assert_eq!(again.unwrap().status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn routes_are_described_as_long_as_they_are_served() {
     let app = edges().await;
     let describe = async || app.anonymous().get("/openapi.json").await.expect_ok();

@@ -188,6 +188,30 @@ async fn directories_come_and_go() {
 }
 
 #[tokio::test]
+async fn without_notices_of_the_system_files_are_looked_at() {
+    // No notices at all, no directory that may be watched, and none but the first ones.
+    for (what, most) in [("instances", 0), ("watches", 0), ("watches", 4)] {
+        let mut app = watching()
+            .inotify(what, most)
+            .plugin("talker", &says("old"))
+            .start()
+            .await;
+        if most == 0 {
+            app.log_line(&["plugins.watch_refused"]).await;
+            app.log_line(&["plugins.watched", "poll_ms", "500"]).await;
+        }
+        save(&app, "talker/logic.py", &says("new"));
+        until_says(&app, "talker", "new").await;
+        for name in ["one", "two", "three", "four", "five"] {
+            save(&app, &format!("{name}/logic.py"), &says(name));
+            until_says(&app, name, name).await;
+            save(&app, &format!("{name}/logic.py"), &says("changed"));
+            until_says(&app, name, "changed").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hangup_asks_for_what_has_changed() {
     let app = with_sdk()
         .plugin("talker", &says("old"))

@@ -31,12 +31,13 @@ async def execute(data):
 "#;
 
 const MANIFEST: &str = r#"{"name": "shown", "version": "1.2.3", "author": "Ann", "tags": ["a"],
-    "permissions": ["notify"], "config": {"size": 7}, "requirements": ["httpx>=0.28"],
+    "permissions": ["orders.read"], "config": {"size": 7}, "requirements": ["httpx>=0.28"],
     "notifications": [{"id": "due", "label": "Due", "channels": ["in_app"]}]}"#;
 
 /// What needs a mail server or a failed delivery to be answered well; others' tests do that, and the types
 /// are those of operations that are called here.
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 4] = [
+    "post /api/plugins/registry/{name}/release",
     "post /api/notifications/preferences/code",
     "post /api/notifications/preferences/confirm",
     "post /__mozaiks/admin/notifications/deliveries/{id}/retry",
@@ -75,6 +76,8 @@ async fn every_operation_has_schemas() {
             "retry",
             "reload",
             "discover",
+            "release",
+            "restart",
             "run",
             "ticket",
         ];
@@ -195,6 +198,8 @@ async fn what_is_sent_is_what_is_described() {
         "job-runs",
         "health",
         "logs",
+        "limits",
+        "permissions",
     ] {
         let template = format!("/api/plugins/registry/{{name}}/{part}");
         asked
@@ -205,6 +210,24 @@ async fn what_is_sent_is_what_is_described() {
             )
             .await;
     }
+    let (limits, restart) = (
+        "/api/plugins/registry/{name}/limits",
+        "/api/plugins/registry/{name}/restart",
+    );
+    let real = |template: &str| template.replace("{name}", "shown");
+    let own = json!({ "isolation": "dedicated", "limits": { "memory": "300MB" } });
+    asked.put(&admin, limits, &real(limits), own).await;
+    asked
+        .post(&admin, restart, &real(restart), Value::Null)
+        .await;
+    asked
+        .put(
+            &admin,
+            "/api/plugins/registry/{name}/permissions",
+            "/api/plugins/registry/shown/permissions",
+            json!({ "granted": { "database": ["orders"] } }),
+        )
+        .await;
     let discover = "/api/plugins/registry/discover";
     asked.post(&admin, discover, discover, Value::Null).await;
 

@@ -75,8 +75,8 @@ fn breaker() -> Builder {
         .plugin("breaker", BREAKER)
         .file(
             "breaker/plugin.json",
-            r#"{"name": "breaker", "isolation": "dedicated", "timeout_seconds": 1,
-                "resource_limits": {"memory": "200MB", "cpu": "200%", "storage": "8MB"}}"#,
+            r#"{"name": "breaker", "isolation": "dedicated", "timeout_seconds": 2,
+                "resource_limits": {"memory": "200MB", "cpu": "400%", "storage": "8MB"}}"#,
         )
         .plugins(&["echo"])
         .env("MOZAIKS_WORKER_CRASH_LIMIT", "0")
@@ -312,4 +312,167 @@ async fn an_operator_places_a_plugin_while_it_runs() {
     assert_eq!(pid().await, Some(gateway));
     let restart = Answer::of(admin.request(Method::POST, restart)).await;
     restart.expect_error(409, "CONFLICT");
+}
+
+#[tokio::test]
+async fn workers_are_replaced_without_a_failed_call() {
+    let app = breaker()
+        .env("MOZAIKS_WORKER_RECYCLE_CALLS", "20")
+        .start()
+        .await;
+    let first = told(&app, "pid").await.expect_ok()["pid"].clone();
+    let replaced = async {
+        loop {
+            let answer = told(&app, "pid").await;
+            if answer.expect_ok()["pid"] != first {
+                return;
+            }
+        }
+    };
+    within(SOON, replaced).await;
+    let shown = app.admin().get("/api/plugins/breaker").await.expect_ok();
+    assert_eq!(shown["isolation"]["restarts"], 0, "it was no crash");
+}
+
+#[tokio::test]
+async fn whoever_holds_the_loop_of_all_again_and_again_is_moved_out() {
+    let mut app = with_sdk()
+        .plugin("breaker", BREAKER)
+        .file("breaker/plugin.json", r#"{"timeout_seconds": 0.5}"#)
+        .plugins(&["echo"])
+        .env("MOZAIKS_LOOP_HOLD_LIMIT", "1")
+        .start()
+        .await;
+    let gateway = json!(app.pid());
+    assert_eq!(told(&app, "pid").await.expect_ok()["pid"], gateway);
+    for _ in 0..2 {
+        told(&app, "spin").await.expect_error(504, "PLUGIN_TIMEOUT");
+    }
+    app.log_line(&["plugin.moved_out", "breaker"]).await;
+    within(SOON, async {
+        while told(&app, "pid").await.json()["pid"] == gateway {}
+    })
+    .await;
+    let shown = app.admin().get("/api/plugins/breaker").await.expect_ok();
+    assert_eq!(shown["isolation"]["mode"], "dedicated");
+    let why = shown["isolation"]["reason"].as_str().unwrap();
+    assert!(why.contains("held the event loop"), "{why}");
+    let other = app.user("ann").execute("echo", &json!({"n": 1})).await;
+    other.expect_ok();
+}
+
+const BACKGROUND: &str = r#"
+import asyncio, os
+from core.config.database import db
+
+TASKS = []
+
+async def later(n):
+    await asyncio.sleep(0.05)
+    await db["later"].insert_one({"n": n})
+
+async def execute(data):
+    if data.get("action") == "count":
+        return {"count": await db["later"].count_documents({})}
+    TASKS.append(asyncio.create_task(later(data["n"])))
+    return {"pid": os.getpid()}
+"#;
+
+#[tokio::test]
+async fn what_a_call_leaves_behind_works_for_its_app() {
+    let app = with_sdk()
+        .plugin("background", BACKGROUND)
+        .file("background/plugin.json", r#"{"isolation": "dedicated"}"#)
+        .env("MOZAIKS_APP_ID", "*")
+        .start()
+        .await;
+    let of =
+        |app_id: &str| app.with_claims(&crate::support::Claims::user("ann").with("app_id", app_id));
+    let (one, two) = (of("one"), of("two"));
+    let left = one
+        .execute("background", &json!({"n": 1}))
+        .await
+        .expect_ok();
+    assert_ne!(left["pid"], json!(app.pid()));
+    let count = json!({"action": "count"});
+    within(SOON, async {
+        while one.execute("background", &count).await.json()["count"] != 1 {}
+    })
+    .await;
+    assert_eq!(
+        two.execute("background", &count).await.expect_ok()["count"],
+        0
+    );
+}
+
+const KEEPER: &str = r#"
+from core.config.database import db
+
+async def execute(data):
+    if data.get("action") == "count":
+        return {"count": await db["kept"].count_documents({})}
+    await db["kept"].insert_one({"_id": data["n"]})
+    return {"n": data["n"]}
+"#;
+
+/// The embedded store's process.
+fn store_of(gateway: u32) -> Option<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{gateway}/task")).ok()?;
+    let children = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let pids: Vec<u32> = children
+        .flat_map(|pids| {
+            pids.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter_map(|pid| pid.parse().ok())
+        .collect();
+    pids.into_iter().find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(b"store".as_slice())
+    })
+}
+
+#[tokio::test]
+async fn the_stores_process_is_started_again_and_nothing_acknowledged_is_lost() {
+    let mut app = with_sdk().plugin("keeper", KEEPER).start().await;
+    let ann = app.user("ann");
+    let mut acknowledged = 0;
+    let mut n = 0;
+    for _ in 0..3 {
+        for _ in 0..20 {
+            n += 1;
+            ann.execute("keeper", &json!({"n": n})).await.expect_ok();
+            acknowledged += 1;
+        }
+        let pid = store_of(app.pid()).expect("the store has a process");
+        let killed = std::process::Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        within(SOON, async {
+            loop {
+                n += 1;
+                let answer = ann.execute("keeper", &json!({"n": n})).await;
+                if answer.status == 200 {
+                    acknowledged += 1;
+                    break;
+                }
+                answer.expect_error(503, "DATABASE_UNAVAILABLE");
+            }
+        })
+        .await;
+        assert_ne!(store_of(app.pid()), Some(pid));
+    }
+    let count = ann
+        .execute("keeper", &json!({"action": "count"}))
+        .await
+        .expect_ok();
+    // What was answered with an error may have been written all the same.
+    assert!(count["count"].as_u64().unwrap() >= acknowledged, "{count}");
+    app.log_line(&["store.started_again"]).await;
+    app.signal("TERM");
+    assert!(app.ended().await.success());
 }

@@ -125,6 +125,7 @@ pub(super) enum Field {
     },
     Origins(fn(&mut Settings) -> &mut Vec<String>),
     Networks(fn(&mut Settings) -> &mut Vec<IpNet>),
+    Hosts(fn(&mut Settings) -> &mut Vec<String>),
 }
 
 /// Each kind of field as a row writes it.
@@ -153,6 +154,7 @@ fields! {
     count => Count(at: At<usize>, min: usize, max: usize);
     origins => Origins(at: At<Vec<String>>);
     networks => Networks(at: At<Vec<IpNet>>);
+    hosts => Hosts(at: At<Vec<String>>);
 }
 
 /// A row of the table: the key's name, what it does, and what is done with a value. The variable and the
@@ -232,7 +234,10 @@ impl Key {
 
     /// Whether the key takes several values.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self.field, Field::Origins(_) | Field::Networks(_))
+        matches!(
+            self.field,
+            Field::Origins(_) | Field::Networks(_) | Field::Hosts(_)
+        )
     }
 
     /// What stands for the value in `--help`.
@@ -248,6 +253,7 @@ impl Key {
             Field::Count { .. } => "N",
             Field::Origins(_) => "ORIGINS",
             Field::Networks(_) => "NETWORKS",
+            Field::Hosts(_) => "HOSTS",
         }
     }
 
@@ -274,6 +280,9 @@ impl Key {
                     .into()
             }
             Field::Networks(_) => "addresses and networks such as 10.0.0.0/8, by comma".into(),
+            Field::Hosts(_) => {
+                "host names, addresses and networks such as 10.0.0.0/8, by comma".into()
+            }
         }
     }
 
@@ -332,6 +341,15 @@ impl Key {
                     .collect::<Option<Vec<_>>>()?;
                 *at(settings) = networks;
             }
+            Field::Hosts(at) => {
+                let hosts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(value::host)
+                    .collect::<Option<Vec<_>>>()?;
+                *at(settings) = hosts;
+            }
         }
         Some(())
     }
@@ -348,9 +366,9 @@ impl Key {
             Field::Seconds { at, .. } => value::show_duration(*at(settings)),
             Field::Bytes { at, .. } => value::show_bytes(*at(settings)),
             Field::Count { at, .. } => at(settings).to_string(),
-            Field::Origins(at) => {
-                let origins = at(settings);
-                (!origins.is_empty()).then(|| origins.join(","))?
+            Field::Origins(at) | Field::Hosts(at) => {
+                let listed = at(settings);
+                (!listed.is_empty()).then(|| listed.join(","))?
             }
             Field::Networks(at) => {
                 let networks: Vec<_> = at(settings).iter().map(IpNet::to_string).collect();

@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod load;
 mod notifications;
+mod outbound;
 mod print;
 mod problem;
 mod realtime;
@@ -28,6 +29,7 @@ pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{COMMANDS_OWN, Inputs, Loaded, load};
 pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushConfig, SmsConfig};
+pub use outbound::OutboundConfig;
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
 pub use realtime::RealtimeConfig;
@@ -228,6 +230,11 @@ pub struct PluginsConfig {
     pub max_output_bytes: usize,
     /// Nesting of bodies and results. `MOZAIKS_MAX_DEPTH`
     pub max_depth: usize,
+    /// Whether permissions of plugins in directories need an admin's consent too.
+    /// `MOZAIKS_PERMISSIONS_CONSENT`
+    pub permissions_consent: bool,
+    /// What the operator lets plugins reach outside. `MOZAIKS_HTTP_APIS`, …
+    pub outbound: OutboundConfig,
     /// The interpreter whose packages plugins see. `MOZAIKS_PYTHON` (default: a venv beside the
     /// working directory or the binary, else the one the gateway was built with)
     pub python: Option<PathBuf>,
@@ -395,6 +402,8 @@ impl Default for PluginsConfig {
             max_requests: 16 * 1024,
             max_output_bytes: 8 * 1024 * 1024,
             max_depth: 64,
+            permissions_consent: false,
+            outbound: OutboundConfig::default(),
             python: None,
             sdk_path: None,
         }

@@ -6,6 +6,7 @@ mod data;
 mod jobs;
 mod log;
 mod notifications;
+mod outbound;
 mod process;
 mod realtime;
 mod runtime;
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
-    process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER, workers::WORKERS,
+    outbound::OUTBOUND, process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
+    workers::WORKERS,
 };
 use crate::keys::Key;
 
@@ -31,13 +33,14 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 10] = [
+const PARTS: [&[Key]; 11] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
     RUNTIME,
     WORKERS,
+    OUTBOUND,
     JOBS,
     LOG,
     REALTIME,

@@ -81,6 +81,19 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     Some(network.trunc())
 }
 
+/// Parses a host's name, an address or a network.
+pub(super) fn host(text: &str) -> Option<String> {
+    if let Some(network) = network(text) {
+        return Some(network.to_string());
+    }
+    let is_name = !text.starts_with(['.', '-'])
+        && text.len() <= 253
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_'));
+    is_name.then(|| text.to_ascii_lowercase())
+}
+
 /// Parses an address; `localhost` stands for 127.0.0.1.
 pub(super) fn address(text: &str) -> Option<SocketAddr> {
     match text.trim().strip_prefix("localhost:") {

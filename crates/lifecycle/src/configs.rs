@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use serde_json::{Map, Value};
 
 use crate::error::LifeError;
+use mozaiks_plugins::schema::{self, Misfit};
 use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
 
 /// The collection and its indexes, for [`Store::open`].
@@ -382,24 +383,12 @@ impl Declared<'_> {
         let Some(schema) = self.schema else {
             return Ok(());
         };
-        let validator = match jsonschema::validator_for(schema) {
-            Ok(validator) => validator,
-            Err(error) => {
-                tracing::warn!(
-                    plugin.name = plugin,
-                    error = %error,
-                    "the plugin's config_schema is no JSON Schema; its configuration is not checked"
-                );
-                return Ok(());
-            }
-        };
         let config = Value::Object(config.clone());
-        let first = validator.iter_errors(&config).next();
-        match first {
+        match schema::check(plugin, "config_schema", schema, &config, 1).pop() {
             None => Ok(()),
-            Some(error) => Err(LifeError::Invalid {
-                message: format!("the configuration does not fit its schema: {error}"),
-                path: Some(error.instance_path().to_string()),
+            Some(Misfit { path, message }) => Err(LifeError::Invalid {
+                message: format!("the configuration does not fit its schema: {message}"),
+                path: Some(path),
             }),
         }
     }

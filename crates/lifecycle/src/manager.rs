@@ -4,6 +4,7 @@
 //! a time; what a load registered goes with it, whatever fails.
 
 mod acts;
+mod consent;
 mod files;
 mod follow;
 mod quarantine;
@@ -13,6 +14,7 @@ mod tell;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use consent::{GrantView, PermissionsView};
 pub use files::Look;
 
 use mozaiks_events::EventBus;
@@ -25,6 +27,7 @@ use mozaiks_plugins::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    apps::KnownApps,
     audit::AuditLog,
     configs::PluginConfigs,
     endpoints::Endpoints,
@@ -81,6 +84,8 @@ pub struct Parts {
     pub audit: Arc<AuditLog>,
     /// Hears of every step.
     pub events: Arc<EventBus>,
+    /// The apps there are.
+    pub apps: Arc<KnownApps>,
 }
 
 /// Takes plugins through their life.

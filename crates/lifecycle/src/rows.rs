@@ -3,6 +3,7 @@
 //!
 //! Rows are written by strangers too: what is read here is input.
 
+mod grants;
 mod placement;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -14,7 +15,10 @@ use mongodb::{
     options::{ReturnDocument, UpdateModifications},
 };
 
+pub use grants::Grant;
+
 use crate::{error::LifeError, excerpt::head};
+use grants::read_grant;
 use mozaiks_plugins::{
     apps::AppRules,
     manifest::{Manifest, PluginKind},
@@ -58,6 +62,8 @@ pub struct Row {
     pub word: OperatorWord,
     /// Why it may not run, where its workers have died too often.
     pub quarantine: Option<String>,
+    /// What it may do beyond its own, where an admin has said so.
+    pub granted: Option<Grant>,
 }
 
 impl Row {
@@ -74,6 +80,7 @@ impl Row {
             reload: 0,
             word: OperatorWord::default(),
             quarantine: None,
+            granted: None,
         }
     }
 
@@ -88,6 +95,7 @@ impl Row {
             ("isolation", self.word.isolation != before.word.isolation),
             ("limits", self.word.limits != before.word.limits),
             ("quarantine", self.quarantine != before.quarantine),
+            ("permissions_granted", self.granted != before.granted),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))
@@ -386,6 +394,7 @@ fn decisions() -> Document {
     doc! {
         "name": 1, "enabled": 1, "enabled_apps": 1, "disabled_apps": 1, "removed_at": 1, "reload": 1,
         "isolation": 1, "limits": 1, "quarantine": 1,
+        "permissions_granted": 1,
     }
 }
 
@@ -427,6 +436,11 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         Some(Bson::Double(count)) if count.fract() == 0.0 && count.abs() < 1e15 => *count as i64,
         Some(_) => return Err(odd("`reload` is no whole number")),
     };
+    let granted = match document.get("permissions_granted") {
+        None | Some(Bson::Null) => None,
+        Some(Bson::Document(grant)) => Some(read_grant(grant).map_err(|why| odd(&why))?),
+        Some(_) => return Err(odd("`permissions_granted` is no document")),
+    };
     Ok(Row {
         name: name.to_owned(),
         enabled,
@@ -435,6 +449,7 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         reload,
         word: placement::word(document).map_err(odd)?,
         quarantine: placement::quarantine(document).map_err(odd)?,
+        granted,
     })
 }
 
@@ -475,6 +490,26 @@ mod tests {
             ("removed_at", Bson::from("yesterday"), "removed_at"),
             ("reload", Bson::from(1.5), "reload"),
             ("reload", Bson::from("1"), "reload"),
+            (
+                "permissions_granted",
+                Bson::from("all"),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "at": DateTime::now(), "granted": { "admin": "yes" } }),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "at": DateTime::now(), "granted": { "fly": true } }),
+                "permissions_granted",
+            ),
+            (
+                "permissions_granted",
+                Bson::from(doc! { "granted": {} }),
+                "permissions_granted",
+            ),
         ] {
             let mut bad = good.clone();
             bad.insert(field, value.clone());

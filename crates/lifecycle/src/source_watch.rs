@@ -29,6 +29,39 @@ const FALLBACK_POLL: Duration = Duration::from_millis(500);
 /// Between two tries to watch a directory that is not there.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Whoever is told what to look at.
+pub trait Looks: Send + Sync + 'static {
+    /// Waits until everything has been looked at for the first time.
+    fn until_loaded(&self) -> impl Future<Output = ()> + Send;
+
+    /// Code of a plugin may have changed.
+    fn look_at_files(&self, name: &str) -> impl Future<Output = ()> + Send;
+
+    /// Code of any plugin may have changed.
+    fn look_at_all_files(&self) -> impl Future<Output = ()> + Send;
+
+    /// Static files of a plugin have changed.
+    fn static_files_changed(&self, name: &str);
+}
+
+impl Looks for PluginManager {
+    async fn until_loaded(&self) {
+        self.until_loaded().await;
+    }
+
+    async fn look_at_files(&self, name: &str) {
+        self.look_at_files(name, Look::Watch).await;
+    }
+
+    async fn look_at_all_files(&self) {
+        self.look_at_all_files(Look::Watch).await;
+    }
+
+    fn static_files_changed(&self, name: &str) {
+        self.static_files_changed(name);
+    }
+}
+
 /// What has changed and was not looked at yet. A name is in it once, however often it changes.
 #[derive(Default)]
 struct Gathered {
@@ -95,10 +128,9 @@ fn sort_in(gathered: &mut Gathered, root: &Path, path: &Path) {
 
 /// Watches `dir` until it is dropped or aborted. `poll` is the time between two looks; with zero the
 /// system's notices are waited for, where it has any.
-pub async fn watch(manager: Arc<PluginManager>, dir: PathBuf, poll: Duration) {
+pub async fn watch<L: Looks>(manager: Arc<L>, dir: PathBuf, poll: Duration) {
     let mut poll = Some(poll).filter(|poll| !poll.is_zero());
     let mut told = false;
-    let mut first = true;
     loop {
         let inbox = Arc::new(Inbox::default());
         let root = match dir.canonicalize() {
@@ -120,9 +152,8 @@ pub async fn watch(manager: Arc<PluginManager>, dir: PathBuf, poll: Duration) {
                     "plugins.watched"
                 );
                 manager.until_loaded().await;
-                if !std::mem::take(&mut first) {
-                    manager.look_at_all_files(Look::Watch).await;
-                }
+                // What was saved before the watch stood, also since a plugin was first loaded.
+                manager.look_at_all_files().await;
                 let reason = act(&manager, &inbox).await;
                 tracing::warn!(reason, "plugins.watch_broken");
             }
@@ -168,7 +199,7 @@ async fn start(
 }
 
 /// Looks at what has changed until the watch breaks; says why it did.
-async fn act(manager: &Arc<PluginManager>, inbox: &Inbox) -> String {
+async fn act<L: Looks>(manager: &Arc<L>, inbox: &Inbox) -> String {
     // A plugin is looked at by one task at a time; what comes meanwhile waits here, once.
     let mut looking = JoinSet::new();
     let (mut busy, mut waiting) = (BTreeSet::new(), BTreeSet::new());
@@ -181,7 +212,7 @@ async fn act(manager: &Arc<PluginManager>, inbox: &Inbox) -> String {
                     manager.static_files_changed(name);
                 }
                 if gathered.all {
-                    manager.look_at_all_files(Look::Watch).await;
+                    manager.look_at_all_files().await;
                 }
                 waiting.extend(gathered.code);
                 if let Some(reason) = gathered.broken {
@@ -203,7 +234,7 @@ async fn act(manager: &Arc<PluginManager>, inbox: &Inbox) -> String {
             busy.insert(name.clone());
             let manager = Arc::clone(manager);
             looking.spawn(async move {
-                manager.look_at_files(&name, Look::Watch).await;
+                manager.look_at_files(&name).await;
                 name
             });
         }
@@ -259,5 +290,54 @@ mod tests {
         assert!(inbox.gathered.lock().all);
         inbox.take_in(root, Err(notify::Error::generic("no room")));
         assert!(inbox.gathered.lock().broken.is_some());
+    }
+
+    /// Tells what it is asked for.
+    struct Asked(tokio::sync::mpsc::UnboundedSender<String>);
+
+    impl Looks for Asked {
+        async fn until_loaded(&self) {
+            self.0.send("loaded?".into()).ok();
+        }
+
+        async fn look_at_files(&self, name: &str) {
+            self.0.send(name.into()).ok();
+        }
+
+        async fn look_at_all_files(&self) {
+            self.0.send("all".into()).ok();
+        }
+
+        fn static_files_changed(&self, name: &str) {
+            self.0.send(format!("static {name}")).ok();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_before_the_watch_stood_is_looked_at() {
+        for poll in [Duration::ZERO, Duration::from_millis(20)] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let put = |path: &str| {
+                let path = dir.path().join(path);
+                std::fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+                std::fs::write(path, "x = 1").expect("written");
+            };
+            put("shop/logic.py");
+            put("shop/static/page.html");
+            let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+            let watching = tokio::spawn(watch(Arc::new(Asked(asked)), dir.path().into(), poll));
+            let mut next = async || {
+                let next = tokio::time::timeout(Duration::from_secs(30), asks.recv());
+                next.await.expect("it is asked for").expect("it watches")
+            };
+            // Whatever was loaded was loaded without a watch: it may be of yesterday.
+            assert_eq!(next().await, "loaded?");
+            assert_eq!(next().await, "all");
+            std::fs::write(dir.path().join("shop/static/page.html"), "y").expect("written");
+            assert_eq!(next().await, "static shop");
+            std::fs::write(dir.path().join("shop/logic.py"), "x = 2").expect("written");
+            assert_eq!(next().await, "shop");
+            watching.abort();
+        }
     }
 }

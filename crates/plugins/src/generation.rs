@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
-    runtime::PluginRuntime,
+    permissions::Permissions, runtime::PluginRuntime,
 };
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
@@ -67,6 +68,8 @@ pub struct LiveGeneration {
     around_execute: OnceLock<HandlerId>,
     /// In which apps the plugin is on: one switch for all its generations.
     apps: OnceLock<Arc<AppSwitch>>,
+    /// What its code may do beyond its own; replaced when an admin says otherwise.
+    permissions: RwLock<Arc<Permissions>>,
 }
 
 impl LiveGeneration {
@@ -89,6 +92,7 @@ impl LiveGeneration {
             without_execute: AtomicBool::new(false),
             around_execute: OnceLock::new(),
             apps: OnceLock::new(),
+            permissions: RwLock::new(Arc::new(Permissions::own())),
         })
     }
 
@@ -105,6 +109,16 @@ impl LiveGeneration {
     pub(crate) fn set_apps(&self, apps: Arc<AppSwitch>) {
         // Set once, by whoever makes the load.
         self.apps.set(apps).ok();
+    }
+
+    /// What its code may do beyond its own.
+    pub fn permissions(&self) -> Arc<Permissions> {
+        Arc::clone(&self.permissions.read())
+    }
+
+    /// From now on its code may do this beyond its own.
+    pub fn permit(&self, permissions: Permissions) {
+        *self.permissions.write() = Arc::new(permissions);
     }
 
     /// Whether it may be called for an app.

@@ -7,6 +7,7 @@ use std::{path::Path, time::Duration};
 
 use serde_json::{Map, Value};
 
+use crate::permissions::Declared;
 pub use document::{
     ControllerPart, DeclaredEndpoint, EventPart, Isolation, JobPart, MiddlewarePart, PluginKind,
 };
@@ -53,8 +54,8 @@ pub struct Manifest {
     pub kind: PluginKind,
     /// Plugins that must be active, with the versions wanted.
     pub dependencies: std::collections::BTreeMap<String, semver::VersionReq>,
-    /// What it wants to be allowed: a list or an object, as written.
-    pub permissions: Option<Value>,
+    /// What it wants to be allowed; by its source where it does not say.
+    pub permissions: Option<Declared>,
     /// Routes that it says it has.
     pub endpoints: Vec<DeclaredEndpoint>,
     /// Default configuration.
@@ -235,6 +236,8 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
         ));
     }
     check_gateway_version(&document)?;
+    let permissions = document.permissions.as_ref();
+    warnings.extend(permissions.map(Declared::warnings).into_iter().flatten());
     let mut manifest = Manifest::from_document(document, name);
     let (limits, unknown) = ResourceLimits::parse(&manifest.resource_limits)?;
     manifest.limits = limits;
@@ -304,7 +307,7 @@ fn normal_key(key: &str) -> String {
         .map_or(snake, |(_, key)| (*key).to_owned())
 }
 
-fn snake_case(key: &str) -> String {
+pub(crate) fn snake_case(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 4);
     for letter in key.chars() {
         if letter.is_ascii_uppercase() {

@@ -1,5 +1,7 @@
 //! The plugins that exist and the state each is in.
 
+mod permissions;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -19,6 +21,7 @@ use crate::{
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::{self, Manifest},
+    permissions::Permissions,
     placement::{OperatorWord, Runtimes},
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
 };
@@ -130,6 +133,19 @@ impl Plugin {
             .iter()
             .filter_map(Weak::upgrade)
             .find(|generation| generation.id() == id)
+    }
+
+    /// What each load's code may do beyond its own is asked of `permit`, by the load's manifest.
+    pub fn permit(&self, permit: impl Fn(&Manifest) -> Permissions) {
+        let generations: Vec<_> = {
+            let generations = self.generations.lock();
+            generations.iter().filter_map(Weak::upgrade).collect()
+        };
+        for generation in generations {
+            if let Some(manifest) = generation.manifest() {
+                generation.permit(permit(manifest));
+            }
+        }
     }
 
     /// A generation to be loaded by `runtime`.
@@ -546,6 +562,7 @@ impl Registry {
         };
         let generation = plugin.new_generation(Arc::clone(&runtime), limits);
         generation.set_manifest(Arc::new(manifest.clone()));
+        generation.permit(self.wanted(&manifest));
         let source = PluginSource {
             generation: generation.id(),
             name: plugin.name.clone(),

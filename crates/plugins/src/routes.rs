@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::{
     generation::{Generation, PluginFunction},
     names::RESERVED_SEGMENTS,
+    schema::{Misfit, misfits},
 };
 
 /// Methods that a route may have; `HEAD` follows `GET`.
@@ -127,15 +128,6 @@ impl Rate {
     }
 }
 
-/// What a value has that its schema does not allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// Where, as a JSON Pointer.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-}
-
 impl Route {
     /// How long a call may take, where the route says so.
     pub fn timeout(&self) -> Option<Duration> {
@@ -172,11 +164,7 @@ impl Route {
 }
 
 fn misfit(validator: &Validator, value: &Value) -> Option<Misfit> {
-    let error = validator.iter_errors(value).next()?;
-    Some(Misfit {
-        path: error.instance_path().to_string(),
-        message: error.to_string(),
-    })
+    misfits(validator, value, 1).pop()
 }
 
 /// A route that was found, with its parameters.

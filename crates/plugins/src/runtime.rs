@@ -199,8 +199,8 @@ pub enum CallError {
         traceback: String,
         /// `action` of the request.
         action: Option<Box<str>>,
-        /// Set where what was raised is trouble of the database, and not the plugin's own.
-        database: Option<DatabaseTrouble>,
+        /// Set where what was raised is trouble that the gateway has told of, and not the plugin's own.
+        trouble: Option<HostTrouble>,
     },
     /// `execute` returned something other than a dict.
     #[error("the plugin returned {0}, not a dict")]
@@ -263,13 +263,17 @@ pub enum CrashReason {
     Stopped,
 }
 
-/// Trouble of the database that a plugin let pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DatabaseTrouble {
-    /// It cannot be reached, or does not answer in time.
-    Unavailable,
-    /// It has no room left.
-    Full,
+/// Trouble that the gateway has told a plugin of, and that the plugin let pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostTrouble {
+    /// The database cannot be reached, or does not answer in time.
+    DatabaseUnavailable,
+    /// The database has no room left.
+    StorageFull,
+    /// A permission is missing: the entry.
+    PermissionDenied(Box<str>),
+    /// What the plugin may store is used up.
+    QuotaExceeded,
 }
 
 /// Why a call was not taken.

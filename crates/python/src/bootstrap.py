@@ -19,9 +19,9 @@ import socket
 import sys
 import types
 
-
 # MongoDB's code; the gateway and the SDK use it too.
 OUT_OF_DISK_SPACE = 14031
+TROUBLES = ("DATABASE_UNAVAILABLE", "STORAGE_FULL", "PERMISSION_DENIED", "QUOTA_EXCEEDED")
 
 # Python 3.11 and newer.
 GROUP = getattr(builtins, "BaseExceptionGroup", None)
@@ -39,9 +39,7 @@ CHECKED_INSTRUCTIONS = bytes(
 
 # What shows that a module has a life beyond `execute`; `mozaiks.plugin._life` knows what each means.
 LIFECYCLE = frozenset(
-    "on_load onLoad initialize Initialize register_routes registerRoutes RegisterRoutes on_enable "
-    "onEnable on_disable onDisable on_unload onUnload cleanup Cleanup check_health checkHealth "
-    "on_config_change onConfigChange plugin new_plugin NewPlugin".split()
+    ["on_load", "onLoad", "initialize", "Initialize", "register_routes", "registerRoutes", "RegisterRoutes", "on_enable", "onEnable", "on_disable", "onDisable", "on_unload", "onUnload", "cleanup", "Cleanup", "check_health", "checkHealth", "on_config_change", "onConfigChange", "plugin", "new_plugin", "NewPlugin"]
 )
 
 
@@ -77,36 +75,39 @@ def is_async(function):
     )
 
 
-def database_trouble(error, depth=0):
-    """Which trouble of the database an exception is, if any.
+def host_trouble(error, depth=0):
+    """Which trouble an exception is that the gateway has told of, if any.
 
-    Only types are looked at, and what PyMongo's own classes keep in the exception, so that no code
-    of the plugin runs.
+    Only types are looked at, and what PyMongo's own classes and the SDK's keep in the exception, so
+    that no code of the plugin runs.
 
     Args:
         error: What was raised.
         depth: How many groups it is in.
 
     Returns:
-        ``DATABASE_UNAVAILABLE``, ``STORAGE_FULL`` or None.
+        A code of `TROUBLES` and the permission that is missing (or an empty string), or None.
     """
     kind = type(error)
     errors = sys.modules.get("pymongo.errors")
     if errors is not None:
         if issubclass(kind, errors.ConnectionFailure):
-            return "DATABASE_UNAVAILABLE"
+            return "DATABASE_UNAVAILABLE", ""
         if issubclass(kind, errors.OperationFailure):
             kept = object.__getattribute__(error, "__dict__")
             code = kept.get("_OperationFailure__code")
-            return "STORAGE_FULL" if code == OUT_OF_DISK_SPACE else None
+            return ("STORAGE_FULL", "") if code == OUT_OF_DISK_SPACE else None
     sdk = sys.modules.get("mozaiks.errors")
     if issubclass(kind, HostError) or (sdk is not None and issubclass(kind, sdk.HostError)):
         kept = object.__getattribute__(error, "__dict__")
         code = kept.get("error_code", kept.get("code"))
-        return code if code in ("DATABASE_UNAVAILABLE", "STORAGE_FULL") else None
+        permission = kept.get("permission")
+        if type(code) is not str or code not in TROUBLES:
+            return None
+        return code, permission if type(permission) is str else ""
     if GROUP is not None and issubclass(kind, GROUP) and depth < 8:
         # A task group in which nothing else went wrong.
-        found = [database_trouble(each, depth + 1) for each in GROUP.exceptions.__get__(error)]
+        found = [host_trouble(each, depth + 1) for each in GROUP.exceptions.__get__(error)]
         return found[0] if all(found) else None
     return None
 

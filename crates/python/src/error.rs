@@ -8,7 +8,7 @@ use pyo3::{
 };
 
 use crate::runtime_types::{Kinds, native_module};
-use mozaiks_plugins::{CallError, HostError, runtime::DatabaseTrouble};
+use mozaiks_plugins::{CallError, HostError, runtime::HostTrouble};
 
 const MAX_SUMMARY_CHARS: usize = 500;
 const MAX_TRACEBACK_BYTES: usize = 64 * 1024;
@@ -63,18 +63,22 @@ pub(super) fn raised(py: Python<'_>, error: &PyErr, action: Option<Box<str>>) ->
         summary: summary(py, error),
         traceback: traceback(py, error),
         action,
-        database: database_trouble(py, error),
+        trouble: host_trouble(py, error),
     }
 }
 
-/// Whether an exception is trouble of the database, by its type alone: nothing of the plugin's runs.
-fn database_trouble(py: Python<'_>, error: &PyErr) -> Option<DatabaseTrouble> {
-    let code = native_module(py)
-        .and_then(|module| module.call_method1("database_trouble", (error.value(py),)))
+/// Whether an exception is trouble that the gateway has told of, by its type alone: nothing of the
+/// plugin's runs.
+fn host_trouble(py: Python<'_>, error: &PyErr) -> Option<HostTrouble> {
+    let told = native_module(py)
+        .and_then(|module| module.call_method1("host_trouble", (error.value(py),)))
         .ok()?;
-    match code.cast::<PyString>().ok()?.to_str().ok()? {
-        "DATABASE_UNAVAILABLE" => Some(DatabaseTrouble::Unavailable),
-        "STORAGE_FULL" => Some(DatabaseTrouble::Full),
+    let (code, permission): (String, String) = told.extract().ok()?;
+    match &*code {
+        "DATABASE_UNAVAILABLE" => Some(HostTrouble::DatabaseUnavailable),
+        "STORAGE_FULL" => Some(HostTrouble::StorageFull),
+        "PERMISSION_DENIED" => Some(HostTrouble::PermissionDenied(permission.into())),
+        "QUOTA_EXCEEDED" => Some(HostTrouble::QuotaExceeded),
         _ => None,
     }
 }

@@ -12,13 +12,16 @@ mod tests;
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use mozaiks_auth::Principal;
 use mozaiks_events::{EventBus, EventDraft};
+use mozaiks_plugins::{names::is_plugin_name, schema};
 use mozaiks_store::{CollectionSpec, Moved, Store, StoreError};
 use repository::Repository;
+
+/// Something in the settings that cannot be kept, or that the plugin's schema does not allow.
+pub use mozaiks_plugins::schema::Misfit as Problem;
 
 /// The settings of one plugin.
 pub type PluginSettings = Map<String, Value>;
@@ -38,15 +41,6 @@ pub const MOVED: Moved = repository::MOVED;
 pub trait SettingsSchemas: Send + Sync + 'static {
     /// The plugin's JSON Schema, where it has one.
     fn settings_schema(&self, plugin: &str) -> Option<Value>;
-}
-
-/// Something in the settings that the plugin's schema does not allow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// Where, as a JSON Pointer; empty for the settings as a whole.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
 }
 
 /// Why settings were not read or written.
@@ -173,13 +167,9 @@ impl SettingsManager {
     }
 }
 
-/// The rule of plugin names; what it allows is also safe as a part of a field's path.
+/// What the rule allows is also safe as a part of a field's path.
 fn check_name(plugin: &str) -> Result<(), SettingsError> {
-    let mut bytes = plugin.bytes();
-    let fits = bytes.next().is_some_and(|first| first.is_ascii_lowercase())
-        && plugin.len() <= 64
-        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-    if fits {
+    if is_plugin_name(plugin) {
         Ok(())
     } else {
         Err(SettingsError::BadPluginName(
@@ -193,25 +183,7 @@ fn check(plugin: &str, schema: &Value, settings: &Value) -> Result<(), SettingsE
     if !schema.is_object() {
         return Ok(());
     }
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            tracing::warn!(
-                plugin.name = plugin,
-                error = %error,
-                "the plugin's settings_schema is no JSON Schema; settings are not checked"
-            );
-            return Ok(());
-        }
-    };
-    let problems: Vec<_> = validator
-        .iter_errors(settings)
-        .take(MAX_PROBLEMS)
-        .map(|error| Problem {
-            path: error.instance_path().to_string(),
-            message: error.to_string(),
-        })
-        .collect();
+    let problems = schema::check(plugin, "settings_schema", schema, settings, MAX_PROBLEMS);
     if problems.is_empty() {
         Ok(())
     } else {

@@ -5,21 +5,28 @@
 //! through is sent. Documents stay bytes where they are many: commands go to the server as they
 //! come, batches come back as the server sent them.
 
+mod parts;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mongodb::{
     ClientSession, Database,
-    bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::CStr},
+    bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::CStr},
     options::SelectionCriteria,
 };
 
 use super::{
-    Store, StoreError, StoreErrorKind, answers, health,
+    Store, StoreError, StoreErrorKind,
+    access::DatabaseAccess,
+    answers, health,
     policy::{self, Kind},
     query::{self, Reading, invalid, malformed},
+    scope,
     sessions::{self, Held, HostOptions, PluginSession},
 };
+
+use parts::{explains, ids, may_be_numbered};
 
 /// Longest that a batch of a change stream is waited for; plugins ask again.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -33,6 +40,8 @@ pub struct CommandCaller {
     pub app_id: Arc<str>,
     /// The plugin's name.
     pub plugin: Arc<str>,
+    /// The user, where what one user's call has opened is not for another's.
+    pub user_id: Option<Arc<str>>,
 }
 
 impl Store {
@@ -45,10 +54,11 @@ impl Store {
     pub async fn run_command(
         &self,
         caller: &CommandCaller,
+        access: &dyn DatabaseAccess,
         command: Bytes,
     ) -> Result<Bytes, StoreError> {
         let limit = self.config.command_timeout;
-        match tokio::time::timeout(limit, self.run(caller, command)).await {
+        match tokio::time::timeout(limit, self.run(caller, access, command)).await {
             Ok(result) => result.map_err(|error| self.failed(error)),
             Err(_) => Err(self.failed(health::no_answer(limit))),
         }
@@ -65,15 +75,27 @@ impl Store {
         (self.cursors.count(), self.sessions.count())
     }
 
-    async fn run(&self, caller: &CommandCaller, command: Bytes) -> Result<Bytes, StoreError> {
+    async fn run(
+        &self,
+        caller: &CommandCaller,
+        access: &dyn DatabaseAccess,
+        command: Bytes,
+    ) -> Result<Bytes, StoreError> {
         let raw = RawDocument::from_bytes(&command).map_err(malformed)?;
         let name = self.database_name(&caller.app_id)?;
-        let checked = policy::check(raw, &name)?;
+        let checked = policy::check(raw, &name, access)?;
         let database = self.database(&caller.app_id)?;
         let (options, raw) = if checked.speaks_to_host {
             HostOptions::split(raw)?
         } else {
             (HostOptions::default(), raw.to_owned())
+        };
+        let raw = if checked.of_user {
+            scope::of_user(&raw, checked.name, access)?
+        } else if checked.name == "listCollections" {
+            scope::listed(raw, access)?
+        } else {
+            raw
         };
         let mut held = self.begin(caller, &options).await?;
         let session = held.as_deref_mut();
@@ -455,42 +477,6 @@ fn driver(session: Option<&mut PluginSession>) -> Option<&mut ClientSession> {
 
 fn is_in_transaction(session: Option<&PluginSession>) -> bool {
     session.is_some_and(|session| session.in_transaction)
-}
-
-fn ids(command: &RawDocument, field: &str) -> Result<Vec<i64>, StoreError> {
-    let wrong = || invalid(format!("`{field}` must be an array of 64-bit numbers"));
-    let ids = command.get_array(field).map_err(|_| wrong())?;
-    ids.into_iter()
-        .map(|id| id.map_err(malformed)?.as_i64().ok_or_else(wrong))
-        .collect()
-}
-
-fn explains(command: &RawDocument) -> bool {
-    matches!(command.get("explain"), Ok(Some(RawBsonRef::Boolean(true))))
-}
-
-/// Whether every part of the write changes one document at most: what servers can remember.
-fn may_be_numbered(name: &str, command: &RawDocument) -> bool {
-    let all = |key: &str, is_single: &dyn Fn(&RawDocument) -> bool| {
-        command.get_array(key).is_ok_and(|parts: &RawArray| {
-            parts
-                .into_iter()
-                .all(|part| matches!(part, Ok(RawBsonRef::Document(part)) if is_single(part)))
-        })
-    };
-    match name {
-        "insert" | "findAndModify" | "findandmodify" => true,
-        "update" => all("updates", &|part| {
-            !matches!(part.get("multi"), Ok(Some(RawBsonRef::Boolean(true))))
-        }),
-        "delete" => all("deletes", &|part| {
-            matches!(
-                part.get("limit"),
-                Ok(Some(RawBsonRef::Int32(1) | RawBsonRef::Int64(1)))
-            )
-        }),
-        _ => false,
-    }
 }
 
 fn encode(reply: &mongodb::bson::Document) -> Result<Bytes, StoreError> {

@@ -44,6 +44,8 @@ pub struct StoreError {
     pub response: Option<RawDocumentBuf>,
     /// What the server or the driver says about trying again, `TransientTransactionError`….
     pub labels: Vec<String>,
+    /// The permission that is missing, where that is why.
+    pub denied: Option<Box<str>>,
     /// Whether trying again at once may help.
     pub(super) is_passing: bool,
 }
@@ -57,6 +59,7 @@ impl StoreError {
             message: message.into(),
             response: None,
             labels: Vec::new(),
+            denied: None,
             is_passing: false,
         }
     }
@@ -97,6 +100,7 @@ impl From<Error> for StoreError {
             message: sentence(&error),
             response: error.server_response().cloned(),
             labels: error.labels().iter().cloned().collect(),
+            denied: None,
             is_passing,
         }
     }

@@ -5,6 +5,7 @@
 //! without a reachable database: [`Store::open`] does no I/O that must succeed, a task watches the
 //! server, and what was declared is created as soon as it answers, and again after an outage.
 
+mod access;
 mod answers;
 mod commands;
 mod cursors;
@@ -16,6 +17,7 @@ mod names;
 mod policy;
 mod query;
 mod retry;
+mod scope;
 mod sessions;
 
 #[cfg(test)]
@@ -36,6 +38,7 @@ use mongodb::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
+pub use access::{CollectionRule, DatabaseAccess, Full};
 pub use commands::CommandCaller;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Health;

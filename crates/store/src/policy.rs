@@ -4,12 +4,19 @@
 //! Every filter, expression, stage and update of a command is looked through, at any depth.
 //! Documents that are only stored are not: there, such names are data.
 
+mod known;
+
+use std::cell::Cell;
+
 use mongodb::bson::{RawArray, RawBsonRef, RawDocument};
 
 use super::{
     StoreError, StoreErrorKind,
+    access::{DatabaseAccess, Use, denied, denied_collection},
     query::{invalid, malformed},
 };
+pub(super) use known::Kind;
+use known::{HOST_FIELDS, STAGES, Subject, known};
 
 /// `Unauthorized` and the code for an unknown stage, as the server has them.
 const UNAUTHORIZED: i32 = 13;
@@ -23,133 +30,6 @@ pub(super) const HOST_FIELD: &str = "$gateway";
 /// Where a command is read from; the driver sets it.
 pub(super) const READ_PREFERENCE: &str = "$readPreference";
 
-/// What kind of command it is, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Gives documents in batches.
-    Read,
-    /// As [`Self::Read`], about collections and indexes.
-    List,
-    GetMore,
-    KillCursors,
-    /// Gives one answer and changes nothing: may be sent again.
-    Ask,
-    /// Changes documents.
-    Write,
-    /// Changes collections or indexes.
-    Schema,
-    Rename,
-    StartSession,
-    EndSessions,
-    Commit,
-    Abort,
-}
-
-/// What stands under the command's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    Collection,
-    /// A collection, or a number for the database.
-    Any,
-    /// Nothing that the server looks at.
-    None,
-    /// Another command.
-    Command,
-}
-
-fn known(name: &str) -> Option<(Kind, Subject)> {
-    Some(match name {
-        "find" => (Kind::Read, Subject::Collection),
-        "aggregate" => (Kind::Read, Subject::Any),
-        "listCollections" => (Kind::List, Subject::None),
-        "listIndexes" => (Kind::List, Subject::Collection),
-        "getMore" => (Kind::GetMore, Subject::None),
-        "killCursors" => (Kind::KillCursors, Subject::None),
-        "count" | "distinct" | "collStats" | "collstats" | "validate" => {
-            (Kind::Ask, Subject::Collection)
-        }
-        "explain" => (Kind::Ask, Subject::Command),
-        "ping" | "hello" | "buildInfo" | "buildinfo" | "dbStats" | "dbstats" => {
-            (Kind::Ask, Subject::None)
-        }
-        "insert" | "update" | "delete" | "findAndModify" | "findandmodify" => {
-            (Kind::Write, Subject::Collection)
-        }
-        "create" | "drop" | "collMod" | "createIndexes" | "dropIndexes" => {
-            (Kind::Schema, Subject::Collection)
-        }
-        "renameCollection" => (Kind::Rename, Subject::Collection),
-        "startSession" => (Kind::StartSession, Subject::None),
-        "endSessions" => (Kind::EndSessions, Subject::None),
-        "commitTransaction" => (Kind::Commit, Subject::None),
-        "abortTransaction" => (Kind::Abort, Subject::None),
-        _ => return None,
-    })
-}
-
-/// Stages that read, reshape or write documents of the database they run in. Those that tell of the
-/// server and its other users are not among them.
-const STAGES: &[&str] = &[
-    "$addFields",
-    "$bucket",
-    "$bucketAuto",
-    "$changeStream",
-    "$changeStreamSplitLargeEvent",
-    "$count",
-    "$densify",
-    "$documents",
-    "$facet",
-    "$fill",
-    "$geoNear",
-    "$graphLookup",
-    "$group",
-    "$limit",
-    "$listSearchIndexes",
-    "$lookup",
-    "$match",
-    "$merge",
-    "$out",
-    "$project",
-    "$redact",
-    "$replaceRoot",
-    "$replaceWith",
-    "$sample",
-    "$search",
-    "$searchMeta",
-    "$set",
-    "$setWindowFields",
-    "$skip",
-    "$sort",
-    "$sortByCount",
-    "$unionWith",
-    "$unset",
-    "$unwind",
-    "$vectorSearch",
-];
-
-/// Fields of a command that only the host and its driver set.
-const HOST_FIELDS: &[&str] = &[
-    "lsid",
-    "txnNumber",
-    "stmtId",
-    "stmtIds",
-    "startTransaction",
-    "autocommit",
-    "apiVersion",
-    "apiStrict",
-    "apiDeprecationErrors",
-    "tailable",
-    "awaitData",
-    "collectionUUID",
-    "exchange",
-    "needsMerge",
-    "fromMongos",
-    "fromRouter",
-    "fromMigrate",
-    "runtimeConstants",
-    "encryptionInformation",
-];
-
 /// A command that was let through.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Checked<'a> {
@@ -157,17 +37,30 @@ pub(super) struct Checked<'a> {
     pub(super) kind: Kind,
     /// Whether it has fields that are the host's to read and not the server's.
     pub(super) speaks_to_host: bool,
+    /// Whether it names a collection of which only a user's documents are there.
+    pub(super) of_user: bool,
 }
 
-/// Checks a command that is to run in `database`.
+/// Checks a command that somebody of this access wants to run in `database`.
 ///
 /// # Errors
-/// [`StoreErrorKind::Invalid`] with what is not allowed.
+/// [`StoreErrorKind::Invalid`] with what is not allowed, and the permission that is missing where that
+/// is why.
 pub(super) fn check<'a>(
     command: &'a RawDocument,
     database: &str,
+    access: &dyn DatabaseAccess,
 ) -> Result<Checked<'a>, StoreError> {
-    Walk { database, depth: 0 }.command(command, true)
+    let of_user = Cell::new(false);
+    let walk = Walk {
+        database,
+        access,
+        of_user: &of_user,
+        depth: 0,
+    };
+    let mut checked = walk.command(command, true)?;
+    checked.of_user = of_user.get();
+    Ok(checked)
 }
 
 /// A refusal as the server would say it.
@@ -181,6 +74,9 @@ pub(super) fn refused(message: impl Into<String>) -> StoreError {
 #[derive(Clone, Copy)]
 struct Walk<'d> {
     database: &'d str,
+    access: &'d dyn DatabaseAccess,
+    /// Set where a collection is met of which only a user's documents are there.
+    of_user: &'d Cell<bool>,
     depth: usize,
 }
 
@@ -204,8 +100,21 @@ impl Walk<'_> {
                     name: key,
                     kind,
                     speaks_to_host: false,
+                    of_user: false,
                 });
-                self.subject(key, subject, value, is_outer)?;
+                self.subject(key, (kind, subject), value, is_outer)?;
+                let is_database_wide = matches!(key, "dbStats" | "dbstats")
+                    || (key == "aggregate"
+                        && !matches!(value, RawBsonRef::String(_))
+                        && !begins_with_documents(command));
+                if is_database_wide && !self.access.is_whole() {
+                    return Err(denied(
+                        "database:*:read".into(),
+                        format!(
+                            "`{key}` of a whole database needs the permission to read all of it"
+                        ),
+                    ));
+                }
                 continue;
             };
             if is_outer && (key == HOST_FIELD || key == READ_PREFERENCE) {
@@ -223,7 +132,7 @@ impl Walk<'_> {
     fn subject(
         self,
         name: &str,
-        subject: Subject,
+        (kind, subject): (Kind, Subject),
         value: RawBsonRef<'_>,
         is_outer: bool,
     ) -> Result<(), StoreError> {
@@ -233,7 +142,7 @@ impl Walk<'_> {
             }
             (Subject::None, _) => Ok(()),
             (Subject::Collection | Subject::Any, RawBsonRef::String(collection)) => {
-                check_collection(collection)
+                self.collection(collection, kind.used())
             }
             (Subject::Any, RawBsonRef::Int32(1) | RawBsonRef::Int64(1)) => Ok(()),
             (Subject::Any, RawBsonRef::Double(number)) if number.to_bits() == 1f64.to_bits() => {
@@ -261,9 +170,13 @@ impl Walk<'_> {
             ("aggregate" | "create" | "collMod", "pipeline", _) => {
                 Err(invalid("`pipeline` must be an array of stages"))
             }
-            ("create" | "collMod", "viewOn", RawBsonRef::String(name)) => check_collection(name),
+            ("create" | "collMod", "viewOn", RawBsonRef::String(name)) => {
+                self.collection(name, Use::Read)
+            }
             ("create" | "collMod", "viewOn", _) => Err(invalid("`viewOn` must be a collection")),
-            ("renameCollection", "to", RawBsonRef::String(name)) => check_collection(name),
+            ("renameCollection", "to", RawBsonRef::String(name)) => {
+                self.collection(name, Use::Write)
+            }
             ("renameCollection", "to", _) => Err(invalid("`to` must be a collection")),
             ("update", "updates", RawBsonRef::Array(statements)) => {
                 for statement in statements {
@@ -357,10 +270,10 @@ impl Walk<'_> {
             "$where" | "$function" | "$accumulator" => Err(refused(format!(
                 "`{key}` is not allowed: the server runs no code of plugins"
             ))),
-            "$lookup" | "$graphLookup" => self.options(value, "from"),
-            "$merge" => self.reference(value, "into"),
-            "$unionWith" => self.reference(value, "coll"),
-            "$out" => self.target(value),
+            "$lookup" | "$graphLookup" => self.options(value, "from", Use::Read),
+            "$merge" => self.reference(value, "into", Use::Write),
+            "$unionWith" => self.reference(value, "coll", Use::Read),
+            "$out" => self.target(value, Use::Write),
             "$facet" => {
                 let RawBsonRef::Document(facets) = value else {
                     return Err(invalid("`$facet` takes a document"));
@@ -392,21 +305,21 @@ impl Walk<'_> {
     }
 
     /// A collection's name, or options in which it has a field.
-    fn reference(self, value: RawBsonRef<'_>, field: &str) -> Result<(), StoreError> {
+    fn reference(self, value: RawBsonRef<'_>, field: &str, used: Use) -> Result<(), StoreError> {
         match value {
-            RawBsonRef::String(name) => check_collection(name),
-            _ => self.options(value, field),
+            RawBsonRef::String(name) => self.collection(name, used),
+            _ => self.options(value, field, used),
         }
     }
 
-    fn options(self, value: RawBsonRef<'_>, field: &str) -> Result<(), StoreError> {
+    fn options(self, value: RawBsonRef<'_>, field: &str, used: Use) -> Result<(), StoreError> {
         let RawBsonRef::Document(options) = value else {
             return Err(invalid("a stage that names a collection takes a document"));
         };
         for option in options {
             let (key, value) = option.map_err(malformed)?;
             match (key.as_str(), value) {
-                (key, value) if key == field => self.target(value)?,
+                (key, value) if key == field => self.target(value, used)?,
                 ("db", value) => self.own_database(value)?,
                 ("pipeline" | "whenMatched", RawBsonRef::Array(stages)) => self.pipeline(stages)?,
                 (_, value) => self.value(value)?,
@@ -416,15 +329,15 @@ impl Walk<'_> {
     }
 
     /// What a stage reads or writes: a collection, or one with its database.
-    fn target(self, value: RawBsonRef<'_>) -> Result<(), StoreError> {
+    fn target(self, value: RawBsonRef<'_>, used: Use) -> Result<(), StoreError> {
         match value {
-            RawBsonRef::String(name) => check_collection(name),
+            RawBsonRef::String(name) => self.collection(name, used),
             RawBsonRef::Document(target) => {
                 for part in target {
                     let (key, value) = part.map_err(malformed)?;
                     match (key.as_str(), value) {
                         ("db", value) => self.own_database(value)?,
-                        ("coll", RawBsonRef::String(name)) => check_collection(name)?,
+                        ("coll", RawBsonRef::String(name)) => self.collection(name, used)?,
                         ("coll", _) => return Err(invalid("a collection's name is a text")),
                         (_, value) => self.value(value)?,
                     }
@@ -442,6 +355,23 @@ impl Walk<'_> {
         Err(refused("another database cannot be named"))
     }
 
+    /// A collection that is named, and what is done with it.
+    fn collection(self, name: &str, used: Use) -> Result<(), StoreError> {
+        check_collection(name)?;
+        let rule = self.access.rule(name);
+        let may = match used {
+            Use::Read => rule.read,
+            Use::Write => rule.write,
+        };
+        if !may {
+            return Err(denied_collection(name, used));
+        }
+        if rule.of_user {
+            self.of_user.set(true);
+        }
+        Ok(())
+    }
+
     fn deeper(self) -> Result<Self, StoreError> {
         if self.depth >= MAX_DEPTH {
             return Err(invalid(format!("nested over {MAX_DEPTH} levels")));
@@ -451,6 +381,16 @@ impl Walk<'_> {
             ..self
         })
     }
+}
+
+/// Whether a pipeline reads no collection, but documents that it brings.
+fn begins_with_documents(command: &RawDocument) -> bool {
+    let first = (command.get_array("pipeline").ok()).and_then(|stages| stages.into_iter().next());
+    let Some(Ok(RawBsonRef::Document(stage))) = first else {
+        return false;
+    };
+    let name = stage.into_iter().next();
+    matches!(name, Some(Ok((key, _))) if key.as_str() == "$documents")
 }
 
 /// Names that the server reads as something else than a collection of documents are refused.

@@ -67,6 +67,7 @@ fn caller(generation: u64) -> CommandCaller {
         generation,
         app_id: "shop".into(),
         plugin: "orders".into(),
+        user_id: None,
     }
 }
 
@@ -76,7 +77,7 @@ async fn run(
     command: Document,
 ) -> Result<Document, StoreError> {
     let bytes = mongodb::bson::serialize_to_vec(&command).expect("BSON");
-    let reply = store.run_command(caller, Bytes::from(bytes)).await?;
+    let reply = store.run_command(caller, &Full, Bytes::from(bytes)).await?;
     Ok(mongodb::bson::deserialize_from_slice(&reply).expect("BSON"))
 }
 
@@ -248,7 +249,7 @@ async fn what_is_not_a_plugins_to_say_is_refused() {
         assert_eq!(error.kind, StoreErrorKind::Invalid, "{command}: {error}");
     }
     let garbage = store
-        .run_command(&caller(1), Bytes::from_static(b"no BSON"))
+        .run_command(&caller(1), &Full, Bytes::from_static(b"no BSON"))
         .await;
     assert_eq!(garbage.expect_err("refused").kind, StoreErrorKind::Invalid);
 }
@@ -379,6 +380,7 @@ async fn each_app_of_many_has_a_database_of_its_own() {
         generation: 1,
         app_id: "other".into(),
         plugin: "orders".into(),
+        user_id: None,
     };
     let reply = run(&store, &other, doc! { "count": "numbers" })
         .await

@@ -22,7 +22,7 @@ use std::{
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
-pub use gauges::{Gauges, JobGauges, PoolGauges};
+pub use gauges::{Gauges, JobGauges, PoolGauges, WorkerGauges};
 use histogram::Histogram;
 pub use labels::{CallKind, CallOutcome, Route};
 

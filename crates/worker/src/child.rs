@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     confine,
-    frame::{self, Health, Preparation, ToGateway, ToWorker, WireCall},
+    frame::{self, Health, MAX_FRAME_BYTES, Preparation, ToGateway, ToWorker, WireCall},
     link::{Incoming, Outgoing},
     remote_host::RemoteHost,
 };
@@ -96,6 +96,7 @@ pub fn run(
 
 /// The link is where standard input was; that is nothing from here on.
 fn take_link() -> io::Result<UnixStream> {
+    confine::close_inherited();
     let stdin = io::stdin();
     let link = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
     let socket = UnixStream::from(link);
@@ -112,7 +113,7 @@ fn receive<T: for<'de> Deserialize<'de>>(
 ) -> io::Result<T> {
     let mut bytes = [0; 4096];
     loop {
-        let frame = frame::take(buffer)
+        let frame = frame::take(buffer, MAX_FRAME_BYTES)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if let Some(frame) = frame {
             return Ok(frame);
@@ -157,7 +158,7 @@ async fn serve(
         Arc::clone(&host),
         Arc::clone(&outgoing),
     ));
-    let mut incoming = Incoming::new(reading);
+    let mut incoming = Incoming::new(reading, MAX_FRAME_BYTES);
     let mut frames: Vec<ToWorker> = Vec::new();
     let worker = Worker {
         runtime,

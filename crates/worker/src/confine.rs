@@ -65,6 +65,14 @@ impl Enforced {
     }
 }
 
+/// Closes whatever the gateway may have left open for its children, but for the standard streams.
+#[allow(unsafe_code, reason = "one system call")]
+pub(crate) fn close_inherited() {
+    // SAFETY: called first of all: nothing in this process owns a descriptor yet. A kernel without the
+    // call leaves what is marked to be closed anyway.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+}
+
 /// Ends with the gateway, in a session of its own, with the standard streams and the link alone.
 ///
 /// # Errors

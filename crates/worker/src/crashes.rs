@@ -70,6 +70,15 @@ impl Crashes {
         }
     }
 
+    /// How often workers have died since the start, by plugin or pool.
+    pub fn totals(&self) -> Vec<(String, u64)> {
+        let plugins = self.plugins.lock();
+        let totals = plugins.iter();
+        totals
+            .map(|(name, history)| (name.to_string(), history.restarts))
+            .collect()
+    }
+
     /// How often a plugin's workers have died.
     pub fn of(&self, plugin: &str) -> CrashCount {
         let plugins = self.plugins.lock();

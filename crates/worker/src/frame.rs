@@ -18,8 +18,8 @@ use crate::confine::{Confinement, Enforced};
 
 /// Bytes of a frame before its value.
 const HEAD: usize = 4;
-/// Longest frame that is taken: a body or result of the largest size that can be configured fits.
-const MAX_FRAME_BYTES: usize = 1200 << 20;
+/// Longest frame that is written: a body of the largest size that can be configured fits.
+pub(crate) const MAX_FRAME_BYTES: usize = 1200 << 20;
 
 /// To a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -331,18 +331,19 @@ impl postcard::ser_flavors::Flavor for Appending<'_> {
     }
 }
 
-/// Takes the first frame off a buffer; `None` where it is not whole yet.
+/// Takes the first frame off a buffer, of so many bytes at most; `None` where it is not whole yet.
 ///
 /// # Errors
 /// For what is no frame.
 pub(crate) fn take<T: for<'de> Deserialize<'de>>(
     buffer: &mut BytesMut,
+    most: usize,
 ) -> Result<Option<T>, BadFrame> {
     let Some(head) = buffer.first_chunk::<HEAD>() else {
         return Ok(None);
     };
     let length = u32::from_le_bytes(*head) as usize;
-    if length > MAX_FRAME_BYTES {
+    if length > most {
         return Err(BadFrame(format!("{length} bytes long")));
     }
     if buffer.len() < HEAD + length {
@@ -377,7 +378,7 @@ mod tests {
             let mut seen = Vec::new();
             for part in bytes.chunks(piece) {
                 buffer.extend_from_slice(part);
-                while let Some(frame) = take::<ToWorker>(&mut buffer).unwrap() {
+                while let Some(frame) = take::<ToWorker>(&mut buffer, MAX_FRAME_BYTES).unwrap() {
                     seen.push(match frame {
                         ToWorker::Cancel(number) => number,
                         ToWorker::Answer {
@@ -396,8 +397,8 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_refused() {
         let mut long = BytesMut::from(&u32::MAX.to_le_bytes()[..]);
-        assert!(take::<ToGateway>(&mut long).is_err());
+        assert!(take::<ToGateway>(&mut long, MAX_FRAME_BYTES).is_err());
         let mut odd = BytesMut::from(&[1, 0, 0, 0, 255][..]);
-        assert!(take::<ToGateway>(&mut odd).is_err());
+        assert!(take::<ToGateway>(&mut odd, MAX_FRAME_BYTES).is_err());
     }
 }

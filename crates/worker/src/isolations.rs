@@ -153,7 +153,10 @@ impl Isolations {
         let manifest = plugin.manifest();
         let decision = self.decide(plugin, &manifest);
         let pool = self.pool_of(plugin, &manifest).map(|pool| pool.view());
-        let crashes = self.crashes.of(&plugin.name);
+        let crashes = self.crashes.of(match decision.mode {
+            Isolation::Shared => SHARED,
+            Isolation::Inline | Isolation::Dedicated => &plugin.name,
+        });
         let limits = self.effective(plugin, &manifest);
         IsolationView {
             mode: decision.mode,

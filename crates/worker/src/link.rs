@@ -132,12 +132,16 @@ impl Outgoing {
 pub(crate) struct Incoming {
     socket: OwnedReadHalf,
     buffer: BytesMut,
+    /// Longest frame that is taken.
+    most: usize,
 }
 
 impl Incoming {
-    pub(crate) fn new(socket: OwnedReadHalf) -> Self {
+    /// A way in for frames of so many bytes at most.
+    pub(crate) fn new(socket: OwnedReadHalf, most: usize) -> Self {
         Self {
             socket,
+            most,
             buffer: BytesMut::with_capacity(READ_BYTES),
         }
     }
@@ -151,7 +155,7 @@ impl Incoming {
         frames: &mut Vec<T>,
     ) -> io::Result<Option<()>> {
         loop {
-            while let Some(frame) = frame::take(&mut self.buffer)
+            while let Some(frame) = frame::take(&mut self.buffer, self.most)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
             {
                 frames.push(frame);

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -113,8 +113,8 @@ pub struct WorkerPool {
     me: Weak<Self>,
     /// Held for moments, never across an await.
     state: Mutex<State>,
-    /// Workers that were made, since the start.
-    pub(crate) started: AtomicU64,
+    /// Whose turn it is.
+    turn: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -173,7 +173,7 @@ impl WorkerPool {
             handle: tokio::runtime::Handle::current(),
             me: Weak::clone(me),
             state: Mutex::default(),
-            started: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
         })
     }
 
@@ -293,10 +293,18 @@ impl WorkerPool {
 
     /// The worker that has the target and the fewest calls, of those with room.
     fn choose(&self, state: &State, target: Target) -> Option<(Arc<Worker>, (Generation, Target))> {
-        let workers = state.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        let able = workers.filter(|worker| !worker.retiring.load(Ordering::Acquire));
+        // Each has its turn where several have as few.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % state.slots.len().max(1);
+        let (later, first) = state.slots.split_at(turn);
         let mut best: Option<(usize, &Arc<Worker>, _)> = None;
-        for worker in able {
+        for worker in first
+            .iter()
+            .chain(later)
+            .filter_map(|slot| slot.worker.as_ref())
+        {
+            if worker.retiring.load(Ordering::Acquire) {
+                continue;
+            }
             let Some(resolved) = worker.resolve(target) else {
                 continue;
             };

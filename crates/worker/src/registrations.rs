@@ -10,6 +10,9 @@ use mozaiks_plugins::{
 };
 use parking_lot::Mutex;
 
+/// Functions of one load that are registered for the very same thing: each is looked at for the next.
+const MAX_ALIKE: usize = 1024;
+
 /// A function by what it was registered as: the first of its kind, the second, …
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -79,6 +82,15 @@ impl Registrations {
                     return Ok(RegistrationId(id));
                 }
                 key.occurrence += 1;
+                if key.occurrence >= MAX_ALIKE {
+                    return Err(HostError {
+                        code: "LIMIT_EXCEEDED",
+                        message: format!(
+                            "a plugin registers at most {MAX_ALIKE} functions for the same thing"
+                        ),
+                        details: None,
+                    });
+                }
             }
         }
         let handler = HandlerId::next();

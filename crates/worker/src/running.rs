@@ -192,3 +192,82 @@ impl RunningCalls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(user: &str) -> (Entry, oneshot::Receiver<CallResult>) {
+        let (sender, receiver) = oneshot::channel();
+        let principal = Principal {
+            app_id: "shop".into(),
+            user_id: user.into(),
+            username: None,
+            roles: Vec::new(),
+            is_superadmin: false,
+            expires_at_unix: 0,
+            verified: Default::default(),
+        };
+        let entry = Entry {
+            plugin: "p".into(),
+            generation: Generation(1),
+            app_id: Some(Arc::clone(&principal.app_id)),
+            principal: Some(Arc::new(principal)),
+            request_id: "r".into(),
+            started: Started::default(),
+            call: None,
+            reply: Some(Reply {
+                sender,
+                permit: None,
+            }),
+            forgotten: false,
+        };
+        (entry, receiver)
+    }
+
+    fn user_of(calls: &RunningCalls, id: u64) -> Option<String> {
+        let caller = calls.caller(id)?;
+        Some(caller.principal?.user_id.to_string())
+    }
+
+    #[test]
+    fn a_worker_speaks_for_its_own_calls_and_only_while_something_of_them_runs() {
+        let calls = RunningCalls::default();
+        let (ann, mut answer) = entry("ann");
+        assert!(calls.begin(CallId::of_number(7), ann).is_ok());
+        assert_eq!(user_of(&calls, 7).as_deref(), Some("ann"));
+        assert!(calls.caller(8).is_none(), "a call of nobody's");
+        // Its background work goes on after the answer, and may ask.
+        calls.end(7, Err(CallError::Cancelled));
+        assert!(answer.try_recv().is_ok());
+        assert_eq!(user_of(&calls, 7).as_deref(), Some("ann"));
+        calls.forget(&[7]);
+        assert!(calls.caller(7).is_none());
+        // An answer for what is over, and a second one, are nobody's.
+        calls.end(7, Err(CallError::Cancelled));
+        assert_eq!(calls.count(), 0);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_dead_worker_is_told_and_nobody_waits_after() {
+        let calls = RunningCalls::default();
+        let (ann, mut answer) = entry("ann");
+        assert!(calls.begin(CallId::of_number(1), ann).is_ok());
+        calls.fail(CrashReason::Memory);
+        let told = answer.try_recv().unwrap();
+        assert!(matches!(
+            told,
+            Err(CallError::WorkerCrashed(CrashReason::Memory))
+        ));
+        let (bob, _) = entry("bob");
+        assert!(calls.begin(CallId::of_number(2), bob).is_err());
+    }
+
+    #[test]
+    fn a_call_that_was_told_of_as_begun_is_not_given_back() {
+        let calls = RunningCalls::default();
+        let (ann, _answer) = entry("ann");
+        assert!(calls.begin(CallId::of_number(1), ann).is_ok());
+        assert!(calls.withdraw(&[1, 2]).is_empty());
+    }
+}

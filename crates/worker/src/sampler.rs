@@ -149,7 +149,7 @@ impl Worker {
             calls: self.calls.load(Ordering::Relaxed),
             running: self.running.count(),
             memory_bytes: Usage::of(pid).map_or(0, |usage| usage.memory),
-            log_lines_lost: health.lines_lost,
+            log_lines_lost: health.lines_lost + self.lines_lost.load(Ordering::Relaxed),
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::{
 /// Longest line of a worker's standard streams.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
 
+/// Bytes of the largest thing that a plugin may ask of the gateway: some documents of the largest size.
+const LONGEST_REQUEST: usize = 64 << 20;
+
 /// Makes workers.
 pub struct Spawner {
     preparation: Preparation,
@@ -34,6 +37,8 @@ pub struct Spawner {
     /// Bytes that may wait for one worker.
     queue_bytes: usize,
     keep_spare: bool,
+    /// Bytes of one frame of a worker's, which could make the gateway hold them.
+    longest_answer: usize,
     /// To the thread that makes processes.
     jobs: mpsc::Sender<Job>,
     spare: Mutex<Option<Fresh>>,
@@ -102,6 +107,7 @@ impl Spawner {
             start_timeout,
             queue_bytes,
             keep_spare,
+            longest_answer: config.max_output_bytes.saturating_add(LONGEST_REQUEST),
             jobs,
             spare: Mutex::default(),
         }))
@@ -177,7 +183,7 @@ impl Spawner {
         let mut fresh = Fresh {
             process: Arc::new(process),
             outgoing: Unused(Some(outgoing)),
-            incoming: Incoming::new(reading),
+            incoming: Incoming::new(reading, self.longest_answer),
         };
         fresh.send(&ToWorker::Prepare(Box::new(self.preparation.clone())))?;
         match receive(&mut fresh).await? {

@@ -31,6 +31,9 @@ use crate::{
 
 mod log;
 
+/// Lines of a worker's log that are written in a second; each costs the gateway time.
+const MAX_LINES_PER_SECOND: u32 = 5000;
+
 /// A worker.
 pub(crate) struct Worker {
     /// No other worker of this process has it.
@@ -56,6 +59,10 @@ pub(crate) struct Worker {
     /// Requests of its plugins that wait.
     asks: AtomicUsize,
     max_asks: usize,
+    /// Lines of its log in the second that began then.
+    lines: Mutex<(Instant, u32)>,
+    /// Lines over what a worker may log in a second.
+    pub(crate) lines_lost: AtomicU64,
     /// Its last sign of life.
     health: Mutex<(Health, Instant)>,
 }
@@ -87,6 +94,8 @@ impl Worker {
             next: AtomicU64::new(1),
             asks: AtomicUsize::new(0),
             max_asks,
+            lines: Mutex::new((Instant::now(), 0)),
+            lines_lost: AtomicU64::new(0),
             health: Mutex::new((Health::default(), Instant::now())),
         };
         Some((Arc::new(worker), incoming))
@@ -421,6 +430,17 @@ impl Worker {
     }
 
     fn log(&self, line: LogLine) {
+        {
+            let mut lines = self.lines.lock();
+            if lines.0.elapsed() >= Duration::from_secs(1) {
+                *lines = (Instant::now(), 0);
+            }
+            lines.1 += 1;
+            if lines.1 > MAX_LINES_PER_SECOND {
+                self.lines_lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
         let known = |name: &String| {
             let generations = self.generations.lock();
             generations.values().any(|plugin| **plugin == **name)

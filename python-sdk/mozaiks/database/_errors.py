@@ -19,15 +19,16 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from mozaiks.errors import DatabaseUnavailable, HostError, StorageFull
+from mozaiks.errors import DatabaseUnavailable, HostError, StorageFull, of_code
 
 _DUPLICATE_KEY = frozenset({11000, 11001, 12582})
 _NOT_PRIMARY = frozenset({10058, 10107, 13435, 11600, 11602, 13436, 189, 91})
 _OUT_OF_DISK_SPACE = 14031
+_OUR_OWN = frozenset({"PERMISSION_DENIED", "QUOTA_EXCEEDED"})
 
 
-def from_host(error: HostError) -> PyMongoError:
-    """The exception that PyMongo would raise.
+def from_host(error: HostError) -> PyMongoError | HostError:
+    """The exception that PyMongo would raise, or the gateway's own.
 
     Args:
         error: What the gateway said; its details are the server's answer as BSON.
@@ -42,6 +43,8 @@ def from_host(error: HostError) -> PyMongoError:
     elif isinstance(details, Mapping):
         reply = details
     message = str(error)
+    if error.error_code in _OUR_OWN:
+        return of_code(error.error_code, message, reply)
     if error.error_code == "DATABASE_UNAVAILABLE":
         unavailable = DatabaseUnavailable(message)
         for label in (reply or {}).get("errorLabels", ()):

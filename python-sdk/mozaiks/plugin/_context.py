@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from mozaiks import _host, _json
+from mozaiks import http as _http
 from mozaiks.database import db as _database
 from mozaiks.event_bus import event_bus
+from mozaiks.http import Http
 from mozaiks.plugin import _handler
 from mozaiks.plugin._listeners import Listeners
 from mozaiks.plugin._logger import PluginLogger
@@ -79,6 +81,17 @@ class PluginContext:
     def db(self) -> Any:
         """The app's database."""
         return _database
+
+    @property
+    def app_id(self) -> str | None:
+        """The app of the running call; None in what runs once for many, where `db` raises."""
+        app_id: str | None = _host.query("plugin.app")
+        return app_id
+
+    @property
+    def http(self) -> Http:
+        """Requests to others, as `mozaiks.http`."""
+        return _http.client
 
     # Routes
 

@@ -8,9 +8,6 @@ from typing import Any
 
 from mozaiks import _json
 
-# What the gateway says of the caller; whatever a client sends under these names goes.
-_IDENTITY = ("user_id", "app_id", "_context", "_entitlements", "user_jwt")
-
 
 @dataclass(frozen=True)
 class User:
@@ -36,7 +33,7 @@ class Request:
     and `_context` in it are the gateway's, as in `execute`.
     """
 
-    __slots__ = ("_body", "_head", "_raw", "state")
+    __slots__ = ("_body", "_head", "state")
 
     def __init__(self, head: dict[str, Any]) -> None:
         """Takes what the gateway gives.
@@ -46,18 +43,17 @@ class Request:
         """
         self._head = head
         self.state: dict[str, Any] = {}
-        body = head.pop("body", None)
-        text = head.pop("text", None)
-        data = head.pop("bytes", None)
-        raw = head.pop("raw", None)
-        self._raw: bytes | None = None if raw is None else base64.b64decode(raw)
-        if text is not None:
-            body = text
-        elif data is not None:
-            body = base64.b64decode(data)
+        body: Any = head.get("body")
+        if body is None:
+            # JSON's null, or a body of another form.
+            body = head.get("text")
+            data = None if body is not None else head.get("bytes")
+            if data is not None:
+                body = base64.b64decode(data)
         elif isinstance(body, dict):
-            for name in _IDENTITY:
-                body.pop(name, None)
+            # What the gateway says of the caller; whatever a client sends under these names goes.
+            body.pop("_entitlements", None)
+            body.pop("user_jwt", None)
             context = head.get("context") or {}
             body["user_id"] = context.get("user_id")
             body["app_id"] = head.get("app_id")
@@ -114,9 +110,10 @@ class Request:
         Raises:
             RuntimeError: If the route was not registered with `raw_body=True`.
         """
-        if self._raw is None:
+        raw = self._head.get("raw")
+        if raw is None:
             raise RuntimeError("register the route with raw_body=True to read its raw body")
-        return self._raw
+        return base64.b64decode(raw)
 
     def json(self) -> Any:
         """The body as JSON.

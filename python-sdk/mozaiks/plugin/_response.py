@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any
 
 from mozaiks import _host, _json
+from mozaiks.errors import HostError
 
 # Pumps of streams that run; the loop keeps weak references to tasks only.
 _pumps: set[asyncio.Task[None]] = set()
@@ -172,14 +173,26 @@ async def encode(result: Any) -> list[Any]:
     elif isinstance(payload, (bytes, bytearray, memoryview)):
         kind, payload = "bytes", base64.b64encode(bytes(payload)).decode("ascii")
     elif isinstance(payload, AsyncIterable):
-        kind, payload = "stream", await _start_stream(payload)
+        stream = await _start_stream(payload)
+        if stream is None:
+            return [None, None, "overloaded", None]
+        kind, payload = "stream", stream
     if headers is not None:
         headers = {str(name): str(value) for name, value in headers.items()}
     return [status, headers, kind, payload]
 
 
-async def _start_stream(chunks: AsyncIterable[Any]) -> int:
-    stream = int(await _host.request("stream.open"))
+async def _start_stream(chunks: AsyncIterable[Any]) -> int | None:
+    """Begins to send; gives the stream's number, or None where there are too many."""
+    try:
+        stream = int(await _host.request("stream.open"))
+    except HostError as error:
+        if error.error_code != "OVERLOADED":
+            raise
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+        return None
     task = asyncio.get_running_loop().create_task(_pump(stream, aiter(chunks)))
     _pumps.add(task)
     task.add_done_callback(_pumps.discard)

@@ -18,6 +18,7 @@ from mozaiks.database import _transport
 from mozaiks.errors import HostError
 from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
+from mozaiks.testing._http import RecordingHttp
 from mozaiks.testing._numbers import inexact
 from mozaiks.testing._plugin_data import PluginData, current_plugin, within
 from mozaiks.testing._services import (
@@ -66,6 +67,7 @@ class TestGateway:
         self.scheduled = RecordingSchedule(self.notifications)
         self.settings: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self.plugins = PluginData()
+        self.http = RecordingHttp()
         self._uri = database_uri or os.environ.get("TEST_MONGODB_URI")
         self._docstore: Docstore | None = None
         self._database = f"mozaiks_test_{uuid.uuid4().hex[:12]}"
@@ -148,6 +150,8 @@ class TestGateway:
         if operation == "stream.write":
             # The stream's number in eight bytes, then the piece itself.
             return _json.dumps(self.plugins.write(int.from_bytes(payload[:8], "big"), payload[8:]))
+        if operation == "http.request":
+            return self.http.request(payload)
         if operation.startswith(("plugin.", "storage.", "stream.")):
             arguments = _json.loads(payload)
             return _json.dumps(self.plugins.request(current_app.get(), operation, arguments))

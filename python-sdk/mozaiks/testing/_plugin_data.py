@@ -103,7 +103,7 @@ class PluginData:
         return bytes(found.body)
 
     def query(self, operation: str) -> Any:
-        """Answers `plugin.describe` and `plugin.config`.
+        """Answers `plugin.describe`, `plugin.config` and `plugin.app`.
 
         Args:
             operation: Which.
@@ -114,6 +114,8 @@ class PluginData:
         from mozaiks.testing._gateway import current_app
 
         plugin = _plugin()
+        if operation == "plugin.app":
+            return current_app.get()
         if operation == "plugin.config":
             return {**plugin.defaults, **plugin.config.get(current_app.get(), {})}
         return {

@@ -26,6 +26,7 @@ OWN_EVENTS = frozenset(
         "plugin_failed",
         "plugin_job_failed",
         "plugin_loaded",
+        "plugin_permission_denied",
         "plugin_reloaded",
         "plugin_unloaded",
         "settings_updated",

@@ -34,8 +34,11 @@ impl Apps {
             .ok_or_else(|| {
                 host_error(
                     "VALIDATION_ERROR",
-                    "this gateway serves many apps, and this work belongs to none: it works only \
-                     while a call, a message or an event of an app is handled",
+                    "this gateway serves many apps, and this work belongs to none of them: an import, \
+                     on_load, on_enable, on_disable and on_unload run once for all apps (there \
+                     ctx.app_id is None). Database, storage, configuration, events, pushes, \
+                     notifications and settings are to be used where an app is served: in \
+                     execute, routes, middleware, messages, listeners, jobs, check_health",
                 )
             })
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Apps, HostFuture, HostPart, unknown, write_json};
+use super::{
+    Apps, Guard, HostFuture, HostPart, access::PluginAccess, guard::PERMISSION_DENIED, unknown,
+    write_json,
+};
 use mozaiks_plugins::{Caller, Generation, HostError};
 use mozaiks_store::{CommandCaller, Store, StoreError};
 
@@ -13,12 +16,13 @@ use mozaiks_store::{CommandCaller, Store, StoreError};
 pub struct DatabasePart {
     store: Arc<Store>,
     apps: Apps,
+    guard: Arc<Guard>,
 }
 
 impl DatabasePart {
     /// Over the gateway's connection.
-    pub fn new(store: Arc<Store>, apps: Apps) -> Self {
-        Self { store, apps }
+    pub fn new(store: Arc<Store>, apps: Apps, guard: Arc<Guard>) -> Self {
+        Self { store, apps, guard }
     }
 }
 
@@ -37,16 +41,27 @@ impl HostPart for DatabasePart {
             Err(error) => return Box::pin(async move { Err(error) }),
         };
         let store = Arc::clone(&self.store);
+        let guard = Arc::clone(&self.guard);
+        let access = PluginAccess::of(&guard, &caller);
         let sender = CommandCaller {
             generation: caller.generation.0,
             app_id,
-            plugin: caller.plugin,
+            plugin: Arc::clone(&caller.plugin),
+            user_id: access.owner(),
         };
         Box::pin(async move {
-            store
-                .run_command(&sender, payload)
-                .await
-                .map_err(with_response)
+            match store.run_command(&sender, &access, payload).await {
+                Ok(answer) => Ok(answer),
+                Err(StoreError {
+                    denied: Some(permission),
+                    message,
+                    ..
+                }) => {
+                    guard.note(&caller, "db.command", &permission);
+                    Err(denied(&permission, message))
+                }
+                Err(error) => Err(with_response(error)),
+            }
         })
     }
 
@@ -63,6 +78,16 @@ impl HostPart for DatabasePart {
 
     fn forget_generation(&self, generation: Generation) {
         self.store.forget_generation(generation.0);
+    }
+}
+
+/// The refusal of a command, in the form that answers of the database have.
+fn denied(permission: &str, message: String) -> HostError {
+    let details = bson::doc! { "permission": permission };
+    HostError {
+        code: PERMISSION_DENIED,
+        message,
+        details: bson::serialize_to_vec(&details).ok().map(Bytes::from),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Apps, HostPart, host_error, load_has_ended, read_json, unknown, write_json};
+use super::{Apps, Guard, HostPart, host_error, load_has_ended, read_json, unknown, write_json};
 use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
 use mozaiks_plugins::{
     CallError, CallKind, Caller, Generation, GenerationPhase, HostError, Input, PluginFunction,
@@ -24,7 +24,7 @@ const MAX_HISTORY: usize = 1000;
 const FULL_PLUGIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the gateway itself tells of: heard from a plugin it would be a lie.
-const OWN_EVENTS: [&str; 15] = [
+const OWN_EVENTS: [&str; 16] = [
     "notification_created",
     "plugin_changed",
     "plugin_config_updated",
@@ -35,6 +35,7 @@ const OWN_EVENTS: [&str; 15] = [
     "plugin_failed",
     "plugin_job_failed",
     "plugin_loaded",
+    "plugin_permission_denied",
     "plugin_reloaded",
     "plugin_unloaded",
     "settings_updated",
@@ -51,6 +52,7 @@ pub struct EventsPart {
     delivery_timeout: Duration,
     /// How deep an event's data may be nested.
     max_depth: usize,
+    guard: Arc<Guard>,
     // Touched when plugins subscribe, unsubscribe or are unloaded only.
     subscriptions: Mutex<HashMap<RegistrationId, (Generation, SubscriptionId)>>,
 }
@@ -63,6 +65,7 @@ impl EventsPart {
         dispatcher: Arc<Dispatcher>,
         delivery_timeout: Duration,
         max_depth: usize,
+        guard: Arc<Guard>,
     ) -> Self {
         Self {
             bus,
@@ -70,6 +73,7 @@ impl EventsPart {
             dispatcher,
             delivery_timeout,
             max_depth,
+            guard,
             subscriptions: Mutex::default(),
         }
     }
@@ -123,7 +127,14 @@ impl HostPart for EventsPart {
                 let entries: Vec<_> = events.iter().map(|event| entry(event)).collect();
                 write_json(&entries)
             }
-            "events.stats" => write_json(&self.bus.stats(Some(&app_id))),
+            "events.stats" => {
+                // Of events that the plugin cannot listen to it is not told either.
+                let permissions = self.guard.permissions(caller);
+                let mut stats = self.bus.stats(Some(&app_id));
+                (stats.events_by_type)
+                    .retain(|event, _| permissions.may_subscribe(&caller.plugin, event));
+                write_json(&stats)
+            }
             other => Err(unknown(other)),
         }
     }
@@ -329,5 +340,16 @@ mod tests {
             let error = check_object(bad.as_bytes(), 64).unwrap_err();
             assert_eq!(error.code, "VALIDATION_ERROR", "{bad}");
         }
+    }
+
+    #[test]
+    fn the_stand_in_of_plugins_tests_refuses_the_same_events() {
+        let stand_in = include_str!("../../../python-sdk/mozaiks/testing/_services.py");
+        let list = stand_in
+            .split_once("OWN_EVENTS = frozenset(")
+            .expect("a list");
+        let list = list.1.split_once(')').expect("its end").0;
+        let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        assert_eq!(named, OWN_EVENTS);
     }
 }

@@ -1,4 +1,4 @@
-//! `plugin.*`: which plugin runs, and its configuration.
+//! `plugin.*`: which plugin runs, for which app, and its configuration.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -77,14 +77,12 @@ impl HostPart for PluginPart {
                     "data_dir": dir,
                 }))
             }
-            "plugin.config" => match self.apps.require(caller) {
-                Ok(app_id) => {
-                    let plugin = &caller.plugin;
-                    write_json(&self.configs.effective(&app_id, plugin, &manifest.config))
-                }
-                // While it loads in a gateway of many apps: what all of them begin with.
-                Err(_) => write_json(&manifest.config),
-            },
+            "plugin.config" => {
+                let app_id = self.apps.require(caller)?;
+                let plugin = &caller.plugin;
+                write_json(&self.configs.effective(&app_id, plugin, &manifest.config))
+            }
+            "plugin.app" => write_json(&self.apps.require(caller).ok()),
             other => Err(unknown(other)),
         }
     }

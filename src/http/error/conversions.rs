@@ -3,7 +3,7 @@
 use super::ApiError;
 use mozaiks_auth::AuthError;
 use mozaiks_lifecycle::error::LifeError;
-use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::DatabaseTrouble};
+use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::HostTrouble};
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
@@ -48,17 +48,28 @@ impl From<CallError> for ApiError {
                 Self::InvalidRequest(format!("the body must be a JSON object, not {what}"))
             }
             CallError::Raised {
-                database: Some(DatabaseTrouble::Unavailable),
+                trouble: Some(HostTrouble::DatabaseUnavailable),
                 ..
             } => Self::DatabaseUnavailable,
             CallError::Raised {
-                database: Some(DatabaseTrouble::Full),
+                trouble: Some(HostTrouble::StorageFull),
                 ..
             } => Self::StorageFull,
             CallError::Raised {
+                trouble: Some(HostTrouble::QuotaExceeded),
+                ..
+            } => Self::QuotaExceeded,
+            CallError::Raised {
+                trouble: Some(HostTrouble::PermissionDenied(permission)),
+                ..
+            } => Self::PermissionDenied {
+                permission,
+                tell: false,
+            },
+            CallError::Raised {
                 summary,
                 traceback,
-                database: None,
+                trouble: None,
                 ..
             } => Self::PluginRaised { summary, traceback },
             CallError::BadResult(what) => Self::PluginBadResult(what),

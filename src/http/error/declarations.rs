@@ -188,6 +188,21 @@ impl ApiError {
                 Developers,
                 move || json!({ "exception": summary, "traceback": traceback }),
             ),
+            Self::PermissionDenied { permission, tell } => D::new(
+                S::INTERNAL_SERVER_ERROR,
+                "PERMISSION_DENIED",
+                "the plugin lacks a permission",
+            )
+            .internal(permission)
+            .told(
+                if *tell { Everyone } else { Developers },
+                move || json!({ "permission": permission }),
+            ),
+            Self::QuotaExceeded => D::new(
+                S::INSUFFICIENT_STORAGE,
+                "QUOTA_EXCEEDED",
+                "what the plugin may store is used up",
+            ),
             Self::PluginCancelled => D::new(
                 S::INTERNAL_SERVER_ERROR,
                 "PLUGIN_ERROR",

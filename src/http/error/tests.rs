@@ -6,7 +6,7 @@ use super::*;
 use mozaiks_plugins::{
     CallError,
     dispatch::DispatchError,
-    runtime::{CrashReason, DatabaseTrouble},
+    runtime::{CrashReason, HostTrouble},
 };
 
 async fn body_of(error: &ApiError, dev: bool) -> (StatusCode, http::HeaderMap, Value) {
@@ -24,17 +24,17 @@ fn raised() -> ApiError {
         summary: "ValueError: no".into(),
         traceback: "Traceback (most recent call last)".into(),
         action: None,
-        database: None,
+        trouble: None,
     }
     .into()
 }
 
-fn raised_by_the_database(trouble: DatabaseTrouble) -> ApiError {
+fn raised_by_the_host(trouble: HostTrouble) -> ApiError {
     CallError::Raised {
         summary: "DatabaseUnavailable: no".into(),
         traceback: "Traceback (most recent call last)".into(),
         action: None,
-        database: Some(trouble),
+        trouble: Some(trouble),
     }
     .into()
 }
@@ -65,6 +65,19 @@ async fn the_reason_of_a_failed_load_is_for_admins() {
     assert_eq!((status.as_u16(), body.get("details")), (503, None));
     let (_, _, body) = body_of(&unavailable(true), false).await;
     assert_eq!(body["details"]["reason"], "SyntaxError");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named_to_admins_only() {
+    let denied = |tell| ApiError::PermissionDenied {
+        permission: "database:orders:read".into(),
+        tell,
+    };
+    let (status, _, body) = body_of(&denied(false), false).await;
+    assert_eq!(status, 500);
+    assert!(!body.to_string().contains("orders"), "{body}");
+    let (_, _, body) = body_of(&denied(true), false).await;
+    assert_eq!(body["details"]["permission"], "database:orders:read");
 }
 
 #[tokio::test]
@@ -173,14 +186,24 @@ fn every_failure_of_a_call_has_its_row() {
         (CallError::Internal(text()).into(), 500, "INTERNAL_ERROR"),
         (raised(), 500, "PLUGIN_ERROR"),
         (
-            raised_by_the_database(DatabaseTrouble::Unavailable),
+            raised_by_the_host(HostTrouble::DatabaseUnavailable),
             503,
             "DATABASE_UNAVAILABLE",
         ),
         (
-            raised_by_the_database(DatabaseTrouble::Full),
+            raised_by_the_host(HostTrouble::StorageFull),
             507,
             "STORAGE_FULL",
+        ),
+        (
+            raised_by_the_host(HostTrouble::QuotaExceeded),
+            507,
+            "QUOTA_EXCEEDED",
+        ),
+        (
+            raised_by_the_host(HostTrouble::PermissionDenied("broadcast".into())),
+            500,
+            "PERMISSION_DENIED",
         ),
         (ApiError::Forbidden("no"), 403, "FORBIDDEN"),
     ];

@@ -72,7 +72,7 @@ impl FromObject for NewConfig {
     }
 }
 
-fn nothing_else(body: &Map<String, Value>) -> Result<(), ApiError> {
+pub(in crate::http) fn nothing_else(body: &Map<String, Value>) -> Result<(), ApiError> {
     match body.keys().next() {
         Some(key) => Err(ApiError::invalid(&format!("{key} is not known here"), key)),
         None => Ok(()),

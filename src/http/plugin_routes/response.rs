@@ -54,6 +54,8 @@ enum Kind {
     Bytes,
     Empty,
     Stream,
+    /// A stream that there was no room for.
+    Overloaded,
 }
 
 /// Status, headers, kind, payload.
@@ -67,7 +69,8 @@ type Parts<'r> = (
 /// The response for a handler's answer.
 ///
 /// # Errors
-/// `PLUGIN_BAD_RESULT` for an answer that none can be made of.
+/// `PLUGIN_BAD_RESULT` for an answer that none can be made of, `OVERLOADED` for one more that comes in
+/// pieces than there may be.
 pub(super) fn respond(
     app: &App,
     exchange: &mut Exchange<'_>,
@@ -115,6 +118,11 @@ pub(super) fn respond(
         Kind::Stream => {
             let id: u64 = serde_json::from_str(payload.get()).map_err(unreadable)?;
             (stream(app, id)?, Some("application/octet-stream"))
+        }
+        Kind::Overloaded => {
+            return Err(ApiError::Overloaded(
+                "too many answers of the plugin are being streamed",
+            ));
         }
     };
     let status = match (status, &kind) {

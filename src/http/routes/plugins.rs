@@ -1,7 +1,9 @@
 //! The operations on plugins that are not calls of them.
 
 use super::{Operation, Who};
-use crate::http::{plugin_jobs, plugin_life, plugin_logs, plugin_workers, plugins, typed::by};
+use crate::http::{
+    plugin_jobs, plugin_life, plugin_logs, plugin_permissions, plugin_workers, plugins, typed::by,
+};
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
@@ -193,6 +195,41 @@ pub(super) const PLUGINS: &[Operation] = &[
             NO_TOKEN,
             ADMINS,
             NO_PLUGIN,
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/permissions",
+        handler: by!(plugin_permissions::get_permissions),
+        who: Who::Admin,
+        summary: "What a plugin wants to do beyond its own, what was granted, and what is missing.",
+        answers: &[
+            ("200", "`{plugin, declared, granted, missing, consent}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+        ],
+    },
+    Operation {
+        method: "put",
+        path: "/api/plugins/registry/{name}/permissions",
+        handler: by!(plugin_permissions::put_permissions),
+        who: Who::Admin,
+        summary: "Grants a plugin what it may do beyond its own; it runs once that covers what it wants.",
+        answers: &[
+            ("200", "`{plugin, declared, granted, missing, consent}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            (
+                "409",
+                "RELOAD_FAILED: it was granted, and could not be loaded.",
+            ),
+            (
+                "422",
+                "VALIDATION_ERROR: it cannot be read; `details.path`.",
+            ),
+            NO_DATABASE,
         ],
     },
     Operation {

@@ -40,10 +40,18 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     dev: bool,
     secret: bool,
-    /// Most files that the process may open, where that is limited.
-    descriptors: Option<u32>,
+    /// What a shell does to itself before it becomes the gateway.
+    limits: Option<Limits>,
     listen: SocketAddr,
     data_dir: Option<PathBuf>,
+}
+
+/// Limits of a process.
+struct Limits {
+    /// A line of a shell.
+    script: String,
+    /// Whether they are those of a user namespace of its own.
+    in_namespace: bool,
 }
 
 impl TestApp {
@@ -55,7 +63,7 @@ impl TestApp {
             environment: Vec::new(),
             dev: false,
             secret: true,
-            descriptors: None,
+            limits: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: None,
         }
@@ -239,7 +247,19 @@ impl Builder {
 
     /// Lets the process open so many files at most.
     pub fn descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
+        self.limits = Some(Limits {
+            script: format!("ulimit -n {most}"),
+            in_namespace: false,
+        });
+        self
+    }
+
+    /// Lets the process have so many inotify `instances` or `watches` at most.
+    pub fn inotify(mut self, what: &str, most: u32) -> Self {
+        self.limits = Some(Limits {
+            script: format!("echo {most} > /proc/sys/user/max_inotify_{what}"),
+            in_namespace: true,
+        });
         self
     }
 
@@ -287,11 +307,15 @@ impl Builder {
             std::fs::write(path, text).unwrap();
         }
         const BINARY: &str = env!("CARGO_BIN_EXE_mozaiks");
-        let mut command = match self.descriptors {
+        let mut command = match &self.limits {
             None => Command::new(BINARY),
-            Some(most) => {
+            Some(limits) => {
                 let mut shell = Command::new("sh");
-                let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+                if limits.in_namespace {
+                    shell = Command::new("unshare");
+                    shell.args(["--user", "--map-root-user", "sh"]);
+                }
+                let script = format!("{} && exec \"$0\" \"$@\"", limits.script);
                 shell.args(["-c", &script, BINARY]);
                 shell
             }
@@ -316,6 +340,7 @@ impl Builder {
             .env("MOZAIKS_PLUGIN_IMPORT_TIMEOUT_SECONDS", "60")
             .env("MOZAIKS_PLUGIN_START_WAIT_SECONDS", "60")
             .envs(python().map(|path| ("MOZAIKS_PYTHON", path)))
+            .env("MOZAIKS_WORKER_START_TIMEOUT_SECONDS", "60")
             // The whole of the tests holds wherever plugins run.
             .envs(
                 std::env::var_os("MOZAIKS_TEST_ISOLATION")

@@ -80,6 +80,11 @@ impl PluginRuntime for Echo {
 }
 
 fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("store") {
+        // Started by this very program, as the gateway starts its own.
+        mozaiks_gateway::cli::main();
+        return Ok(());
+    }
     let address = std::env::args().nth(1).context("usage: ceiling ADDRESS")?;
     let flags = BTreeMap::from([("listen", address)]);
     let loaded = load(&Inputs {

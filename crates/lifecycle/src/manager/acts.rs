@@ -11,6 +11,8 @@ use mozaiks_plugins::{
 };
 use serde_json::{Value, json};
 
+use futures_util::StreamExt as _;
+
 use super::{Life, PluginManager, is_active, steps::has_hook};
 use crate::{
     audit::Actor,
@@ -19,6 +21,9 @@ use crate::{
     order,
     rows::Scope,
 };
+
+/// Apps in which a plugin is told something at the same time.
+const APPS_AT_A_TIME: usize = 8;
 
 impl PluginManager {
     /// Switches a plugin on or off: off, what it registered rests and running calls finish. An admin of
@@ -263,23 +268,41 @@ impl PluginManager {
 
     /// Tells a plugin which keys of its configuration have changed, in an app or in all.
     pub async fn tell_config(&self, app_id: &Arc<str>, name: &str, changed: Vec<String>) {
-        let app_id = if &**app_id == EVERY_APP {
-            self.config.app_id.clone()
-        } else {
-            Some(Arc::clone(app_id))
+        let of_all = &**app_id == EVERY_APP;
+        let one_app = match &self.config.app_id {
+            Some(only) if of_all => Some(only),
+            None if of_all => None,
+            _ => Some(app_id),
         };
-        if let Some(app_id) = &app_id {
+        if let Some(app_id) = one_app {
             let data = json!({"plugin": name, "changed": changed});
             self.publish_in(app_id, "plugin_config_updated", data);
         }
         let load = self.lives.read().get(name).cloned();
         let load = load.and_then(|life| life.state.lock().load.clone());
-        if let Some(load) = load.filter(|load| has_hook(load, "on_config_change")) {
-            let step = json!({"name": "on_config_change", "changed": changed});
-            if let Err(failure) = self.step(&load, step, app_id).await {
-                self.tell_failure(name, &failure);
+        let Some(load) = load.filter(|load| has_hook(load, "on_config_change")) else {
+            return;
+        };
+        let apps = match one_app {
+            Some(app_id) => vec![Arc::clone(app_id)],
+            // Each has a configuration of its own, of which this is a part.
+            None => {
+                let mut apps = self.parts.apps.all();
+                apps.retain(|app_id| load.generation.is_on_for(app_id));
+                apps
             }
-        }
+        };
+        let step = &json!({"name": "on_config_change", "changed": changed});
+        futures_util::stream::iter(apps)
+            .for_each_concurrent(APPS_AT_A_TIME, |app_id| {
+                let load = Arc::clone(&load);
+                async move {
+                    if let Err(failure) = self.step(&load, step.clone(), Some(app_id)).await {
+                        self.tell_failure(name, &failure);
+                    }
+                }
+            })
+            .await;
     }
 
     fn check_dependants(&self, name: &str, what: &str, scope: Scope<'_>) -> Result<(), LifeError> {

@@ -56,6 +56,15 @@ impl PluginManager {
             self.stand_still(plugin, life, reason);
             return Ok(());
         }
+        let load = life.state.lock().load.clone();
+        if wanted
+            && let Some(load) = load
+            && let Some(list) = self.unconsented(&load.manifest, Some(&row))
+        {
+            let manifest = Arc::clone(&load.manifest);
+            drop(load);
+            return Err(self.withhold(plugin, life, manifest, list).await);
+        }
         let placed_anew = (before.as_ref())
             .is_some_and(|before| before.word != row.word || before.quarantine.is_some());
         if placed_anew {
@@ -154,6 +163,9 @@ impl PluginManager {
         enabled: bool,
     ) -> Result<(), LifeError> {
         let started = Instant::now();
+        if let Some((manifest, list)) = self.check_consent(life, found) {
+            return Err(self.withhold(plugin, life, manifest, list).await);
+        }
         let loaded = self.load(plugin, life, found).await;
         let load = match loaded {
             Ok(load) => load,

@@ -9,6 +9,8 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 
+use crate::permissions::{Declared, PermissionsShape};
+
 /// The manifest of a plugin, `plugin.json` or `manifest.json` in its directory.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -58,9 +60,9 @@ pub struct Document {
     #[schemars(with = "Option<Dependencies>")]
     pub dependencies: Option<BTreeMap<String, VersionReq>>,
     /// What it wants to be allowed: a list such as `server.read`, or an object.
-    #[serde(deserialize_with = "list_or_object")]
-    #[schemars(with = "Option<ListOrObject>")]
-    pub permissions: Option<Value>,
+    #[serde(deserialize_with = "permissions")]
+    #[schemars(with = "Option<PermissionsShape>")]
+    pub permissions: Option<Declared>,
     /// Routes that it says it has; compared with what it registers.
     pub endpoints: Option<Vec<DeclaredEndpoint>>,
     /// Defaults of its configuration.
@@ -318,6 +320,14 @@ fn dependencies<'de, D: Deserializer<'de>>(
         return Err(D::Error::custom(format!("{name:?} is no plugin's name")));
     }
     Ok(Some(ranges))
+}
+
+fn permissions<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Declared>, D::Error> {
+    let written = Option::<Value>::deserialize(from)?;
+    written
+        .map(Declared::read)
+        .transpose()
+        .map_err(D::Error::custom)
 }
 
 fn list_or_object<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {

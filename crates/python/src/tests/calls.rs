@@ -240,7 +240,7 @@ fn whatever_a_plugin_raises_is_contained() {
                     summary,
                     traceback,
                     action,
-                    database,
+                    trouble,
                 } = error
                 else {
                     panic!("{kind}: {error:?}");
@@ -252,7 +252,7 @@ fn whatever_a_plugin_raises_is_contained() {
                     "{kind}: {traceback}"
                 );
                 assert_eq!(action.as_deref(), Some("act"));
-                assert_eq!(database, None);
+                assert_eq!(trouble, None);
                 gateway.assert_alive().await;
             }
         }

@@ -1,12 +1,13 @@
 use mongodb::bson::{Bson, Document, RawDocumentBuf, bson, doc};
 
 use super::*;
+use crate::access::Full;
 
 const OWN: &str = "mozaiks_shop";
 
 fn checked(command: &Document) -> Result<Kind, StoreError> {
     let raw = RawDocumentBuf::try_from(command).expect("BSON");
-    check(&raw, OWN).map(|checked| checked.kind)
+    check(&raw, OWN, &Full).map(|checked| checked.kind)
 }
 
 /// Stages that reach another database, the gateway's, or run code.

@@ -7,6 +7,7 @@ fn other_caller(app: &str, plugin: &str) -> CommandCaller {
         generation: 1,
         app_id: app.into(),
         plugin: plugin.into(),
+        user_id: None,
     }
 }
 

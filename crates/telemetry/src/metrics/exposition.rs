@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{CallKind, CallOutcome, Gauges, Metrics, PoolGauges, Route};
+use super::{CallKind, CallOutcome, Gauges, Metrics, PoolGauges, Route, WorkerGauges};
 
 /// A family of a pool's figures: name, kind, meaning, which figure.
 type PoolFamily = (
@@ -39,6 +39,29 @@ const POOL_FAMILIES: [PoolFamily; 4] = [
         "counter",
         "Work that found no room.",
         |pool| pool.refused,
+    ),
+];
+
+type WorkerFamily = (&'static str, &'static str, fn(&WorkerGauges) -> u64);
+
+const WORKER_FAMILIES: [WorkerFamily; 4] = [
+    ("mozaiks_workers", "Processes that run plugins.", |pool| {
+        pool.count
+    }),
+    (
+        "mozaiks_worker_calls_running",
+        "Calls in processes that run plugins.",
+        |pool| pool.running,
+    ),
+    (
+        "mozaiks_worker_calls_waiting",
+        "Calls that wait for such a process.",
+        |pool| pool.waiting,
+    ),
+    (
+        "mozaiks_worker_memory_bytes",
+        "Resident memory of processes that run plugins.",
+        |pool| pool.memory_bytes,
     ),
 ];
 
@@ -118,6 +141,14 @@ impl Metrics {
             "How often a plugin was seen to hold the loop.",
         );
         text.sample("", &[], gauges.loop_holds);
+        text.family(
+            "mozaiks_plugin_permission_denials_total",
+            "counter",
+            "What plugins asked for without the permission.",
+        );
+        for (plugin, count) in &gauges.permission_denials {
+            text.sample("", &[("plugin", plugin)], count);
+        }
         text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
         text.sample("", &[], gauges.jobs.live);
         text.family(
@@ -139,6 +170,20 @@ impl Metrics {
             for pool in &gauges.pools {
                 text.sample("", &[("pool", pool.name)], figure(pool));
             }
+        }
+        for (name, help, figure) in WORKER_FAMILIES {
+            text.family(name, "gauge", help);
+            for pool in &gauges.workers {
+                text.sample("", &[("pool", &pool.pool)], figure(pool));
+            }
+        }
+        text.family(
+            "mozaiks_worker_restarts_total",
+            "counter",
+            "Processes that run plugins and have ended without being asked.",
+        );
+        for (pool, count) in &gauges.worker_restarts {
+            text.sample("", &[("pool", pool)], count);
         }
         text.family(
             "mozaiks_sockets_closed_total",

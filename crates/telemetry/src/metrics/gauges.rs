@@ -13,6 +13,10 @@ pub struct Gauges {
     pub loop_holds: u64,
     /// Scheduled jobs of plugins.
     pub jobs: JobGauges,
+    /// Processes that run plugins.
+    pub workers: Vec<WorkerGauges>,
+    /// Workers that have ended without being asked, since the start, by plugin or pool.
+    pub worker_restarts: Vec<(String, u64)>,
     /// Python's threads beside the loop's.
     pub pools: Vec<PoolGauges>,
     /// Verified tokens found in the cache, since the start.
@@ -39,6 +43,8 @@ pub struct Gauges {
     pub plugin_log_followers: u64,
     /// Kept log lines of plugins that made room for newer ones, since the start.
     pub plugin_log_lines_overwritten: u64,
+    /// What plugins asked for without the permission, by plugin, since the start.
+    pub permission_denials: Vec<(std::sync::Arc<str>, u64)>,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
@@ -62,6 +68,21 @@ pub struct JobGauges {
     pub running: u64,
     /// Runs since the start, by how they ended.
     pub runs: [(&'static str, u64); 5],
+}
+
+/// The workers of one plugin, or those that are shared.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerGauges {
+    /// The plugin, or `shared`.
+    pub pool: String,
+    /// Processes.
+    pub count: u64,
+    /// Calls in them.
+    pub running: u64,
+    /// Calls that wait for one.
+    pub waiting: u64,
+    /// Resident bytes of all.
+    pub memory_bytes: u64,
 }
 
 /// One pool of Python threads.

@@ -156,7 +156,6 @@ impl WorkerPool {
 /// Makes a worker that has everything that is loaded.
 async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
     let (fresh, enforced) = pool.spawner.make(&pool.settings.confinement).await?;
-    pool.started.fetch_add(1, Ordering::Relaxed);
     let made = Worker::new(
         fresh,
         enforced,

@@ -78,7 +78,9 @@ async def on_enable(ctx: PluginContext) -> None:
     ctx.schedule_task("*/5 * * * *", every_five_minutes, name="heartbeat")
     ctx.on("example_plugin:echoed", note_echo)
     ctx.on("settings_updated", note_settings)
-    await ctx.set_storage("enabled_at", datetime.now(timezone.utc).isoformat())
+    # A gateway of many apps enables it once for all of them: there is no app to keep this in.
+    if ctx.app_id is not None:
+        await ctx.set_storage("enabled_at", datetime.now(timezone.utc).isoformat())
 
 
 def on_config_change(ctx: PluginContext, changed: list[str]) -> None:
@@ -88,7 +90,8 @@ def on_config_change(ctx: PluginContext, changed: list[str]) -> None:
 
 async def on_disable(ctx: PluginContext) -> None:
     """Hears that sockets, jobs and events of it have ended."""
-    await ctx.delete_storage("enabled_at")
+    if ctx.app_id is not None:
+        await ctx.delete_storage("enabled_at")
     ctx.logger.info("disabled")
 
 

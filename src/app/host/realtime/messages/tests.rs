@@ -189,7 +189,7 @@ async fn what_a_handler_returns_does_not_matter_and_what_it_raises_does() {
                 summary: "ValueError: secret".into(),
                 traceback: "secret".into(),
                 action: None,
-                database: None,
+                trouble: None,
             }),
             Some("PLUGIN_ERROR"),
         ),
