@@ -11,8 +11,8 @@ from .rows import Row, at_most, none_of
 from .server import Gateway, Plugin, forget_peak, gateway, peak_mb, rss_mb
 
 GROWTH_MB = 10
-# For a moment the largest answers that a worker may give lie in it.
-PEAK_MB = 50
+# For a moment the largest that a worker may write lies in it.
+PEAK_MB = 100
 WARM_UP_CALLS = 2000
 # More than `worker_kill_grace_seconds`.
 AFTER_DEADLINE_SECONDS = 1.0
