@@ -33,7 +33,7 @@ class Part:
 PARTS = [
     Part("workers", kills.workers, 200, 10),
     Part("gateway", kills.gateways, 100, 3),
-    Part("store", kills.store, 50, 5),
+    Part("store", kills.store, 50, 3),
     Part("contained", contained.contained, 3, 1),
     Part("sigterm", ending.sigterm, 20, 2),
     Part("price", price.price, 7, 1),
