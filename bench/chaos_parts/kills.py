@@ -17,8 +17,8 @@ SHARED, DEDICATED = "keeper_shared", "keeper_dedicated"
 ANSWER_MS = 1000
 SUCCESS_MS = 500
 STORE_MS = 1000
-# A worker that has lived so long did not die of its start: the next one is made at once. So is the
-# one after a first early death; those after that wait longer and longer, as they are meant to.
+# A worker that has lived so long did not die of its start: the next one is made at once. Those
+# after early deaths wait longer and longer, as they are meant to.
 SETTLED_SECONDS = 10.5
 
 
@@ -46,7 +46,6 @@ class Places:
     def __init__(self, running: Gateway, patient: bool) -> None:
         """Of a gateway that serves; `patient` where no successor may have to wait."""
         self.running, self.patient = running, patient
-        self.died_early: set[int] = set()
 
     def all(self) -> dict[int, tuple[str, float]]:
         """Every worker with its plugin and the seconds that it has lived."""
@@ -63,23 +62,19 @@ class Places:
             ripe = [
                 (pid, plugin)
                 for pid, (plugin, lived) in every.items()
-                if not self.patient or pid not in self.died_early or lived >= SETTLED_SECONDS
+                if not self.patient or lived >= SETTLED_SECONDS
             ]
             if len(every) == 3 and ripe:
                 return random.choice(ripe)
             time.sleep(0.1)
 
-    def replaced(self, pid: int, before: set[int], lived: float) -> None:
+    def replaced(self, pid: int) -> None:
         """Waits for the one that takes a dead one's place."""
 
         def is_there() -> bool:
             return pid not in self.all() and len(self.all()) == 3
 
         until(is_there, f"the worker after {pid}")
-        new = set(self.all()) - before
-        self.died_early.discard(pid)
-        if lived < SETTLED_SECONDS:
-            self.died_early |= new
 
 
 def workers(binary: Path, rounds: int, slack: float) -> list[Row]:
@@ -93,11 +88,10 @@ def workers(binary: Path, rounds: int, slack: float) -> list[Row]:
         kills: list[tuple[float, str]] = []
         for _ in range(rounds):
             pid, plugin = places.victim()
-            time.sleep(random.uniform(0.1, 0.4))
-            every = places.all()
+            time.sleep(random.uniform(0.5, 1.0))
             kills.append((time.monotonic(), plugin))
             os.kill(pid, signal.SIGKILL)
-            places.replaced(pid, set(every), every[pid][1])
+            places.replaced(pid)
         time.sleep(0.5)
         load.stop()
         written, missing = load.lost()
