@@ -168,9 +168,13 @@ class Gateway:
         self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
-        # A worker that ends with it may still be at its files.
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
+        # What ends with it may still be at its files.
+        for _ in range(50):
+            try:
+                self._folder.cleanup()
+                break
+            except OSError:
+                time.sleep(0.1)
 
 
 @contextlib.contextmanager
