@@ -29,6 +29,9 @@ use crate::http::{ApiError, Gateway, GatewayBody, SocketUpgrade};
 use mozaiks_config::ServerConfig;
 use mozaiks_telemetry::metrics::Metrics;
 
+/// How long a connection may still take requests once the server ends.
+const LAST_LOOK: Duration = Duration::from_millis(20);
+
 /// What every connection shares.
 pub(super) struct Shared {
     pub(super) gateway: Gateway,
@@ -96,9 +99,17 @@ pub(super) async fn serve(
     // A connection that fails has told its client what could be told; what it was about is in the
     // counters.
     let drained = tokio::select! {
+        biased;
         _ = connection.as_mut() => false,
         _ = drain.wait_for(|draining| *draining) => true,
     };
+    // What was sent before the end began may not have been seen yet.
+    let drained = drained
+        && tokio::select! {
+            biased;
+            _ = connection.as_mut() => false,
+            () = tokio::time::sleep(LAST_LOOK) => true,
+        };
     if drained {
         clock.start_draining();
         connection.as_mut().graceful_shutdown();

@@ -61,9 +61,16 @@ async def execute(data):
         with open("big", "wb") as file:
             while True:
                 file.write(bytes(1 << 20))
+    if action == "chmod":
+        os.chmod(__file__, 0o777)
+    if action == "priority":
+        os.setpriority(os.PRIO_PROCESS, os.getppid(), 10)
+    if action == "memfd":
+        os.memfd_create("hidden")
     if action == "own":
         with open("mine.txt", "w") as file:
             file.write("kept")
+        os.chmod("mine.txt", 0o600)
         return {"kept": open("mine.txt").read(), "dir": os.getcwd()}
     if action == "variables":
         return {"variables": dict(os.environ)}
@@ -119,6 +126,9 @@ async fn what_a_plugin_of_its_own_process_breaks_is_its_own() {
         ("kill", 500, "PLUGIN_ERROR"),
         ("outside", 500, "PLUGIN_ERROR"),
         ("fill", 500, "PLUGIN_ERROR"),
+        ("chmod", 500, "PLUGIN_ERROR"),
+        ("priority", 500, "PLUGIN_ERROR"),
+        ("memfd", 500, "PLUGIN_ERROR"),
     ] {
         let answer = told(&app, action).await;
         assert_eq!(answer.status, status, "{action}: {}", answer.text);

@@ -346,7 +346,7 @@ struct RunningCall {
 impl RunningCall {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<CallReply, DispatchError>> {
         let outcome = match Pin::new(&mut self.receiver).poll(context) {
-            Poll::Ready(Ok(result)) => result.map_err(DispatchError::Call),
+            Poll::Ready(Ok(result)) => self.within_limits(result).map_err(DispatchError::Call),
             Poll::Ready(Err(_)) => {
                 let reason = "the runtime dropped the call".to_owned();
                 Err(DispatchError::Call(CallError::Internal(reason)))
@@ -362,6 +362,17 @@ impl RunningCall {
         }
         self.finish(&outcome);
         Poll::Ready(outcome)
+    }
+
+    /// The result, where it is not larger than the plugin's own limit.
+    fn within_limits(&self, result: CallResult) -> CallResult {
+        let most = self.generation.limits().max_output_bytes;
+        match (&result, most) {
+            (Ok(reply), Some(limit_bytes)) if reply.body.len() > limit_bytes => {
+                Err(CallError::OutputTooLarge { limit_bytes })
+            }
+            _ => result,
+        }
     }
 
     /// Ready once a limit has passed. The start of a call wakes nobody: the timer looks no later than

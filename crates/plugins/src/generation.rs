@@ -37,6 +37,8 @@ pub struct CallLimits {
     pub queue_timeout: Duration,
     /// Calls of the plugin at a time, those of its older generations included.
     pub max_concurrency: usize,
+    /// Bytes of a result, where that is less than what all may have.
+    pub max_output_bytes: Option<usize>,
 }
 
 /// Where in its life a generation is.

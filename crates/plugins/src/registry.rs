@@ -559,6 +559,9 @@ impl Registry {
                 .map(|most| usize::try_from(most).unwrap_or(usize::MAX))
                 .or(manifest.max_concurrency)
                 .unwrap_or(self.config.max_concurrency),
+            max_output_bytes: own
+                .output_bytes
+                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         };
         let generation = plugin.new_generation(Arc::clone(&runtime), limits);
         generation.set_manifest(Arc::new(manifest.clone()));

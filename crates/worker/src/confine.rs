@@ -101,25 +101,31 @@ pub(crate) fn apply(
     interpreter: &[PathBuf],
 ) -> Result<Vec<Enforced>, String> {
     let mut all = limits(confinement).map_err(|error| format!("a limit was refused: {error}"))?;
-    if let Some(dir) = &confinement.writable {
-        // Where temporary files go that no other place is left for.
-        std::env::set_current_dir(dir)
-            .map_err(|error| format!("{} cannot be used: {error}", dir.display()))?;
-    }
     rustix::thread::set_no_new_privs(true).map_err(|error| format!("no_new_privs: {error}"))?;
     all.push(Enforced::by("privileges", "no_new_privs"));
     if !confinement.wall {
         return Ok(all);
     }
-    all.push(namespaces::leave());
+    let writable = confinement.writable.as_deref();
+    let namespaces = namespaces::leave(writable);
+    let mounted = namespaces
+        .iter()
+        .find(|each| each.name == "read_only_mounts");
+    let metadata_is_open = !mounted.is_some_and(|each| each.enforced);
+    all.extend(namespaces);
+    if let Some(dir) = writable {
+        // Where temporary files go that no other place is left for.
+        std::env::set_current_dir(dir)
+            .map_err(|error| format!("{} cannot be used: {error}", dir.display()))?;
+    }
     // A change of credentials takes it away.
     die_with_parent().map_err(|error| format!("no parent-death signal: {error}"))?;
     let paths = Paths {
         readable: interpreter.iter().chain(&confinement.readable),
-        writable: confinement.writable.as_deref(),
+        writable,
     };
     all.extend(landlock::restrict(paths));
-    all.extend(seccomp::restrict());
+    all.extend(seccomp::restrict(metadata_is_open));
     if let Some(lacking) = all.iter().find(|each| confinement.strict && !each.enforced) {
         return Err(format!(
             "ISOLATION_UNAVAILABLE: {} cannot be enforced here: {}",

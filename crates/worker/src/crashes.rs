@@ -63,6 +63,11 @@ impl Crashes {
         self.most > 0 && history.recent.len() >= self.most
     }
 
+    /// Whether there were too many within the window.
+    pub(crate) fn are_too_many(&self, plugin: &str) -> bool {
+        self.most > 0 && self.of(plugin).recent >= self.most
+    }
+
     /// Begins to count anew.
     pub fn forgive(&self, plugin: &str) {
         if let Some(history) = self.plugins.lock().get_mut(plugin) {

@@ -31,8 +31,8 @@ mod effective;
 use effective::Effective;
 pub use effective::LimitView;
 
-/// What workers that share are called.
-const SHARED: &str = "shared";
+/// What workers that share are called; no plugin can be.
+const SHARED: &str = "(shared)";
 /// Descriptors of a worker that is shared: files and connections of all its plugins.
 const SHARED_OPEN_FILES: u64 = 65_536;
 /// Threads of a worker that are not its plugin's: I/O, loop, watchdog, an import, the allocator's.
@@ -255,6 +255,10 @@ impl Isolations {
         let data = std::fs::create_dir_all(&data)
             .and_then(|()| data.canonicalize())
             .map_err(|error| refused(format!("no directory for its files: {error}")))?;
+        if self.crashes.are_too_many(&plugin.name) {
+            // Whoever loads it anew gives it another chance, and not a last one.
+            self.crashes.forgive(&plugin.name);
+        }
         let limits = self.effective(plugin, manifest);
         let threads = self.plugins.thread_pool_size
             + self.plugins.executor_threads

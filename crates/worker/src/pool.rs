@@ -127,6 +127,19 @@ struct State {
     over: bool,
 }
 
+impl State {
+    /// Whether another worker is on its way, or about to be.
+    fn expects(&self) -> bool {
+        let mut slots = self.slots.iter();
+        !self.over
+            && slots.any(|slot| {
+                let worker = slot.worker.as_ref();
+                slot.starting
+                    || worker.is_some_and(|worker| worker.retiring.load(Ordering::Acquire))
+            })
+    }
+}
+
 /// A load that every worker is to have.
 #[derive(Clone)]
 struct Record {
@@ -326,7 +339,7 @@ impl WorkerPool {
                     drop(state);
                     worker.call(call, resolved, sender);
                 }
-                None if !state.over && state.slots.iter().any(|slot| slot.starting) => {
+                None if state.expects() => {
                     state.waiting.push_back((call, sender));
                 }
                 None => {
@@ -390,7 +403,7 @@ impl PluginRuntime for WorkerPool {
             worker.call(call, resolved, sender);
             return Ok(receiver);
         }
-        if state.over || !state.slots.iter().any(|slot| slot.starting) {
+        if !state.expects() {
             drop(state);
             sender.send(Err(CallError::NotLoaded)).ok();
             return Ok(receiver);

@@ -121,6 +121,8 @@ impl Worker {
                 self.take(frame);
             }
         }
+        // From here on calls wait for the next worker.
+        self.retiring.store(true, Ordering::Release);
         self.outgoing.close();
         // A process without its link is of no use; one that is ending says itself why.
         let ended = self.process.ended();
@@ -255,8 +257,11 @@ impl Worker {
             return;
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        // A call that finds no room has not run.
-        if self.outgoing.push(&frame).is_err() {
+        // A call that finds no room has not run; one that finds the worker gone is told so with the others.
+        if matches!(
+            self.outgoing.push(&frame),
+            Err(NotSent::Full | NotSent::Unwritable)
+        ) {
             let error = CallError::Internal("the worker does not take calls".into());
             self.running.end(id.number(), Err(error));
             self.running.forget(&[id.number()]);

@@ -74,6 +74,7 @@ fn active(runtime: &Arc<Held>, max_concurrency: usize) -> Arc<Plugin> {
         timeout: Duration::from_secs(1),
         max_concurrency,
         queue_timeout: Duration::from_secs(5),
+        max_output_bytes: None,
     };
     let generation = plugin.new_generation(runtime.clone(), limits);
     plugin.set_state(PluginState::Active(generation));

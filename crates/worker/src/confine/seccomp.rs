@@ -79,6 +79,28 @@ const REFUSED: &[i64] = &[
     libc::SYS_msgget,
     libc::SYS_mq_open,
     libc::SYS_setrlimit,
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+    libc::SYS_setpriority,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
@@ -91,8 +113,26 @@ const REFUSED: &[i64] = &[
     libc::SYS_kexec_file_load,
 ];
 
-pub(super) fn restrict() -> Vec<Enforced> {
-    match programs().and_then(|programs| {
+/// Refused where the mounts do not keep a process from changing files' modes and times elsewhere.
+const METADATA: &[i64] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    // `fchmodat2`, which the C library's bindings do not name yet.
+    452,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_futimesat,
+];
+
+/// Refuses them; with `metadata` also what changes modes and times of files.
+pub(super) fn restrict(metadata: bool) -> Vec<Enforced> {
+    match programs(metadata).and_then(|programs| {
         for program in &programs {
             apply_filter(program).map_err(|error| error.to_string())?;
         }
@@ -109,10 +149,13 @@ pub(super) fn restrict() -> Vec<Enforced> {
     }
 }
 
-fn programs() -> Result<Vec<BpfProgram>, String> {
+fn programs(metadata: bool) -> Result<Vec<BpfProgram>, String> {
     let mine = u64::from(std::process::id());
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    if metadata {
+        refused.extend(METADATA.iter().map(|call| (*call, Vec::new())));
+    }
     // Threads are clones too; a process is one without this flag.
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     refused.insert(

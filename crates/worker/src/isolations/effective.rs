@@ -15,8 +15,10 @@ const OPEN_FILES: u64 = 256;
 const THREADS: u64 = 32;
 
 /// Limits in force.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Effective {
+    /// As the operator or the manifest says it.
+    said: Value,
     pub(super) memory: u64,
     pub(super) cpu: f64,
     pub(super) disk_io: u64,
@@ -45,6 +47,7 @@ pub struct LimitView {
 impl Effective {
     pub(super) fn of(said: &ResourceLimits, config: &WorkersConfig) -> Self {
         Self {
+            said: serde_json::to_value(said).unwrap_or_default(),
             memory: said.memory.unwrap_or(MEMORY).min(config.max_memory as u64),
             cpu: said.cpu.unwrap_or(CPU).min(config.max_cpu_percent as f64),
             disk_io: said.disk_io.unwrap_or(DISK_IO).min(config.max_disk as u64),
@@ -69,7 +72,7 @@ impl Effective {
     ) -> Vec<LimitView> {
         let wanted = serde_json::to_value(wanted).unwrap_or_default();
         let worker = pool.and_then(|pool| pool.workers.first());
-        let rows: [(&'static str, Value, &str, Option<Value>); 7] = [
+        let rows: [(&'static str, Value, &str, Option<Value>); 6] = [
             (
                 "memory",
                 json!(self.memory),
@@ -91,18 +94,14 @@ impl Effective {
                 None,
             ),
             ("processes", json!(0), "seccomp", None),
-            (
-                "storage",
-                json!(self.storage),
-                "RLIMIT_FSIZE for one file",
-                None,
-            ),
         ];
-        rows.into_iter()
+        let of = |name: &str| wanted.get(name).filter(|value| !value.is_null()).cloned();
+        let mut views: Vec<LimitView> = rows
+            .into_iter()
             .map(|(name, effective, by, used)| {
                 let told = pool.and_then(|pool| {
-                    let enforced = pool.enforced.iter();
-                    enforced.clone().find(|each| each.name == name)
+                    let mut enforced = pool.enforced.iter();
+                    enforced.find(|each| each.name == name)
                 });
                 let (enforced, by) = match (mode, told) {
                     (Isolation::Dedicated, Some(told)) => (told.enforced, told.by.clone()),
@@ -113,13 +112,47 @@ impl Effective {
                 };
                 LimitView {
                     name,
-                    wanted: wanted.get(name).filter(|value| !value.is_null()).cloned(),
+                    wanted: of(name),
                     effective,
                     enforced,
                     by,
                     used,
                 }
             })
-            .collect()
+            .collect();
+        views.push(LimitView {
+            name: "storage",
+            wanted: of("storage"),
+            effective: json!(self.storage),
+            enforced: false,
+            by: match mode {
+                Isolation::Dedicated => "no file grows beyond it; nothing adds them up",
+                Isolation::Inline | Isolation::Shared => "it has no process of its own",
+            }
+            .to_owned(),
+            used: None,
+        });
+        // The gateway keeps these itself, wherever the plugin runs.
+        for (name, by) in [
+            ("wall", "the gateway's timers"),
+            ("max_concurrency", "the dispatcher"),
+            ("output_bytes", "the dispatcher"),
+            (
+                "network_connections",
+                "requests to others go through the gateway",
+            ),
+        ] {
+            if let Some(said) = self.said.get(name).filter(|said| !said.is_null()) {
+                views.push(LimitView {
+                    name,
+                    wanted: of(name),
+                    effective: said.clone(),
+                    enforced: true,
+                    by: by.to_owned(),
+                    used: None,
+                });
+            }
+        }
+        views
     }
 }

@@ -78,6 +78,7 @@ fn setup() -> Setup {
         queue_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(30),
         max_concurrency: 64,
+        max_output_bytes: None,
     };
     let dispatcher = Dispatcher::new(Vec::new());
     Setup {
