@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-gateway bench bench-realtime bench-gate bench-life bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-life bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -83,6 +83,9 @@ conformance: binaries ## Tests of PyMongo and of object mappers against the embe
 
 chaos: ## Kill the store 200 times under writers, cut the power as often; 1 GiB of data, a million documents
 	DOCSTORE_CRASH_ROUNDS=200 DOCSTORE_LARGE=1 $(CARGO) test --release -p docstore --test it -- --nocapture crash faulty_disk large
+
+chaos-short: binaries ## A few rounds of the same on the build of the tests; judges no times
+	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/chaos.py --short --bin $(TARGET)/debug
 
 chaos-gateway: build ## Kill workers and the gateway under load, let plugins do their worst; the table of docs/reliability.md
 	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/chaos.py --bin $(TARGET)/dist $(CHAOS_ARGS)
