@@ -154,6 +154,15 @@ pub async fn watch<L: Looks>(manager: Arc<L>, dir: PathBuf, poll: Duration) {
                 manager.until_loaded().await;
                 // What was saved before the watch stood, also since a plugin was first loaded.
                 manager.look_at_all_files().await;
+                // What came and went before the second look of one that polls is known to nobody else.
+                let mut again = JoinSet::new();
+                if let Some(poll) = poll {
+                    let manager = Arc::clone(&manager);
+                    again.spawn(async move {
+                        tokio::time::sleep(poll * 2).await;
+                        manager.look_at_all_files().await;
+                    });
+                }
                 let reason = act(&manager, &inbox).await;
                 tracing::warn!(reason, "plugins.watch_broken");
             }
@@ -329,6 +338,17 @@ mod tests {
             let mut next = async || {
                 let next = tokio::time::timeout(Duration::from_secs(30), asks.recv());
                 next.await.expect("it is asked for").expect("it watches")
+            };
+            // One that polls looks at all of it once more, at some time.
+            let mut seen = Vec::new();
+            let mut next = async || {
+                loop {
+                    let asked = next().await;
+                    if poll.is_zero() || asked != "all" || !seen.contains(&asked) {
+                        seen.push(asked.clone());
+                        return asked;
+                    }
+                }
             };
             // Whatever was loaded was loaded without a watch: it may be of yesterday.
             assert_eq!(next().await, "loaded?");

@@ -30,6 +30,9 @@ use crate::{
 mod life;
 mod slot;
 
+/// How long the end of a call may be under way.
+const LAST_WORD: Duration = Duration::from_millis(50);
+
 /// How a pool is run.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
@@ -468,6 +471,8 @@ impl WorkerPool {
             worker.retiring.store(true, Ordering::Release);
             let waiting = worker.withdraw(self.settings.kill_grace).await;
             self.begin_anew(slot, waiting);
+            // It may have ended just now, and the word of that be under way.
+            tokio::time::sleep(LAST_WORD).await;
             if worker.running.is_running(call) {
                 worker.process.kill(CrashReason::Deadline);
             } else {
