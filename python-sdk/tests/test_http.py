@@ -60,7 +60,7 @@ async def test_a_missing_permission_is_named(host: FakeHost) -> None:
     def refuse(event: str, data: bytes) -> None:
         raise HostError("PERMISSION_DENIED", "no", b'{"permission":"events.publish:a:b"}')
 
-    host.publish = refuse  # type: ignore[method-assign]
+    host.publish = refuse  # type: ignore[method-assign]  # the double, told to refuse
     with pytest.raises(PermissionDenied) as raised:
         event_bus.publish("a:b", {})
     assert raised.value.permission == "events.publish:a:b"

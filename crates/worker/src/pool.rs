@@ -30,6 +30,9 @@ use crate::{
 mod life;
 mod slot;
 
+/// Loads that may wait for one worker; whoever wants another waits for room.
+const COMMANDS: usize = 64;
+
 /// How long the end of a call may be under way.
 const LAST_WORD: Duration = Duration::from_millis(50);
 
@@ -154,7 +157,7 @@ struct Record {
 }
 
 struct Slot {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::Sender<Command>,
     /// Where there is one that takes calls.
     worker: Option<Arc<Worker>>,
     /// A worker is being made.
@@ -214,15 +217,16 @@ impl WorkerPool {
     pub fn restart(&self) {
         for slot in &self.state.lock().slots {
             if let Some(worker) = &slot.worker {
-                slot.commands.send(Command::Replace(worker.number)).ok();
+                // One that has much to load is replaced when it is asked again.
+                slot.commands.try_send(Command::Replace(worker.number)).ok();
             }
         }
     }
 
-    fn ensure_slots(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+    fn ensure_slots(&self) -> Vec<mpsc::Sender<Command>> {
         let mut state = self.state.lock();
         while !state.over && state.slots.len() < self.settings.size {
-            let (commands, todo) = mpsc::unbounded_channel();
+            let (commands, todo) = mpsc::channel(COMMANDS);
             let index = state.slots.len();
             state.slots.push(Slot {
                 commands,
@@ -252,7 +256,8 @@ impl WorkerPool {
         let mut answers = Vec::new();
         for commands in self.ensure_slots() {
             let (sender, receiver) = oneshot::channel();
-            commands.send(Command::Load(source.clone(), sender)).ok();
+            // Refused by a place that has ended, whose receiver says so.
+            drop(commands.send(Command::Load(source.clone(), sender)).await);
             answers.push(receiver);
         }
         let mut outcome = Err(LoadError::Stopped);
@@ -513,7 +518,8 @@ impl WorkerPool {
 
     pub(crate) fn replace(&self, slot: usize, worker: &Worker) {
         if let Some(slot) = self.state.lock().slots.get(slot) {
-            slot.commands.send(Command::Replace(worker.number)).ok();
+            // One that has much to load is replaced when it is asked again.
+            slot.commands.try_send(Command::Replace(worker.number)).ok();
         }
     }
 }

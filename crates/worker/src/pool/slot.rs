@@ -29,7 +29,7 @@ struct Live {
 pub(super) async fn run(
     pool: Weak<WorkerPool>,
     index: usize,
-    mut commands: mpsc::UnboundedReceiver<Command>,
+    mut commands: mpsc::Receiver<Command>,
 ) {
     // Workers that did not last, in a row.
     let mut short_lives = 0;
@@ -86,7 +86,7 @@ pub(super) async fn run(
 async fn serve(
     pool: &Weak<WorkerPool>,
     index: usize,
-    commands: &mut mpsc::UnboundedReceiver<Command>,
+    commands: &mut mpsc::Receiver<Command>,
     live: &mut Live,
 ) -> Option<CrashReason> {
     loop {
@@ -208,7 +208,7 @@ async fn drain(pool: Arc<WorkerPool>, old: Live) {
     pool.prune();
 }
 
-fn refuse_loads(commands: &mut mpsc::UnboundedReceiver<Command>, error: &str) {
+fn refuse_loads(commands: &mut mpsc::Receiver<Command>, error: &str) {
     while let Ok(command) = commands.try_recv() {
         if let Command::Load(_, answer) = command {
             let summary = format!("no worker for it: {error}");
