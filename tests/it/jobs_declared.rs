@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     data::with_sdk,
-    jobs_of_plugins::{run, runs_of, until},
+    jobs_of_plugins::{run_accepted, runs_of},
 };
 
 #[tokio::test]
@@ -108,8 +108,7 @@ async def run(ctx, run):
         .file("parts/plugin.json", manifest)
         .start()
         .await;
-    until(|| async { (run(&app, "parts", "again").await.status.as_u16() == 202).then_some(()) })
-        .await;
+    run_accepted(&app, "parts", "again").await;
     assert_eq!(
         runs_of(&app, "parts", "again", 1).await[0]["status"],
         "succeeded"

@@ -35,6 +35,17 @@ pub async fn run(app: &TestApp, plugin: &str, job: &str) -> Answer {
     post(&app.admin(), &path, &json!({})).await
 }
 
+/// Has a job run that is not running.
+pub async fn run_accepted(app: &TestApp, plugin: &str, job: &str) {
+    let asked = run(app, plugin, job).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);
+}
+
+/// Has a job run as soon as its run before has ended.
+pub async fn run_again(app: &TestApp, plugin: &str, job: &str) {
+    until(|| async { (run(app, plugin, job).await.status.as_u16() == 202).then_some(()) }).await;
+}
+
 async fn set_enabled(app: &TestApp, plugin: &str, enabled: bool) {
     let path = format!("/api/plugins/{plugin}/enable");
     post(&app.admin(), &path, &json!({ "enabled": enabled }))
@@ -182,8 +193,7 @@ async fn jobs_run_when_they_are_due_and_when_they_are_asked_for() {
     let next = raises["next_run"].as_str().unwrap();
     assert!(next.ends_with("-12-31T23:00:00Z"), "{next}");
 
-    let asked = run(&app, "clock", "told").await;
-    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text);
+    run_accepted(&app, "clock", "told").await;
     let ran = &runs_of(&app, "clock", "told", 1).await[0];
     assert_eq!(
         (&ran["status"], &ran["trigger"], &ran["attempt"]),
@@ -260,13 +270,13 @@ async fn jobs_run_when_they_are_due_and_when_they_are_asked_for() {
 #[tokio::test]
 async fn a_run_that_fails_is_told_and_disturbs_nobody() {
     let mut app = clock().await;
-    run(&app, "clock", "raises").await;
+    run_accepted(&app, "clock", "raises").await;
     let failed = &runs_of(&app, "clock", "raises", 1).await[0];
     assert_eq!(failed["status"], "failed");
     assert_eq!(failed["error"], "ValueError: no such luck");
     let traceback = failed["traceback"].as_str().unwrap();
     assert!(traceback.contains("in raises"), "{traceback}");
-    run(&app, "clock", "hangs").await;
+    run_accepted(&app, "clock", "hangs").await;
     let hung = &runs_of(&app, "clock", "hangs", 1).await[0];
     assert_eq!(hung["status"], "timed_out");
     assert_eq!(hung["error"], "it did not end within 0.2 s");
@@ -288,7 +298,7 @@ async fn a_run_that_fails_is_told_and_disturbs_nobody() {
         .await;
     // Neither is in anybody's way, its own included.
     ticks(&app, "clock", 1).await;
-    run(&app, "clock", "raises").await;
+    run_again(&app, "clock", "raises").await;
     runs_of(&app, "clock", "raises", 2).await;
 }
 
@@ -301,7 +311,7 @@ async fn no_job_overlaps_with_itself_whatever_it_does() {
         .await
         .expect_error(409, "CONFLICT");
     // A plain function that ignores the end of its time is still running.
-    run(&app, "clock", "blocks").await;
+    run_accepted(&app, "clock", "blocks").await;
     let over = &runs_of(&app, "clock", "blocks", 1).await[0];
     assert_eq!(over["status"], "timed_out");
     run(&app, "clock", "blocks")
@@ -323,8 +333,7 @@ async fn no_job_overlaps_with_itself_whatever_it_does() {
         )
         .await;
     }
-    until(|| async { (run(&app, "clock", "blocks").await.status.as_u16() == 202).then_some(()) })
-        .await;
+    run_again(&app, "clock", "blocks").await;
     let state = state_where(&app, "clock", |state| {
         count(state, "slow") >= 3 && count(state, "blocks") == 2
     })
@@ -395,7 +404,7 @@ async def work():
             state.await["rows"].clone()
         }
     };
-    run(&app, "clock", "work").await;
+    run_accepted(&app, "clock", "work").await;
     rows(1).await;
     std::fs::write(app.plugins_dir().join("clock/logic.py"), code("new")).unwrap();
     post(&app.admin(), "/api/plugins/clock/reload", &json!({}))
@@ -406,8 +415,7 @@ async def work():
         .expect_error(409, "CONFLICT");
     post(&app.user("ann"), "/api/plugins/clock/let", &json!({})).await;
     assert_eq!(rows(2).await, json!(["old begins", "old ends"]));
-    until(|| async { (run(&app, "clock", "work").await.status.as_u16() == 202).then_some(()) })
-        .await;
+    run_again(&app, "clock", "work").await;
     assert_eq!(
         rows(4).await,
         json!(["old begins", "old ends", "new begins", "new ends"])

@@ -18,10 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use bson::{Bson, doc};
+use bson::doc;
 use mozaiks_config::PluginJobsConfig;
 use mozaiks_events::EventBus;
-use mozaiks_jobs::{JobQueue, Recurring};
+use mozaiks_jobs::{JobError, JobQueue};
 use mozaiks_plugins::{
     Generation, PluginFunction, dispatch::Dispatcher, host::RegistrationId, names::is_plugin_name,
 };
@@ -135,9 +135,16 @@ impl PluginJobs {
     /// # Errors
     /// [`LifeError::NotFound`], [`LifeError::Conflict`] while it runs, or what the database says.
     pub async fn run_now(&self, app_id: &str, plugin: &str, job: &str) -> Result<(), LifeError> {
-        self.queue
-            .run_now(app_id, &entry_key(plugin, job, app_id))
-            .await?;
+        let key = entry_key(plugin, job, app_id);
+        match self.queue.run_now(app_id, &key).await {
+            // One that lives here and has not been declared yet, or whose entry somebody took out.
+            Err(JobError::NotFound) => {
+                let live = self.table.named(plugin, job).ok_or(JobError::NotFound)?;
+                self.queue.put_recurring(live.entry(app_id)).await?;
+                self.queue.run_now(app_id, &key).await?;
+            }
+            other => other?,
+        }
         self.wake.notify_one();
         Ok(())
     }
@@ -182,15 +189,7 @@ impl PluginJobs {
                 {
                     continue;
                 }
-                let entry = Recurring {
-                    key,
-                    queue: job.queue.to_string(),
-                    app_id: app_id.to_string(),
-                    schedule: job.schedule.clone(),
-                    payload: Bson::Null,
-                    fields: job.fields(),
-                };
-                self.queue.put_recurring(entry).await?;
+                self.queue.put_recurring(job.entry(app_id)).await?;
             }
             let generation = job.function.generation.id();
             let mut declared = self.declared.lock();

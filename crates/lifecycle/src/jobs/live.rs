@@ -149,6 +149,14 @@ impl Table {
         state.live.get(queue).map(|entry| entry.job.clone())
     }
 
+    /// The live job of a plugin by its name.
+    pub(super) fn named(&self, plugin: &str, name: &str) -> Option<ScheduledJob> {
+        let state = self.state.lock();
+        let mut jobs = state.live.values().map(|entry| &entry.job);
+        jobs.find(|job| &**job.plugin() == plugin && &*job.name == name)
+            .cloned()
+    }
+
     /// All live jobs.
     pub(super) fn all(&self) -> Vec<ScheduledJob> {
         let state = self.state.lock();

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bson::{Document, doc};
-use mozaiks_jobs::{JobRecord, Schedule, ScheduleError};
+use bson::{Bson, Document, doc};
+use mozaiks_jobs::{JobRecord, Recurring, Schedule, ScheduleError};
 use mozaiks_plugins::PluginFunction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::entry_key;
 use crate::error::LifeError;
 
 /// Bytes of a job's name.
@@ -125,6 +126,18 @@ impl ScheduledJob {
 
     pub(super) fn plugin(&self) -> &Arc<str> {
         self.function.generation.plugin()
+    }
+
+    /// Its entry in the database for an app.
+    pub(super) fn entry(&self, app_id: &str) -> Recurring {
+        Recurring {
+            key: entry_key(self.plugin(), &self.name, app_id),
+            queue: self.queue.to_string(),
+            app_id: app_id.to_owned(),
+            schedule: self.schedule.clone(),
+            payload: Bson::Null,
+            fields: self.fields(),
+        }
     }
 
     /// What the entries in the database say beside the schedule.
