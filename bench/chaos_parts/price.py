@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from .rows import Row, at_least, at_most, none_of
-from .server import Gateway, Plugin, gateway, rss_mb
+from .server import Gateway, Plugin, gateway, rss_mb, share_mb
 from .wrk import Wrk
 
 SECONDS = 4
@@ -108,12 +108,14 @@ def _memory(running: Gateway) -> Row:
     python = os.environ.get("MOZAIKS_PYTHON", sys.executable)
     empty = subprocess.Popen([python, "-c", "import time; time.sleep(9)"])
     time.sleep(1)
-    alone = rss_mb(empty.pid)
+    alone, alone_mapped = share_mb(empty.pid), rss_mb(empty.pid)
     empty.kill()
     empty.wait()
     (pid,) = running.workers("echo_dedicated")
-    own = rss_mb(pid)
-    said = f"{own:.1f} MB beside {alone:.1f} MB"
+    own, mapped = share_mb(pid), rss_mb(pid)
+    # Pages of the binary and of Python are there once, however many workers map them.
+    shared = f"with what is shared {mapped:.1f} and {alone_mapped:.1f}"
+    said = f"{own:.1f} MB beside {alone:.1f} MB; {shared}"
     what = "memory of a worker with `echo`"
     return at_most("price", what, own - alone, 20, "MB over an empty interpreter", said)
 

@@ -202,6 +202,14 @@ def rss_mb(pid: int) -> float:
     return _memory_mb(pid, "VmRSS")
 
 
+def share_mb(pid: int) -> float:
+    """What a process takes: its own memory and its share of what it has in common with others."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit(f"process {pid} has no memory")
+
+
 def peak_mb(pid: int) -> float:
     """The most that it has been."""
     return _memory_mb(pid, "VmHWM")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import bson
 import pytest
@@ -35,3 +37,30 @@ def test_sdk_has_the_short_names() -> None:
 def test_without_a_gateway_it_is_said_what_to_do() -> None:
     with pytest.raises(RuntimeError, match=r"mozaiks\.testing"):
         event_bus.publish("a:b", {})
+
+
+def test_whoever_does_without_a_database_does_without_pymongo() -> None:
+    def says(code: str) -> str:
+        asked = f"{code}\nimport sys\nprint('pymongo' in sys.modules)"
+        return subprocess.check_output([sys.executable, "-c", asked], text=True).strip()
+
+    without = (
+        "core, mozaiks.plugin._life, core.event_bus, core.notifications, core.settings_manager"
+    )
+    assert says(f"import {without}") == "False"
+    assert says("from core import db") == "True"
+    assert says("from mozaiks import DatabaseUnavailable") == "True"
+
+
+@pytest.mark.parametrize("names", ["ctx.db", "[x async for x in ctx.db['a'].find()]", "ctx.http"])
+def test_what_a_plugin_names_is_imported_with_it(names: str) -> None:
+    # In a function within a function, where plugins often have it.
+    plugin = f"async def on_load(ctx):\n    async def route(request):\n        return {names}\n"
+    code = (
+        "import sys, types\nfrom mozaiks.plugin._life import Life\n"
+        "module = types.ModuleType('entry')\n"
+        f"exec({plugin!r}, module.__dict__)\nLife('entry', module, None)\n"
+        "print('pymongo' in sys.modules)"
+    )
+    asked = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
+    assert asked == str("db" in names)

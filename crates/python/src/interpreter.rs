@@ -51,7 +51,7 @@ pub fn prepare(configured: Option<&Path>, sdk: Option<&Path>) -> Result<(), Stri
     initialize(configured, sdk)?;
     // The SDK may be missing, or what it needs: whoever imports it is told then.
     attach(|py| {
-        for module in ["asyncio", "mozaiks.plugin._life", "mozaiks.database"] {
+        for module in ["asyncio", "mozaiks.plugin._life"] {
             drop(py.import(module));
         }
     });

@@ -19,7 +19,8 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from mozaiks.errors import DatabaseUnavailable, HostError, StorageFull, of_code
+from mozaiks._database_errors import DatabaseUnavailable, StorageFull
+from mozaiks.errors import HostError, of_code
 
 _DUPLICATE_KEY = frozenset({11000, 11001, 12582})
 _NOT_PRIMARY = frozenset({10058, 10107, 13435, 11600, 11602, 13436, 189, 91})

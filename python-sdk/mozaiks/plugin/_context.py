@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast, overload
 
 from mozaiks import _host, _json
 from mozaiks import http as _http
-from mozaiks.database import db as _database
 from mozaiks.event_bus import event_bus
 from mozaiks.http import Http
 from mozaiks.plugin import _handler
@@ -80,7 +79,10 @@ class PluginContext:
     @property
     def db(self) -> Any:
         """The app's database."""
-        return _database
+        # Imported by who uses it: it brings PyMongo.
+        from mozaiks.database import db
+
+        return db
 
     @property
     def app_id(self) -> str | None:

@@ -48,6 +48,8 @@ class Life:
         self._execute = execute
         self._context: PluginContext | None = None
         self.functions = _functions(module)
+        if self.functions:
+            _import_database(module)
 
     async def run(self, step: dict[str, Any]) -> Any:
         """Runs one step.
@@ -120,6 +122,7 @@ class Life:
     def _part(self, folder: str, part: dict[str, Any]) -> Function:
         stem = _stem(part["file"])
         module = importlib.import_module(f"{self._package}.{folder}.{stem.replace('/', '.')}")
+        _import_database(module)
         wanted = part.get("function")
         names = (wanted,) if wanted else (*PART_FUNCTIONS[folder], stem.rsplit("/", 1)[-1])
         for name in names:
@@ -193,3 +196,17 @@ def metadata(module: ModuleType) -> dict[str, Any]:
         return {}
     found = get()
     return dict(found) if isinstance(found, dict) else {}
+
+
+def _import_database(module: ModuleType) -> None:
+    """Imports what is behind `ctx.db` while the plugin is loaded, where its code names it.
+
+    The first use would hold the loop for as long.
+    """
+    codes = [found.__code__ for found in vars(module).values() if inspect.isfunction(found)]
+    while codes:
+        code = codes.pop()
+        if "db" in code.co_names:
+            importlib.import_module("mozaiks.database")
+            return
+        codes.extend(const for const in code.co_consts if inspect.iscode(const))
