@@ -5,8 +5,6 @@ Loaded once into the module ``_mozaiks_native`` beside its native functions.
 
 import asyncio
 import builtins
-import concurrent.futures
-import contextvars
 import functools
 import importlib
 import importlib.util
@@ -283,18 +281,6 @@ def install_logging():
     sys.stderr = LineWriter("stderr")
 
 
-def run_aside(future, function):
-    """Runs ``function`` for ``future``; raises nothing."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = function()
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
 class GatewayLoop(asyncio.SelectorEventLoop):
     """An event loop whose own threads are shared out among the plugins.
 
@@ -309,7 +295,7 @@ class GatewayLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor, func, *args):
         if executor is not None:
             return super().run_in_executor(executor, func, *args)
-        return self._aside(False, func, *args)
+        return self._put_aside(self, False, func, *args)
 
     def set_default_executor(self, executor):
         """Leaves the shared loop's threads as they are.
@@ -322,24 +308,19 @@ class GatewayLoop(asyncio.SelectorEventLoop):
         )
 
     async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
-        return await self._aside(True, socket.getaddrinfo, host, port, family, type, proto, flags)
+        look_up = functools.partial(socket.getaddrinfo, host, port, family, type, proto, flags)
+        return await self._put_aside(self, True, look_up)
 
     async def getnameinfo(self, sockaddr, flags=0):
-        return await self._aside(True, socket.getnameinfo, sockaddr, flags)
-
-    def _aside(self, is_look_up, func, *args):
-        # With the context, so that the function works for the same plugin and user.
-        work = functools.partial(contextvars.copy_context().run, func, *args)
-        future = concurrent.futures.Future()
-        self._put_aside(functools.partial(run_aside, future, work), is_look_up)
-        return asyncio.wrap_future(future, loop=self)
+        return await self._put_aside(self, True, socket.getnameinfo, sockaddr, flags)
 
 
 def new_loop(put_aside):
     """The event loop of a loop thread.
 
     Args:
-        put_aside: Gives a function to another thread.
+        put_aside: Gives a function to another thread: called with the loop, whether it looks up a
+            host's name, the function and its arguments, it gives a future of the loop.
     """
     loop = GatewayLoop(put_aside)
     asyncio.set_event_loop(loop)

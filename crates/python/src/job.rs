@@ -11,6 +11,7 @@ use crate::{
     host_link::AnswerSink,
     inbox::{Inbox, PushError},
     outbox::ReplySlot,
+    pool::Ended,
     watch::Watch,
 };
 use mozaiks_plugins::{CallId, HostError, Invocation, SubmitError};
@@ -35,6 +36,8 @@ pub(super) enum Job {
         request: u64,
         result: Result<Bytes, HostError>,
     },
+    /// A function that was put aside has ended.
+    Aside(Ended),
     /// End the loop.
     Stop,
 }

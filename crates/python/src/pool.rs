@@ -7,6 +7,7 @@
 //! A thread that stays in code that cannot be interrupted past its call's deadline is written off:
 //! another takes its place, and it ends when it comes back. Its plugin's share is smaller until then.
 
+mod aside;
 mod job;
 mod lanes;
 
@@ -29,7 +30,11 @@ use crate::{
 use lanes::{Lanes, Work as _};
 use mozaiks_plugins::{CallError, CallId, SubmitError, runtime::PoolStatus};
 
-pub(super) use {job::PoolJob, lanes::Bounds};
+pub(super) use {
+    aside::{Aside, Ended},
+    job::PoolJob,
+    lanes::Bounds,
+};
 
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
@@ -38,7 +43,7 @@ pub(super) struct Pool {
     /// What its figures are called.
     name: &'static str,
     environment: Arc<CallEnvironment>,
-    /// Where an awaitable goes that a plain function gave back.
+    /// Where an awaitable goes that a plain function gave back, and what functions put aside have given.
     queue: Arc<LoopQueue>,
     /// Sees to wake-ups that are put off.
     watch: Arc<Watch>,

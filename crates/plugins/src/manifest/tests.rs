@@ -21,14 +21,14 @@ fn takes_every_key_in_both_spellings() {
         "name": "task_manager", "version": "1.2.3", "display_name": "Tasks", "description": "d",
         "author": "a", "license": "MIT", "icon": "i", "tags": ["t"], "homepage": "h",
         "min_gateway_version": "0.0.1", "permissions": ["p.read"], "config": {"k": 1},
-        "settings_schema": {"type": "object"}, "notifications": [{}], "resource_limits": {"m": 1},
+        "settings_schema": {"type": "object"}, "notifications": [{}], "resource_limits": {"memory": "64MB"},
         "timeout_seconds": 1.5, "max_concurrency": 3, "requirements": ["r"], "dependencies": {"x": "^1"},
     });
     let camel = json!({
         "name": "task_manager", "version": "1.2.3", "displayName": "Tasks", "description": "d",
         "author": {"name": "a"}, "license": "MIT", "icon": "i", "tags": ["t"], "homepage": "h",
         "minGatewayVersion": "0.0.1", "permissions": ["p.read"], "config": {"k": 1},
-        "settingsSchema": {"type": "object"}, "notifications": [{}], "resourceLimits": {"m": 1},
+        "settingsSchema": {"type": "object"}, "notifications": [{}], "resourceLimits": {"memory": "64MB"},
         "timeoutSeconds": 1.5, "maxConcurrency": 3, "requirements": ["r"],
         "dependencies": {"x": "^1"},
     });

@@ -80,7 +80,7 @@ impl Reader {
         while inbox.take(&mut batch) {
             done += batch.len();
             for job in batch.drain(..) {
-                answers |= matches!(job, Job::Answer { .. });
+                answers |= matches!(job, Job::Answer { .. } | Job::Aside(_));
                 // A panic is a bug of ours; it must not take the loop and all other calls along.
                 if catch_unwind(AssertUnwindSafe(|| self.run(py, job))).is_err() {
                     tracing::error!("python.job_panicked");
@@ -166,6 +166,12 @@ impl Reader {
                 if let Some(future) = future
                     && let Err(raised) = answer(future.bind(py), result)
                 {
+                    let reason = error::summary(py, &raised);
+                    tracing::warn!(reason, "python.answer_failed");
+                }
+            }
+            Job::Aside(ended) => {
+                if let Err(raised) = ended.tell(py) {
                     let reason = error::summary(py, &raised);
                     tracing::warn!(reason, "python.answer_failed");
                 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyTuple};
 
-use super::{Pool, lanes::Work};
+use super::{Pool, aside::Aside, lanes::Work};
 use crate::{
     call::Call,
     driver::Arguments,
-    error,
     job::{CallJob, Job},
     prepare::{ReadyCall, prepare},
     progress::Progress,
@@ -20,18 +19,15 @@ use mozaiks_plugins::{CallError, CallId};
 pub(crate) enum PoolJob {
     /// A call of a plain function.
     Call(CallJob),
-    /// `asyncio.to_thread` and the like: a function without arguments that does not raise.
-    Aside {
-        plugin: Arc<str>,
-        function: Py<PyAny>,
-    },
+    /// `asyncio.to_thread` and the like.
+    Aside(Aside),
 }
 
 impl Work for PoolJob {
     fn plugin(&self) -> &Arc<str> {
         match self {
             Self::Call(job) => &job.function.code().plugin,
-            Self::Aside { plugin, .. } => plugin,
+            Self::Aside(aside) => &aside.plugin,
         }
     }
 }
@@ -41,7 +37,7 @@ impl PoolJob {
     pub(super) fn id(&self) -> Option<CallId> {
         match self {
             Self::Call(job) => Some(job.call.id),
-            Self::Aside { .. } => None,
+            Self::Aside(_) => None,
         }
     }
 
@@ -49,7 +45,7 @@ impl PoolJob {
     pub(super) fn refuse(self, error: CallError) {
         match self {
             Self::Call(job) => job.reply.complete(Err(error)),
-            Self::Aside { .. } => {}
+            Self::Aside(_) => {}
         }
     }
 }
@@ -64,12 +60,7 @@ pub(super) fn run(py: Python<'_>, pool: &Pool, progress: &Progress, job: PoolJob
     }
     match job {
         PoolJob::Call(job) => run_call(py, pool, progress, job),
-        PoolJob::Aside { function, .. } => {
-            if let Err(raised) = function.call0(py) {
-                let reason = error::summary(py, &raised);
-                tracing::warn!(reason, "python.work_failed");
-            }
-        }
+        PoolJob::Aside(aside) => aside.run(py, &pool.queue),
     }
 }
 

@@ -15,7 +15,7 @@ async def execute(data):
     if data.get("look_up"):
         loop = asyncio.get_running_loop()
         # As a resolver that does not answer.
-        waits = [loop._aside(True, wait, gate) for _ in range(data["n"])]
+        waits = [loop._put_aside(loop, True, wait, gate) for _ in range(data["n"])]
     else:
         waits = [asyncio.to_thread(wait, gate) for _ in range(data["n"])]
     refused = 0
@@ -42,6 +42,9 @@ def who(extra=None):
 def fails():
     raise ValueError("from the thread")
 
+def ends():
+    raise StopIteration(7)
+
 async def execute(data):
     here.set("set before")
     loop = asyncio.get_running_loop()
@@ -50,11 +53,20 @@ async def execute(data):
         error = None
     except ValueError as raised:
         error = str(raised)
+    try:
+        await loop.run_in_executor(None, ends)
+        ended = None
+    except RuntimeError as raised:
+        ended = repr(raised.__cause__)
+    given_up = loop.run_in_executor(None, who)
+    given_up.cancel()
     found = await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
     return {
         "thread": await asyncio.to_thread(who, extra="kept"),
         "executor": await loop.run_in_executor(None, who, 7),
         "error": error,
+        "ended": ended,
+        "given_up": given_up.cancelled(),
         "address": found[0][4],
         "name": (await loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV))[0],
     }
@@ -65,6 +77,8 @@ fn polite_answer() -> Value {
         "thread": ["polite", "u1", "set before", "kept"],
         "executor": ["polite", "u1", "set before", 7],
         "error": "from the thread",
+        "ended": "StopIteration(7)",
+        "given_up": true,
         "address": ["127.0.0.1", 80],
         "name": "127.0.0.1",
     })
