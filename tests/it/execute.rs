@@ -77,6 +77,48 @@ async fn a_body_of_exactly_the_limit_is_taken() {
 }
 
 #[tokio::test]
+async fn large_bodies_are_read_as_small_ones_are() {
+    const TYPES: &str = r#"
+def execute(data):
+    def told(value):
+        if isinstance(value, dict):
+            return {key: told(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [told(each) for each in value]
+        return [type(value).__name__, repr(value)]
+
+    data.pop("filler")
+    data["_context"].pop("request_id")
+    return {"told": told(data)}
+"#;
+    let app = TestApp::builder().plugin("types", TYPES).start().await;
+    let rows: Vec<_> = (0..40)
+        .map(|n| format!(r#"{{"id":{n},"nom\u00e9":"é{n}","k{n}":[]}}"#))
+        .collect();
+    let body = |filler: usize| {
+        format!(
+            r#"{{"filler":"{}","user_id":"root","_context":{{"roles":["admin"]}},"user_jwt":1,"a":1,
+            "numbers":[0,-0,1.0,-0.0,1e5,9223372036854775807,9223372036854775808,-12345678901234567890,0.1],
+            "texts":["","é","\u00e9","\"\\\/\b\f\n\r\t","\ud83d\ude00","日本"],
+            "flags":[true,false,null],"nested":{{"nested":{{"nested":[[[]]]}}}},"a":2,
+            "rows":[{}]}}"#,
+            "x".repeat(filler),
+            rows.join(",")
+        )
+    };
+    let user = app.user("u-1");
+    let small = user.execute_raw("types", body(1)).await.expect_ok();
+    let large = user.execute_raw("types", body(100_000)).await.expect_ok();
+    assert_eq!(small["told"]["user_id"], json!(["str", "'u-1'"]));
+    assert_eq!(
+        small["told"]["numbers"][7],
+        json!(["int", "-12345678901234567890"])
+    );
+    assert_eq!(small["told"]["a"], json!(["int", "2"]), "the last wins");
+    assert_eq!(small, large);
+}
+
+#[tokio::test]
 async fn odd_request_ids_are_replaced() {
     let app = TestApp::builder().plugin("echo", ECHO).start().await;
     for sent in ["a b", "\"quoted\"", &"x".repeat(129)] {

@@ -3,7 +3,11 @@
 //! The same walk checks a large body before it travels to Python and builds the Python dict there,
 //! so the two cannot disagree. Nothing here knows Python.
 
+mod record;
+
 use jiter::{Jiter, JiterError, Peek};
+
+pub use self::record::{Reader, Record, Token};
 
 /// Most digits an integer may have: Python's own limit for converting text to `int`.
 pub const MAX_INT_DIGITS: usize = 4300;

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    body::{self, BodyError},
+    body::{BodyError, Record},
     generation::{CallLimits, Generation, LiveGeneration},
     invocation::{CallId, CallKind, Input, Invocation, Target},
     registry::{Plugin, PluginState},
@@ -27,7 +27,7 @@ use crate::{
 use mozaiks_auth::Principal;
 
 /// Bodies from here on are checked before they reach the Python thread, which a broken or deep one
-/// would hold for nothing.
+/// would hold for nothing, and what they hold is recorded for it.
 const CHECKED_BODY_BYTES: usize = 32 * 1024;
 
 /// Why a call gave no dict.
@@ -170,10 +170,11 @@ impl Dispatcher {
         }
         let permit = generation.acquire().ok_or(DispatchError::Overloaded)?;
         let runtime = generation.runtime();
+        let mut record = None;
         if let Some(object) = call.input.of_client()
             && object.len() >= CHECKED_BODY_BYTES
         {
-            check_object(object, runtime.max_body_depth())?;
+            record = check_object(object, runtime.max_body_depth())?.map(Box::new);
         }
         let limits = TimeLimits::of(generation.limits(), call.kind, call.timeout);
         let timer = self.timers.after(limits.running.min(limits.waiting));
@@ -182,6 +183,7 @@ impl Dispatcher {
             id,
             target: call.target,
             input: call.input,
+            record,
             wants: call.kind.wants(),
             principal: call.principal.clone(),
             app_id: call.app_id,
@@ -250,8 +252,8 @@ impl Dispatcher {
     }
 }
 
-fn check_object(object: &Bytes, max_depth: usize) -> Result<(), CallError> {
-    body::check_object(object, max_depth).map_err(|error| match error {
+fn check_object(object: &Bytes, max_depth: usize) -> Result<Option<Record>, CallError> {
+    Record::of(object, max_depth).map_err(|error| match error {
         BodyError::Invalid(reason) => CallError::InvalidJson(reason),
         BodyError::WrongType(found) => CallError::NotAnObject(found.into()),
         BodyError::Sink(reason) => CallError::Internal(reason),

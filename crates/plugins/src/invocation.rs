@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    body::Record,
     generation::{Generation, Permit},
     host::HandlerId,
     runtime::Started,
@@ -113,6 +114,8 @@ pub struct Invocation {
     pub target: Target,
     /// What with.
     pub input: Input,
+    /// What a large object of a client's holds, where it has been checked already.
+    pub record: Option<Box<Record>>,
     /// What it is to give.
     pub wants: Wants,
     /// Whom the call is for; injected into a client's data and visible to the SDK. `None` where no

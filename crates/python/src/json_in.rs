@@ -2,6 +2,7 @@
 
 mod identities;
 mod keys;
+mod recorded;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use pyo3::{
 use mozaiks_auth::Principal;
 use mozaiks_plugins::{
     CallError,
-    body::{self, BodyError, Sink},
+    body::{self, BodyError, Record, Sink},
 };
 
 /// Whom a client's object is from: verified, and put over whatever the object says.
@@ -26,25 +27,42 @@ pub(super) struct Whose<'a> {
     pub request_id: &'a str,
 }
 
-/// Parses an object that a client has sent and injects whose it is: the one place for every way in.
+/// Parses an object that a client has sent and injects whose it is: the one place for every way in. What
+/// was recorded when a large one was checked is not parsed again.
 ///
 /// # Errors
 /// [`CallError::InvalidJson`], [`CallError::NotAnObject`].
 pub(super) fn parse_object<'py>(
     py: Python<'py>,
     object: &[u8],
+    record: Option<&Record>,
     max_depth: usize,
     whose: &Whose<'_>,
 ) -> Result<Bound<'py, PyDict>, CallError> {
-    let data = match body::walk_object(object, max_depth, &mut Builder { py }) {
-        Ok(Some(data)) => data,
-        Ok(None) => PyDict::new(py),
-        Err(BodyError::Invalid(reason)) => return Err(CallError::InvalidJson(reason)),
-        Err(BodyError::WrongType(found)) => return Err(CallError::NotAnObject(found.into())),
-        Err(BodyError::Sink(reason)) => return Err(CallError::Internal(reason)),
+    let recorded = match record {
+        Some(record) => recorded::object(py, object, record).map_err(CallError::Internal)?,
+        None => None,
+    };
+    let data = match recorded {
+        Some(data) => data,
+        None => parse(py, object, max_depth)?,
     };
     inject(py, &data, whose).map_err(|error| CallError::Internal(error.to_string()))?;
     Ok(data)
+}
+
+fn parse<'py>(
+    py: Python<'py>,
+    object: &[u8],
+    max_depth: usize,
+) -> Result<Bound<'py, PyDict>, CallError> {
+    match body::walk_object(object, max_depth, &mut Builder { py }) {
+        Ok(Some(data)) => Ok(data),
+        Ok(None) => Ok(PyDict::new(py)),
+        Err(BodyError::Invalid(reason)) => Err(CallError::InvalidJson(reason)),
+        Err(BodyError::WrongType(found)) => Err(CallError::NotAnObject(found.into())),
+        Err(BodyError::Sink(reason)) => Err(CallError::Internal(reason)),
+    }
 }
 
 /// Parses a handler's arguments.

@@ -98,23 +98,35 @@ struct Writer {
 }
 
 impl Writer {
-    fn value(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
-        // The exact types first: they are nearly all values.
-        if value.is_none() {
-            return self.raw(b"null");
-        }
+    /// Writes what holds nothing else and is of JSON's own types, exactly: nearly all values are. `None`
+    /// for everything else.
+    #[inline]
+    fn plain(&mut self, value: &Bound<'_, PyAny>) -> Option<Result<(), Fault>> {
         if let Ok(text) = value.cast_exact::<PyString>() {
-            return self.string(text);
-        }
-        if let Ok(flag) = value.cast_exact::<PyBool>() {
-            return self.raw(if flag.is_true() { b"true" } else { b"false" });
+            return Some(self.string(text));
         }
         if let Ok(number) = value.cast_exact::<PyInt>() {
-            return self.integer(number);
+            return Some(self.integer(number));
         }
-        if let Ok(number) = value.cast_exact::<PyFloat>() {
-            return self.float(number.value());
+        if value.is_none() {
+            return Some(self.raw(b"null"));
         }
+        if let Ok(flag) = value.cast_exact::<PyBool>() {
+            return Some(self.raw(if flag.is_true() { b"true" } else { b"false" }));
+        }
+        let number = value.cast_exact::<PyFloat>().ok()?;
+        Some(self.float(number.value()))
+    }
+
+    fn value(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
+        match self.plain(value) {
+            Some(written) => written,
+            None => self.container(value),
+        }
+    }
+
+    /// What [`Self::plain`] does not write.
+    fn container(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             return self.dict(dict);
         }
@@ -253,10 +265,20 @@ impl Writer {
                 self.raw(b",")?;
             }
             first = false;
-            self.step(Step::Key(key.clone().unbind()));
-            self.key(dict, &key)?;
-            self.raw(b":")?;
-            self.value(&item)?;
+            let written = self
+                .key(dict, &key)
+                .and_then(|()| self.raw(b":"))
+                .map(|()| self.plain(&item));
+            match written {
+                Ok(Some(Ok(()))) => continue,
+                // Where the walk is matters to errors and to what is within.
+                Ok(Some(Err(fault))) | Err(fault) => {
+                    self.step(Step::Key(key.unbind()));
+                    return Err(fault);
+                }
+                Ok(None) => self.step(Step::Key(key.unbind())),
+            }
+            self.container(&item)?;
             if dict.len() != length {
                 return Err(Fault::Unsendable(
                     "the dict changed while it was being sent".into(),

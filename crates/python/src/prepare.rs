@@ -69,9 +69,10 @@ fn arguments(
         app_id: call.app_id.as_deref(),
         request_id: &call.request_id,
     };
+    let record = call.record.as_deref();
     match &call.input {
         Input::Body(body) => {
-            let data = json_in::parse_object(py, body, max_depth, &whose)?;
+            let data = json_in::parse_object(py, body, record, max_depth, &whose)?;
             let action = action_of(py, &data);
             Ok((Arguments::Data(data.unbind()), action))
         }
@@ -79,7 +80,7 @@ fn arguments(
             object,
             connection_id,
         } => {
-            let data = json_in::parse_object(py, object, max_depth, &whose)?;
+            let data = json_in::parse_object(py, object, record, max_depth, &whose)?;
             let arguments = (data, &**connection_id)
                 .into_pyobject(py)
                 .map_err(|error| CallError::Internal(error.to_string()))?;

@@ -239,6 +239,7 @@ impl Worker {
             app_id: call.app_id,
             request_id: call.request_id,
             timeout: Duration::from_millis(call.timeout_ms),
+            record: None,
             permit: None,
             started: started.clone(),
         };

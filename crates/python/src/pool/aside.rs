@@ -44,7 +44,11 @@ impl Aside {
         let outcome = run.and_then(|run| run.call1(py, self.call));
         let future = self.future;
         // Refused only by a loop that has ended, and with it whoever waited.
-        drop(queue.inbox.push_control(Job::Aside(Ended { future, outcome })));
+        drop(
+            queue
+                .inbox
+                .push_control(Job::Aside(Ended { future, outcome })),
+        );
     }
 }
 

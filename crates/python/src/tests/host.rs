@@ -184,6 +184,7 @@ fn handlers_are_called_back() {
                 app_id: Some("app".into()),
                 request_id: "ev-1".into(),
                 timeout: Duration::from_secs(20),
+                record: None,
                 permit: None,
                 wants: mozaiks_plugins::Wants::Anything,
                 started: mozaiks_plugins::Started::default(),

@@ -119,6 +119,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
                 app_id: Some("app".into()),
                 request_id: "r".into(),
                 timeout: Duration::from_secs(20),
+                record: None,
                 permit: None,
                 wants: mozaiks_plugins::Wants::Dict,
                 started: mozaiks_plugins::Started::default(),

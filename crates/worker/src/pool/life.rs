@@ -58,6 +58,7 @@ impl Step {
             app_id: self.app_id.clone(),
             request_id,
             timeout,
+            record: None,
             permit: None,
             started: Started::default(),
         }
