@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-life bench-docstore clean help
+.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-instructions bench-life bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -101,6 +101,9 @@ bench-realtime: setup ## Live connections: broadcasts, pushes, handshakes, memor
 
 bench-gate: setup ## BASE=<commit>: this tree against that one under the same loads; fails where it is worse
 	bash bench/gate.sh $(GATE_ARGS)
+
+bench-instructions: binaries ## Instructions of a call, counted by callgrind, against those that are kept
+	$(VENV_PYTHON) bench/instructions.py --bin $(TARGET)/debug $(INSTRUCTIONS_ARGS)
 
 bench-docstore: ## The embedded store and, where Go is, FerretDB under the same load
 	bash bench/docstore/run.sh
