@@ -7,6 +7,7 @@ mod announcer;
 mod database;
 mod embedded;
 mod followers;
+mod greeting;
 mod host;
 mod life;
 mod loop_holders;
@@ -14,6 +15,7 @@ mod presence;
 mod recorder;
 mod run;
 mod socket_tokens;
+mod usage;
 
 pub use embedded::READY as STORE_READY;
 pub use host::{Host, HostPart};

@@ -24,8 +24,10 @@ mod plugin_life;
 mod plugin_logs;
 mod plugin_permissions;
 mod plugin_routes;
+mod plugin_usage;
 mod plugin_workers;
 mod plugins;
+mod rates;
 mod request_body;
 mod request_id;
 mod routes;
@@ -99,10 +101,14 @@ impl Gateway {
     /// 2. a panic below becomes `INTERNAL_ERROR`
     /// 3. limits of the head that the protocol does not keep itself
     /// 4. origins: a preflight is answered here
-    /// 5. execute, else the router
+    /// 5. execute, else the router; whoever has been identified is counted there, where rates are limited
+    /// 6. who has not been is counted by address
     pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<GatewayBody> {
         let mut exchange = Exchange::begin(&self.app, &request, peer);
-        let result = survive(self.dispatch(&mut exchange, request)).await;
+        let mut result = survive(self.dispatch(&mut exchange, request)).await;
+        if let Err(error) = exchange.context().counting.address(&self.app) {
+            result = Err(error);
+        }
         exchange.finish(result)
     }
 
@@ -141,6 +147,8 @@ impl Gateway {
         }
         self.check_head(&request)?;
         if let Some(preflight) = self.app.origins.preflight(&request) {
+            // Pages of good users ask so, without any credentials.
+            exchange.context().counting.spare();
             return preflight;
         }
         if plugin_routes::split(request.uri().path()).is_some() {
@@ -153,6 +161,9 @@ impl Gateway {
                 });
             }
             return execute::call_plugin(&self.app, exchange, request).await;
+        }
+        if rates::is_watching(request.uri().path()) {
+            exchange.context().counting.spare();
         }
         let (mut head, body) = request.into_parts();
         head.extensions.insert(Arc::clone(exchange.context()));

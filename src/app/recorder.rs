@@ -1,30 +1,30 @@
 //! Counts every finished call and logs what a plugin raised.
 
-use std::sync::Arc;
-
+use crate::http::ApiError;
 use mozaiks_plugins::{
     CallError, CallKind, CallReply,
     dispatch::{CallObserver, DispatchError, FinishedCall},
 };
-use mozaiks_telemetry::metrics::{CallKind as CountedCall, CallOutcome, Metrics};
+use mozaiks_telemetry::metrics::CallOutcome;
 
 /// Hears of every call, also of those whose clients have gone.
-pub(super) struct Recorder {
-    pub(super) metrics: Arc<Metrics>,
-}
+pub(super) struct Recorder;
 
 impl CallObserver for Recorder {
     fn call_finished(&self, call: &FinishedCall<'_>) {
-        let counted = match call.kind {
-            CallKind::Execute => CountedCall::Execute,
-            CallKind::Event => CountedCall::Event,
-            CallKind::Message => CountedCall::Message,
-            CallKind::Route => CountedCall::Route,
-            CallKind::Life => CountedCall::Life,
-            CallKind::Job => CountedCall::Job,
-        };
-        self.metrics
-            .call_finished(call.plugin, counted, outcome(call.outcome), call.elapsed);
+        let metrics = &call.traffic.metrics;
+        metrics.call_finished(call.kind.counted(), outcome(call.outcome), call.elapsed);
+        match call.outcome {
+            Ok(reply) => {
+                if let Some(code) = &reply.domain_failure {
+                    metrics.call_failed(code.as_deref().unwrap_or_default());
+                }
+            }
+            // The one place that knows codes.
+            Err(error) => {
+                metrics.call_failed(ApiError::from(error.clone()).status_and_code().1);
+            }
+        }
         // A failed delivery is tried again, and logged with its dead letter.
         // A step of a plugin's life, and a job's run, are told by whoever takes them.
         if matches!(call.kind, CallKind::Event | CallKind::Life | CallKind::Job) {

@@ -1,8 +1,6 @@
 //! The gateway's life: start, serve, drain, end.
 
 use std::{
-    io::Write as _,
-    net::SocketAddr,
     process::exit,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,6 +13,7 @@ use super::{
     announcer::Announcer,
     database,
     followers::Followers,
+    greeting::{announce, invite},
     host::{
         Apps, DatabasePart, DeclaredTypes, EventsPart, Guard, HostPart, HttpPart, JobsPart,
         ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages,
@@ -26,19 +25,17 @@ use super::{
     presence::PresenceEvents,
     recorder::Recorder,
     socket_tokens::SocketTokens,
+    usage::WorkerProcessors,
 };
 use crate::{
-    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList},
     server::{
         RunningServer, Server,
         shutdown::{Hangups, Signals},
     },
 };
-use mozaiks_auth::{
-    TokenVerifier,
-    signer::{dev_curl_line, dev_page_url},
-};
-use mozaiks_config::{AuthConfig, Config, PluginsConfig};
+use mozaiks_auth::TokenVerifier;
+use mozaiks_config::{Config, PluginsConfig};
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     apps::KnownApps,
@@ -50,14 +47,21 @@ use mozaiks_lifecycle::{
     manager::{ManagerConfig, Parts, PluginManager},
     rows::Rows,
     storage::PluginStorage,
+    usage::{PluginUsage, ProcessorMeter},
 };
 use mozaiks_notifications::{
     Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
 };
 use mozaiks_outbound::Outbound;
 use mozaiks_plugins::{
-    HostServices, PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
-    routes::PluginRoutes, streams::Streams,
+    HostServices, PluginRuntime,
+    dispatch::{CallObserver, Dispatcher},
+    permissions::Denials,
+    queue_delay::DelayLimits,
+    rates::RateLimits,
+    registry::Registry,
+    routes::PluginRoutes,
+    streams::Streams,
 };
 use mozaiks_python::{PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
@@ -154,16 +158,21 @@ where
         Arc::clone(&settings),
         apps.clone(),
     )));
+    let only_app: Option<Arc<str>> =
+        (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
+    let usage = PluginUsage::new(Arc::clone(&store), config.usage, only_app.clone());
     parts.push(Box::new(HttpPart::new(
         outbound,
         Arc::clone(&guard),
         Arc::clone(&registry_slot),
+        Arc::clone(&usage),
     )));
     let configs = Arc::new(PluginConfigs::new(Arc::clone(&store)));
     let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
+    let rates = RateLimits::new(&config.rates);
     let (routes, streams) = (
-        Arc::new(PluginRoutes::default()),
+        Arc::new(PluginRoutes::new(&rates)),
         Arc::new(Streams::new(
             config.plugins.max_streams,
             config.server.idle_timeout,
@@ -198,21 +207,19 @@ where
     for part in NotificationsPart::all(&notification_operations, &apps) {
         parts.push(Box::new(part));
     }
-    let metrics = Arc::new(Metrics::default());
-    let only_app: Option<Arc<str>> =
-        (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
+    let metrics = Arc::new(Metrics::new(config.plugins.named_in_metrics));
     let rows = Arc::new(Rows::new(Arc::clone(&store)));
     let known_apps = KnownApps::new(Arc::clone(&store), only_app.clone());
     let holders = LoopHolders::new(config.workers.hold_limit, config.workers.hold_window);
-    let dispatcher = Dispatcher::new(vec![
+    let observers: Vec<Arc<dyn CallObserver>> = vec![
         holders.clone(),
         known_apps.clone(),
-        Arc::new(Recorder {
-            metrics: Arc::clone(&metrics),
-        }),
+        Arc::new(Recorder),
+        usage.clone(),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),
-    ]);
+    ];
+    let dispatcher = Dispatcher::with_limits(observers, DelayLimits::new(&config.queue_delay));
     let plugin_jobs = PluginJobs::new(
         jobs::Parts {
             store: Arc::clone(&store),
@@ -297,9 +304,10 @@ where
         SocketTokens::new(
             Arc::clone(&verifier),
             config.auth.leeway,
+            Arc::clone(&rates),
             Arc::clone(&notifications),
         ),
-        PluginMessages::new(messages, Arc::clone(&dispatcher)),
+        PluginMessages::new(messages, Arc::clone(&dispatcher), Arc::clone(&rates)),
     );
     let app = Arc::new(App {
         realtime,
@@ -316,6 +324,8 @@ where
         registry,
         plugins: manager,
         plugin_routes: routes,
+        rates,
+        plugin_usage: usage,
         streams,
         plugin_configs: configs,
         plugin_storage: storage,
@@ -336,6 +346,11 @@ where
         life: Life::default(),
     });
     let health_checks = app.plugin_health.start();
+    let processors: Arc<dyn ProcessorMeter> =
+        Arc::new(WorkerProcessors(Arc::clone(&app.isolations)));
+    let usage = app
+        .plugin_usage
+        .start(Arc::clone(&app.registry), Arc::clone(&processors));
     let followers = Followers::start(
         &app.plugins,
         &app.store,
@@ -382,7 +397,10 @@ where
     // What changes from here on is for the next process.
     followers.stop();
     let code = tokio::select! {
-        () = drain(&app, serving, jobs, scheduler, deliveries) => 0,
+        () = async {
+            drain(&app, serving, jobs, scheduler, deliveries).await;
+            usage.stop().await;
+        } => 0,
         name = signals.next() => {
             tracing::warn!(signal = name, "a second signal: not waiting for running calls");
             EXIT_AT_ONCE
@@ -403,28 +421,6 @@ fn gateway_name() -> String {
     match host.trim() {
         "" => std::process::id().to_string(),
         host => format!("{host}:{}", std::process::id()),
-    }
-}
-
-/// The one line on stdout, for whoever has started the process.
-#[expect(clippy::print_stdout, reason = "the contract's ready line")]
-fn announce(address: SocketAddr) -> anyhow::Result<()> {
-    println!("listening on http://{address}");
-    std::io::stdout().flush().context("cannot write to stdout")
-}
-
-/// What to try first, each with a token that works: a command, and the pages that plugins have. With
-/// public keys there is nothing to sign with, and nothing to show.
-fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
-    if let Ok(line) = dev_curl_line(auth, address) {
-        eprintln!("try it: {line}");
-    }
-    for plugin in app.registry.list() {
-        if let Some(path) = page_of(app, &plugin.name)
-            && let Ok(url) = dev_page_url(auth, address, &path)
-        {
-            eprintln!("open it: {url}");
-        }
     }
 }
 

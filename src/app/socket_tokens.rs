@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::http::ApiError;
 use mozaiks_auth::{AuthError, Principal, TokenVerifier};
 use mozaiks_notifications::NotificationsManager;
+use mozaiks_plugins::rates::RateLimits;
 use mozaiks_realtime::{AuthFailure, Authenticator, CloseCode, Identity};
 
 /// A token is looked at again after a year at the latest.
@@ -20,21 +21,24 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct SocketTokens {
     verifier: Arc<TokenVerifier>,
     leeway: Duration,
+    rates: Arc<RateLimits>,
     // Told who connects.
     notifications: Arc<NotificationsManager>,
 }
 
 impl SocketTokens {
-    /// With the verifier of all requests and the leeway it grants; notes who connects, for
+    /// With the verifier of all requests, the leeway it grants and how often users may come; notes who connects, for
     /// broadcasts.
     pub fn new(
         verifier: Arc<TokenVerifier>,
         leeway: Duration,
+        rates: Arc<RateLimits>,
         notifications: Arc<NotificationsManager>,
     ) -> Arc<Self> {
         Arc::new(Self {
             verifier,
             leeway,
+            rates,
             notifications,
         })
     }
@@ -45,13 +49,19 @@ impl Authenticator for SocketTokens {
         &self,
         token: String,
     ) -> BoxFuture<'static, Result<Arc<Principal>, AuthFailure>> {
-        let verifier = Arc::clone(&self.verifier);
+        let (verifier, rates) = (Arc::clone(&self.verifier), Arc::clone(&self.rates));
         Box::pin(async move {
             let verified = match verifier.verify_now(&token) {
                 Some(verified) => verified,
                 None => verifier.verify(&token).await,
             };
-            verified.map_err(failure)
+            let principal = verified.map_err(failure)?;
+            let counted = rates.count_user(&principal.app_id, &principal.user_id);
+            counted.map_err(|wait| AuthFailure {
+                error_code: ApiError::RateLimited { wait }.status_and_code().1,
+                close: CloseCode::TooMany,
+            })?;
+            Ok(principal)
         })
     }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use super::{
     body::GatewayBody,
     error::ApiError,
+    rates::Counting,
     request_body::MustClose,
     request_id::{RequestId, X_REQUEST_ID},
 };
@@ -25,6 +26,8 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// Who asks, once that has been verified.
     pub principal: OnceLock<Arc<Principal>>,
+    /// Whether somebody has been counted for it.
+    pub(super) counting: Counting,
     /// Whether the connection cannot be used after the answer.
     pub must_close: MustClose,
 }
@@ -65,6 +68,7 @@ impl<'a> Exchange<'a> {
             context: Arc::new(RequestContext {
                 request_id: id.text,
                 principal: OnceLock::new(),
+                counting: Counting::of(app, peer, request.headers()),
                 must_close: MustClose::default(),
             }),
             peer,

@@ -16,6 +16,7 @@ use super::{
     error::{ApiError, domain_status},
     exchange::Exchange,
     identify::authenticate,
+    rates::limited,
     request_body::RequestBody,
 };
 use crate::http::state::{App, Phase};
@@ -30,8 +31,9 @@ pub(super) async fn call_plugin(
     exchange: &mut Exchange<'_>,
     request: Request<RequestBody>,
 ) -> Result<Response<GatewayBody>, ApiError> {
-    let principal = authenticate(app, request.headers()).await?;
-    let _ = exchange.context().principal.set(Arc::clone(&principal));
+    let context = exchange.context();
+    let principal = authenticate(app, request.headers(), &context.counting).await?;
+    let _ = context.principal.set(Arc::clone(&principal));
     starting_or_draining(app)?;
     // The name is looked up as it came: whatever is encoded in it, or has a slash, is no name.
     let name = request
@@ -43,8 +45,10 @@ pub(super) async fn call_plugin(
     exchange.plugin = Some(Arc::clone(&plugin.name));
     // Before the body: whether the plugin can be called does not depend on what is in it.
     if let Err(error) = app.dispatcher.check(&plugin, &principal.app_id) {
-        return Err(refusal(app, &plugin.name, error, Some(&principal)));
+        return Err(refusal(app, error, Some(&principal)));
     }
+    let counted = app.rates.count_plugin(&principal.app_id, &plugin.name);
+    counted.map_err(limited)?;
 
     let (head, body) = request.into_parts();
     let typed = check_content(&head.headers)?;
@@ -68,7 +72,7 @@ pub(super) async fn call_plugin(
             if let DispatchError::Call(CallError::Raised { action, .. }) = &error {
                 exchange.action.clone_from(action);
             }
-            Err(refusal(app, &plugin.name, error, Some(&principal)))
+            Err(refusal(app, error, Some(&principal)))
         }
     }
 }
@@ -83,17 +87,9 @@ pub(super) fn starting_or_draining(app: &App) -> Result<(), ApiError> {
 }
 
 /// Why a call gave no answer, as this client may know it.
-pub(super) fn refusal(
-    app: &App,
-    plugin: &Arc<str>,
-    error: DispatchError,
-    principal: Option<&Principal>,
-) -> ApiError {
-    if let DispatchError::Overloaded = error {
-        app.metrics.call_refused(plugin);
-        if app.phase() == Phase::Draining {
-            return ApiError::Overloaded(SHUTTING_DOWN);
-        }
+pub(super) fn refusal(app: &App, error: DispatchError, principal: Option<&Principal>) -> ApiError {
+    if matches!(error, DispatchError::Overloaded) && app.phase() == Phase::Draining {
+        return ApiError::Overloaded(SHUTTING_DOWN);
     }
     let mut error = ApiError::from(error);
     if let ApiError::PluginUnavailable { tell, .. }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
 
-use super::{error::ApiError, exchange::RequestContext};
+use super::{error::ApiError, exchange::RequestContext, rates::Counting};
 use crate::http::state::{App, AppState};
 use mozaiks_auth::{AuthError, Principal};
 
@@ -40,11 +40,18 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     Ok(token)
 }
 
-/// Verifies the request's token; without waiting where the key is known.
+/// Verifies the request's token, without waiting where the key is known, and counts the request for whom
+/// that has shown.
 pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
+    counting: &Counting,
 ) -> Result<Arc<Principal>, ApiError> {
+    let verified = verify(app, headers).await;
+    counting.outcome(app, verified, |principal| Some(&**principal))
+}
+
+async fn verify(app: &App, headers: &HeaderMap) -> Result<Arc<Principal>, ApiError> {
     let token = bearer_token(headers)?;
     let verified: Result<_, AuthError> = match app.verifier.verify_now(token) {
         Some(verified) => verified,
@@ -66,9 +73,13 @@ impl FromRequestParts<AppState> for User {
         parts: &mut Parts,
         AppState(app): &AppState,
     ) -> Result<Self, ApiError> {
-        let principal = authenticate(app, &parts.headers).await?;
+        let context = parts.extensions.get::<Arc<RequestContext>>();
+        let principal = match context {
+            Some(context) => authenticate(app, &parts.headers, &context.counting).await?,
+            None => return Err(ApiError::Internal("a request without a context".into())),
+        };
         app.notifications.directory().note(&principal);
-        if let Some(context) = parts.extensions.get::<Arc<RequestContext>>() {
+        if let Some(context) = context {
             // Set already where a handler asks twice.
             let _ = context.principal.set(Arc::clone(&principal));
         }

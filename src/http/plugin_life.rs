@@ -190,7 +190,7 @@ pub(super) fn endpoints(app: &App, plugin: &Plugin) -> Vec<EndpointView> {
                 origin: "code",
                 requires_auth: spec.requires_auth,
                 roles: spec.roles.clone(),
-                rate_limit: spec.rate_limit.map(NonZeroU32::get),
+                rate_limit: route.rate_limit().map(NonZeroU32::get),
                 request_schema: spec.request_schema.clone(),
                 response_schema: spec.response_schema.clone(),
             }

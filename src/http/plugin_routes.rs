@@ -6,10 +6,10 @@ mod response;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 
 use self::{
-    request::{Caller, Names, Origin, arguments},
+    request::{Names, Origin, arguments},
     response::respond,
 };
 use super::{
@@ -19,6 +19,7 @@ use super::{
     exchange::Exchange,
     execute::{refusal, starting_or_draining},
     identify::authenticate,
+    rates::limited,
     request_body::RequestBody,
     state::App,
 };
@@ -27,6 +28,7 @@ use mozaiks_plugins::{
     CallKind, Input, Target,
     dispatch::Call,
     names::{RESERVED_NAMES, RESERVED_SEGMENTS},
+    rates::Counted,
     registry::{Plugin, PluginState},
     routes::{Lookup, Matched, Route},
 };
@@ -55,9 +57,8 @@ pub(super) async fn serve(
     starting_or_draining(app)?;
     let plugin = named(app, name).ok_or(ApiError::PluginNotFound)?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
-    let Matched { route, params } =
-        find(app, &plugin, &head.headers, head.method.as_str(), below).await?;
-    let principal = identify(app, &route, &head.headers).await?;
+    let Matched { route, params } = find(app, exchange, &plugin, &head, below).await?;
+    let principal = identify(app, exchange, &route, &head.headers).await?;
     if let Some(principal) = &principal {
         let _ = exchange.context().principal.set(Arc::clone(principal));
     }
@@ -73,14 +74,19 @@ pub(super) async fn serve(
     }
     let trusted = &app.server.trusted_proxies;
     let client = ClientAddress::of(exchange.peer, &head.headers, trusted);
-    if route.is_limited() {
-        let caller = match &principal {
-            Some(principal) => Caller::User(principal),
-            None => Caller::Address(client.counted()),
-        };
-        route
-            .count(caller.to_string())
-            .map_err(|wait| ApiError::RateLimited { wait })?;
+    let caller = match &principal {
+        Some(principal) => Counted::User {
+            app_id: &principal.app_id,
+            user_id: &principal.user_id,
+        },
+        None => Counted::Address(client.counted()),
+    };
+    route.count(caller).map_err(limited)?;
+    let counted = app.rates.count_plugin(&app_id, &plugin.name);
+    counted.map_err(limited)?;
+    let generation = Arc::clone(&route.function.generation);
+    if let Err(error) = app.dispatcher.check_route(&generation) {
+        return Err(refusal(app, error, principal.as_deref()));
     }
     let body = read_body(body, BodyLimits::of(&app.server), &app.bodies).await?;
 
@@ -105,13 +111,11 @@ pub(super) async fn serve(
         request_id: Arc::clone(exchange.request_id()),
         timeout: route.timeout(),
     };
-    let generation = Arc::clone(&route.function.generation);
     let called = match app.dispatcher.invoke(generation, call) {
         Ok(pending) => pending.await,
         Err(error) => Err(error),
     };
-    let reply =
-        called.map_err(|error| of_body(refusal(app, &plugin.name, error, principal.as_deref())))?;
+    let reply = called.map_err(|error| of_body(refusal(app, error, principal.as_deref())))?;
     respond(app, exchange, &route, &head.method, &reply)
 }
 
@@ -125,21 +129,22 @@ fn named(app: &App, name: &str) -> Option<Arc<Plugin>> {
 /// The route that a path means in the load that serves.
 async fn find(
     app: &App,
+    exchange: &Exchange<'_>,
     plugin: &Plugin,
-    headers: &HeaderMap,
-    method: &str,
+    head: &Parts,
     below: &str,
 ) -> Result<Matched, ApiError> {
     let matched = match plugin.state() {
         PluginState::Active(generation) => {
             let routes = app.plugin_routes.of(generation.id());
-            routes.map(|routes| routes.find(method, below))
+            routes.map(|routes| routes.find(head.method.as_str(), below))
         }
         PluginState::Disabled => return Err(ApiError::PluginDisabled),
         PluginState::Loading | PluginState::Failed(_) => {
-            let principal = authenticate(app, headers).await?;
+            let counting = &exchange.context().counting;
+            let principal = authenticate(app, &head.headers, counting).await?;
             let error = app.dispatcher.check(plugin, &principal.app_id);
-            let error = error.map_err(|error| refusal(app, &plugin.name, error, Some(&principal)));
+            let error = error.map_err(|error| refusal(app, error, Some(&principal)));
             return Err(error.err().unwrap_or(ApiError::NotFound));
         }
     };
@@ -169,13 +174,16 @@ fn of_body(mut error: ApiError) -> ApiError {
 /// Whose call it is; `None` for a public route without a token.
 async fn identify(
     app: &App,
+    exchange: &Exchange<'_>,
     route: &Route,
     headers: &HeaderMap,
 ) -> Result<Option<Arc<Principal>>, ApiError> {
+    let counting = &exchange.context().counting;
     if !route.spec.requires_auth && !headers.contains_key(header::AUTHORIZATION) {
+        counting.address(app)?;
         return Ok(None);
     }
-    authenticate(app, headers).await.map(Some)
+    authenticate(app, headers, counting).await.map(Some)
 }
 
 fn check_roles(route: &Route, principal: Option<&Principal>) -> Result<(), ApiError> {

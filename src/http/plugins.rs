@@ -15,6 +15,7 @@ use super::{
     error::ApiError,
     identify::User,
     plugin_life::{EndpointView, endpoints},
+    plugin_usage::{CallFigures, call_figures},
     plugin_workers::{IsolationInfo, LimitInfo, placement},
     state::{App, AppState},
     typed::Answer,
@@ -108,6 +109,8 @@ struct Insides {
     resource_limits: Map<String, Value>,
     isolation: IsolationInfo,
     limits: Vec<LimitInfo>,
+    /// How its calls go since the gateway's start, in all apps.
+    metrics: CallFigures,
     /// Why it stands still, where its workers have died too often.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<String>,
@@ -292,6 +295,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         resource_limits: manifest.resource_limits.clone(),
         isolation,
         limits,
+        metrics: call_figures(app, plugin),
         quarantine,
         declared_endpoints: manifest.endpoints.clone(),
         last_error: error.map(|failure| FailedStep {

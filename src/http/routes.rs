@@ -46,6 +46,7 @@ const SOCKET_ANSWERS: &[(&str, &str)] = &[
         "FORBIDDEN: another user's socket, or an origin that is not admitted; APP_MISMATCH.",
     ),
     ("426", "UPGRADE_REQUIRED: no WebSocket handshake."),
+    ("429", "RATE_LIMITED, with Retry-After."),
     ("503", "OVERLOADED: too many sockets wait for credentials."),
 ];
 
@@ -86,7 +87,10 @@ const OPERATIONS: &[Operation] = &[
             ("413", "PAYLOAD_TOO_LARGE."),
             ("415", "UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING."),
             ("422", "A domain failure VALIDATION_ERROR."),
-            ("429", "A domain failure LIMIT_EXCEEDED."),
+            (
+                "429",
+                "RATE_LIMITED (with Retry-After), or a domain failure LIMIT_EXCEEDED.",
+            ),
             (
                 "500",
                 "PLUGIN_ERROR, PLUGIN_BAD_RESULT, OUTPUT_NOT_SERIALIZABLE, OUTPUT_TOO_LARGE, INTERNAL_ERROR.",

@@ -14,12 +14,12 @@ use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
-    manager::PluginManager, storage::PluginStorage,
+    manager::PluginManager, storage::PluginStorage, usage::PluginUsage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
-    routes::PluginRoutes, streams::Streams,
+    PluginRuntime, dispatch::Dispatcher, permissions::Denials, rates::RateLimits,
+    registry::Registry, routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
@@ -49,6 +49,10 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// Their configurations.
     pub plugin_configs: Arc<PluginConfigs>,
+    /// How often they and others may be called.
+    pub rates: Arc<RateLimits>,
+    /// What they use.
+    pub plugin_usage: Arc<PluginUsage>,
     /// What they keep under keys.
     pub plugin_storage: Arc<PluginStorage>,
     /// Who did what to them.
@@ -162,6 +166,9 @@ impl App {
                     ("lost", jobs.lost),
                 ],
             },
+            plugins: (self.registry.list().iter())
+                .map(|plugin| (Arc::clone(&plugin.name), plugin.traffic().figures()))
+                .collect(),
             calls_queued: runtime.queued as u64,
             calls_running: runtime.running as u64,
             loop_lag_ms: runtime.loop_lag_ms,
@@ -194,6 +201,9 @@ impl App {
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             permission_denials: self.plugin_denials.counts(),
+            rate_limited: self.rates.refused().to_vec(),
+            usage_uncounted: self.plugin_usage.uncounted(),
+            rate_callers_forgotten: self.rates.evicted(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -32,7 +32,7 @@ pub(super) async fn get_stream(
     let presented = Presented::find(request.headers(), &query, app.realtime.config.query_tokens)?;
     let resume = resume(request.headers(), &query);
     let identity = presented
-        .identify(&app)
+        .identify(&app, request.extensions())
         .await?
         .ok_or(ApiError::AuthRequired)?;
     let events = app

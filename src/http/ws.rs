@@ -60,7 +60,8 @@ async fn open_socket(
     let query = QueryParameters::parse(request.uri().query().unwrap_or_default());
     let presented = Presented::find(request.headers(), &query, app.realtime.config.query_tokens)?;
     let offers_bearer = credentials::offers_bearer(request.headers());
-    let credentials = match presented.identify(&app).await? {
+    let identified = presented.identify(&app, request.extensions()).await?;
+    let credentials = match identified {
         Some(identity) => {
             if let Some(context) = request.extensions().get::<Arc<RequestContext>>() {
                 // Nobody else sets it on this route.

@@ -119,6 +119,9 @@ async fn ten_thousand_calls_fill_the_queue_and_no_more() {
         // The test's own clients share the machine: one that is late with its first call is not rude.
         .env("MOZAIKS_HEADER_TIMEOUT_SECONDS", "300")
         .env("MOZAIKS_PLUGIN_MAX_CONCURRENCY", "100000")
+        // It is the length of the queue that is to be met here, however long it takes to fill it.
+        .env("MOZAIKS_PLUGIN_QUEUE_DELAY_SECONDS", "0")
+        .env("MOZAIKS_GATEWAY_QUEUE_DELAY_SECONDS", "0")
         .start()
         .await;
     let user = app.user("a");

@@ -6,6 +6,7 @@ mod isolation;
 mod load;
 mod messages;
 mod protocol;
+mod rates;
 mod recovery;
 mod socket;
 mod stream;

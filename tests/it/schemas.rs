@@ -194,6 +194,7 @@ async fn what_is_sent_is_what_is_described() {
         "endpoints",
         "audit",
         "storage",
+        "usage",
         "jobs",
         "job-runs",
         "health",
@@ -385,8 +386,8 @@ async fn notifications(asked: &mut Asked<'_>, user: &TestClient, admin: &TestCli
 
 async fn events(asked: &mut Asked<'_>, user: &TestClient, admin: &TestClient) {
     let events = "/__mozaiks/admin/events";
-    for part in ["history", "stats"] {
-        let path = format!("{events}/{part}");
+    for part in ["events/history", "events/stats", "status"] {
+        let path = format!("/__mozaiks/admin/{part}");
         asked.get(admin, &path, &path).await;
     }
     // The one of the first call, and one of this.

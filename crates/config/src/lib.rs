@@ -11,10 +11,13 @@ mod notifications;
 mod outbound;
 mod print;
 mod problem;
+mod queue_delay;
+mod rates;
 mod realtime;
 mod redact;
 mod source;
 mod table;
+mod usage;
 mod value;
 mod workers;
 
@@ -32,10 +35,13 @@ pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushCo
 pub use outbound::OutboundConfig;
 pub use print::{effective, markdown_table};
 pub use problem::{Problem, Problems};
+pub use queue_delay::QueueDelayConfig;
+pub use rates::RatesConfig;
 pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
+pub use usage::UsageConfig;
 pub use value::duration as parse_duration;
 pub use workers::WorkersConfig;
 
@@ -54,6 +60,12 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Plugins and their limits.
     pub plugins: PluginsConfig,
+    /// How often they and others may be called.
+    pub rates: RatesConfig,
+    /// How long calls may wait before no more are taken.
+    pub queue_delay: QueueDelayConfig,
+    /// What is kept of what they use.
+    pub usage: UsageConfig,
     /// Where they run.
     pub workers: WorkersConfig,
     /// Their scheduled jobs and health checks.
@@ -228,6 +240,8 @@ pub struct PluginsConfig {
     pub max_requests: usize,
     /// Bytes of a result. `MOZAIKS_MAX_OUTPUT_BYTES`
     pub max_output_bytes: usize,
+    /// Plugins that `/metrics` names. `MOZAIKS_METRICS_PLUGINS`
+    pub named_in_metrics: usize,
     /// Nesting of bodies and results. `MOZAIKS_MAX_DEPTH`
     pub max_depth: usize,
     /// Whether permissions of plugins in directories need an admin's consent too.
@@ -297,6 +311,9 @@ impl Default for Config {
             auth: AuthConfig::default(),
             database: DatabaseConfig::default(),
             plugins: PluginsConfig::default(),
+            rates: RatesConfig::default(),
+            queue_delay: QueueDelayConfig::default(),
+            usage: UsageConfig::default(),
             workers: WorkersConfig::default(),
             jobs: PluginJobsConfig::default(),
             realtime: RealtimeConfig::default(),
@@ -402,6 +419,7 @@ impl Default for PluginsConfig {
             max_requests: 16 * 1024,
             max_output_bytes: 8 * 1024 * 1024,
             max_depth: 64,
+            named_in_metrics: 200,
             permissions_consent: false,
             outbound: OutboundConfig::default(),
             python: None,

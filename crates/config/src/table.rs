@@ -8,17 +8,20 @@ mod log;
 mod notifications;
 mod outbound;
 mod process;
+mod queue_delay;
+mod rates;
 mod realtime;
 mod runtime;
 mod server;
+mod usage;
 mod workers;
 
 use std::time::Duration;
 
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
-    outbound::OUTBOUND, process::PROCESS, realtime::REALTIME, runtime::RUNTIME, server::SERVER,
-    workers::WORKERS,
+    outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY, rates::RATES,
+    realtime::REALTIME, runtime::RUNTIME, server::SERVER, usage::USAGE, workers::WORKERS,
 };
 use crate::keys::Key;
 
@@ -33,15 +36,18 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 11] = [
+const PARTS: [&[Key]; 14] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
+    RATES,
     RUNTIME,
+    QUEUE_DELAY,
     WORKERS,
     OUTBOUND,
     JOBS,
+    USAGE,
     LOG,
     REALTIME,
     NOTIFICATIONS,

@@ -19,11 +19,12 @@ pub mod registry_watch;
 pub mod rows;
 pub mod source_watch;
 pub mod storage;
+pub mod usage;
 
 use mozaiks_store::CollectionSpec;
 
 /// The collections and their indexes, for `Store::open`.
-pub const COLLECTIONS: [CollectionSpec; 8] = [
+pub const COLLECTIONS: [CollectionSpec; 9] = [
     audit::COLLECTION,
     apps::COLLECTION,
     configs::COLLECTION,
@@ -32,4 +33,5 @@ pub const COLLECTIONS: [CollectionSpec; 8] = [
     endpoints::COLLECTION,
     rows::COLLECTION,
     storage::COLLECTION,
+    usage::COLLECTION,
 ];

@@ -1,5 +1,7 @@
 //! One call of one plugin, of whatever kind: limits, queue, deadline, cancellation, drain. No HTTP.
 
+mod timers;
+
 use std::{
     pin::Pin,
     sync::{
@@ -11,20 +13,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     body::{BodyError, Record},
-    generation::{CallLimits, Generation, LiveGeneration},
+    generation::{Generation, LiveGeneration},
     invocation::{CallId, CallKind, Input, Invocation, Target},
+    queue_delay::{CallQueue, DelayLimits},
     registry::{Plugin, PluginState},
-    runtime::{CallError, CallReply, CallResult, Started},
+    runtime::{CallError, CallReply, CallResult},
+    started::{Queues, nanos},
+    traffic::Traffic,
 };
 use mozaiks_auth::Principal;
+use mozaiks_telemetry::metrics::RefusalReason;
+use timers::{TimeLimits, Timer, Timers};
 
 /// Bodies from here on are checked before they reach the Python thread, which a broken or deep one
 /// would hold for nothing, and what they hold is recorded for it.
@@ -42,7 +45,7 @@ pub enum DispatchError {
     /// It has lifecycle functions, routes and the like, and no `execute`.
     #[error("the plugin has no execute")]
     NoExecute,
-    /// The plugin's or the runtime's queue is full, or the gateway is draining.
+    /// The plugin's or the runtime's queue is full or stands still, or the gateway is draining.
     #[error("too many calls are waiting")]
     Overloaded,
     /// No answer within the limit, which counts from the call's start; it has been asked to stop.
@@ -63,10 +66,16 @@ pub struct FinishedCall<'a> {
     pub kind: CallKind,
     /// The plugin's name.
     pub plugin: &'a Arc<str>,
+    /// Its calls.
+    pub traffic: &'a Arc<Traffic>,
     /// The load that was called.
     pub generation: Generation,
     /// Whom it was for, where a user is behind it.
     pub principal: Option<&'a Arc<Principal>>,
+    /// The app it was for, where it was for one.
+    pub app_id: Option<&'a Arc<str>>,
+    /// Bytes of what it was called with.
+    pub input_bytes: usize,
     /// Its request id.
     pub request_id: &'a Arc<str>,
     /// From the acceptance to the answer.
@@ -108,12 +117,22 @@ pub struct Dispatcher {
     in_flight: AtomicUsize,
     draining: AtomicBool,
     timers: Timers,
+    queues: Arc<Queues>,
 }
 
 impl Dispatcher {
     /// A dispatcher that tells `observers` of each call's end, in their order.
     pub fn new(observers: Vec<Arc<dyn CallObserver>>) -> Arc<Self> {
+        Self::with_limits(observers, DelayLimits::none())
+    }
+
+    /// As [`Self::new`]; calls from outside are refused where those before them wait for too long.
+    pub fn with_limits(observers: Vec<Arc<dyn CallObserver>>, limits: DelayLimits) -> Arc<Self> {
         Arc::new(Self {
+            queues: Arc::new(Queues {
+                all: CallQueue::default(),
+                limits,
+            }),
             observers,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -151,7 +170,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`DispatchError::Overloaded`] where the plugin or the runtime is full or a client's call comes
-    /// while draining; [`DispatchError::Disabled`] in an app that the plugin is not on for, but for
+    /// while draining or while those before it wait for too long; [`DispatchError::Disabled`] in an app that the plugin is not on for, but for
     /// steps of its life; what is wrong with a large input. Observers do not hear of these: the call never
     /// started.
     pub fn invoke(
@@ -159,8 +178,12 @@ impl Dispatcher {
         generation: Arc<LiveGeneration>,
         call: Call,
     ) -> Result<PendingCall, DispatchError> {
-        if call.kind.is_from_outside() && self.draining.load(Ordering::Acquire) {
-            return Err(DispatchError::Overloaded);
+        let traffic = generation.traffic();
+        if call.kind.is_from_outside() {
+            if self.draining.load(Ordering::Acquire) {
+                return Err(refuse(traffic, call.kind, RefusalReason::Draining));
+            }
+            self.check_delay(traffic, call.kind)?;
         }
         if let Some(app_id) = &call.app_id
             && call.kind != CallKind::Life
@@ -168,7 +191,9 @@ impl Dispatcher {
         {
             return Err(DispatchError::Disabled);
         }
-        let permit = generation.acquire().ok_or(DispatchError::Overloaded)?;
+        let permit = generation.acquire();
+        let permit =
+            permit.ok_or_else(|| refuse(traffic, call.kind, RefusalReason::Concurrency))?;
         let runtime = generation.runtime();
         let mut record = None;
         if let Some(object) = call.input.of_client()
@@ -177,8 +202,16 @@ impl Dispatcher {
             record = check_object(object, runtime.max_body_depth())?.map(Box::new);
         }
         let limits = TimeLimits::of(generation.limits(), call.kind, call.timeout);
-        let timer = self.timers.after(limits.running.min(limits.waiting));
+        let submitted = Instant::now();
+        let first_look = submitted + limits.running.min(limits.waiting);
+        let mut timer = self.timers.until(first_look);
+        // A step of its life may wait for a process to start: that is no queue.
+        if call.kind != CallKind::Life {
+            let now = submitted.into_std();
+            timer.started.enter_queue(now, traffic, &self.queues);
+        }
         let id = CallId::next();
+        let (app_id, input_bytes) = (call.app_id.clone(), call.input.len());
         let invocation = Invocation {
             id,
             target: call.target,
@@ -192,10 +225,14 @@ impl Dispatcher {
             permit: Some(permit),
             started: timer.started.clone(),
         };
-        let submitted = Instant::now();
-        let receiver = runtime
-            .submit(invocation)
-            .map_err(|_| DispatchError::Overloaded)?;
+        let receiver = match runtime.submit(invocation) {
+            Ok(receiver) => receiver,
+            Err(_) => {
+                timer.started.abandon();
+                self.timers.give_back(timer);
+                return Err(refuse(traffic, call.kind, RefusalReason::QueueFull));
+            }
+        };
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         Ok(PendingCall {
             running: Some(RunningCall {
@@ -203,6 +240,8 @@ impl Dispatcher {
                 kind: call.kind,
                 generation,
                 principal: call.principal,
+                app_id,
+                input_bytes,
                 request_id: call.request_id,
                 id,
                 submitted,
@@ -218,14 +257,49 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`DispatchError::Disabled`], [`DispatchError::Unavailable`], or [`DispatchError::Overloaded`]
-    /// while draining.
+    /// while draining or while its calls wait for too long.
     pub fn check(&self, plugin: &Plugin, app_id: &str) -> Result<(), DispatchError> {
-        self.admit(plugin, app_id).map(drop)
+        self.admit(plugin, app_id)?;
+        self.check_delay(plugin.traffic(), CallKind::Execute)
+    }
+
+    /// As [`Self::check`], for the route of a load that was found.
+    ///
+    /// # Errors
+    /// [`DispatchError::Overloaded`].
+    pub fn check_route(&self, generation: &LiveGeneration) -> Result<(), DispatchError> {
+        self.check_delay(generation.traffic(), CallKind::Route)
+    }
+
+    /// Refuses what would wait for too long. A plugin without a call that waits is never refused: its next one
+    /// shows how long that takes.
+    fn check_delay(&self, traffic: &Traffic, kind: CallKind) -> Result<(), DispatchError> {
+        if traffic.queue.waiting() == 0 {
+            return Ok(());
+        }
+        let now = nanos(Instant::now().into_std());
+        let Queues { all, limits } = &*self.queues;
+        if traffic.queue.stands(now, limits.plugin) {
+            return Err(refuse(traffic, kind, RefusalReason::PluginDelay));
+        }
+        if all.stands(now, limits.gateway) {
+            return Err(refuse(traffic, kind, RefusalReason::GatewayDelay));
+        }
+        Ok(())
+    }
+
+    /// All calls that were taken and have not begun.
+    pub fn queue(&self) -> &CallQueue {
+        &self.queues.all
     }
 
     fn admit(&self, plugin: &Plugin, app_id: &str) -> Result<Arc<LiveGeneration>, DispatchError> {
         if self.draining.load(Ordering::Acquire) {
-            return Err(DispatchError::Overloaded);
+            return Err(refuse(
+                plugin.traffic(),
+                CallKind::Execute,
+                RefusalReason::Draining,
+            ));
         }
         if !plugin.apps().is_on_for(app_id) {
             return Err(DispatchError::Disabled);
@@ -252,6 +326,11 @@ impl Dispatcher {
     }
 }
 
+fn refuse(traffic: &Traffic, kind: CallKind, reason: RefusalReason) -> DispatchError {
+    traffic.metrics.call_refused(kind.counted(), reason);
+    DispatchError::Overloaded
+}
+
 fn check_object(object: &Bytes, max_depth: usize) -> Result<Option<Record>, CallError> {
     Record::of(object, max_depth).map_err(|error| match error {
         BodyError::Invalid(reason) => CallError::InvalidJson(reason),
@@ -260,82 +339,14 @@ fn check_object(object: &Bytes, max_depth: usize) -> Result<Option<Record>, Call
     })
 }
 
-/// How long a call may take.
-#[derive(Debug, Clone, Copy)]
-struct TimeLimits {
-    /// From its start.
-    running: Duration,
-    /// Until its start.
-    waiting: Duration,
-}
-
-impl TimeLimits {
-    /// Those of the plugin, or of a call that has a limit of its own for all of it.
-    fn of(plugin: CallLimits, kind: CallKind, own: Option<Duration>) -> Self {
-        let running = match own {
-            Some(own) if kind.may_take_longer() => own,
-            own => plugin.timeout.min(own.unwrap_or(Duration::MAX)),
-        };
-        let own = own.unwrap_or(Duration::MAX);
-        Self {
-            running,
-            waiting: plugin.queue_timeout.min(own),
-        }
-    }
-}
-
-/// What keeps a call's time.
-struct Timer {
-    /// A timer of tokio's.
-    sleep: Pin<Box<Sleep>>,
-    /// Where the runtime says that the call has begun.
-    started: Started,
-}
-
-/// Timers for further calls. A timer is large and has a place in tokio's wheel, which takes a lock to
-/// enter and to leave; one that is set to a later moment just keeps its place.
-#[derive(Default)]
-struct Timers(Mutex<Vec<Timer>>);
-
-/// Most timers kept.
-const SPARE_TIMERS: usize = 1024;
-
-impl Timers {
-    fn after(&self, time: Duration) -> Timer {
-        let spare = self.0.lock().pop();
-        match spare {
-            Some(mut timer) => {
-                timer.sleep.as_mut().reset(Instant::now() + time);
-                timer
-            }
-            None => Timer {
-                sleep: Box::pin(sleep(time)),
-                started: Started::default(),
-            },
-        }
-    }
-
-    fn give_back(&self, timer: Timer) {
-        // A call that goes on past its limit still holds its own.
-        let Some(started) = timer.started.renew() else {
-            return;
-        };
-        let mut spare = self.0.lock();
-        if spare.len() < SPARE_TIMERS {
-            spare.push(Timer {
-                sleep: timer.sleep,
-                started,
-            });
-        }
-    }
-}
-
 /// A call on its way; ends by its answer or its deadline.
 struct RunningCall {
     dispatcher: Arc<Dispatcher>,
     kind: CallKind,
     generation: Arc<LiveGeneration>,
     principal: Option<Arc<Principal>>,
+    app_id: Option<Arc<str>>,
+    input_bytes: usize,
     request_id: Arc<str>,
     id: CallId,
     submitted: Instant,
@@ -413,8 +424,11 @@ impl RunningCall {
         let finished = FinishedCall {
             kind: self.kind,
             plugin: self.generation.plugin(),
+            traffic: self.generation.traffic(),
             generation: self.generation.id(),
             principal: self.principal.as_ref(),
+            app_id: self.app_id.as_ref(),
+            input_bytes: self.input_bytes,
             request_id: &self.request_id,
             elapsed: self.submitted.elapsed(),
             outcome,

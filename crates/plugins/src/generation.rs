@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
-    permissions::Permissions, runtime::PluginRuntime,
+    permissions::Permissions, runtime::PluginRuntime, traffic::Traffic,
 };
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
@@ -60,8 +60,8 @@ pub struct LiveGeneration {
     runtime: Arc<dyn PluginRuntime>,
     limits: CallLimits,
     phase: AtomicU8,
-    /// Calls of the plugin that run or wait: one count for all its generations.
-    in_flight: Arc<AtomicUsize>,
+    /// The calls of the plugin: one place for all its generations.
+    traffic: Arc<Traffic>,
     /// What the plugin said about itself when this load began.
     manifest: OnceLock<Arc<Manifest>>,
     /// Set where it turned out to have no `execute`.
@@ -75,13 +75,13 @@ pub struct LiveGeneration {
 }
 
 impl LiveGeneration {
-    /// A generation that `runtime` is to load or has loaded. `in_flight` is the plugin's own count.
+    /// A generation that `runtime` is to load or has loaded. `traffic` is the plugin's own.
     pub fn new(
         plugin: Arc<str>,
         id: Generation,
         runtime: Arc<dyn PluginRuntime>,
         limits: CallLimits,
-        in_flight: Arc<AtomicUsize>,
+        traffic: Arc<Traffic>,
     ) -> Arc<Self> {
         Arc::new(Self {
             plugin,
@@ -89,7 +89,7 @@ impl LiveGeneration {
             runtime,
             limits,
             phase: AtomicU8::new(GenerationPhase::Loading as u8),
-            in_flight,
+            traffic,
             manifest: OnceLock::new(),
             without_execute: AtomicBool::new(false),
             around_execute: OnceLock::new(),
@@ -158,6 +158,11 @@ impl LiveGeneration {
         self.id
     }
 
+    /// The calls of its plugin.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     /// What its calls may use.
     pub fn limits(&self) -> CallLimits {
         self.limits
@@ -184,7 +189,7 @@ impl LiveGeneration {
 
     /// One more call of the plugin; `None` where it has as many as it may.
     pub(crate) fn acquire(self: &Arc<Self>) -> Option<Permit> {
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let before = self.traffic.in_flight.fetch_add(1, Ordering::AcqRel);
         let permit = Permit(Arc::clone(self));
         // A permit over the limit is given back when it is dropped.
         (before < self.limits.max_concurrency).then_some(permit)
@@ -214,7 +219,7 @@ pub struct Permit(Arc<LiveGeneration>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.traffic.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

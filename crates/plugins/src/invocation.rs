@@ -96,6 +96,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// Its bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Body(bytes) | Self::Arguments(bytes) => bytes.len(),
+            Self::Message { object, .. } => object.len(),
+        }
+    }
+
     /// The object that a client has sent, where it is one's.
     pub(crate) fn of_client(&self) -> Option<&Bytes> {
         match self {
@@ -158,6 +166,19 @@ impl CallKind {
         match self {
             Self::Execute | Self::Message | Self::Route => true,
             Self::Event | Self::Life | Self::Job => false,
+        }
+    }
+
+    /// As it is counted.
+    pub fn counted(self) -> mozaiks_telemetry::metrics::CallKind {
+        use mozaiks_telemetry::metrics::CallKind as Counted;
+        match self {
+            Self::Execute => Counted::Execute,
+            Self::Event => Counted::Event,
+            Self::Message => Counted::Message,
+            Self::Route => Counted::Route,
+            Self::Life => Counted::Life,
+            Self::Job => Counted::Job,
         }
     }
 

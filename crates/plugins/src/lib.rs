@@ -15,13 +15,18 @@ pub mod names;
 pub mod origin;
 pub mod permissions;
 pub mod placement;
+pub mod queue_delay;
+pub mod rates;
 pub mod registry;
 pub mod routes;
 pub mod runtime;
 pub mod schema;
+mod started;
 pub mod static_files;
 pub mod streams;
+pub mod traffic;
 pub mod tree;
+pub mod usage;
 
 pub use generation::{Generation, GenerationPhase, LiveGeneration, PluginFunction};
 pub use host::{Caller, HostError, HostServices};

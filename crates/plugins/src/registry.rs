@@ -5,10 +5,7 @@ mod permissions;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -24,6 +21,7 @@ use crate::{
     permissions::Permissions,
     placement::{OperatorWord, Runtimes},
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
+    traffic::Traffic,
 };
 use mozaiks_config::PluginsConfig;
 
@@ -44,8 +42,8 @@ pub struct Plugin {
     generations: Mutex<Vec<Weak<LiveGeneration>>>,
     /// Held while a generation is loaded: one at a time, so that the newest source wins.
     loading: tokio::sync::Mutex<()>,
-    /// Calls running or waiting; see [`LiveGeneration::acquire`].
-    in_flight: Arc<AtomicUsize>,
+    /// Its calls, of all loads.
+    traffic: Arc<Traffic>,
     /// In which apps it is on.
     apps: Arc<AppSwitch>,
     /// What the operator has said of where it runs. Read for every load.
@@ -82,7 +80,7 @@ impl Plugin {
             }),
             generations: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
-            in_flight: Arc::default(),
+            traffic: Arc::default(),
             apps: Arc::default(),
             operator: RwLock::default(),
         }
@@ -121,9 +119,14 @@ impl Plugin {
         self.current.read().manifest.clone()
     }
 
+    /// Its calls.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     /// Calls running or waiting.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.traffic.in_flight()
     }
 
     /// The generation of that id, while somebody holds it.
@@ -159,7 +162,7 @@ impl Plugin {
             Generation::next(),
             runtime,
             limits,
-            Arc::clone(&self.in_flight),
+            Arc::clone(&self.traffic),
         );
         generation.set_apps(Arc::clone(&self.apps));
         let mut generations = self.generations.lock();

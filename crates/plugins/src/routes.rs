@@ -1,16 +1,7 @@
 //! The routes that one load of a plugin has registered: what each wants, and which one a path means.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jsonschema::Validator;
 use parking_lot::RwLock;
 use serde::Deserialize;
@@ -19,6 +10,7 @@ use serde_json::Value;
 use crate::{
     generation::{Generation, PluginFunction},
     names::RESERVED_SEGMENTS,
+    rates::{Counted, Rate, RateLimits},
     schema::{Misfit, misfits},
 };
 
@@ -28,12 +20,6 @@ pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 const MAX_PATH_BYTES: usize = 500;
 /// Routes of one plugin.
 const MAX_ROUTES: usize = 1000;
-/// Callers whose rate a route remembers before it forgets those that have not come back.
-const SWEEP_CALLERS: usize = 1024;
-/// Callers of the last minute that a route remembers; others have to wait.
-const MAX_CALLERS: usize = 100_000;
-/// How long.
-const CROWD_WAIT: Duration = Duration::from_secs(1);
 
 /// What a plugin says of a route.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,7 +34,7 @@ pub struct RouteSpec {
     /// Roles of which the caller must have one; none asks for none.
     #[serde(default)]
     pub roles: Vec<String>,
-    /// Calls a minute of one user, or of one address.
+    /// Calls a minute of one user, or of one address; where it says none, what all routes have counts.
     pub rate_limit: Option<NonZeroU32>,
     /// JSON Schema (2020-12) over `{body, query, params}`.
     pub request_schema: Option<Value>,
@@ -94,38 +80,7 @@ pub struct Route {
     request: Option<Validator>,
     response: Option<Validator>,
     rate: Option<Rate>,
-}
-
-/// Calls a minute of each caller.
-struct Rate {
-    limiter: DefaultKeyedRateLimiter<String>,
-    /// How many callers make it forget those that have not come back: looking through all of them is
-    /// done once for many calls.
-    sweep_at: AtomicUsize,
-}
-
-impl Rate {
-    fn new(limiter: DefaultKeyedRateLimiter<String>) -> Self {
-        Self {
-            limiter,
-            sweep_at: AtomicUsize::new(SWEEP_CALLERS),
-        }
-    }
-
-    fn count(&self, caller: String) -> Result<(), Duration> {
-        if self.limiter.len() >= self.sweep_at.load(Ordering::Relaxed) {
-            self.limiter.retain_recent();
-            let left = self.limiter.len();
-            let next = (left * 2).clamp(SWEEP_CALLERS, MAX_CALLERS);
-            self.sweep_at.store(next, Ordering::Relaxed);
-            if left >= MAX_CALLERS {
-                return Err(CROWD_WAIT);
-            }
-        }
-        self.limiter
-            .check_key(&caller)
-            .map_err(|until| until.wait_time_from(self.limiter.clock().now()))
-    }
+    limits: Arc<RateLimits>,
 }
 
 impl Route {
@@ -149,17 +104,20 @@ impl Route {
         misfit(self.response.as_ref()?, &response())
     }
 
-    /// Whether calls are counted.
-    pub fn is_limited(&self) -> bool {
-        self.rate.is_some()
+    /// Calls a minute of one caller: what it says, else what all routes have.
+    pub fn rate_limit(&self) -> Option<NonZeroU32> {
+        self.rate.as_ref().map(|rate| rate.per_minute)
     }
 
     /// Counts a call of somebody.
     ///
     /// # Errors
     /// How long to wait, where there were too many.
-    pub fn count(&self, caller: String) -> Result<(), Duration> {
-        self.rate.as_ref().map_or(Ok(()), |rate| rate.count(caller))
+    pub fn count(&self, caller: Counted<'_>) -> Result<(), Duration> {
+        let Some(rate) = &self.rate else {
+            return Ok(());
+        };
+        self.limits.count_route(rate, caller)
     }
 }
 
@@ -186,8 +144,8 @@ pub enum Lookup {
 }
 
 /// The routes of one load of a plugin.
-#[derive(Default)]
 pub struct RouteTable {
+    limits: Arc<RateLimits>,
     // Written while the plugin loads, read for every request; never held across an await.
     routes: RwLock<Routes>,
 }
@@ -200,6 +158,13 @@ struct Routes {
 }
 
 impl RouteTable {
+    fn new(limits: &Arc<RateLimits>) -> Self {
+        Self {
+            limits: Arc::clone(limits),
+            routes: RwLock::default(),
+        }
+    }
+
     /// Adds a route.
     ///
     /// # Errors
@@ -225,9 +190,11 @@ impl RouteTable {
         let route = Arc::new(Route {
             request: validator("request_schema", spec.request_schema.as_ref())?,
             response: validator("response_schema", spec.response_schema.as_ref())?,
-            rate: spec
-                .rate_limit
-                .map(|limit| Rate::new(RateLimiter::keyed(Quota::per_minute(limit)))),
+            rate: self.limits.of_route(
+                (function.generation.plugin(), &spec.method, &pattern),
+                spec.rate_limit,
+            ),
+            limits: Arc::clone(&self.limits),
             names,
             function,
             spec,
@@ -324,13 +291,21 @@ impl RouteTable {
 }
 
 /// The routes of each load of each plugin.
-#[derive(Default)]
 pub struct PluginRoutes {
+    limits: Arc<RateLimits>,
     // Written at load and unload, read for every request; never held across an await.
     loads: RwLock<HashMap<Generation, Arc<RouteTable>>>,
 }
 
 impl PluginRoutes {
+    /// None yet; those that come are called as often as `limits` say.
+    pub fn new(limits: &Arc<RateLimits>) -> Self {
+        Self {
+            limits: Arc::clone(limits),
+            loads: RwLock::default(),
+        }
+    }
+
     /// The routes of a load, if it has registered any.
     pub fn of(&self, generation: Generation) -> Option<Arc<RouteTable>> {
         self.loads.read().get(&generation).cloned()
@@ -338,7 +313,9 @@ impl PluginRoutes {
 
     /// As [`Self::of`], made where there is none yet.
     pub fn entry(&self, generation: Generation) -> Arc<RouteTable> {
-        Arc::clone(self.loads.write().entry(generation).or_default())
+        let mut loads = self.loads.write();
+        let made = || Arc::new(RouteTable::new(&self.limits));
+        Arc::clone(loads.entry(generation).or_insert_with(made))
     }
 
     /// A load is gone: nothing of it is served.
@@ -436,17 +413,6 @@ mod tests {
         }
         assert_eq!(pattern("/files/{*rest}").unwrap().0, "/files/{*p0}");
         assert_eq!(pattern("/").unwrap(), ("/".into(), Vec::new()));
-    }
-
-    #[test]
-    fn a_crowd_of_callers_is_remembered_within_a_bound() {
-        let rate = Rate::new(RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)));
-        let told = (0..MAX_CALLERS + 10).map(|caller| rate.count(caller.to_string()));
-        let waits: Vec<_> = told.filter_map(Result::err).collect();
-        assert!(waits.iter().all(|wait| *wait == CROWD_WAIT), "{waits:?}");
-        assert!((1..=10).contains(&waits.len()), "{}", waits.len());
-        assert!(rate.limiter.len() <= MAX_CALLERS);
-        assert!(rate.count("5".into()).is_err(), "it has called already");
     }
 
     #[test]

@@ -2,20 +2,13 @@
 //!
 //! Plain Rust data crosses it in both directions; no Python type does.
 
-use std::{
-    borrow::Cow,
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub use crate::started::Started;
 use crate::{
     generation::Generation,
     invocation::{CallId, Invocation},
@@ -111,60 +104,6 @@ impl LoadError {
             }
         }
     }
-}
-
-/// When a call began to run, as its runtime tells and its caller reads. Clones are the same.
-#[derive(Debug, Clone, Default)]
-pub struct Started(Arc<AtomicU64>);
-
-impl Started {
-    /// The call begins now; `false` where it was withdrawn before, and must not run.
-    #[must_use]
-    pub fn begin(&self) -> bool {
-        let now = Self::since_first_look(Duration::ZERO);
-        let begun = (self.0).compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
-        // A call that goes on elsewhere, on a thread, begins a second time.
-        !matches!(begun, Err(WITHDRAWN))
-    }
-
-    /// Takes a call back that has not begun; `true` where it never will.
-    pub fn withdraw(&self) -> bool {
-        let taken = (self.0).compare_exchange(0, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire);
-        taken.is_ok()
-    }
-
-    /// The call began so long ago, in another process.
-    pub fn began_ago(&self, ago: Duration) {
-        self.0.store(Self::since_first_look(ago), Ordering::Release);
-    }
-
-    /// Nanoseconds since the first look at the clock, plus one: zero is for not yet.
-    fn since_first_look(ago: Duration) -> u64 {
-        let since = first_look().elapsed().saturating_sub(ago);
-        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        since.min(WITHDRAWN - 2) + 1
-    }
-
-    /// When it began, if it has.
-    pub fn at(&self) -> Option<Instant> {
-        let since = self.0.load(Ordering::Acquire);
-        let since = since.checked_sub(1).filter(|_| since != WITHDRAWN)?;
-        first_look().checked_add(Duration::from_nanos(since))
-    }
-
-    /// Makes it one for another call, if nobody else holds it.
-    pub(crate) fn renew(mut self) -> Option<Self> {
-        *Arc::get_mut(&mut self.0)?.get_mut() = 0;
-        Some(self)
-    }
-}
-
-/// In the place of the moment: the call will not begin.
-const WITHDRAWN: u64 = u64::MAX;
-
-fn first_look() -> Instant {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    *FIRST.get_or_init(Instant::now)
 }
 
 /// How a call ended.

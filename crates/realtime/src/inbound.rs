@@ -5,7 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::message::Message;
+use super::{message::Message, services::MessageRouter};
+use mozaiks_auth::Principal;
 use mozaiks_json_text::body::{BodyError, MAX_DEPTH, check_object};
 
 /// Longest `type` of a message, in bytes.
@@ -78,6 +79,22 @@ pub(super) fn parse(text: &str) -> Result<ClientMessage<'_>, Rejected> {
             message_type: head.message_type,
         }),
     }
+}
+
+/// What a user is told who sends too many; pings are free, as who is told nothing connects anew.
+pub(super) fn over_rate(
+    router: &dyn MessageRouter,
+    sender: &Principal,
+    said: &Result<ClientMessage<'_>, Rejected>,
+) -> Option<Arc<Message>> {
+    let message_type = match said {
+        Ok(ClientMessage::Ping) => return None,
+        Ok(ClientMessage::Other { message_type }) => Some(&**message_type),
+        Ok(ClientMessage::Auth { .. }) | Err(_) => None,
+    };
+    let failure = router.count(sender).err()?;
+    let message = error_message(failure.error_code, &failure.error, message_type);
+    Some(message)
 }
 
 /// What a client is told when its message was not taken or its handler failed.

@@ -72,6 +72,12 @@ pub enum Routed {
 
 /// Brings messages of clients to the plugins that handle their type.
 pub trait MessageRouter: Send + Sync + 'static {
+    /// Counts a message of a user, other than a ping.
+    ///
+    /// # Errors
+    /// What the client is told where the user sends too many; the message goes nowhere then.
+    fn count(&self, sender: &Principal) -> Result<(), RouteFailure>;
+
     /// Hands over one message, a JSON object with this `type`. Must not block.
     fn route(&self, sender: &Sender, message_type: &str, message: &str) -> Routed;
 }

@@ -310,6 +310,10 @@ impl Session {
 
     /// A message of an open socket other than `auth`.
     fn answer(&self, open: &Open, said: Result<ClientMessage<'_>, inbound::Rejected>, text: &str) {
+        let router = &*self.realtime.router;
+        if let Some(error) = inbound::over_rate(router, &open.identity.principal, &said) {
+            return self.say(&error);
+        }
         match said {
             Ok(ClientMessage::Auth { .. }) => {}
             Ok(ClientMessage::Ping) => {

@@ -79,6 +79,17 @@ impl Authenticator for PlainTokens {
 pub(super) struct Echo(pub(super) Arc<Hub>);
 
 impl MessageRouter for Echo {
+    fn count(&self, sender: &Principal) -> Result<(), RouteFailure> {
+        let failure = RouteFailure {
+            error_code: "RATE_LIMITED",
+            error: "too often".into(),
+        };
+        if &*sender.user_id == "hasty" {
+            return Err(failure);
+        }
+        Ok(())
+    }
+
     fn route(&self, sender: &Sender, message_type: &str, message: &str) -> Routed {
         let failure = |error_code| RouteFailure {
             error_code,

@@ -19,16 +19,15 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    confine::{Confinement, Enforced},
-    crashes::Crashes,
-    registrations::Registrations,
-    sampler::Watched,
-    spawner::Spawner,
-    worker::Worker,
+    confine::Confinement, crashes::Crashes, registrations::Registrations, sampler::Watched,
+    spawner::Spawner, worker::Worker,
 };
 
 mod life;
 mod slot;
+mod view;
+
+pub use view::{PoolView, WorkerView};
 
 /// Loads that may wait for one worker; whoever wants another waits for room.
 const COMMANDS: usize = 64;
@@ -76,34 +75,6 @@ pub trait PoolObserver: Send + Sync + 'static {
 
     /// It was one time too many: the plugin runs no more.
     fn quarantined(&self, plugin: &str, reason: CrashReason, crashes: usize);
-}
-
-/// A pool as admins see it.
-#[derive(Debug, Clone)]
-pub struct PoolView {
-    /// Its workers that live.
-    pub workers: Vec<WorkerView>,
-    /// What their kernel sees to; of the first, as all are alike.
-    pub enforced: Vec<Enforced>,
-    /// Calls that wait for a worker.
-    pub waiting: usize,
-}
-
-/// A worker as admins see it.
-#[derive(Debug, Clone)]
-pub struct WorkerView {
-    /// The process.
-    pub pid: u32,
-    /// Since when, in seconds.
-    pub up_seconds: f64,
-    /// Calls it has had.
-    pub calls: u64,
-    /// Calls it has now.
-    pub running: usize,
-    /// Resident memory in bytes.
-    pub memory_bytes: u64,
-    /// Lines of its log that found no room.
-    pub log_lines_lost: u64,
 }
 
 /// A pool of workers.

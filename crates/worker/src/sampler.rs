@@ -143,12 +143,14 @@ impl Worker {
     pub(crate) fn view(&self) -> WorkerView {
         let pid = self.process.pid();
         let (health, _) = self.health();
+        let usage = Usage::of(pid);
         WorkerView {
             pid,
             up_seconds: self.since.elapsed().as_secs_f64(),
             calls: self.calls.load(Ordering::Relaxed),
             running: self.running.count(),
-            memory_bytes: Usage::of(pid).map_or(0, |usage| usage.memory),
+            cpu_seconds: usage.as_ref().map_or(0.0, |usage| usage.cpu),
+            memory_bytes: usage.map_or(0, |usage| usage.memory),
             log_lines_lost: health.lines_lost + self.lines_lost.load(Ordering::Relaxed),
         }
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use mozaiks_lifecycle::usage::PluginUsage;
 use mozaiks_outbound::{Asking, Outbound, OutboundError, Request};
 use mozaiks_plugins::{Caller, HostError};
 use serde::Deserialize;
@@ -15,15 +16,22 @@ pub struct HttpPart {
     outbound: Arc<Outbound>,
     guard: Arc<Guard>,
     registry: RegistrySlot,
+    usage: Arc<PluginUsage>,
 }
 
 impl HttpPart {
     /// Over the gateway's way out.
-    pub fn new(outbound: Arc<Outbound>, guard: Arc<Guard>, registry: RegistrySlot) -> Self {
+    pub fn new(
+        outbound: Arc<Outbound>,
+        guard: Arc<Guard>,
+        registry: RegistrySlot,
+        usage: Arc<PluginUsage>,
+    ) -> Self {
         Self {
             outbound,
             guard,
             registry,
+            usage,
         }
     }
 
@@ -69,6 +77,8 @@ impl HostPart for HttpPart {
         }
         let (outbound, guard) = (Arc::clone(&self.outbound), Arc::clone(&self.guard));
         let max_connections = self.max_connections(&caller);
+        let plugin = self.registry.get().and_then(|all| all.find(&caller.plugin));
+        let usage = Arc::clone(&self.usage);
         Box::pin(async move {
             let permissions = guard.permissions(&caller);
             let request = read(&payload)?;
@@ -82,7 +92,18 @@ impl HostPart for HttpPart {
                 may_reach: &|host, port, is_default| permissions.may_reach(host, port, is_default),
                 max_connections,
             };
-            match outbound.send(asking, request).await {
+            let sent = outbound.send(asking, request).await;
+            let has_left = !matches!(
+                sent,
+                Err(OutboundError::Invalid(_)
+                    | OutboundError::NotPermitted(_)
+                    | OutboundError::Denied(_)
+                    | OutboundError::TooMany(_))
+            );
+            if let (true, Some(plugin), Some(app_id)) = (has_left, &plugin, &caller.app_id) {
+                usage.note_connection(plugin, app_id);
+            }
+            match sent {
                 Ok(answer) => {
                     let head = json!({
                         "status": answer.status,

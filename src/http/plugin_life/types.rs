@@ -122,7 +122,7 @@ pub(in crate::http) struct EndpointView {
     pub(super) requires_auth: bool,
     /// Roles of which the caller must have one.
     pub(super) roles: Vec<String>,
-    /// Calls a minute.
+    /// Calls a minute of one caller, its own or what all routes have.
     pub(super) rate_limit: Option<u32>,
     pub(super) request_schema: Option<Value>,
     pub(super) response_schema: Option<Value>,

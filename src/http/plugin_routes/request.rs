@@ -1,7 +1,5 @@
 //! A request as a route's handler is given it: one JSON array with one object, written without a detour.
 
-use std::net::IpAddr;
-
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, header, request};
@@ -211,24 +209,10 @@ fn check_schema(
     }))
 }
 
-/// Whom a route counts a call for: the user, or the address of somebody unknown.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Caller<'a> {
-    User(&'a Principal),
-    Address(IpAddr),
-}
-
-impl std::fmt::Display for Caller<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::User(user) => write!(f, "u:{}:{}", user.app_id, user.user_id),
-            Self::Address(ip) => write!(f, "a:{ip}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http::HeaderValue;
 
     use super::*;

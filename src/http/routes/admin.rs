@@ -6,6 +6,18 @@ use crate::http::typed::by;
 
 pub(super) const ADMIN: &[Operation] = &[
     Operation {
+        method: "get",
+        path: "/__mozaiks/admin/status",
+        handler: by!(admin::status::get_status),
+        who: Who::Admin,
+        summary: "How the gateway and its plugins are doing, since its start.",
+        answers: &[
+            ("200", "`{phase, uptime_seconds, calls, plugins, …}`."),
+            ("401", "Not authenticated."),
+            ("403", "FORBIDDEN: this needs the role admin."),
+        ],
+    },
+    Operation {
         method: "post",
         path: "/__mozaiks/admin/notifications/broadcast",
         handler: by!(admin::notifications::create_broadcast),

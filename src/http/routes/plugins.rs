@@ -2,7 +2,8 @@
 
 use super::{Operation, Who};
 use crate::http::{
-    plugin_jobs, plugin_life, plugin_logs, plugin_permissions, plugin_workers, plugins, typed::by,
+    plugin_jobs, plugin_life, plugin_logs, plugin_permissions, plugin_usage, plugin_workers,
+    plugins, typed::by,
 };
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
@@ -239,6 +240,20 @@ pub(super) const PLUGINS: &[Operation] = &[
         who: Who::Admin,
         summary: "Who did what to a plugin, newest first; `limit`.",
         answers: &[("200", "`{audit, count}`."), NO_TOKEN, ADMINS, NO_DATABASE],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/usage",
+        handler: by!(plugin_usage::list_usage),
+        who: Who::Admin,
+        summary: "What a plugin has used in the admin's app, hour by hour; `hours`.",
+        answers: &[
+            ("200", "`{usage, count, plugin}`."),
+            NO_TOKEN,
+            ADMINS,
+            ("422", "VALIDATION_ERROR."),
+            NO_DATABASE,
+        ],
     },
     Operation {
         method: "get",

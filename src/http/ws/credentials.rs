@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 
 use super::BEARER;
-use crate::http::{error::ApiError, identify::bearer_token, state::App};
-use mozaiks_auth::AuthError;
+use crate::http::{error::ApiError, exchange::RequestContext, identify::bearer_token, state::App};
+use mozaiks_auth::{AuthError, Principal};
 use mozaiks_realtime::Identity;
 
 /// What a request brought along.
@@ -51,11 +51,23 @@ impl<'a> Presented<'a> {
         Ok(Self::Nothing)
     }
 
-    /// Who that is; `None` where nothing was presented.
+    /// Who that is, for whom the request is counted; `None` where nothing was presented.
     ///
     /// # Errors
     /// Those of the token; `TOKEN_INVALID` for a ticket that is unknown, used or too old.
-    pub(in crate::http) async fn identify(self, app: &App) -> Result<Option<Identity>, ApiError> {
+    pub(in crate::http) async fn identify(
+        self,
+        app: &App,
+        request: &Extensions,
+    ) -> Result<Option<Identity>, ApiError> {
+        let identified = self.verify(app).await;
+        let Some(context) = request.get::<Arc<RequestContext>>() else {
+            return Err(ApiError::Internal("a request without a context".into()));
+        };
+        context.counting.outcome(app, identified, user_of)
+    }
+
+    async fn verify(self, app: &App) -> Result<Option<Identity>, ApiError> {
         let principal = match self {
             Self::Nothing => return Ok(None),
             Self::Ticket(ticket) => {
@@ -71,6 +83,10 @@ impl<'a> Presented<'a> {
         };
         Ok(Some(app.realtime.identity_of(&Arc::clone(&principal))))
     }
+}
+
+fn user_of(identity: &Option<Identity>) -> Option<&Principal> {
+    Some(&*identity.as_ref()?.principal)
 }
 
 /// Whether a subprotocol has to be chosen: browsers hang up where they offered some and none is.

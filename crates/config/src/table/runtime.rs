@@ -137,4 +137,9 @@ pub(super) const RUNTIME: &[Key] = &[
         "Nesting of bodies and results.",
         count(|s| &mut s.config.plugins.max_depth, 1, 200),
     ),
+    key!(
+        "metrics_plugins",
+        "Plugins that `/metrics` tells of by name; the others are counted together as `other`.",
+        count(|s| &mut s.config.plugins.named_in_metrics, 1, 100_000),
+    ),
 ];

@@ -1,3 +1,5 @@
+mod delay;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -229,16 +231,22 @@ fn timers_are_kept_unless_their_call_goes_on() {
         .unwrap();
     let _inside = runtime.enter();
     let timers = Timers::default();
-    let ended = timers.after(Duration::from_secs(1));
+    let ended = timers.until(Instant::now() + Duration::from_secs(1));
     assert!(ended.started.begin());
     timers.give_back(ended);
-    let again = timers.after(Duration::from_secs(1));
+    let again = timers.until(Instant::now() + Duration::from_secs(1));
     assert_eq!(again.started.at(), None, "it is another call's now");
     let goes_on = again.started.clone();
     timers.give_back(again);
     assert!(timers.0.lock().is_empty());
     assert!(goes_on.begin());
-    assert_eq!(timers.after(Duration::from_secs(1)).started.at(), None);
+    assert_eq!(
+        timers
+            .until(Instant::now() + Duration::from_secs(1))
+            .started
+            .at(),
+        None
+    );
 }
 
 #[derive(Default)]

@@ -1,11 +1,10 @@
 //! Counters and gauges in Prometheus' text format.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt::Write as _, sync::atomic::Ordering};
 
-use super::{CallKind, CallOutcome, Gauges, Metrics, PoolGauges, Route, WorkerGauges};
+use super::{
+    CallKind, CallOutcome, Gauges, Metrics, PluginFigures, PoolGauges, Route, WorkerGauges,
+};
 
 /// A family of a pool's figures: name, kind, meaning, which figure.
 type PoolFamily = (
@@ -85,46 +84,7 @@ impl Metrics {
             "From a request's head to its answer.",
         );
         self.request_time.write(&mut text, &[]);
-        let mut plugins: Vec<_> = self
-            .plugins
-            .iter()
-            .zip(CallKind::ALL)
-            .flat_map(|(plugins, (_, kind))| {
-                let plugins = plugins.read();
-                let named = plugins
-                    .iter()
-                    .map(|(name, metrics)| (Arc::clone(name), kind, Arc::clone(metrics)));
-                named.collect::<Vec<_>>()
-            })
-            .collect();
-        plugins.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
-        text.family(
-            "mozaiks_plugin_calls_total",
-            "counter",
-            "Calls of plugins that ended.",
-        );
-        for (plugin, kind, metrics) in &plugins {
-            for (outcome, name) in CallOutcome::ALL {
-                let count = metrics.calls[outcome as usize].load(Ordering::Relaxed);
-                if count > 0 {
-                    text.sample(
-                        "",
-                        &[("plugin", plugin), ("kind", kind), ("outcome", name)],
-                        count,
-                    );
-                }
-            }
-        }
-        text.family(
-            "mozaiks_plugin_call_duration_seconds",
-            "histogram",
-            "How long calls took.",
-        );
-        for (plugin, kind, metrics) in &plugins {
-            metrics
-                .time
-                .write(&mut text, &[("plugin", plugin), ("kind", kind)]);
-        }
+        self.write_plugins(&mut text, gauges);
         for (name, kind, help, value) in self.singles(gauges) {
             text.family(name, kind, help);
             text.sample("", &[], value);
@@ -148,6 +108,14 @@ impl Metrics {
         );
         for (plugin, count) in &gauges.permission_denials {
             text.sample("", &[("plugin", plugin)], count);
+        }
+        text.family(
+            "mozaiks_rate_limited_total",
+            "counter",
+            "Requests and messages over a rate, by limit.",
+        );
+        for (limit, count) in &gauges.rate_limited {
+            text.sample("", &[("limit", limit)], count);
         }
         text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
         text.sample("", &[], gauges.jobs.live);
@@ -197,6 +165,82 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    fn write_plugins(&self, text: &mut Text, gauges: &Gauges) {
+        let plugins = self.names.group(&gauges.plugins);
+        text.family(
+            "mozaiks_plugin_calls_total",
+            "counter",
+            "Calls of plugins that ended.",
+        );
+        for (plugin, PluginFigures { metrics, .. }) in &plugins {
+            for (kind, kind_name) in CallKind::ALL {
+                for (outcome, name) in CallOutcome::ALL {
+                    let labels = [
+                        ("plugin", &**plugin),
+                        ("kind", kind_name),
+                        ("outcome", name),
+                    ];
+                    text.counter(&labels, metrics.calls(kind, outcome));
+                }
+            }
+        }
+        text.family(
+            "mozaiks_plugin_call_duration_seconds",
+            "histogram",
+            "How long calls took.",
+        );
+        for (plugin, PluginFigures { metrics, .. }) in &plugins {
+            for (kind, name) in CallKind::ALL {
+                let time = metrics.time(kind);
+                time.write_used(text, &[("plugin", plugin), ("kind", name)]);
+            }
+        }
+        text.family(
+            "mozaiks_plugin_errors_total",
+            "counter",
+            "Calls of plugins that failed, by error code.",
+        );
+        for (plugin, PluginFigures { metrics, .. }) in &plugins {
+            for (code, count) in metrics.errors() {
+                text.counter(&[("plugin", plugin), ("code", code)], count);
+            }
+        }
+        text.family(
+            "mozaiks_plugin_calls_refused_total",
+            "counter",
+            "Calls of plugins that were not taken, by reason.",
+        );
+        for (plugin, PluginFigures { metrics, .. }) in &plugins {
+            for (reason, count) in metrics.refused() {
+                text.counter(&[("plugin", plugin), ("reason", reason)], count);
+            }
+        }
+        text.family(
+            "mozaiks_plugin_queue_delay_seconds",
+            "histogram",
+            "From a call's acceptance to its start.",
+        );
+        for (plugin, PluginFigures { metrics, .. }) in &plugins {
+            metrics
+                .queue_delay()
+                .write_used(text, &[("plugin", plugin)]);
+        }
+        text.family(
+            "mozaiks_plugin_calls_waiting",
+            "gauge",
+            "Calls that were taken and have not begun.",
+        );
+        for (plugin, figures) in &plugins {
+            text.sample("", &[("plugin", plugin)], figures.waiting);
+        }
+        text.family("mozaiks_plugin_calls_running", "gauge", "Calls that run.");
+        for (plugin, figures) in &plugins {
+            text.sample("", &[("plugin", plugin)], figures.running);
+        }
+    }
+}
+
 /// The text format, one family after the other.
 #[derive(Default)]
 pub(super) struct Text {
@@ -210,6 +254,13 @@ impl Text {
         self.family = name;
         // Writing into a String cannot fail.
         let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// A sample of the family, if anything was counted.
+    fn counter(&mut self, labels: &[(&str, &str)], count: u64) {
+        if count > 0 {
+            self.sample("", labels, count);
+        }
     }
 
     /// A sample of the family; its name may have a suffix.
@@ -241,10 +292,9 @@ mod tests {
     #[test]
     fn buckets_are_cumulative_and_end_with_the_count() {
         let metrics = Metrics::default();
-        let plugin: Arc<str> = "notes".into();
+        let figures = PluginFigures::default();
         for micros in [100, 250, 251, 60_000_000] {
-            metrics.call_finished(
-                &plugin,
+            figures.metrics.call_finished(
                 CallKind::Execute,
                 CallOutcome::Ok,
                 Duration::from_micros(micros),
@@ -252,7 +302,10 @@ mod tests {
         }
         metrics.request_finished(Route::Execute, 200, Duration::from_millis(1));
         metrics.request_finished(Route::Execute, 499, Duration::from_millis(1));
-        let text = metrics.to_prometheus(&Gauges::default());
+        let text = metrics.to_prometheus(&Gauges {
+            plugins: vec![("notes".into(), figures)],
+            ..Gauges::default()
+        });
         for line in [
             r#"mozaiks_requests_total{route="execute",status="2xx"} 1"#,
             r#"mozaiks_requests_total{route="execute",status="client_gone"} 1"#,

@@ -3,6 +3,8 @@
 /// What is measured at the moment of asking rather than counted.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
+    /// Plugins and their calls.
+    pub plugins: Vec<(std::sync::Arc<str>, super::PluginFigures)>,
     /// Calls waiting for the runtime.
     pub calls_queued: u64,
     /// Calls running.
@@ -45,6 +47,12 @@ pub struct Gauges {
     pub plugin_log_lines_overwritten: u64,
     /// What plugins asked for without the permission, by plugin, since the start.
     pub permission_denials: Vec<(std::sync::Arc<str>, u64)>,
+    /// Requests and messages over a rate, by limit, since the start.
+    pub rate_limited: Vec<(&'static str, u64)>,
+    /// Usage of plugins that was not counted, since the start.
+    pub usage_uncounted: u64,
+    /// Callers whose rate was forgotten to make room, since the start.
+    pub rate_callers_forgotten: u64,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.

@@ -14,7 +14,7 @@ const BUCKETS_US: [u64; 13] = [
 ];
 
 /// Counts by bucket; recording is two increments and waits for nobody.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Histogram {
     /// Not cumulative; the last is everything above the largest bound.
     buckets: [AtomicU64; BUCKETS_US.len() + 1],
@@ -30,24 +30,47 @@ impl Histogram {
         self.sum_us.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Adds another's counts.
+    pub(super) fn add(&self, other: &Self) {
+        for (to, from) in self.buckets.iter().zip(&other.buckets) {
+            to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.sum_us
+            .fetch_add(other.sum_us.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Bounds in seconds with what lies at or below each, and the sum of all in seconds.
+    pub(super) fn read(&self) -> (Vec<(Option<f64>, u64)>, f64) {
+        let mut cumulative = 0;
+        let buckets = self.buckets.iter().enumerate().map(|(index, bucket)| {
+            cumulative += bucket.load(Ordering::Relaxed);
+            let bound = BUCKETS_US.get(index).map(|micros| *micros as f64 / 1e6);
+            (bound, cumulative)
+        });
+        let sum = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        (buckets.collect(), sum)
+    }
+
+    /// As [`Self::write`], if anything was recorded.
+    pub(super) fn write_used(&self, text: &mut Text, labels: &[(&str, &str)]) {
+        let mut buckets = self.buckets.iter();
+        if buckets.any(|bucket| bucket.load(Ordering::Relaxed) > 0) {
+            self.write(text, labels);
+        }
+    }
+
     /// The samples of a family, with these labels on each.
     pub(super) fn write(&self, text: &mut Text, labels: &[(&str, &str)]) {
-        let mut cumulative = 0;
-        for (index, bucket) in self.buckets.iter().enumerate() {
-            cumulative += bucket.load(Ordering::Relaxed);
-            let bound = match BUCKETS_US.get(index) {
-                Some(micros) => (*micros as f64 / 1e6).to_string(),
-                None => "+Inf".to_owned(),
-            };
+        let (buckets, sum) = self.read();
+        let mut count = 0;
+        for (bound, cumulative) in buckets {
+            count = cumulative;
+            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
             let mut labels = labels.to_vec();
             labels.push(("le", &bound));
             text.sample("_bucket", &labels, cumulative);
         }
-        text.sample(
-            "_sum",
-            labels,
-            self.sum_us.load(Ordering::Relaxed) as f64 / 1e6,
-        );
-        text.sample("_count", labels, cumulative);
+        text.sample("_sum", labels, sum);
+        text.sample("_count", labels, count);
     }
 }

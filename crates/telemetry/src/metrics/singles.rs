@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 24] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 26] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -95,6 +95,18 @@ impl Metrics {
                 "counter",
                 "Log lines that found no room.",
                 gauges.log_lines_dropped,
+            ),
+            (
+                "mozaiks_rate_callers_forgotten_total",
+                "counter",
+                "Callers whose rate was forgotten to make room.",
+                gauges.rate_callers_forgotten,
+            ),
+            (
+                "mozaiks_usage_uncounted_total",
+                "counter",
+                "Usage of plugins that was not counted, because too many apps were.",
+                gauges.usage_uncounted,
             ),
             (
                 "mozaiks_plugin_streams_open",

@@ -1,15 +1,17 @@
 //! Which plugin functions take which messages of clients, and calling them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 
 use crate::{app::host::load_has_ended, http::ApiError};
+use mozaiks_auth::Principal;
 use mozaiks_plugins::{
     CallError, CallKind, Generation, GenerationPhase, HostError, Input, PluginFunction, Target,
     dispatch::{Call, DispatchError, Dispatcher, PendingCall},
     host::RegistrationId,
     invocation::CallId,
+    rates::RateLimits,
 };
 use mozaiks_realtime::{MessageRouter, RouteFailure, Routed, Sender};
 
@@ -135,14 +137,20 @@ impl MessageHandlers {
 pub struct PluginMessages {
     handlers: Arc<MessageHandlers>,
     dispatcher: Arc<Dispatcher>,
+    rates: Arc<RateLimits>,
 }
 
 impl PluginMessages {
     /// Through the dispatcher: a handler has the limits of its plugin.
-    pub fn new(handlers: Arc<MessageHandlers>, dispatcher: Arc<Dispatcher>) -> Arc<Self> {
+    pub fn new(
+        handlers: Arc<MessageHandlers>,
+        dispatcher: Arc<Dispatcher>,
+        rates: Arc<RateLimits>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             handlers,
             dispatcher,
+            rates,
         })
     }
 }
@@ -155,6 +163,11 @@ struct RunningHandler {
 }
 
 impl MessageRouter for PluginMessages {
+    fn count(&self, sender: &Principal) -> Result<(), RouteFailure> {
+        let counted = self.rates.count_user(&sender.app_id, &sender.user_id);
+        counted.map_err(limited)
+    }
+
     fn route(&self, sender: &Sender, message_type: &str, message: &str) -> Routed {
         let handlers = self
             .handlers
@@ -166,6 +179,12 @@ impl MessageRouter for PluginMessages {
         let mut running = Vec::with_capacity(handlers.len());
         for Handler { function, .. } in handlers {
             let plugin = Arc::clone(function.generation.plugin());
+            if let Err(wait) = self.rates.count_plugin(&sender.principal.app_id, &plugin) {
+                if running.is_empty() {
+                    return Routed::Refused(limited(wait));
+                }
+                continue;
+            }
             let request_id: Arc<str> = format!("ws-{}", CallId::next().number()).into();
             let call = Call {
                 kind: CallKind::Message,
@@ -222,9 +241,16 @@ async fn wait(handler: RunningHandler) -> Result<(), RouteFailure> {
     Err(failure(error))
 }
 
+fn limited(wait: Duration) -> RouteFailure {
+    told(&ApiError::RateLimited { wait })
+}
+
 /// What the client may know.
 fn failure(error: DispatchError) -> RouteFailure {
-    let answer = ApiError::from(error);
+    told(&ApiError::from(error))
+}
+
+fn told(answer: &ApiError) -> RouteFailure {
     RouteFailure {
         error_code: answer.status_and_code().1,
         error: answer.message(),

@@ -82,7 +82,11 @@ fn setup() -> Setup {
     };
     let dispatcher = Dispatcher::new(Vec::new());
     Setup {
-        messages: PluginMessages::new(Arc::clone(&handlers), dispatcher),
+        messages: PluginMessages::new(
+            Arc::clone(&handlers),
+            dispatcher,
+            RateLimits::new(&mozaiks_config::RatesConfig::default()),
+        ),
         handlers,
         generations: [1, 2].map(|id| {
             let runtime = Arc::clone(&runtime) as Arc<dyn PluginRuntime>;
