@@ -16,10 +16,10 @@ use super::{
     database,
     followers::Followers,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, Guard, HostPart, HttpPart, JobsPart,
-        ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages,
-        PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart,
-        StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, FilesPart, Guard, HostPart, HttpPart,
+        JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart,
+        PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers,
+        SettingsPart, StorageMeter, StoragePart, StreamPart,
     },
     life::LifeSlot,
     loop_holders::LoopHolders,
@@ -40,6 +40,7 @@ use mozaiks_auth::{
 };
 use mozaiks_config::{AuthConfig, Config, PluginsConfig};
 use mozaiks_events::EventBus;
+use mozaiks_files::PluginFiles;
 use mozaiks_lifecycle::{
     apps::KnownApps,
     audit::AuditLog,
@@ -48,6 +49,7 @@ use mozaiks_lifecycle::{
     health::{self, HealthChecks},
     jobs::{self, JobRunner, PluginJobs},
     manager::{ManagerConfig, Parts, PluginManager},
+    quotas::Quotas,
     rows::Rows,
     storage::PluginStorage,
 };
@@ -145,11 +147,18 @@ where
         Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
         Arc::clone(&events),
     );
+    let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
+    let files_dir = config.data_dir.join("files");
+    let files = PluginFiles::new(&files_dir, config.plugins.files_max_bytes);
+    let meter = StorageMeter::new(&store, &storage, &files, &registry_slot);
+    let quotas = Quotas::new(Arc::new(meter), config.plugins.storage_recount);
     parts.push(Box::new(DatabasePart::new(
         Arc::clone(&store),
         apps.clone(),
         Arc::clone(&guard),
+        Arc::clone(&quotas),
     )));
+    parts.push(Box::new(FilesPart::new(files, &quotas, &guard, &apps)));
     parts.push(Box::new(SettingsPart::new(
         Arc::clone(&settings),
         apps.clone(),
@@ -160,7 +169,6 @@ where
         Arc::clone(&registry_slot),
     )));
     let configs = Arc::new(PluginConfigs::new(Arc::clone(&store)));
-    let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
     let (routes, streams) = (
         Arc::new(PluginRoutes::default()),
@@ -179,6 +187,7 @@ where
     )));
     parts.push(Box::new(StoragePart::new(
         Arc::clone(&storage),
+        Arc::clone(&quotas),
         apps.clone(),
     )));
     parts.push(Box::new(StreamPart::new(Arc::clone(&streams))));
@@ -319,6 +328,7 @@ where
         streams,
         plugin_configs: configs,
         plugin_storage: storage,
+        plugin_quotas: quotas,
         plugin_audit: audit,
         plugin_jobs,
         plugin_health,
@@ -336,6 +346,7 @@ where
         life: Life::default(),
     });
     let health_checks = app.plugin_health.start();
+    let recounts = app.plugin_quotas.start();
     let followers = Followers::start(
         &app.plugins,
         &app.store,
@@ -379,6 +390,7 @@ where
     };
     tracing::info!(signal, "draining");
     health_checks.abort();
+    recounts.abort();
     // What changes from here on is for the next process.
     followers.stop();
     let code = tokio::select! {

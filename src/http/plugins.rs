@@ -15,7 +15,7 @@ use super::{
     error::ApiError,
     identify::User,
     plugin_life::{EndpointView, endpoints},
-    plugin_workers::{IsolationInfo, LimitInfo, placement},
+    plugin_workers::{IsolationInfo, LimitInfo, count_storage, placement},
     state::{App, AppState},
     typed::Answer,
 };
@@ -241,6 +241,9 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
+    if principal.is_admin() {
+        count_storage(&app, &plugin, &principal).await;
+    }
     Ok(Answer(describe_whole(&app, &plugin, &principal)))
 }
 
@@ -285,7 +288,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         source_missing: _,
         quarantine,
     } = app.plugins.view(&plugin.name);
-    let (isolation, limits) = placement(app, plugin);
+    let (isolation, limits) = placement(app, plugin, principal);
     Insides {
         config: manifest.config.clone(),
         r#type: manifest.kind,

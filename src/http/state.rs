@@ -14,7 +14,7 @@ use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
-    manager::PluginManager, storage::PluginStorage,
+    manager::PluginManager, quotas::Quotas, storage::PluginStorage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
@@ -51,6 +51,8 @@ pub struct App {
     pub plugin_configs: Arc<PluginConfigs>,
     /// What they keep under keys.
     pub plugin_storage: Arc<PluginStorage>,
+    /// How much of what they may store they use.
+    pub plugin_quotas: Arc<Quotas>,
     /// Who did what to them.
     pub plugin_audit: Arc<AuditLog>,
     /// What they do at certain times.
@@ -194,6 +196,7 @@ impl App {
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             permission_denials: self.plugin_denials.counts(),
+            storage_refusals: self.plugin_quotas.refusals(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

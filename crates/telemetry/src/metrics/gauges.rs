@@ -45,6 +45,8 @@ pub struct Gauges {
     pub plugin_log_lines_overwritten: u64,
     /// What plugins asked for without the permission, by plugin, since the start.
     pub permission_denials: Vec<(std::sync::Arc<str>, u64)>,
+    /// Writes of plugins that found what they may store used up, since the start.
+    pub storage_refusals: u64,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
