@@ -254,7 +254,6 @@ impl Quotas {
         }
         let limit = self.meter.limit(&account.plugin);
         account.is_written.store(false, Ordering::Relaxed);
-        let before = account.used.load(Ordering::Relaxed);
         let begun = Instant::now();
         let (plugin, app_id) = (Arc::clone(&account.plugin), Arc::clone(&account.app_id));
         let counted = match self.meter.measure(plugin, app_id).await {
@@ -264,9 +263,9 @@ impl Quotas {
                 return Err(error);
             }
         };
-        // What was written meanwhile may be in the count or not: the next one tells.
-        let with_new = |now: u64| Some(counted.saturating_add(now.saturating_sub(before)));
-        let _ = (account.used).fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_new);
+        // What was written meanwhile may be in the count or not. It is left out until the next one, which comes
+        // as it was written: counted twice, it would refuse what has room.
+        account.used.store(counted, Ordering::Relaxed);
         account.limit.store(limit, Ordering::Relaxed);
         account.is_counted.store(true, Ordering::Release);
         *last = Some(LastCount {

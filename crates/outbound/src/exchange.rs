@@ -275,7 +275,11 @@ fn invalid(what: String) -> OutboundError {
 fn certificate(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     use rustls::CertificateError as Wrong;
 
-    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let mut inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    // Whoever passes it on may have wrapped it once more.
+    while let Some(wrapped) = inner.downcast_ref::<std::io::Error>() {
+        inner = wrapped.get_ref()?;
+    }
     match inner.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(wrong) => Some(match wrong {
             Wrong::Expired | Wrong::ExpiredContext { .. } => "the host's certificate has expired",
