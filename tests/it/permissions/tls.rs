@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -30,9 +30,10 @@ async def execute(data):
     return {"status": answer.status, "text": answer.text}
 "#;
 
-/// An authority, with its certificate as PEM.
-fn authority() -> (Issuer<'static, KeyPair>, String) {
+/// An authority that goes by this name, with its certificate as PEM.
+fn authority(name: &str) -> (Issuer<'static, KeyPair>, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap().pem();
@@ -95,12 +96,15 @@ async fn server(issuer: &Issuer<'static, KeyPair>, name: &str, until: i32) -> So
 
 #[tokio::test]
 async fn certificates_are_checked_and_tls_is_not_left() {
-    let (trusted, pem) = authority();
-    let (unknown, _) = authority();
+    let (trusted, pem) = authority("trusted");
+    let (unknown, _) = authority("unknown");
+    // Its name is another's, its key is not.
+    let (pretender, _) = authority("trusted");
     let good = server(&trusted, "127.0.0.1", 4000).await;
     let other_name = server(&trusted, "other.example", 4000).await;
     let expired = server(&trusted, "127.0.0.1", 2001).await;
     let from_nobody = server(&unknown, "127.0.0.1", 4000).await;
+    let forged = server(&pretender, "127.0.0.1", 4000).await;
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = plain.local_addr().unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -133,9 +137,10 @@ async fn certificates_are_checked_and_tls_is_not_left() {
             (other_name, "for another name"),
             (expired, "has expired"),
             (from_nobody, "from nobody that is trusted"),
+            (forged, "is not valid"),
         ] {
             let refused = ask(format!("https://{address}/")).await;
-            assert_eq!(refused["refused"], "UPSTREAM_ERROR", "{refused}");
+            assert_eq!(refused["refused"], "UPSTREAM_ERROR", "{said}: {refused}");
             assert!(
                 refused["said"].as_str().unwrap().contains(said),
                 "{refused}"
@@ -151,7 +156,7 @@ async fn certificates_are_checked_and_tls_is_not_left() {
 
 #[tokio::test]
 async fn without_the_setting_only_the_systems_authorities_are_trusted() {
-    let (issuer, _) = authority();
+    let (issuer, _) = authority("unknown");
     let address = server(&issuer, "127.0.0.1", 4000).await;
     let app = with_sdk()
         .plugin("caller", CALLER)
