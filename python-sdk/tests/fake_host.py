@@ -36,7 +36,8 @@ class FakeHost:
         if operation == "stream.write":
             self.asked.append((operation, payload[8:]))
             return b"false"
-        self.asked.append((operation, _json.loads(payload)))
+        whole = payload if operation == "files.write" else _json.loads(payload)
+        self.asked.append((operation, whole))
         if isinstance(self.answer, HostError):
             raise self.answer
         return _json.dumps(self.answer)

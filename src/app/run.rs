@@ -15,17 +15,17 @@ use super::{
     followers::Followers,
     greeting::{announce, invite},
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, Guard, HostPart, HttpPart, JobsPart,
-        ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart, PluginMessages,
-        PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart,
-        StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, FilesPart, Guard, HostPart, HttpPart,
+        JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart,
+        PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers,
+        SettingsPart, StorageMeter, StoragePart, StreamPart,
     },
     life::LifeSlot,
     loop_holders::LoopHolders,
     presence::PresenceEvents,
     recorder::Recorder,
     socket_tokens::SocketTokens,
-    usage::WorkerProcessors,
+    usage::Meters,
 };
 use crate::{
     http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList},
@@ -37,6 +37,7 @@ use crate::{
 use mozaiks_auth::TokenVerifier;
 use mozaiks_config::{Config, PluginsConfig};
 use mozaiks_events::EventBus;
+use mozaiks_files::PluginFiles;
 use mozaiks_lifecycle::{
     apps::KnownApps,
     audit::AuditLog,
@@ -45,9 +46,10 @@ use mozaiks_lifecycle::{
     health::{self, HealthChecks},
     jobs::{self, JobRunner, PluginJobs},
     manager::{ManagerConfig, Parts, PluginManager},
+    quotas::Quotas,
     rows::Rows,
     storage::PluginStorage,
-    usage::{PluginUsage, ProcessorMeter},
+    usage::{Meter, PluginUsage},
 };
 use mozaiks_notifications::{
     Definitions, DeliveryWorkers, NotificationsManager, Operations, Scheduler,
@@ -149,11 +151,18 @@ where
         Arc::new(ManifestSchemas(Arc::clone(&registry_slot))),
         Arc::clone(&events),
     );
+    let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
+    let files_dir = config.data_dir.join("files");
+    let files = PluginFiles::new(&files_dir, config.plugins.files_max_bytes);
+    let meter = StorageMeter::new(&store, &storage, &files, &registry_slot);
+    let quotas = Quotas::new(Arc::new(meter), config.plugins.storage_recount);
     parts.push(Box::new(DatabasePart::new(
         Arc::clone(&store),
         apps.clone(),
         Arc::clone(&guard),
+        Arc::clone(&quotas),
     )));
+    parts.push(Box::new(FilesPart::new(files, &quotas, &guard, &apps)));
     parts.push(Box::new(SettingsPart::new(
         Arc::clone(&settings),
         apps.clone(),
@@ -168,7 +177,6 @@ where
         Arc::clone(&usage),
     )));
     let configs = Arc::new(PluginConfigs::new(Arc::clone(&store)));
-    let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
     let audit = Arc::new(AuditLog::new(Arc::clone(&store)));
     let rates = RateLimits::new(&config.rates);
     let (routes, streams) = (
@@ -188,6 +196,7 @@ where
     )));
     parts.push(Box::new(StoragePart::new(
         Arc::clone(&storage),
+        Arc::clone(&quotas),
         apps.clone(),
     )));
     parts.push(Box::new(StreamPart::new(Arc::clone(&streams))));
@@ -329,6 +338,7 @@ where
         streams,
         plugin_configs: configs,
         plugin_storage: storage,
+        plugin_quotas: quotas,
         plugin_audit: audit,
         plugin_jobs,
         plugin_health,
@@ -346,11 +356,12 @@ where
         life: Life::default(),
     });
     let health_checks = app.plugin_health.start();
-    let processors: Arc<dyn ProcessorMeter> =
-        Arc::new(WorkerProcessors(Arc::clone(&app.isolations)));
-    let usage = app
-        .plugin_usage
-        .start(Arc::clone(&app.registry), Arc::clone(&processors));
+    let meters: Arc<dyn Meter> = Arc::new(Meters {
+        workers: Arc::clone(&app.isolations),
+        quotas: Arc::clone(&app.plugin_quotas),
+    });
+    let usage = app.plugin_usage.start(Arc::clone(&app.registry), meters);
+    let recounts = app.plugin_quotas.start();
     let followers = Followers::start(
         &app.plugins,
         &app.store,
@@ -394,6 +405,7 @@ where
     };
     tracing::info!(signal, "draining");
     health_checks.abort();
+    recounts.abort();
     // What changes from here on is for the next process.
     followers.stop();
     let code = tokio::select! {

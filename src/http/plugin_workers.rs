@@ -18,6 +18,7 @@ use super::{
     state::{App, AppState},
     typed::Answer,
 };
+use mozaiks_auth::Principal;
 use mozaiks_lifecycle::error::LifeError;
 use mozaiks_plugins::{manifest::Isolation, registry::Plugin};
 
@@ -120,11 +121,11 @@ impl FromObject for NewLimits {
 /// `GET /api/plugins/registry/{name}/limits`.
 pub(super) async fn get_limits(
     State(AppState(app)): State<AppState>,
-    Admin(_): Admin,
+    Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
     let plugin = find(&app, &name)?;
-    Ok(limits_answer(&app, &plugin))
+    Ok(limits_answer(&app, &plugin, &principal).await)
 }
 
 /// `PUT /api/plugins/registry/{name}/limits` with `{"isolation": …, "limits": {…}}`.
@@ -140,7 +141,7 @@ pub(super) async fn put_limits(
     app.plugins
         .set_placement(&name, new.isolation, new.limits, &actor)
         .await?;
-    Ok(limits_answer(&app, &plugin))
+    Ok(limits_answer(&app, &plugin, &principal).await)
 }
 
 /// `POST /api/plugins/registry/{name}/release`: lets a plugin run again whose workers have died too often.
@@ -155,13 +156,13 @@ pub(super) async fn release(
     app.plugins
         .release(&name, &actor(&principal, &context))
         .await?;
-    Ok(limits_answer(&app, &plugin))
+    Ok(limits_answer(&app, &plugin, &principal).await)
 }
 
 /// `POST /api/plugins/registry/{name}/restart`: new workers first.
 pub(super) async fn restart(
     State(AppState(app)): State<AppState>,
-    Admin(_): Admin,
+    Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
     let plugin = find(&app, &name)?;
@@ -171,11 +172,12 @@ pub(super) async fn restart(
             list: Vec::new(),
         }));
     }
-    Ok(limits_answer(&app, &plugin))
+    Ok(limits_answer(&app, &plugin, &principal).await)
 }
 
-fn limits_answer(app: &App, plugin: &Plugin) -> Answer<PluginLimits> {
-    let (isolation, limits) = placement(app, plugin);
+async fn limits_answer(app: &App, plugin: &Plugin, principal: &Principal) -> Answer<PluginLimits> {
+    count_storage(app, plugin, principal).await;
+    let (isolation, limits) = placement(app, plugin, principal);
     Answer(PluginLimits {
         plugin: plugin.name.to_string(),
         isolation,
@@ -184,16 +186,36 @@ fn limits_answer(app: &App, plugin: &Plugin) -> Answer<PluginLimits> {
     })
 }
 
-/// Where a plugin runs and what it may use, as admins see it.
-pub(super) fn placement(app: &App, plugin: &Plugin) -> (IsolationInfo, Vec<LimitInfo>) {
+/// Counts what a plugin stores in an admin's app, where it is not known.
+pub(super) async fn count_storage(app: &App, plugin: &Plugin, principal: &Principal) {
+    let counted = app
+        .plugin_quotas
+        .storage_bytes(&plugin.name, &principal.app_id);
+    if let Err(error) = counted.await {
+        tracing::debug!(plugin.name = &*plugin.name, %error, "plugin.storage_not_counted");
+    }
+}
+
+/// Where a plugin runs and what it may use, as admins see it; what it stores is that of their app.
+pub(super) fn placement(
+    app: &App,
+    plugin: &Plugin,
+    principal: &Principal,
+) -> (IsolationInfo, Vec<LimitInfo>) {
     let view = app.isolations.view(plugin);
+    let stored = app
+        .plugin_quotas
+        .known_bytes(&plugin.name, &principal.app_id);
     let limits = view.limits.into_iter().map(|limit| LimitInfo {
         name: limit.name,
         wanted: limit.wanted,
         effective: limit.effective,
         enforced: limit.enforced,
         by: limit.by,
-        used: limit.used,
+        used: match limit.name {
+            "storage" => stored.map(Value::from),
+            _ => limit.used,
+        },
     });
     let (workers, waiting, enforced) = view
         .pool

@@ -16,7 +16,7 @@ use super::{
     identify::User,
     plugin_life::{EndpointView, endpoints},
     plugin_usage::{CallFigures, call_figures},
-    plugin_workers::{IsolationInfo, LimitInfo, placement},
+    plugin_workers::{IsolationInfo, LimitInfo, count_storage, placement},
     state::{App, AppState},
     typed::Answer,
 };
@@ -244,6 +244,9 @@ pub(super) async fn get_plugin(
         .ok()
         .and_then(|Path(name)| app.registry.find(&name))
         .ok_or(ApiError::PluginNotFound)?;
+    if principal.is_admin() {
+        count_storage(&app, &plugin, &principal).await;
+    }
     Ok(Answer(describe_whole(&app, &plugin, &principal)))
 }
 
@@ -288,7 +291,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         source_missing: _,
         quarantine,
     } = app.plugins.view(&plugin.name);
-    let (isolation, limits) = placement(app, plugin);
+    let (isolation, limits) = placement(app, plugin, principal);
     Insides {
         config: manifest.config.clone(),
         r#type: manifest.kind,

@@ -14,7 +14,7 @@ use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
-    manager::PluginManager, storage::PluginStorage, usage::PluginUsage,
+    manager::PluginManager, quotas::Quotas, storage::PluginStorage, usage::PluginUsage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
@@ -55,6 +55,8 @@ pub struct App {
     pub plugin_usage: Arc<PluginUsage>,
     /// What they keep under keys.
     pub plugin_storage: Arc<PluginStorage>,
+    /// How much of what they may store they use.
+    pub plugin_quotas: Arc<Quotas>,
     /// Who did what to them.
     pub plugin_audit: Arc<AuditLog>,
     /// What they do at certain times.
@@ -204,6 +206,7 @@ impl App {
             rate_limited: self.rates.refused().to_vec(),
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),
+            storage_refusals: self.plugin_quotas.refusals(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -18,6 +18,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("docstore", &[]),
     ("events", &["mozaiks-auth", "mozaiks-config"]),
+    ("files", &[]),
     ("jobs", &["mozaiks-config", "mozaiks-store"]),
     ("json_text", &[]),
     (
@@ -174,6 +175,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_events",
+            "mozaiks_files",
             "mozaiks_jobs",
             "mozaiks_lifecycle",
             "mozaiks_notifications",

@@ -30,6 +30,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "PERMISSION_DENIED",
         "permissions::without_its_permission_no_operation_is_done",
     ),
+    (
+        "QUOTA_EXCEEDED",
+        "quotas::a_plugin_in_the_gateway_keeps_its_quota",
+    ),
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
     ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),
     ("DATABASE_UNAVAILABLE", "src/http/error/tests.rs"),

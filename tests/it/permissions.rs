@@ -3,6 +3,7 @@
 
 mod consent;
 mod outbound;
+mod tls;
 mod users;
 
 use std::collections::BTreeMap;

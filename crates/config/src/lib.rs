@@ -247,6 +247,10 @@ pub struct PluginsConfig {
     /// Whether permissions of plugins in directories need an admin's consent too.
     /// `MOZAIKS_PERMISSIONS_CONSENT`
     pub permissions_consent: bool,
+    /// Bytes of one file of a plugin's. `MOZAIKS_FILES_MAX_BYTES`
+    pub files_max_bytes: usize,
+    /// Between two looks at what plugins store. `MOZAIKS_STORAGE_RECOUNT_SECONDS`
+    pub storage_recount: Duration,
     /// What the operator lets plugins reach outside. `MOZAIKS_HTTP_APIS`, …
     pub outbound: OutboundConfig,
     /// The interpreter whose packages plugins see. `MOZAIKS_PYTHON` (default: a venv beside the
@@ -421,6 +425,8 @@ impl Default for PluginsConfig {
             max_depth: 64,
             named_in_metrics: 200,
             permissions_consent: false,
+            files_max_bytes: 16 * 1024 * 1024,
+            storage_recount: Duration::from_secs(60),
             outbound: OutboundConfig::default(),
             python: None,
             sdk_path: None,

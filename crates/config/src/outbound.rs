@@ -10,6 +10,8 @@ pub struct OutboundConfig {
     /// Hosts, addresses and networks that may be private, and be spoken to without TLS.
     /// `MOZAIKS_HTTP_PRIVATE_HOSTS`
     pub private_hosts: Vec<String>,
+    /// Authorities that are trusted beside the system's, in PEM. `MOZAIKS_HTTP_CA_FILE`
+    pub ca_file: Option<PathBuf>,
     /// One request with all its redirects. `MOZAIKS_HTTP_TIMEOUT_SECONDS`
     pub timeout: Duration,
     /// Bytes of a request's body. `MOZAIKS_HTTP_MAX_REQUEST_BYTES`
@@ -25,6 +27,7 @@ impl Default for OutboundConfig {
         Self {
             apis: None,
             private_hosts: Vec::new(),
+            ca_file: None,
             timeout: Duration::from_secs(10),
             max_request_bytes: 1024 * 1024,
             max_response_bytes: 8 * 1024 * 1024,

@@ -15,6 +15,7 @@ pub mod health;
 pub mod jobs;
 pub mod manager;
 pub mod order;
+pub mod quotas;
 pub mod registry_watch;
 pub mod rows;
 pub mod source_watch;

@@ -34,11 +34,14 @@ pub const COLLECTION: CollectionSpec = repository::COLLECTION;
 /// How long the last time of writing it down may take.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 
-/// Knows how long processes have been on a processor.
-pub trait ProcessorMeter: Send + Sync + 'static {
+/// Knows what is not counted call by call.
+pub trait Meter: Send + Sync + 'static {
     /// Each process of the plugin's own, and its seconds since it began; none where it has no process of its
     /// own.
     fn seconds(&self, plugin: &Plugin) -> Vec<(u32, f64)>;
+
+    /// Bytes that a plugin keeps in an app, where they have been counted.
+    fn stored_bytes(&self, plugin: &str, app_id: &str) -> Option<u64>;
 }
 
 /// What one plugin has used in one app in one hour.
@@ -99,15 +102,6 @@ impl PluginUsage {
         self.add(plugin.traffic(), app_id, &used);
     }
 
-    /// Notes how much a plugin keeps in an app, whenever that has been counted.
-    pub fn note_storage(&self, plugin: &Plugin, app_id: &Arc<str>, bytes: u64) {
-        let used = Used {
-            storage_bytes: Some(bytes),
-            ..Used::default()
-        };
-        self.add(plugin.traffic(), app_id, &used);
-    }
-
     fn add(&self, traffic: &Traffic, app_id: &Arc<str>, used: &Used) {
         if !traffic.usage.add(app_id, used, self.config.apps) {
             self.uncounted.fetch_add(1, Ordering::Relaxed);
@@ -133,11 +127,7 @@ impl PluginUsage {
     }
 
     /// Writes down what has been counted, every now and then, until it is stopped.
-    pub fn start(
-        self: &Arc<Self>,
-        registry: Arc<Registry>,
-        meter: Arc<dyn ProcessorMeter>,
-    ) -> UsageWriter {
+    pub fn start(self: &Arc<Self>, registry: Arc<Registry>, meter: Arc<dyn Meter>) -> UsageWriter {
         let usage = Arc::clone(self);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
@@ -160,7 +150,7 @@ impl PluginUsage {
     }
 
     /// Writes down what has been counted. What the database does not take stays counted.
-    pub async fn flush(&self, registry: &Registry, meter: &dyn ProcessorMeter) {
+    pub async fn flush(&self, registry: &Registry, meter: &dyn Meter) {
         let plugins = registry.list();
         self.ask_processors(&plugins, meter);
         let now: HashMap<_, _> = plugins
@@ -179,7 +169,11 @@ impl PluginUsage {
                 let error = match failed {
                     // It does not answer: what follows is for the next time.
                     Some(_) => failed.take(),
-                    None => self.repository.add(&app_id, &name, &used).await.err(),
+                    None => {
+                        let stored = meter.stored_bytes(&name, &app_id);
+                        let added = self.repository.add(&app_id, &name, &used, stored);
+                        added.await.err()
+                    }
                 };
                 if let Some(error) = error {
                     self.add(&traffic, &app_id, &used);
@@ -193,7 +187,7 @@ impl PluginUsage {
     }
 
     /// Adds what processes of plugins have used since they were last asked, where it is clear for whom.
-    fn ask_processors(&self, plugins: &[Arc<Plugin>], meter: &dyn ProcessorMeter) {
+    fn ask_processors(&self, plugins: &[Arc<Plugin>], meter: &dyn Meter) {
         let Some(app_id) = &self.only_app else {
             return;
         };

@@ -69,7 +69,14 @@ impl Outbound {
             let next = follows.then(|| redirect(&sending, &answer)).flatten();
             match next {
                 None => return self.read(answer, sending.url).await,
-                Some(next) => sending.turn_to(next?, answer.status()),
+                Some(next) => {
+                    let next = next?;
+                    if sending.url.scheme() == "https" && next.scheme() == "http" {
+                        let what = "a redirect leads from TLS to a connection without it";
+                        return Err(OutboundError::Denied(what.into()));
+                    }
+                    sending.turn_to(next, answer.status());
+                }
             }
         }
         Err(OutboundError::Upstream(format!(
@@ -264,12 +271,41 @@ fn invalid(what: String) -> OutboundError {
     OutboundError::Invalid(what)
 }
 
+/// What is wrong with the certificate of who was asked, where that is it.
+fn certificate(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use rustls::CertificateError as Wrong;
+
+    let mut inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    // Whoever passes it on may have wrapped it once more.
+    while let Some(wrapped) = inner.downcast_ref::<std::io::Error>() {
+        inner = wrapped.get_ref()?;
+    }
+    match inner.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(wrong) => Some(match wrong {
+            Wrong::Expired | Wrong::ExpiredContext { .. } => "the host's certificate has expired",
+            Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+                "the host's certificate is not valid yet"
+            }
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+                "the host's certificate is for another name"
+            }
+            Wrong::UnknownIssuer => "the host's certificate is from nobody that is trusted",
+            Wrong::Revoked => "the host's certificate was revoked",
+            _ => "the host's certificate is not valid",
+        }),
+        _ => Some("no TLS connection could be made with the host"),
+    }
+}
+
 /// Without the URL, in which there may be something secret.
 fn failed(error: reqwest::Error) -> OutboundError {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(refused) = inner.downcast_ref::<NotPublic>() {
             return OutboundError::Denied(refused.to_string());
+        }
+        if let Some(what) = certificate(inner) {
+            return OutboundError::Upstream(what.into());
         }
         source = inner.source();
     }

@@ -14,11 +14,11 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use reqwest::{Client, redirect};
+use reqwest::{Certificate, Client, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use mozaiks_config::OutboundConfig;
@@ -130,12 +130,16 @@ impl Outbound {
             Some(path) => Apis::read(path)?,
             None => Apis::default(),
         };
+        let trusted = match &config.ca_file {
+            Some(path) => authorities(path)?,
+            None => Vec::new(),
+        };
         let private = Arc::new(PrivateHosts::new(config.private_hosts.iter().cloned()));
         let of_apis = config.private_hosts.iter().cloned().chain(apis.hosts());
         let of_apis = Arc::new(PrivateHosts::new(of_apis));
         Ok(Self {
-            open: client(config, Arc::clone(&private), Arc::clone(&lookup))?,
-            named: client(config, of_apis, lookup)?,
+            open: client(config, &trusted, Arc::clone(&private), Arc::clone(&lookup))?,
+            named: client(config, &trusted, of_apis, lookup)?,
             private,
             apis,
             config: config.clone(),
@@ -182,8 +186,20 @@ impl Outbound {
     }
 }
 
+/// The certificates of a file.
+fn authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+    let wrong = |what: String| format!("http_ca_file: {}: {what}", path.display());
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&text).map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("there is no certificate in it".into()));
+    }
+    Ok(found)
+}
+
 fn client(
     config: &OutboundConfig,
+    trusted: &[Certificate],
     private: Arc<PrivateHosts>,
     lookup: Arc<dyn Lookup>,
 ) -> Result<Client, String> {
@@ -192,6 +208,7 @@ fn client(
         .no_proxy()
         .redirect(redirect::Policy::none())
         .referer(false)
+        .tls_certs_merge(trusted.iter().cloned())
         .user_agent(concat!("mozaiks-gateway/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.timeout)
         .pool_idle_timeout(IDLE)

@@ -30,6 +30,9 @@ pub struct ResourceLimits {
     pub max_concurrency: Option<u64>,
 }
 
+/// What a plugin may store in an app where nobody says anything.
+pub const DEFAULT_STORAGE_BYTES: u64 = 1_000_000_000;
+
 /// The names, as they are written.
 pub const NAMES: [&str; 11] = [
     "memory",

@@ -23,8 +23,6 @@ pub struct Used {
     pub bytes: u64,
     /// Requests to others.
     pub connections: u64,
-    /// Bytes that it keeps, where somebody has counted them: a state, not a sum.
-    pub storage_bytes: Option<u64>,
 }
 
 impl Used {
@@ -41,8 +39,6 @@ struct Counts {
     cpu_ms: AtomicU64,
     bytes: AtomicU64,
     connections: AtomicU64,
-    /// One more than the bytes; zero is for unknown.
-    storage: AtomicU64,
 }
 
 impl Counts {
@@ -53,7 +49,6 @@ impl Counts {
             cpu_ms: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            storage: AtomicU64::new(0),
         }
     }
 
@@ -68,9 +63,6 @@ impl Counts {
         add(&self.cpu_ms, used.cpu_ms);
         add(&self.bytes, used.bytes);
         add(&self.connections, used.connections);
-        if let Some(bytes) = used.storage_bytes {
-            self.storage.store(bytes + 1, Ordering::Relaxed);
-        }
     }
 
     fn take(&self) -> Used {
@@ -81,7 +73,6 @@ impl Counts {
             cpu_ms: take(&self.cpu_ms),
             bytes: take(&self.bytes),
             connections: take(&self.connections),
-            storage_bytes: take(&self.storage).checked_sub(1),
         }
     }
 }
@@ -152,15 +143,8 @@ mod tests {
             assert!(usage.add(&one, &calls(1), 8));
             assert!(usage.add(&two, &calls(2), 8));
         }
-        let stored = Used {
-            storage_bytes: Some(0),
-            ..calls(1)
-        };
-        assert!(usage.add(&two, &stored, 8));
-        let second = Used {
-            storage_bytes: Some(0),
-            ..calls(7)
-        };
+        assert!(usage.add(&two, &calls(1), 8));
+        let second = calls(7);
         assert_eq!(usage.take(), [(one, calls(3)), (two, second)]);
         assert_eq!(usage.take(), []);
     }

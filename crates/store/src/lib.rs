@@ -19,6 +19,7 @@ mod query;
 mod retry;
 mod scope;
 mod sessions;
+mod sizes;
 
 #[cfg(test)]
 mod tests;

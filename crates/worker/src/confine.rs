@@ -48,7 +48,7 @@ pub struct Enforced {
 }
 
 impl Enforced {
-    fn by(name: &str, by: impl Into<String>) -> Self {
+    pub(crate) fn by(name: &str, by: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
             enforced: true,

@@ -4,6 +4,7 @@
 //! pair lies between. Knows neither Python nor HTTP: what runs plugin code in the worker is given to
 //! [`child::run`] by the command line.
 
+mod cgroups;
 pub mod child;
 pub mod confine;
 pub mod crashes;

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use rustix::process::{PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
 
+use crate::cgroups::Group;
+
 /// A running process. Killed when dropped.
 pub(crate) struct Process {
     pid: u32,
@@ -22,6 +24,8 @@ pub(crate) struct Process {
     /// Why the gateway has ended it, where it has.
     reason: Mutex<Option<CrashReason>>,
     paused: AtomicBool,
+    /// Where its kernel keeps limits for it. Taken away after the process has ended.
+    group: Mutex<Option<Group>>,
 }
 
 /// What a worker says on its standard streams, past the runtime.
@@ -76,12 +80,23 @@ impl Process {
             child: Mutex::new(child),
             reason: Mutex::default(),
             paused: AtomicBool::new(false),
+            group: Mutex::default(),
         };
         Ok((process, output))
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// It is in a group of its own from here on.
+    pub(crate) fn join(&self, group: Group) {
+        *self.group.lock() = Some(group);
+    }
+
+    /// Whether its kernel keeps a limit for it.
+    pub(crate) fn is_kept(&self, limit: &str) -> bool {
+        (self.group.lock().as_ref()).is_some_and(|group| group.keeps(limit))
     }
 
     /// Ends it now. The first reason stays.
@@ -117,11 +132,18 @@ impl Process {
         match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => CrashReason::Exit(code),
+                (None, Some(libc::SIGKILL)) if self.has_run_out_of_memory() => CrashReason::Memory,
                 (None, Some(signal)) => CrashReason::Signal(signal),
                 (None, None) => CrashReason::Exit(-1),
             },
             Err(_) => CrashReason::Exit(-1),
         }
+    }
+}
+
+impl Process {
+    fn has_run_out_of_memory(&self) -> bool {
+        (self.group.lock().as_ref()).is_some_and(Group::has_run_out_of_memory)
     }
 }
 

@@ -66,11 +66,13 @@ pub(crate) async fn watch(pool: Weak<WorkerPool>, slot: usize, worker: Weak<Work
             if let Some(percent) = watched.cpu_percent {
                 let rate = percent / 100.0;
                 budget = (budget + passed * rate - (usage.cpu - cpu)).min(BURST_SECONDS);
-                worker.process.pause(budget < 0.0);
+                // One that its kernel slows down is not paused as well.
+                let is_kept = worker.process.is_kept("cpu");
+                worker.process.pause(budget < 0.0 && !is_kept);
             }
             if let Some(most) = watched.disk_bytes_per_second {
                 let rate = usage.written.saturating_sub(written) as f64 / passed;
-                if rate <= most as f64 {
+                if rate <= most as f64 || worker.process.is_kept("disk_io") {
                     over_disk = None;
                 } else if over_disk.get_or_insert(now).elapsed() > DISK_PATIENCE {
                     worker.process.kill(CrashReason::Limit);

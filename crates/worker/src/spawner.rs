@@ -17,10 +17,12 @@ use tokio::{
 };
 
 use crate::{
+    cgroups::Groups,
     confine::{Confinement, Enforced},
     frame::{Preparation, ToGateway, ToWorker},
     link::{Incoming, NotSent, Outgoing},
     process::{self, Output, Process},
+    sampler::Watched,
 };
 
 /// Longest line of a worker's standard streams.
@@ -42,6 +44,8 @@ pub struct Spawner {
     /// To the thread that makes processes.
     jobs: mpsc::Sender<Job>,
     spare: Mutex<Option<Fresh>>,
+    /// Where the kernel keeps limits by itself; else why it does not.
+    groups: Result<Groups, String>,
 }
 
 struct Job {
@@ -102,7 +106,13 @@ impl Spawner {
                     made.send(process::spawn(link)).ok();
                 }
             })?;
+        let groups = Groups::of_process();
+        match &groups {
+            Ok(groups) => tracing::info!(?groups, "worker.cgroups"),
+            Err(why) => tracing::info!(why, "worker.no_cgroups"),
+        }
         Ok(Arc::new(Self {
+            groups,
             preparation: Preparation::new(config, log_filter),
             start_timeout,
             queue_bytes,
@@ -120,6 +130,7 @@ impl Spawner {
     pub(crate) async fn make(
         self: &Arc<Self>,
         confinement: &Confinement,
+        limits: &Watched,
     ) -> Result<(Fresh, Vec<Enforced>), String> {
         let spare = self.spare.lock().take();
         let fresh = match spare {
@@ -130,7 +141,37 @@ impl Spawner {
             let spawner = Arc::clone(self);
             tokio::spawn(async move { spawner.fill_spare().await });
         }
-        self.limited(assign(fresh, confinement)).await
+        // Before anything of a plugin runs in it.
+        let kept = self.join_group(&fresh, confinement, limits);
+        let (fresh, mut enforced) = self.limited(assign(fresh, confinement)).await?;
+        // What the kernel keeps goes before what is looked at.
+        enforced.retain(|each| kept.iter().all(|kept| kept.name != each.name));
+        enforced.extend(kept);
+        Ok((fresh, enforced))
+    }
+
+    fn join_group(
+        &self,
+        fresh: &Fresh,
+        confinement: &Confinement,
+        limits: &Watched,
+    ) -> Vec<Enforced> {
+        let groups = match &self.groups {
+            Ok(groups) if confinement.wall => groups,
+            _ => return Vec::new(),
+        };
+        let pid = fresh.process.pid();
+        match groups.confine(pid, limits, confinement.writable.as_deref()) {
+            Ok(group) => {
+                let enforced = group.enforced().collect();
+                fresh.process.join(group);
+                enforced
+            }
+            Err(error) => {
+                tracing::warn!(worker.pid = pid, %error, "worker.no_cgroup");
+                Vec::new()
+            }
+        }
     }
 
     /// Makes the spare, where there is none.

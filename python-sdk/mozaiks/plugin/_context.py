@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from mozaiks import _host, _json
+from mozaiks import files as _files
 from mozaiks import http as _http
 from mozaiks.event_bus import event_bus
+from mozaiks.files import Files
 from mozaiks.http import Http
 from mozaiks.plugin import _handler
+from mozaiks.plugin._info import PluginInfo
 from mozaiks.plugin._listeners import Listeners
 from mozaiks.plugin._logger import PluginLogger
 from mozaiks.plugin._request import Request
@@ -22,29 +24,6 @@ Handler = Callable[..., Any]
 F = TypeVar("F", bound=Handler)
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """Which plugin this is.
-
-    Attributes:
-        name: Its name.
-        version: Its version.
-        generation: Which load of it runs.
-        data_dir: A directory of its own for files.
-    """
-
-    name: str
-    version: str
-    generation: int
-    data_dir: Path
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The configuration in force: defaults of the manifest under what was set."""
-        config: dict[str, Any] = _host.query("plugin.config")
-        return config
 
 
 class PluginContext:
@@ -94,6 +73,11 @@ class PluginContext:
     def http(self) -> Http:
         """Requests to others, as `mozaiks.http`."""
         return _http.client
+
+    @property
+    def files(self) -> Files:
+        """Files of the plugin in the caller's app, as `mozaiks.files`."""
+        return _files.client
 
     # Routes
 

@@ -18,6 +18,7 @@ from mozaiks.database import _transport
 from mozaiks.errors import HostError
 from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
+from mozaiks.testing._files import MemoryFiles
 from mozaiks.testing._http import RecordingHttp
 from mozaiks.testing._numbers import inexact
 from mozaiks.testing._plugin_data import PluginData, current_plugin, within
@@ -46,6 +47,7 @@ class TestGateway:
         scheduled: What `digest_scheduler` is to send later.
         settings: User id to plugin to settings.
         plugins: What started plugins have configured and stored.
+        files: What started plugins have written with `ctx.files`.
     """
 
     # pytest would take it for a test otherwise.
@@ -68,6 +70,7 @@ class TestGateway:
         self.settings: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
         self.plugins = PluginData()
         self.http = RecordingHttp()
+        self.files = MemoryFiles()
         self._uri = database_uri or os.environ.get("TEST_MONGODB_URI")
         self._docstore: Docstore | None = None
         self._database = f"mozaiks_test_{uuid.uuid4().hex[:12]}"
@@ -152,6 +155,9 @@ class TestGateway:
             return _json.dumps(self.plugins.write(int.from_bytes(payload[:8], "big"), payload[8:]))
         if operation == "http.request":
             return self.http.request(payload)
+        if operation.startswith("files."):
+            name = self.plugins.running().name
+            return self.files.request(current_app.get(), name, operation, payload)
         if operation.startswith(("plugin.", "storage.", "stream.")):
             arguments = _json.loads(payload)
             return _json.dumps(self.plugins.request(current_app.get(), operation, arguments))

@@ -89,6 +89,14 @@ class PluginData:
         values = self._stored[app_id, plugin]
         return {key: value.value for key, value in sorted(values.items()) if _lives(value)}
 
+    def running(self) -> StartedPlugin:
+        """The plugin whose code runs.
+
+        Returns:
+            What is known of it.
+        """
+        return _plugin()
+
     async def streamed(self, stream: int) -> bytes:
         """The whole of an answer that comes in pieces.
 

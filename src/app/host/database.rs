@@ -6,9 +6,10 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{
-    Apps, Guard, HostFuture, HostPart, access::PluginAccess, guard::PERMISSION_DENIED, unknown,
-    write_json,
+    Apps, Guard, HostFuture, HostPart, access::PluginAccess, guard::PERMISSION_DENIED,
+    meter::added_bytes, unknown, write_json,
 };
+use mozaiks_lifecycle::{error::LifeError, quotas::Quotas};
 use mozaiks_plugins::{Caller, Generation, HostError};
 use mozaiks_store::{CommandCaller, Store, StoreError};
 
@@ -17,12 +18,18 @@ pub struct DatabasePart {
     store: Arc<Store>,
     apps: Apps,
     guard: Arc<Guard>,
+    quotas: Arc<Quotas>,
 }
 
 impl DatabasePart {
     /// Over the gateway's connection.
-    pub fn new(store: Arc<Store>, apps: Apps, guard: Arc<Guard>) -> Self {
-        Self { store, apps, guard }
+    pub fn new(store: Arc<Store>, apps: Apps, guard: Arc<Guard>, quotas: Arc<Quotas>) -> Self {
+        Self {
+            store,
+            apps,
+            guard,
+            quotas,
+        }
     }
 }
 
@@ -49,8 +56,25 @@ impl HostPart for DatabasePart {
             plugin: Arc::clone(&caller.plugin),
             user_id: access.owner(),
         };
+        let added = added_bytes(&payload, |name| guard.owns_collection(&caller.plugin, name));
+        let quotas = Arc::clone(&self.quotas);
         Box::pin(async move {
-            match store.run_command(&sender, &access, payload).await {
+            let charge = match added {
+                None => None,
+                Some(bytes) => match quotas.charge(&caller.plugin, &sender.app_id, bytes).await {
+                    Ok(charge) => Some(charge),
+                    Err(LifeError::QuotaExceeded { limit_bytes }) => {
+                        return Err(used_up(limit_bytes));
+                    }
+                    // The database, which says so itself.
+                    Err(_) => None,
+                },
+            };
+            let done = store.run_command(&sender, &access, payload).await;
+            if let (Err(_), Some(charge)) = (&done, charge) {
+                charge.give_back();
+            }
+            match done {
                 Ok(answer) => Ok(answer),
                 Err(StoreError {
                     denied: Some(permission),
@@ -87,6 +111,17 @@ fn denied(permission: &str, message: String) -> HostError {
     HostError {
         code: PERMISSION_DENIED,
         message,
+        details: bson::serialize_to_vec(&details).ok().map(Bytes::from),
+    }
+}
+
+/// The refusal of a write, in the form that answers of the database have.
+fn used_up(limit_bytes: u64) -> HostError {
+    let error = LifeError::QuotaExceeded { limit_bytes };
+    let details = bson::doc! { "limit_bytes": i64::try_from(limit_bytes).unwrap_or(i64::MAX) };
+    HostError {
+        code: error.code(),
+        message: error.public_message(),
         details: bson::serialize_to_vec(&details).ok().map(Bytes::from),
     }
 }

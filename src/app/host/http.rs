@@ -9,7 +9,9 @@ use mozaiks_plugins::{Caller, HostError};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Guard, HostFuture, HostPart, RegistrySlot, host_error, read_json, unknown};
+use super::{
+    Guard, HostFuture, HostPart, RegistrySlot, host_error, json::head_and_body, read_json, unknown,
+};
 
 /// `http.*`: requests to others.
 pub struct HttpPart {
@@ -133,14 +135,8 @@ fn code(error: &OutboundError) -> &'static str {
 }
 
 fn read(payload: &Bytes) -> Result<Request, HostError> {
-    let short = || host_error("VALIDATION_ERROR", "the request is cut short");
-    let length = payload.first_chunk::<4>().ok_or_else(short)?;
-    let end = usize::try_from(u32::from_be_bytes(*length))
-        .ok()
-        .and_then(|length| length.checked_add(4))
-        .filter(|end| *end <= payload.len())
-        .ok_or_else(short)?;
-    let head: Head = read_json(&payload[4..end])?;
+    let (head, body) = head_and_body(payload)?;
+    let head: Head = read_json(head)?;
     let timeout = match head.timeout {
         None => None,
         Some(seconds) => Some(
@@ -155,7 +151,7 @@ fn read(payload: &Bytes) -> Result<Request, HostError> {
         url: head.url,
         api: head.api,
         headers: head.headers,
-        body: payload.slice(end..),
+        body,
         timeout,
         follow_redirects: head.follow_redirects,
     })

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mozaiks_lifecycle::storage::{Owner, PluginStorage};
+use mozaiks_lifecycle::{
+    quotas::Quotas,
+    storage::{Owner, PluginStorage},
+};
 use mozaiks_plugins::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,13 +16,18 @@ use super::{Apps, HostFuture, HostPart, life_error, read_json, unknown, write_js
 /// `storage.*`: values of JSON under keys.
 pub struct StoragePart {
     storage: Arc<PluginStorage>,
+    quotas: Arc<Quotas>,
     apps: Apps,
 }
 
 impl StoragePart {
     /// Over the gateway's storage.
-    pub fn new(storage: Arc<PluginStorage>, apps: Apps) -> Self {
-        Self { storage, apps }
+    pub fn new(storage: Arc<PluginStorage>, quotas: Arc<Quotas>, apps: Apps) -> Self {
+        Self {
+            storage,
+            quotas,
+            apps,
+        }
     }
 }
 
@@ -61,6 +69,7 @@ impl HostPart for StoragePart {
 
     fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
         let (storage, app_id) = (Arc::clone(&self.storage), self.apps.require(&caller));
+        let quotas = Arc::clone(&self.quotas);
         let operation = operation.to_owned();
         Box::pin(async move {
             let app_id = app_id?;
@@ -68,6 +77,8 @@ impl HostPart for StoragePart {
                 app_id: &app_id,
                 plugin: &caller.plugin,
             };
+            // More than the key and the value have, by a little: what was there before is not known here.
+            let bytes = payload.len() as u64;
             match operation.as_str() {
                 "storage.get" => {
                     let Key { key } = read_json(&payload)?;
@@ -76,8 +87,12 @@ impl HostPart for StoragePart {
                 }
                 "storage.set" => {
                     let Keep { key, value, ttl } = read_json(&payload)?;
-                    let kept = storage.set(owner, &key, &value, ttl).await;
-                    kept.map_err(life_error)?;
+                    let charge = quotas.charge(&caller.plugin, &app_id, bytes).await;
+                    let charge = charge.map_err(life_error)?;
+                    if let Err(error) = storage.set(owner, &key, &value, ttl).await {
+                        charge.give_back();
+                        return Err(life_error(error));
+                    }
                     write_json(&true)
                 }
                 "storage.delete" => {
@@ -92,8 +107,15 @@ impl HostPart for StoragePart {
                 }
                 "storage.increment" => {
                     let Increment { key, by } = read_json(&payload)?;
-                    let number = storage.increment(owner, &key, &by).await;
-                    write_json(&number.map_err(life_error)?)
+                    let charge = quotas.charge(&caller.plugin, &app_id, bytes).await;
+                    let charge = charge.map_err(life_error)?;
+                    match storage.increment(owner, &key, &by).await {
+                        Ok(number) => write_json(&number),
+                        Err(error) => {
+                            charge.give_back();
+                            Err(life_error(error))
+                        }
+                    }
                 }
                 other => Err(unknown(other)),
             }

@@ -10,6 +10,20 @@ pub(super) const OUTBOUND: &[Key] = &[
         switch(|s| &mut s.config.plugins.permissions_consent),
     ),
     key!(
+        "files_max_bytes",
+        "Size of one file that a plugin keeps through the gateway.",
+        bytes(|s| &mut s.config.plugins.files_max_bytes, KIB, 48 * MIB),
+    ),
+    key!(
+        "storage_recount_seconds",
+        "Time between two counts of what plugins have stored; in between it is estimated.",
+        seconds(
+            |s| &mut s.config.plugins.storage_recount,
+            ms(100),
+            secs(86_400)
+        ),
+    ),
+    key!(
         "http_apis",
         "TOML file with the interfaces that plugins may call by name: a table each, with `base_url`, `methods` and `headers`.",
         optional_path(|s| &mut s.config.plugins.outbound.apis),
@@ -18,6 +32,11 @@ pub(super) const OUTBOUND: &[Key] = &[
         "http_private_hosts",
         "Hosts and addresses that plugins with the permission may reach although they are private, also without TLS.",
         hosts(|s| &mut s.config.plugins.outbound.private_hosts),
+    ),
+    key!(
+        "http_ca_file",
+        "Certificates, in PEM, of authorities that are trusted for requests of plugins to others, beside those that the system trusts.",
+        optional_path(|s| &mut s.config.plugins.outbound.ca_file),
     ),
     key!(
         "http_timeout_seconds",

@@ -45,19 +45,20 @@ impl Repository {
         Self { store, retention }
     }
 
-    /// Adds to this hour's document.
+    /// Adds to this hour's document, and notes what is stored, where that is known.
     pub(super) async fn add(
         &self,
         app_id: &str,
         plugin: &str,
         used: &Used,
+        stored: Option<u64>,
     ) -> Result<(), LifeError> {
         let hour = this_hour();
         let filter = doc! { "app_id": app_id, "plugin": plugin, "hour": hour };
         let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
         let expires = hour.timestamp_millis().saturating_add(retention);
         let mut set = doc! { "expires_at": DateTime::from_millis(expires) };
-        if let Some(bytes) = used.storage_bytes {
+        if let Some(bytes) = stored {
             set.insert("storage_bytes", number(bytes));
         }
         let mut add = doc! {

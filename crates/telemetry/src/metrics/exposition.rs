@@ -117,6 +117,12 @@ impl Metrics {
         for (limit, count) in &gauges.rate_limited {
             text.sample("", &[("limit", limit)], count);
         }
+        text.family(
+            "mozaiks_plugin_storage_refusals_total",
+            "counter",
+            "Writes of plugins that found what they may store used up.",
+        );
+        text.sample("", &[], gauges.storage_refusals);
         text.family("mozaiks_plugin_jobs", "gauge", "Scheduled jobs of plugins.");
         text.sample("", &[], gauges.jobs.live);
         text.family(

@@ -53,6 +53,8 @@ pub struct Gauges {
     pub usage_uncounted: u64,
     /// Callers whose rate was forgotten to make room, since the start.
     pub rate_callers_forgotten: u64,
+    /// Writes of plugins that found what they may store used up, since the start.
+    pub storage_refusals: u64,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.

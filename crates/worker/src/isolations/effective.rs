@@ -1,7 +1,10 @@
 //! The limits that hold for a plugin: what it or its operator says, within what the operator allows at most.
 
 use mozaiks_config::WorkersConfig;
-use mozaiks_plugins::{limits::ResourceLimits, manifest::Isolation};
+use mozaiks_plugins::{
+    limits::{DEFAULT_STORAGE_BYTES, ResourceLimits},
+    manifest::Isolation,
+};
 use serde_json::{Value, json};
 
 use crate::pool::PoolView;
@@ -10,7 +13,6 @@ use crate::pool::PoolView;
 const MEMORY: u64 = 256_000_000;
 const CPU: f64 = 50.0;
 const DISK_IO: u64 = 10_000_000;
-const STORAGE: u64 = 1_000_000_000;
 const OPEN_FILES: u64 = 256;
 const THREADS: u64 = 32;
 
@@ -51,7 +53,7 @@ impl Effective {
             memory: said.memory.unwrap_or(MEMORY).min(config.max_memory as u64),
             cpu: said.cpu.unwrap_or(CPU).min(config.max_cpu_percent as f64),
             disk_io: said.disk_io.unwrap_or(DISK_IO).min(config.max_disk as u64),
-            storage: said.storage.unwrap_or(STORAGE),
+            storage: said.storage.unwrap_or(DEFAULT_STORAGE_BYTES),
             open_files: said
                 .open_files
                 .unwrap_or(OPEN_FILES)
@@ -63,7 +65,7 @@ impl Effective {
         }
     }
 
-    /// Limits one by one. Outside a process of its own none of them can be kept.
+    /// Limits one by one. Outside a process of its own those of the machine cannot be kept.
     pub(super) fn view(
         &self,
         wanted: &ResourceLimits,
@@ -124,12 +126,8 @@ impl Effective {
             name: "storage",
             wanted: of("storage"),
             effective: json!(self.storage),
-            enforced: false,
-            by: match mode {
-                Isolation::Dedicated => "no file grows beyond it; nothing adds them up",
-                Isolation::Inline | Isolation::Shared => "it has no process of its own",
-            }
-            .to_owned(),
+            enforced: true,
+            by: "the gateway, on every write that goes through it".to_owned(),
             used: None,
         });
         // The gateway keeps these itself, wherever the plugin runs.

@@ -155,7 +155,9 @@ impl WorkerPool {
 
 /// Makes a worker that has everything that is loaded.
 async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
-    let (fresh, enforced) = pool.spawner.make(&pool.settings.confinement).await?;
+    let settings = &pool.settings;
+    let made = pool.spawner.make(&settings.confinement, &settings.watched);
+    let (fresh, enforced) = made.await?;
     let made = Worker::new(
         fresh,
         enforced,
