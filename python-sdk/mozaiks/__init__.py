@@ -1,5 +1,6 @@
 """What is behind the objects that plugins import from `core`."""
 
+from mozaiks import _original
 from mozaiks.errors import (
     DatabaseUnavailable,
     HostError,
@@ -22,3 +23,5 @@ __all__ = [
     "UpstreamTimeout",
 ]
 __version__ = "0.1.0"
+
+_original.install()
