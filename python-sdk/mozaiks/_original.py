@@ -178,7 +178,9 @@ class _Guide(MetaPathFinder):
         instead = _instead(fullname)
         if instead is None:
             return None
-        raise ModuleNotFoundError(f"{fullname} is not offered here; use {instead}", name=fullname)
+        raise ModuleNotFoundError(
+            f"{fullname} is not offered here; instead: {instead}", name=fullname
+        )
 
 
 def install() -> None:
@@ -200,7 +202,7 @@ def guide(module: str, names: dict[str, str]) -> Callable[[str], Any]:
 
     def find(name: str) -> Any:
         if name in names:
-            raise ImportError(f"{module} has no {name}; use {names[name]}", name=module)
+            raise ImportError(f"{module} has no {name}; instead: {names[name]}", name=module)
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     return find
@@ -217,4 +219,4 @@ class Guided:
             instead = OF_MANAGERS[type(self)._known_as].get(name)
             if instead is None:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            raise AttributeError(f"{self._known_as}.{name} is not offered here; use {instead}")
+            raise AttributeError(f"{self._known_as}.{name} is not offered here; instead: {instead}")
