@@ -1,5 +1,5 @@
 import type { MozaiksClient } from "../client.js";
-import type { Notification } from "../notifications.js";
+import type { Notification, NotificationList } from "../notifications.js";
 
 /** What a client offers that the inbox uses. */
 export type InboxClient = Pick<
@@ -58,11 +58,15 @@ export class InboxModel {
   /** The newest page, in place of all that is there. */
   async load(): Promise<void> {
     const mine = ++this.#loads;
-    this.#meanwhile = [];
-    const page = await this.#client.notifications.list({ limit: PAGE });
+    const late: Notification[] = [];
+    this.#meanwhile = late;
+    let page: NotificationList;
+    try {
+      page = await this.#client.notifications.list({ limit: PAGE });
+    } finally {
+      if (mine === this.#loads) this.#meanwhile = undefined;
+    }
     if (mine !== this.#loads) return;
-    const late = this.#meanwhile;
-    this.#meanwhile = undefined;
     this.notifications = page.notifications;
     this.unread = page.unread_count;
     this.next = page.next_cursor;
