@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mozaiks import errors
+from mozaiks import _original, errors
 from mozaiks.errors import (
     HostError,
     NetworkDenied,
@@ -26,6 +26,8 @@ __all__ = [
     "UpstreamTimeout",
 ]
 __version__ = "0.1.0"
+
+_original.install()
 
 
 def __getattr__(name: str) -> Any:

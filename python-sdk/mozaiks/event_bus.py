@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypedDict, TypeVar, overload
 
 from mozaiks import _host, _json
+from mozaiks._original import Guided
 from mozaiks.errors import HostError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,7 +20,17 @@ class HistoryEntry(TypedDict):
     data: dict[str, Any]
 
 
-class EventBus:
+class _Published:
+    """What has been published: existing plugins may await it, others need not."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+_PUBLISHED = _Published()
+
+
+class EventBus(Guided):
     """Carries events between plugins.
 
     Events are named `{plugin}:{action_past_tense}`. A subscriber that fails is tried again after
@@ -27,16 +38,21 @@ class EventBus:
     gets events one at a time, in the order of publishing.
     """
 
+    _known_as = "event_bus"
+
     def __init__(self) -> None:
         # Weak, so that functions of a plugin that was unloaded do not stay.
         self._registrations: dict[tuple[str, Any], list[int]] = {}
 
-    def publish(self, event: str, data: Any = None) -> None:
+    def publish(self, event: str, data: Any = None) -> Awaitable[None]:
         """Publishes an event and returns at once.
 
         Args:
             event: Its name.
             data: A dict that JSON can carry.
+
+        Returns:
+            Something that may be awaited and need not be: the event is published.
 
         Raises:
             TypeError: If the data is no dict or holds what JSON cannot carry.
@@ -49,6 +65,7 @@ class EventBus:
             host.publish(event, encoded)
         except HostError as error:
             raise _host.readable(error) from None
+        return _PUBLISHED
 
     @overload
     def subscribe(self, event: str, callback: F) -> F: ...
@@ -117,6 +134,22 @@ class EventBus:
             "events.history", {"event": event, "limit": limit}
         )
         return entries
+
+    def get_event_history(
+        self, event_type: str | None = None, limit: int = 10
+    ) -> dict[str, list[HistoryEntry]]:
+        """The latest events by name, as existing plugins ask for them.
+
+        Args:
+            event_type: One name; all that the plugin may listen to where it is missing.
+            limit: How many of each at most.
+
+        Returns:
+            For each name what `get_history` gives.
+        """
+        names = self.get_stats()["events_by_type"] if event_type is None else [event_type]
+        found = {name: self.get_history(name, limit) for name in names}
+        return {name: events for name, events in found.items() if events or name == event_type}
 
     def get_stats(self) -> dict[str, Any]:
         """The numbers of the caller's app.

@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from mozaiks import _host
+from mozaiks import _host, _targets
+from mozaiks._original import Guided
 
 Target = str | list[str] | dict[str, Any]
 
@@ -18,8 +19,45 @@ def _moment(at: dt.datetime | str | None) -> str | None:
     return aware.isoformat()
 
 
-class NotificationsManager:
+class Preferences(dict[str, Any]):
+    """A user's preferences, which also answer to the names of existing plugins.
+
+    `email_enabled`, `push_enabled`, `digest_frequency` and the name of a type are found where they
+    stand here; they are no entries of their own, so that what is written back contradicts nothing.
+    """
+
+    def __missing__(self, name: str) -> Any:
+        channel = name.removesuffix("_enabled")
+        if channel != name and channel in self.get("channels", {}):
+            return self["channels"][channel]
+        if name == "digest_frequency" and "digest" in self:
+            return {"off": "none"}.get(self["digest"], self["digest"])
+        return self["types"][name] if name in self.get("types", {}) else _no_such(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As for any dict, with the further names.
+
+        Args:
+            name: What is asked for.
+            default: What to give where there is none.
+
+        Returns:
+            The value.
+        """
+        try:
+            return self[name] if name not in ("channels", "types") else super().get(name, default)
+        except KeyError:
+            return default
+
+
+def _no_such(name: str) -> Any:
+    raise KeyError(name)
+
+
+class NotificationsManager(Guided):
     """Creates and reads notifications of users of the caller's app."""
+
+    _known_as = "notifications_manager"
 
     async def create_notification(
         self,
@@ -168,10 +206,9 @@ class NotificationsManager:
             `channels` (each on or off), `types` (what the user has said of each), `digest` (`off`,
             `daily`, `weekly`), `email` and `phone`.
         """
-        preferences: dict[str, Any] = await _host.request(
-            "notifications.get_preferences", {"user_id": user_id}
+        return Preferences(
+            await _host.request("notifications.get_preferences", {"user_id": user_id})
         )
-        return preferences
 
     async def update_notification_preferences(
         self, user_id: str, preferences: dict[str, Any]
@@ -181,18 +218,20 @@ class NotificationsManager:
         Args:
             user_id: The user.
             preferences: What to change, in the same shape; what is not named stays. A type or a
-                channel is also turned on or off by its name alone: `{"task_due": False}`.
+                channel is also turned on or off by its name alone, `{"task_due": False}`, or
+                described by it, `{"task_due": {"enabled": True, "channels": ["in_app"]}}`.
 
         Returns:
             The preferences as they are now.
         """
         payload = {"user_id": user_id, "preferences": preferences}
-        updated: dict[str, Any] = await _host.request("notifications.update_preferences", payload)
-        return updated
+        return Preferences(await _host.request("notifications.update_preferences", payload))
 
 
-class BroadcastService:
+class BroadcastService(Guided):
     """Tells all users of the caller's app, or a group of them, the same."""
+
+    _known_as = "broadcast_service"
 
     async def broadcast(
         self,
@@ -202,6 +241,7 @@ class BroadcastService:
         target: Target = "all",
         channels: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        sender_id: str | None = None,
     ) -> dict[str, Any]:
         """Starts a broadcast.
 
@@ -212,9 +252,11 @@ class BroadcastService:
             title: One line.
             message: The text.
             target: `"all"` for every user that the gateway has seen, `{"role": "..."}` or
-                `{"users": [...]}`.
+                `{"users": [...]}`. Existing plugins' `{"type": "subscription", "tier": "..."}`,
+                `plugin` and `query` are looked for in the collection `users` of the app.
             channels: Through which channels; the type's own where none are given.
             metadata: What frontends need beside it.
+            sender_id: Who it is from, for the record.
 
         Returns:
             The record: `id`, `status` (`queued`, `running`, `done`, `failed`, `cancelled`), and how
@@ -222,8 +264,21 @@ class BroadcastService:
 
         Raises:
             HostError: `VALIDATION_ERROR` with what is wrong.
+            ValueError: For a target of existing plugins that names nothing or too many.
         """
-        return await self._send(None, notification_type, title, message, target, channels, metadata)
+        if not _targets.is_old(target):
+            return await self._send(
+                None, notification_type, title, message, target, channels, metadata, sender_id
+            )
+        assert isinstance(target, dict)
+        found = await _targets.resolve(target)
+        if found is None:
+            nobody = {"id": None, "status": "done", "sent": 0, "suppressed": 0, "failed": 0}
+            return {**nobody, "success": True, "broadcast_id": None}
+        record = await self._send(
+            None, notification_type, title, message, found, channels, metadata, sender_id
+        )
+        return {**record, "success": True, "broadcast_id": record["id"]}
 
     async def schedule(
         self,
@@ -265,6 +320,7 @@ class BroadcastService:
         target: Target,
         channels: list[str] | None,
         metadata: dict[str, Any] | None,
+        created_by: str | None = None,
     ) -> dict[str, Any]:
         payload = {
             "send_at": _moment(send_at),
@@ -274,6 +330,7 @@ class BroadcastService:
             "target": target,
             "channels": channels,
             "metadata": metadata,
+            "created_by": created_by,
         }
         record: dict[str, Any] = await _host.request("broadcast.create", payload)
         return record
@@ -316,9 +373,34 @@ class BroadcastService:
         records: list[dict[str, Any]] = await _host.request("broadcast.list")
         return records
 
+    async def get_broadcast_details(self, broadcast_id: str) -> dict[str, Any]:
+        """As `get_broadcast`, by the name that existing plugins use.
 
-class DigestScheduler:
+        Args:
+            broadcast_id: The broadcast.
+
+        Returns:
+            The record.
+        """
+        return await self.get_broadcast(broadcast_id)
+
+    async def get_broadcast_history(self, limit: int = 50, skip: int = 0) -> list[dict[str, Any]]:
+        """As `list_broadcasts`, by the name that existing plugins use.
+
+        Args:
+            limit: How many at most.
+            skip: How many of the newest to pass over.
+
+        Returns:
+            The records, newest first.
+        """
+        return (await self.list_broadcasts())[skip : skip + limit]
+
+
+class DigestScheduler(Guided):
     """Notifications for later, and mail that is gathered."""
+
+    _known_as = "digest_scheduler"
 
     async def schedule_notification(
         self,
@@ -359,11 +441,11 @@ class DigestScheduler:
         scheduled: dict[str, Any] = await _host.request("digest.schedule", payload)
         return scheduled
 
-    async def cancel(self, scheduled_id: str) -> bool:
+    async def cancel(self, scheduled_id: str | dict[str, Any]) -> bool:
         """Cancels a notification for later.
 
         Args:
-            scheduled_id: Its id.
+            scheduled_id: Its id, or what `schedule_notification` gave.
 
         Returns:
             Whether there was one.
@@ -371,7 +453,48 @@ class DigestScheduler:
         Raises:
             HostError: `CONFLICT` where it has gone out.
         """
+        if isinstance(scheduled_id, dict):
+            scheduled_id = scheduled_id["id"]
         return bool(await _host.request("digest.cancel", {"id": scheduled_id}))
+
+    async def cancel_scheduled(self, notification_id: str | dict[str, Any]) -> bool:
+        """As `cancel`, by the name that existing plugins use.
+
+        Args:
+            notification_id: Its id, or what `schedule_notification` gave.
+
+        Returns:
+            Whether there was one.
+        """
+        return await self.cancel(notification_id)
+
+    async def get_user_digest_preference(self, user_id: str) -> str:
+        """How often a user's mail is gathered.
+
+        Args:
+            user_id: The user.
+
+        Returns:
+            `none`, `daily` or `weekly`.
+        """
+        preferences = await notifications_manager.get_user_notification_preferences(user_id)
+        return str(preferences.get("digest_frequency", "none"))
+
+    async def set_user_digest_preference(self, user_id: str, frequency: str) -> bool:
+        """Says how often a user's mail is gathered.
+
+        Args:
+            user_id: The user.
+            frequency: `none`, `daily` or `weekly`.
+
+        Returns:
+            False for any other frequency, which changes nothing.
+        """
+        if frequency not in ("none", "daily", "weekly"):
+            return False
+        digest = "off" if frequency == "none" else frequency
+        await notifications_manager.update_notification_preferences(user_id, {"digest": digest})
+        return True
 
     async def list_scheduled(self) -> list[dict[str, Any]]:
         """The latest hundred notifications for later of the caller's app, with what became of each.

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mozaiks import _host, _json
+from mozaiks._original import Guided
+from mozaiks.notifications import notifications_manager
 
 
-class SettingsManager:
+class SettingsManager(Guided):
     """Reads and writes settings of users of the caller's app."""
+
+    _known_as = "settings_manager"
 
     async def get_plugin_settings(self, user_id: str, plugin_name: str) -> dict[str, Any]:
         """What a user has set for a plugin.
@@ -61,6 +65,31 @@ class SettingsManager:
             "settings.get_all", {"user_id": user_id}
         )
         return settings
+
+    async def get_notification_preferences(self, user_id: str) -> dict[str, Any]:
+        """What a user wants to be told, as `notifications_manager` gives it.
+
+        Args:
+            user_id: The user.
+
+        Returns:
+            The preferences.
+        """
+        return await notifications_manager.get_user_notification_preferences(user_id)
+
+    async def save_notification_preferences(
+        self, user_id: str, preferences: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Changes what a user wants to be told, as `notifications_manager` does.
+
+        Args:
+            user_id: The user.
+            preferences: What to change.
+
+        Returns:
+            The preferences as they are now.
+        """
+        return await notifications_manager.update_notification_preferences(user_id, preferences)
 
 
 settings_manager = SettingsManager()

@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
 from mozaiks import _host
+from mozaiks._original import Guided
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class WebSocketManager:
+class UserConnections:
+    """All connections of one user, where existing plugins expect a list of them."""
+
+    def __init__(self, user_id: str) -> None:
+        """Names the user.
+
+        Args:
+            user_id: A user of the caller's app.
+        """
+        self.user_id = user_id
+
+    async def send_json(self, message: Any) -> None:
+        """Sends a message to every connection of the user.
+
+        Args:
+            message: A dict; it arrives as it is.
+        """
+        await websocket_manager.send_to_user(self.user_id, message)
+
+
+class ActiveConnections(Mapping[str, list[UserConnections]]):
+    """Who is connected, by user, as it is at the moment. Nothing can be put in."""
+
+    def __getitem__(self, user_id: str) -> list[UserConnections]:
+        if not websocket_manager.is_connected(user_id):
+            raise KeyError(user_id)
+        return [UserConnections(user_id)]
+
+    def __contains__(self, user_id: object) -> bool:
+        return isinstance(user_id, str) and websocket_manager.is_connected(user_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(websocket_manager.connected_users())
+
+    def __len__(self) -> int:
+        return len(websocket_manager.connected_users())
+
+
+class WebSocketManager(Guided):
     """Sends messages to connected users and hears what they send."""
+
+    _known_as = "websocket_manager"
+
+    @property
+    def active_connections(self) -> ActiveConnections:
+        """Who is connected, by user; for each one entry that stands for all connections."""
+        return ActiveConnections()
 
     async def send_to_user(self, user_id: str, message: Any) -> int:
         """Sends a message to every connection of a user.

@@ -234,7 +234,10 @@ pub(super) async fn get_vapid_key(
     _: User,
 ) -> Result<Answer<VapidKey>, ApiError> {
     let public_key = app.notifications.vapid_public_key()?;
-    Ok(Answer(VapidKey { public_key }))
+    Ok(Answer(VapidKey {
+        enabled: public_key.is_some(),
+        public_key,
+    }))
 }
 
 /// `POST /api/push/subscribe`: what `PushSubscription.toJSON()` gives, alone or under
@@ -246,7 +249,8 @@ pub(super) async fn subscribe_push(
 ) -> Result<Answer<Subscribed>, ApiError> {
     let (MaybeWrapped::Wrapped { subscription } | MaybeWrapped::Bare(subscription)) = body;
     let PushSubscription { endpoint, keys } = subscription;
-    app.notifications
+    let enabled = app
+        .notifications
         .subscribe_push(
             &user.app_id,
             &user.user_id,
@@ -255,7 +259,10 @@ pub(super) async fn subscribe_push(
             &keys.auth,
         )
         .await?;
-    Ok(Answer(Subscribed { success: true }))
+    Ok(Answer(Subscribed {
+        success: enabled,
+        enabled,
+    }))
 }
 
 /// `POST /api/push/unsubscribe`: `{"endpoint"}`.
@@ -271,6 +278,7 @@ pub(super) async fn unsubscribe_push(
         .await?;
     Ok(Answer(Unsubscribed {
         success: true,
+        enabled: app.notifications.takes_push(),
         removed,
     }))
 }

@@ -39,15 +39,19 @@ pub(super) async fn get_socket(
     open_socket(app, request, None).await.map(Upgrade)
 }
 
-/// `GET /ws/notifications/{user_id}`: a socket of the user named, who must be the token's.
+/// What stands for oneself in the path, as existing frontends write.
+const ONESELF: &str = "_";
+
+/// `GET /ws/notifications/{user_id}`: a socket of the user named, who must be the token's; `_` is
+/// whoever the token is of.
 pub(super) async fn get_user_socket(
     State(AppState(app)): State<AppState>,
     user_id: Result<Path<String>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Result<Upgrade, ApiError> {
     let Path(user_id) = user_id.map_err(|_| ApiError::NotFound)?;
-    let opened = open_socket(app, request, Some(user_id.into())).await;
-    opened.map(Upgrade)
+    let named = (user_id != ONESELF).then(|| user_id.into());
+    open_socket(app, request, named).await.map(Upgrade)
 }
 
 async fn open_socket(

@@ -6,6 +6,7 @@
 )]
 
 mod apps;
+mod authors;
 mod commands;
 mod connections;
 mod data;
@@ -28,6 +29,7 @@ mod jobs_of_plugins;
 mod life;
 mod load;
 mod logs;
+mod migrating;
 mod notifications;
 mod operations;
 mod origins;

@@ -29,15 +29,21 @@ export async function launchBrowser() {
   };
 }
 
-/** Serves the built client and whatever is put into `documents` to pages of their own origin. */
+/**
+ * Serves the built client and whatever is put into `documents` to pages of their own origin: a text is a
+ * page, else `{ body, type, headers }`.
+ */
 export async function servePages() {
   const documents = new Map([["/", "<!doctype html><title>client</title>"]]);
   const server = createServer(async (request, response) => {
-    const file = dist + path.basename(request.url);
-    if (documents.has(request.url)) {
-      response.setHeader("content-type", "text/html");
-      response.end(documents.get(request.url));
-    } else if (existsSync(file)) {
+    const { pathname } = new URL(request.url, "http://pages");
+    const file = path.join(dist, path.normalize(pathname));
+    const document = documents.get(pathname);
+    if (document !== undefined) {
+      const { body = document, type = "text/html", headers = {} } = document;
+      response.writeHead(200, { "content-type": type, ...headers });
+      response.end(body);
+    } else if (file.startsWith(dist) && file.endsWith(".js") && existsSync(file)) {
       response.setHeader("content-type", "text/javascript");
       response.end(await readFile(file));
     } else {

@@ -7,15 +7,15 @@ import { test } from "node:test";
 import { launchBrowser, servePages, withoutBrowser } from "./chromium.mjs";
 import { execute, sign, startGateway, until, withoutGateway } from "./gateway.mjs";
 
-/** The HTML that a document shows, with what the reader fills in. */
-async function shownPage(document, values) {
+/** One of the pages that a document shows, with what the reader fills in. */
+async function shownPage(document, values, { at = 0, of = 1 } = {}) {
   const text = await readFile(new URL(`../../../docs/${document}`, import.meta.url), "utf8");
   const shown = [...text.matchAll(/```html\n([^]*?)```/g)];
-  assert.equal(shown.length, 1, `${document} shows one page`);
-  let page = shown[0][1];
+  assert.equal(shown.length, of, `${document} shows ${of}`);
+  let page = shown[at][1];
   for (const [placeholder, value] of values) {
     assert.ok(page.includes(placeholder), `${document} has ${placeholder}`);
-    page = page.replace(placeholder, value);
+    page = page.replaceAll(placeholder, value);
   }
   return page;
 }
@@ -54,7 +54,8 @@ test("pages of the documentation", { skip: withoutGateway ?? withoutBrowser }, a
   });
 
   await t.test("notifications", async () => {
-    const shown = await shownPage("notifications.md", [["http://127.0.0.1:8000", gateway.url]]);
+    const values = [["http://127.0.0.1:8000", gateway.url]];
+    const shown = await shownPage("notifications.md", values, { of: 2 });
     pages.documents.set("/notifications.html", shown);
     await execute(gateway, "grace", "tasks", { action: "create", title: "Before" });
     const { page, complaints } = await open(`/notifications.html#token=${sign("grace")}`);
@@ -69,6 +70,24 @@ test("pages of the documentation", { skip: withoutGateway ?? withoutBrowser }, a
     await until("that one is read", async () => (await unread()) === "1");
     await page.click("#all");
     await until("that all are read", async () => (await unread()) === "0");
+    assert.deepEqual(complaints, []);
+  });
+
+  await t.test("the inbox", async () => {
+    const values = [
+      ["http://127.0.0.1:8000", gateway.url],
+      ["./mozaiks-client/", "/"],
+    ];
+    const shown = await shownPage("notifications.md", values, { at: 1, of: 2 });
+    pages.documents.set("/inbox.html", shown);
+    await execute(gateway, "hedy", "tasks", { action: "create", title: "Before" });
+    const { page, complaints } = await open(`/inbox.html#token=${sign("hedy")}`);
+    const inbox = page.locator("mozaiks-inbox");
+    await until("the title", async () => (await page.title()) === "(1) Inbox");
+    await inbox.getByRole("button", { name: "Meldungen, 1 neu" }).click();
+    await inbox.locator('[part~="message"]:has-text("Before")').click();
+    await page.waitForSelector("#chosen:text-is('Task added')");
+    await until("that it is read", async () => (await page.title()) === "Inbox");
     assert.deepEqual(complaints, []);
   });
 });

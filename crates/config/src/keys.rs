@@ -227,6 +227,11 @@ impl Key {
         }
     }
 
+    /// Whether a variable of this name is read for the key.
+    pub(super) fn is_spelled(&self, variable: &str) -> bool {
+        self.variable == variable || self.aliases.contains(&variable)
+    }
+
     /// Whether the key is a yes-or-no one, so that its flag may stand without a value.
     pub fn is_switch(&self) -> bool {
         matches!(self.field, Field::Switch(_))

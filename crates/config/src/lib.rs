@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod load;
 mod notifications;
+mod original;
 mod outbound;
 mod print;
 mod problem;

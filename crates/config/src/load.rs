@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Config, Environment, KEYS, Key, KeySource, LogFormat, Origin, Problem, Problems,
-    keys::Settings, notifications,
+    keys::Settings, notifications, original,
 };
 
 /// The file that is read where none is named, if it exists.
@@ -68,15 +68,18 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
     for key in KEYS {
         let given = match from_flag_or_environment(inputs, key) {
             Ok(given) => given,
-            Err(origin) => {
-                problems.push(problem(key, &origin, "text that is not UTF-8"));
+            Err((origin, found)) => {
+                problems.push(problem(key, &origin, &found));
                 continue;
             }
         };
         let (origin, text, base) = match given {
             Some((origin, text)) => (origin, text, None),
             None => match file.get(key) {
-                None => continue,
+                None => match original::value_for(inputs.environment, key) {
+                    None => continue,
+                    Some((variable, text)) => (Origin::Variable(variable), text, None),
+                },
                 Some(Ok(text)) => (file.origin(), text, file.dir()),
                 Some(Err(kind)) => {
                     problems.push(problem(key, &file.origin(), &format!("a {kind}")));
@@ -117,6 +120,11 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
                 .into(),
         });
     }
+    problems.extend(original::refused(
+        inputs.environment,
+        inputs.working_dir,
+        &settings,
+    ));
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
@@ -137,29 +145,41 @@ fn problem(key: &Key, origin: &Origin, found: &str) -> Problem {
     }
 }
 
-/// The value of a flag, else of the first variable that is set and not empty. An empty variable
-/// counts as unset, as compose files and shells leave such behind.
+/// Where a value came from that cannot be taken, and what was found there.
+type Refused = (Origin, String);
+
+/// The value of a flag, else of the key's variable, else of its aliases, which must not contradict
+/// each other. An empty variable counts as unset, as compose files and shells leave such behind.
 fn from_flag_or_environment(
     inputs: &Inputs<'_>,
     key: &Key,
-) -> Result<Option<(Origin, String)>, Origin> {
+) -> Result<Option<(Origin, String)>, Refused> {
     if let Some(text) = inputs.flags.get(key.flag) {
         return Ok(Some((Origin::Flag(key.flag), text.clone())));
     }
-    for variable in std::iter::once(&key.variable).chain(key.aliases) {
-        match inputs.environment.get(variable) {
-            None => {}
-            Some(text) if text.is_empty() => {}
-            Some(text) => {
-                let origin = Origin::Variable(variable);
-                return match text.into_string() {
-                    Ok(text) => Ok(Some((origin, text))),
-                    Err(_) => Err(origin),
-                };
-            }
-        }
+    let given = |variable: &&'static str| match inputs.environment.get(variable) {
+        None => None,
+        Some(text) if text.is_empty() => None,
+        Some(text) => Some(match text.into_string() {
+            Ok(text) => Ok((*variable, text)),
+            Err(_) => Err((Origin::Variable(variable), "text that is not UTF-8".into())),
+        }),
+    };
+    if let Some(own) = given(&key.variable) {
+        return own.map(|(variable, text)| Some((Origin::Variable(variable), text)));
     }
-    Ok(None)
+    let aliases = key.aliases.iter().filter_map(given);
+    let aliases = aliases.collect::<Result<Vec<_>, _>>()?;
+    let Some((variable, text)) = aliases.first() else {
+        return Ok(None);
+    };
+    match aliases.iter().find(|(_, other)| other != text) {
+        None => Ok(Some((Origin::Variable(variable), text.clone()))),
+        Some((other, _)) => Err((
+            Origin::Variable(variable),
+            format!("another value than in {other}; set {} alone", key.variable),
+        )),
+    }
 }
 
 const KEY_SOURCES: [&str; 4] = ["jwt_secret", "jwt_public_key_file", "jwks_file", "jwks_url"];
@@ -200,12 +220,13 @@ fn warnings(
     settings: &Settings,
     origins: &BTreeMap<&'static str, Origin>,
 ) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = original::warnings(inputs.environment, settings, origins);
     let mut unknown: Vec<String> = inputs.environment.names();
     unknown.retain(|name| {
         name.starts_with("MOZAIKS_")
             && !COMMANDS_OWN.contains(&name.as_str())
-            && KEYS.iter().all(|key| key.variable != name.as_str())
+            && !original::knows(name)
+            && KEYS.iter().all(|key| !key.is_spelled(name))
     });
     unknown.sort();
     for name in unknown {

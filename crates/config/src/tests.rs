@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use super::*;
 
+mod original;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A working directory with an environment and flags.

@@ -32,7 +32,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads `"all"`, `{"role": "…"}`, `{"users": […]}`, a list of ids, or `"role:…"`.
+    /// Reads `"all"`, `{"role": "…"}`, `{"users": […]}`, a list of ids, or `"role:…"`; and what
+    /// existing plugins write: `{"type": "all"}`, `{"type": "user_ids", "ids": […]}`.
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] with what is allowed.
@@ -66,10 +67,27 @@ impl Target {
                 _ => Err(invalid()),
             },
             Value::Array(items) => list(items),
-            Value::Object(fields) => match (fields.get("role"), fields.get("users")) {
-                (Some(Value::String(role)), None) => Ok(Self::Role(role.clone())),
-                (None, Some(Value::Array(items))) => list(items),
-                _ => Err(invalid()),
+            Value::Object(fields) => match fields.get("type").and_then(Value::as_str) {
+                Some("all") => Ok(Self::All),
+                Some("user_ids") => match fields.get("ids") {
+                    Some(Value::Array(items)) => list(items),
+                    _ => Err(NotificationError::invalid("target.ids", "must be a list")),
+                },
+                Some(kind @ ("subscription" | "plugin" | "query")) => {
+                    Err(NotificationError::invalid(
+                        "target",
+                        format!(
+                            "{kind:?} asks for what the gateway does not know of users; name a \
+                             role or users (plugins: broadcast_service.broadcast() looks for them \
+                             in the app's collection `users`)"
+                        ),
+                    ))
+                }
+                _ => match (fields.get("role"), fields.get("users")) {
+                    (Some(Value::String(role)), None) => Ok(Self::Role(role.clone())),
+                    (None, Some(Value::Array(items))) => list(items),
+                    _ => Err(invalid()),
+                },
             },
             Value::Bool(_) | Value::Number(_) => Err(invalid()),
         }

@@ -133,18 +133,32 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Takes what `notifications_config.json` holds: `{"notifications": [...]}` or the list alone.
+    /// Takes what `notifications_config.json` holds: `{"notifications": [...]}` or the list alone, or
+    /// as existing apps have it, `{"categories": [{"types": [...]}], "plugins": {"name":
+    /// {"notifications": [...]}}}`.
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] with the path of what is wrong.
     pub fn declare_all(&self, value: &Value) -> Result<(), NotificationError> {
         let list = value
             .as_array()
-            .or_else(|| value.get("notifications").and_then(Value::as_array))
-            .ok_or_else(|| {
-                NotificationError::invalid("notifications", "must be a list of notification types")
-            })?;
-        self.declare("", list)
+            .or_else(|| value.get("notifications").and_then(Value::as_array));
+        if let Some(list) = list {
+            return self.declare("", list);
+        }
+        let categories = value.get("categories").and_then(Value::as_array);
+        let plugins = value.get("plugins").and_then(Value::as_object);
+        if categories.is_none() && plugins.is_none() {
+            let message = "must be a list of notification types";
+            return Err(NotificationError::invalid("notifications", message));
+        }
+        let of_categories = categories.into_iter().flatten();
+        let of_categories = of_categories.filter_map(|category| category.get("types"));
+        let of_plugins = plugins.into_iter().flat_map(serde_json::Map::values);
+        let of_plugins = of_plugins.filter_map(|plugin| plugin.get("notifications"));
+        let types = of_categories.chain(of_plugins).filter_map(Value::as_array);
+        let types: Vec<Value> = types.flatten().cloned().collect();
+        self.declare("", &types)
     }
 
     /// The declared type of that id. The configuration file goes before the plugins.

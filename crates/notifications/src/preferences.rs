@@ -183,8 +183,9 @@ impl Preferences {
 
     /// Changes what `patch` names and leaves the rest. `{"channels": {"email": false},
     /// "types": {"x": false | {"enabled", "channels"} | null}, "digest", "email", "phone"}`; a
-    /// boolean under any other key is taken as a channel or a type turned on or off, as existing
-    /// plugins write.
+    /// boolean or an object under any other key is taken as a channel or a type, as existing plugins
+    /// write: `{"x": false}`, `{"x": {"enabled": true}}`, `{"email_enabled": false}`,
+    /// `{"email_notifications": {"enabled": false}}`, `{"digest_frequency": "daily"}`.
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] with the path; nothing changes then.
@@ -215,17 +216,25 @@ impl Preferences {
                 ("types", _) => {
                     return Err(NotificationError::invalid("types", "must be an object"));
                 }
-                ("digest", value) => {
+                ("digest" | "digest_frequency", value) => {
                     next.digest = value.as_str().and_then(Digest::from_str).ok_or_else(|| {
-                        NotificationError::invalid("digest", "must be off, daily or weekly")
+                        NotificationError::invalid(key, "must be off, daily or weekly")
                     })?;
                 }
                 (name, Value::Bool(flag)) if name.parse::<Channel>().is_ok() => {
                     next.channels.insert(name.parse()?, *flag);
                 }
+                (name, value) if old_switch(name, value).is_some() => {
+                    next.channels.extend(old_switch(name, value));
+                }
                 ("email", value) => next.email = contact(value, Contact::Email)?,
                 ("phone", value) => next.phone = contact(value, Contact::Phone)?,
                 (id, Value::Bool(_)) => next.apply_type(id, value, id)?,
+                (id, Value::Object(fields))
+                    if fields.contains_key("enabled") || fields.contains_key("channels") =>
+                {
+                    next.apply_type(id, value, id)?;
+                }
                 (other, _) => {
                     return Err(NotificationError::invalid(
                         other,
@@ -264,6 +273,9 @@ impl Preferences {
                         ("enabled", Value::Bool(flag)) => own.enabled = Some(*flag),
                         ("enabled", Value::Null) => own.enabled = None,
                         ("channels", Value::Null) => own.channels = None,
+                        // Existing plugins give one, which never had an effect: digests are a
+                        // matter of all mail.
+                        ("frequency", Value::String(_)) => {}
                         ("channels", Value::Array(items)) => {
                             let channels = items
                                 .iter()
@@ -319,6 +331,16 @@ impl Preferences {
     pub fn to_json(&self) -> Value {
         to_json(self.view())
     }
+}
+
+/// A channel turned on or off as existing plugins write it.
+fn old_switch(name: &str, value: &Value) -> Option<(Channel, bool)> {
+    if name == "email_notifications" {
+        let flag = value.get("enabled").unwrap_or(value);
+        return Some((Channel::Email, flag.as_bool()?));
+    }
+    let channel = name.strip_suffix("_enabled")?.parse().ok()?;
+    Some((channel, value.as_bool()?))
 }
 
 fn contact(value: &Value, contact: Contact) -> Result<Option<String>, NotificationError> {

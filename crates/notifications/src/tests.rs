@@ -187,6 +187,66 @@ fn times_without_a_zone_are_utc() {
 }
 
 #[test]
+fn preferences_are_taken_as_existing_plugins_write_them() {
+    let patch = json!({
+        "task_reminder": { "enabled": true, "channels": ["in_app", "web_push"] },
+        "marketing": { "enabled": false, "frequency": "immediate" },
+        "types": { "news": { "enabled": false, "frequency": "daily" } },
+        "email_enabled": false,
+        "push_enabled": true,
+        "digest_frequency": "none",
+    });
+    let read = preferences(&patch).unwrap();
+    let view = read.to_json();
+    assert_eq!(
+        view["types"],
+        json!({
+            "task_reminder": { "enabled": true, "channels": ["in_app", "push"] },
+            "marketing": { "enabled": false, "channels": null },
+            "news": { "enabled": false, "channels": null },
+        })
+    );
+    assert_eq!(view["channels"]["email"], false);
+    assert_eq!(view["channels"]["push"], true);
+    assert_eq!(view["digest"], "off");
+    for off in [json!(false), json!({ "enabled": false })] {
+        let read = preferences(&json!({ "email_notifications": off })).unwrap();
+        assert_eq!(read.to_json()["channels"]["email"], false);
+        assert!(read.types.is_empty());
+    }
+    for bad in [
+        json!({ "x": {} }),
+        json!({ "x": { "enabled": "yes" } }),
+        json!({ "x": { "enabled": true, "sound": true } }),
+        json!({ "email_enabled": "no" }),
+        json!({ "digest_frequency": "hourly" }),
+    ] {
+        assert!(preferences(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_file_of_existing_apps_declares_types() {
+    let catalogue = Catalogue::default();
+    catalogue
+        .declare_all(&json!({
+            "categories": [{ "id": "system", "types": [{ "id": "welcome" }] }, { "id": "empty" }],
+            "plugins": { "tasks": { "display_name": "Tasks", "notifications": [
+                { "id": "task_due", "default_enabled": false, "channels": ["in_app", "push"] },
+            ] } },
+            "settings": {},
+        }))
+        .unwrap();
+    assert!(catalogue.find("welcome").is_some());
+    let due = catalogue.find("task_due").unwrap();
+    assert_eq!(due.channels, [Channel::InApp, Channel::Push]);
+    assert!(!due.default_enabled);
+    assert!(catalogue.declare_all(&json!({ "settings": {} })).is_err());
+    let bad = json!({ "plugins": { "tasks": { "notifications": [{}] } } });
+    assert!(catalogue.declare_all(&bad).is_err());
+}
+
+#[test]
 fn targets_are_read_in_all_their_spellings() {
     let role = Target::Role("editor".into());
     assert_eq!(Target::from_json(&json!("role:editor")).unwrap(), role);
@@ -197,11 +257,22 @@ fn targets_are_read_in_all_their_spellings() {
     assert_eq!(Target::from_json(&json!("all")).unwrap(), Target::All);
     let users = Target::Users(vec!["a".into(), "b".into()]);
     assert_eq!(Target::from_json(&json!(["b", "a", "b"])).unwrap(), users);
+    let old = json!({ "type": "user_ids", "ids": ["b", "a"] });
+    assert_eq!(Target::from_json(&old).unwrap(), users);
+    let old = json!({ "type": "all" });
+    assert_eq!(Target::from_json(&old).unwrap(), Target::All);
+    for kind in ["subscription", "plugin", "query"] {
+        let old = json!({ "type": kind, "tier": "premium" });
+        let told = Target::from_json(&old).unwrap_err().to_string();
+        assert!(told.contains("name a role or users"), "{told}");
+    }
     for bad in [
         json!([]),
         json!("some"),
         json!(7),
         json!({ "role": "a", "users": ["b"] }),
+        json!({ "type": "user_ids" }),
+        json!({ "type": "some" }),
     ] {
         assert!(Target::from_json(&bad).is_err(), "{bad}");
     }

@@ -110,6 +110,87 @@ def host_trouble(error, depth=0):
     return None
 
 
+# Packages that are installed by another name than they are imported by.
+INSTALLED_AS = {
+    "Crypto": "pycryptodome",
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+
+
+def own_frames(trace):
+    """A traceback from the first frame on that is not the machinery's.
+
+    Args:
+        trace: A traceback or None.
+
+    Returns:
+        The same, shorter; the whole where nothing else is in it.
+    """
+    first = trace
+    while first is not None:
+        file = first.tb_frame.f_code.co_filename
+        machinery = (own_frames.__code__.co_filename, importlib.__file__)
+        if file not in machinery and not file.startswith("<frozen "):
+            return first
+        first = first.tb_next
+    return trace
+
+
+def import_trouble(error, trace, directory):
+    """Where in the plugin an import failed, and what helps.
+
+    Args:
+        error: What was raised.
+        trace: Its traceback or None.
+        directory: The plugin's directory.
+
+    Returns:
+        A sentence, or None where Python's own says it.
+    """
+    place = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename.startswith(directory + os.sep):
+            place = f"{os.path.relpath(code.co_filename, directory)}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    if place is None:
+        return None
+    name = getattr(error, "name", None)
+    if not isinstance(error, ModuleNotFoundError) or type(name) is not str:
+        return f"at {place}"
+    top = name.partition(".")[0]
+    own = os.path.join(directory, top)
+    if os.path.isfile(own + ".py") or os.path.isdir(own):
+        return f"at {place}; {top} is the plugin's own: write `from .{top} import …`"
+    try:
+        from mozaiks._original import is_explained
+    except ImportError:
+        known = False
+    else:
+        known = is_explained(name)
+    if known or top in sys.stdlib_module_names or top in sys.modules:
+        return f"at {place}"
+    return f"at {place}; `{interpreter()} -m pip install {INSTALLED_AS.get(top, top)}` installs it"
+
+
+def interpreter():
+    """The interpreter whose packages plugins see, as one types it."""
+    for folder in sys.path:
+        if os.path.basename(folder) == "site-packages":
+            found = os.path.join(os.path.dirname(folder), "..", "..", "bin", "python")
+            if os.path.exists(found):
+                return os.path.normpath(found)
+    return "python3"
+
+
 def load_plugin(package, directory, entry, has_parts):
     """Imports a plugin as the package ``package``.
 
@@ -127,6 +208,11 @@ def load_plugin(package, directory, entry, has_parts):
     Raises:
         LookupError: There is neither a callable ``execute`` or ``run`` nor anything else to run.
     """
+    try:
+        # Tells of imports that the SDK does not offer, also where the plugin begins with one.
+        importlib.import_module("mozaiks")
+    except ImportError:
+        pass
     init = os.path.join(directory, "__init__.py")
     if os.path.isfile(init):
         spec = importlib.util.spec_from_file_location(
@@ -140,6 +226,10 @@ def load_plugin(package, directory, entry, has_parts):
         root.__path__ = [directory]
         root.__package__ = package
         sys.modules[package] = root
+        logging.getLogger("mozaiks_plugins." + os.path.basename(directory)).warning(
+            "there is no __init__.py: put an empty one into the plugin's folder, without which other "
+            "tools do not take it for a package"
+        )
     if entry is None:
         module = root
     else:

@@ -2,6 +2,8 @@
 //!
 //! An exception is a plugin's own object: its `__str__` may raise, block or return megabytes.
 
+use std::path::Path;
+
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyString},
@@ -32,10 +34,30 @@ pub(super) fn summary(py: Python<'_>, error: &PyErr) -> String {
         .collect()
 }
 
-/// The whole traceback as Python prints it, at most 64 KiB of it (the end, which says most).
+/// The summary of an import that failed, with the place in the plugin and, where a package is
+/// missing, the command that installs it.
+pub(super) fn import_summary(py: Python<'_>, error: &PyErr, dir: &Path) -> String {
+    let line = summary(py, error);
+    let arguments = (error.value(py), error.traceback(py), dir.as_os_str());
+    let hint = native_module(py)
+        .and_then(|module| module.call_method1("import_trouble", arguments))
+        .and_then(|hint| hint.extract::<Option<String>>());
+    match hint {
+        Ok(Some(hint)) => format!("{line} ({hint})"),
+        Ok(None) | Err(_) => line,
+    }
+}
+
+/// The traceback as Python prints it, from the first frame on that is not the gateway's; at most
+/// 64 KiB of it (the end, which says most).
 pub(super) fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let whole = error.traceback(py);
+    let own = native_module(py)
+        .and_then(|module| module.call_method1("own_frames", (whole.as_ref(),)))
+        .ok();
+    let trace = own.or_else(|| whole.map(Bound::into_any));
     // The exception's own `__traceback__` may not be set yet: it is handed over beside it.
-    let arguments = (error.get_type(py), error.value(py), error.traceback(py));
+    let arguments = (error.get_type(py), error.value(py), trace);
     let formatted = py
         .import("traceback")
         .and_then(|module| module.call_method1("format_exception", arguments))

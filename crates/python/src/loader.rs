@@ -77,7 +77,7 @@ fn run(py: Python<'_>, parts: &Parts, import: &Import, source: &PluginSource) {
             return LoadError::NoEntryPoint(error.value(py).to_string());
         }
         LoadError::Raised {
-            summary: error::summary(py, &error),
+            summary: error::import_summary(py, &error, &source.dir),
             traceback: error::traceback(py, &error),
         }
     });

@@ -136,7 +136,10 @@ pub(in crate::http) struct AddressState {
 /// The key that browsers subscribe with.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct VapidKey {
-    pub(super) public_key: String,
+    /// Whether web push is configured.
+    pub(super) enabled: bool,
+    /// Null where it is not.
+    pub(super) public_key: Option<String>,
 }
 
 /// Something of a browser's subscription, alone or under `subscription`.
@@ -205,16 +208,20 @@ impl FromObject for GoneSubscription {
     }
 }
 
-/// It is done.
+/// Whether the browser is subscribed now.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Subscribed {
     pub(super) success: bool,
+    /// Whether web push is configured.
+    pub(super) enabled: bool,
 }
 
 /// It is done.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::http) struct Unsubscribed {
     pub(super) success: bool,
+    /// Whether web push is configured.
+    pub(super) enabled: bool,
     /// Whether there was one.
     pub(super) removed: bool,
 }

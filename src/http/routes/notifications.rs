@@ -241,10 +241,12 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "Takes what a browser's `PushSubscription.toJSON()` gives.",
         answers: &[
-            ("200", "Done."),
+            (
+                "200",
+                "`{success, enabled}`; both false where web push is not configured.",
+            ),
             ("400", "INVALID_REQUEST: a part is missing."),
             ("401", "Not authenticated."),
-            ("404", "NOT_FOUND: web push is not configured."),
             ("422", "VALIDATION_ERROR: it cannot be used."),
             ("503", "DATABASE_UNAVAILABLE."),
         ],
@@ -256,7 +258,7 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "Forgets a browser's subscription by its `endpoint`.",
         answers: &[
-            ("200", "`{success, removed}`."),
+            ("200", "`{success, enabled, removed}`."),
             ("400", "INVALID_REQUEST: there is no `endpoint`."),
             ("401", "Not authenticated."),
             ("503", "DATABASE_UNAVAILABLE."),
@@ -269,9 +271,11 @@ pub(super) const NOTIFICATIONS: &[Operation] = &[
         who: Who::User,
         summary: "The key that browsers subscribe with.",
         answers: &[
-            ("200", "`{public_key}`."),
+            (
+                "200",
+                "`{enabled, public_key}`; false and null where web push is not configured.",
+            ),
             ("401", "Not authenticated."),
-            ("404", "NOT_FOUND: web push is not configured."),
         ],
     },
 ];

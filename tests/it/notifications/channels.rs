@@ -325,9 +325,22 @@ async fn channels_that_are_off_say_so() {
         let made = told(&ann, "ann", "T", by(channel)).await;
         assert_eq!(made["reason"], "this channel is not configured");
     }
-    ann.get("/api/push/vapid-public-key")
-        .await
-        .expect_error(404, "NOT_FOUND");
+    let off = ann.get("/api/push/vapid-public-key").await.expect_ok();
+    assert_eq!(off, json!({ "enabled": false, "public_key": null }));
+    let bare =
+        json!({ "endpoint": "https://push.example/1", "keys": { "p256dh": "a", "auth": "b" } });
+    for body in [bare.clone(), json!({ "subscription": bare })] {
+        let off = post(&ann, "/api/push/subscribe", body.clone()).await;
+        assert_eq!(
+            off.expect_ok(),
+            json!({ "success": false, "enabled": false })
+        );
+        let off = post(&ann, "/api/push/unsubscribe", body).await;
+        assert_eq!(
+            off.expect_ok(),
+            json!({ "success": true, "enabled": false, "removed": false })
+        );
+    }
     ann.get(CHANNELS).await.expect_error(403, "FORBIDDEN");
     delete(&ann, "/api/notifications/none")
         .await

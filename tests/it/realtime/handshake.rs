@@ -178,6 +178,10 @@ async fn what_can_be_refused_is_refused_before_the_upgrade() {
     assert_eq!(plain.header("upgrade"), Some("websocket"));
     assert_eq!(plain.header("sec-websocket-version"), Some("13"));
 
+    // Who does not know their own id writes `_`.
+    let oneself = Socket::open_as(&app, &Claims::user("ada"), "/ws/notifications/_").await;
+    assert_eq!(oneself.ack["user_id"], "ada");
+
     let superadmin = Claims::user("root").with("roles", vec!["superadmin"]);
     let watching = Socket::open_as(&app, &superadmin, "/ws/notifications/bob").await;
     assert_eq!(watching.ack["user_id"], "bob");

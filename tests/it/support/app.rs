@@ -321,8 +321,10 @@ impl Builder {
             }
         };
         for (name, _) in std::env::vars() {
+            let is_alias = |key: &mozaiks_config::Key| key.aliases.contains(&name.as_str());
             if name.starts_with("MOZAIKS_")
-                || ["DATABASE_URI", "JWT_SECRET", "JWT_ALGORITHM"].contains(&name.as_str())
+                || mozaiks_config::KEYS.iter().any(is_alias)
+                || ["PORT", "HOST", "FRONTEND_URL"].contains(&name.as_str())
             {
                 command.env_remove(name);
             }

@@ -31,7 +31,7 @@ pub(super) const ACCESS: &[Key] = &[
             "at least 32 bytes"
         ),
     )
-    .aliases(&["JWT_SECRET"])
+    .aliases(&["JWT_SECRET", "JWT_SECRET_KEY"])
     .secret(),
     key!(
         "jwt_algorithm",
@@ -58,6 +58,7 @@ pub(super) const ACCESS: &[Key] = &[
             "an https:// URL, or http:// on this machine"
         ),
     )
+    .aliases(&["MOZAIKS_PLATFORM_JWKS_URL"])
     .uri(),
     key!(
         "jwks_min_refresh_seconds",
@@ -72,7 +73,8 @@ pub(super) const ACCESS: &[Key] = &[
             |text| !text.trim().is_empty(),
             "a text"
         ),
-    ),
+    )
+    .aliases(&["MOZAIKS_PLATFORM_ISSUER", "MOZAIKS_PLATFORM_JWT_ISSUER"]),
     key!(
         "audience",
         "Expected `aud`; not checked where unset.",
@@ -81,7 +83,8 @@ pub(super) const ACCESS: &[Key] = &[
             |text| !text.trim().is_empty(),
             "a text"
         ),
-    ),
+    )
+    .aliases(&["MOZAIKS_PLATFORM_AUDIENCE", "MOZAIKS_PLATFORM_JWT_AUDIENCE"]),
     key!(
         "jwt_leeway_seconds",
         "Clock difference that `exp` and `nbf` forgive.",

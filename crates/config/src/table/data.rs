@@ -16,7 +16,7 @@ pub(super) const DATA: &[Key] = &[
             "mongodb://HOST… or mongodb+srv://HOST…"
         ),
     )
-    .aliases(&["DATABASE_URI"])
+    .aliases(&["DATABASE_URI", "MONGODB_URI", "MONGO_URI"])
     .uri(),
     key!(
         "database_name",
@@ -26,7 +26,8 @@ pub(super) const DATA: &[Key] = &[
             value::is_database_name,
             "1 to 63 bytes without / \\ . \" $ or a space"
         ),
-    ),
+    )
+    .aliases(&["DATABASE_NAME"]),
     key!(
         "control_database",
         "Database of the gateway's own data; else the plugins' name with `_control`.",

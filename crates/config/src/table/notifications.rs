@@ -76,7 +76,8 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         "digest_hour",
         "Hour of the day (UTC) at which digests go out.",
         count(|s| &mut s.config.notifications.digest_hour, 0, 23),
-    ),
+    )
+    .aliases(&["NOTIFICATION_DIGEST_DAILY_HOUR"]),
     key!(
         "smtp_url",
         "Mail server for notifications by mail.",
@@ -95,12 +96,14 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         "Service that mail is posted to as JSON, in place of a mail server.",
         optional_text(|s| &mut s.channels.email_http_url, value::is_safe_url, "a URL with https, or http to the loopback"),
     )
+    .aliases(&["EMAIL_SERVICE_URL"])
     .uri(),
     key!(
         "email_http_token",
         "Bearer token for it.",
         optional_text(|s| &mut s.channels.email_http_token, is_header_text, "text of visible ASCII characters"),
     )
+    .aliases(&["EMAIL_SERVICE_API_KEY"])
     .secret(),
     key!(
         "sms_url",
@@ -112,12 +115,14 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         "sms_account_sid",
         "Account with it.",
         optional_text(|s| &mut s.channels.sms_account_sid, |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()), "letters and digits"),
-    ),
+    )
+    .aliases(&["SMS_ACCOUNT_SID"]),
     key!(
         "sms_auth_token",
         "Secret of the account.",
         optional_text(|s| &mut s.channels.sms_auth_token, is_header_text, "text of visible ASCII characters"),
     )
+    .aliases(&["SMS_AUTH_TOKEN"])
     .secret(),
     key!(
         "sms_from",
@@ -125,12 +130,14 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
         optional_text(|s| &mut s.channels.sms_from, |text| {
                 !text.trim().is_empty() && text.len() <= 32 && !text.contains(char::is_control)
             }, "a number such as +15550001111, or a name"),
-    ),
+    )
+    .aliases(&["SMS_FROM_NUMBER"]),
     key!(
         "vapid_private_key",
         "Key that web pushes are signed with.",
         optional_text(|s| &mut s.channels.vapid_private_key, is_key_of_32_bytes, "a P-256 private key, 32 bytes in base64url"),
     )
+    .aliases(&["PUSH_VAPID_PRIVATE_KEY"])
     .secret(),
     key!(
         "vapid_contact",

@@ -95,7 +95,8 @@ pub(super) const REALTIME: &[Key] = &[
             1,
             10_000
         ),
-    ),
+    )
+    .aliases(&["WEBSOCKET_MAX_CONNECTIONS_PER_USER"]),
     key!(
         "ws_max_unauthenticated",
         "Sockets that have not said who they are.",

@@ -18,7 +18,8 @@ pub(super) const RUNTIME: &[Key] = &[
         "plugin_timeout_seconds",
         "Time one call may take from its start; a manifest may say otherwise.",
         seconds(|s| &mut s.config.plugins.call_timeout, ms(10), secs(3600)),
-    ),
+    )
+    .aliases(&["PLUGIN_EXEC_TIMEOUT_S"]),
     key!(
         "plugin_queue_timeout_seconds",
         "Time one call may wait for its start.",
@@ -43,7 +44,8 @@ pub(super) const RUNTIME: &[Key] = &[
         "plugins_watch",
         "Whether plugins whose files change are loaded anew, and new directories discovered; in development mode they are in any case.",
         switch(|s| &mut s.config.plugins.watch),
-    ),
+    )
+    .aliases(&["MOZAIKS_AUTO_REFRESH_PLUGINS"]),
     key!(
         "plugins_watch_poll_seconds",
         "Time between two looks at the files of plugins; 0 waits for the system's notices, and looks twice a second where there are none.",

@@ -48,7 +48,8 @@ pub(super) const SERVER: &[Key] = &[
         "max_body_bytes",
         "Size of a request's body.",
         bytes(|s| &mut s.config.server.max_body_bytes, KIB, 256 * MIB),
-    ),
+    )
+    .aliases(&["MAX_REQUEST_BODY_BYTES"]),
     key!(
         "body_memory_bytes",
         "Request bodies over 16KiB held at a time; further ones are answered OVERLOADED.",

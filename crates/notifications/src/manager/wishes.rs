@@ -64,16 +64,23 @@ impl NotificationsManager {
         ))
     }
 
-    /// The key that browsers subscribe with.
+    /// The key that browsers subscribe with; `None` where web push is off.
     ///
     /// # Errors
-    /// [`NotificationError::NotFound`] where web push is off.
-    pub fn vapid_public_key(&self) -> Result<String, NotificationError> {
-        let push = self.push_config()?;
-        channels::vapid_public_key(push).map_err(NotificationError::Internal)
+    /// [`NotificationError::Internal`] for a key that is none.
+    pub fn vapid_public_key(&self) -> Result<Option<String>, NotificationError> {
+        let push = self.push_config();
+        push.map(channels::vapid_public_key)
+            .transpose()
+            .map_err(NotificationError::Internal)
     }
 
-    /// Stores a browser's subscription.
+    /// Whether web push is on.
+    pub fn takes_push(&self) -> bool {
+        self.push_config().is_some()
+    }
+
+    /// Stores a browser's subscription, unless web push is off; whether it did.
     ///
     /// # Errors
     /// [`NotificationError::Invalid`] where it cannot be used, or its service is not known.
@@ -84,8 +91,11 @@ impl NotificationsManager {
         endpoint: &str,
         p256dh: &str,
         auth: &str,
-    ) -> Result<(), NotificationError> {
-        channels::check_subscription(self.push_config()?, endpoint, p256dh, auth)
+    ) -> Result<bool, NotificationError> {
+        let Some(push) = self.push_config() else {
+            return Ok(false);
+        };
+        channels::check_subscription(push, endpoint, p256dh, auth)
             .map_err(|message| NotificationError::invalid("subscription", message))?;
         let subscription = PushSubscription {
             endpoint: endpoint.to_owned(),
@@ -94,7 +104,8 @@ impl NotificationsManager {
         };
         self.repository
             .subscribe_push(app_id, user_id, &subscription, MAX_SUBSCRIPTIONS.into())
-            .await
+            .await?;
+        Ok(true)
     }
 
     /// Forgets a browser's subscription; whether there was one.
@@ -112,10 +123,7 @@ impl NotificationsManager {
             .await
     }
 
-    fn push_config(&self) -> Result<&PushConfig, NotificationError> {
-        let push = self.config.channels.push.as_ref();
-        push.ok_or(NotificationError::NotFound(
-            "channel: web push is not configured",
-        ))
+    fn push_config(&self) -> Option<&PushConfig> {
+        self.config.channels.push.as_ref()
     }
 }
