@@ -8,6 +8,7 @@ mod database;
 mod embedded;
 mod followers;
 mod host;
+mod invite;
 mod life;
 mod loop_holders;
 mod presence;

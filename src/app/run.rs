@@ -21,6 +21,7 @@ use super::{
         PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StoragePart,
         StreamPart,
     },
+    invite::invite,
     life::LifeSlot,
     loop_holders::LoopHolders,
     presence::PresenceEvents,
@@ -28,17 +29,14 @@ use super::{
     socket_tokens::SocketTokens,
 };
 use crate::{
-    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList, page_of},
+    http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList},
     server::{
         RunningServer, Server,
         shutdown::{Hangups, Signals},
     },
 };
-use mozaiks_auth::{
-    TokenVerifier,
-    signer::{dev_curl_line, dev_page_url},
-};
-use mozaiks_config::{AuthConfig, Config, PluginsConfig};
+use mozaiks_auth::TokenVerifier;
+use mozaiks_config::{Config, PluginsConfig};
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     apps::KnownApps,
@@ -411,21 +409,6 @@ fn gateway_name() -> String {
 fn announce(address: SocketAddr) -> anyhow::Result<()> {
     println!("listening on http://{address}");
     std::io::stdout().flush().context("cannot write to stdout")
-}
-
-/// What to try first, each with a token that works: a command, and the pages that plugins have. With
-/// public keys there is nothing to sign with, and nothing to show.
-fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
-    if let Ok(line) = dev_curl_line(auth, address) {
-        eprintln!("try it: {line}");
-    }
-    for plugin in app.registry.list() {
-        if let Some(path) = page_of(app, &plugin.name)
-            && let Ok(url) = dev_page_url(auth, address, &path)
-        {
-            eprintln!("open it: {url}");
-        }
-    }
 }
 
 /// No new calls, no new connections; running calls and their answers finish, or their time is up.

@@ -21,6 +21,7 @@ mod execute;
 mod handlers;
 mod health;
 mod hostile;
+mod init;
 mod jobs_declared;
 mod jobs_of_gateways;
 mod jobs_of_plugins;

@@ -12,6 +12,7 @@ mod isolations;
 mod link;
 pub mod pool;
 mod process;
+pub mod program;
 mod registrations;
 mod remote_host;
 mod running;
