@@ -1,4 +1,4 @@
-"""`python -m mozaiks_gateway`; also, by its path, what the gateway starts its further processes with."""
+"""`python -m mozaiks_gateway`; by its path, also what starts further processes of the gateway."""
 
 from mozaiks_gateway._launch import mozaiks
 

@@ -25,25 +25,50 @@ pub fn started_by(python: PathBuf, script: PathBuf) {
 
 /// Starts one of the program's own commands, with nothing of this process's environment that it does not need.
 pub fn command(name: &str) -> Command {
-    let mut command = match PYTHON.get() {
-        // A script's folder, unlike a module's, is not where the gateway happens to have been started.
-        Some((python, script)) => {
-            let mut command = Command::new(python);
-            command.arg("-B").arg(script).env_clear();
-            command.envs(OF_PYTHON.iter().filter_map(of_environment));
-            command
-        }
-        // The same program, also where its file has been replaced since.
-        None => {
-            let mut command = Command::new("/proc/self/exe");
-            command.arg0("mozaiks").env_clear();
-            command
-        }
-    };
+    let mut command = start(PYTHON.get());
     command.arg(name).env("LANG", "C.UTF-8");
+    command
+}
+
+fn start(python: Option<&(PathBuf, PathBuf)>) -> Command {
+    let Some((python, script)) = python else {
+        // The same program, also where its file has been replaced since.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("mozaiks").env_clear();
+        return command;
+    };
+    // By its path: a module would be looked for where the gateway happens to have been started.
+    let mut command = Command::new(python);
+    command.arg("-B").arg(script).env_clear();
+    command.envs(OF_PYTHON.iter().filter_map(of_environment));
     command
 }
 
 fn of_environment(name: &&'static str) -> Option<(&'static str, OsString)> {
     Some((*name, std::env::var_os(name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_starts_itself_and_python_the_script() {
+        let words = |command: &Command| -> Vec<OsString> {
+            let program = command.get_program().to_owned();
+            let arguments = command.get_args().map(ToOwned::to_owned);
+            std::iter::once(program).chain(arguments).collect()
+        };
+        assert_eq!(words(&start(None)), ["/proc/self/exe"]);
+        let python = ("/venv/bin/python".into(), "/venv/lib/main.py".into());
+        let command = start(Some(&python));
+        assert_eq!(
+            words(&command),
+            ["/venv/bin/python", "-B", "/venv/lib/main.py"]
+        );
+        // What is named is all that a process is given of this one's environment.
+        assert!(command.get_envs().all(|(name, _)| {
+            OF_PYTHON.iter().any(|known| name == *known)
+        }));
+    }
 }
