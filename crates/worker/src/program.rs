@@ -67,8 +67,10 @@ mod tests {
             ["/venv/bin/python", "-B", "/venv/lib/main.py"]
         );
         // What is named is all that a process is given of this one's environment.
-        assert!(command.get_envs().all(|(name, _)| {
-            OF_PYTHON.iter().any(|known| name == *known)
-        }));
+        assert!(
+            command
+                .get_envs()
+                .all(|(name, _)| { OF_PYTHON.iter().any(|known| name == *known) })
+        );
     }
 }
