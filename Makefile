@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build test setup check fmt lint doc test-rust binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-instructions bench-life bench-docstore clean help
+.PHONY: run build wheel test setup check fmt lint doc test-rust test-wheel binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-instructions bench-life bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -25,6 +25,11 @@ run: setup ## Start the gateway in development mode
 
 build: setup ## The binary that is shipped: target/dist/mozaiks
 	$(CARGO) build --profile dist --bin mozaiks --bin docstore --workspace
+
+# For the Python that PYTHON names; else the one of the environment here, where there is one.
+wheel: WHEEL_PYTHON = $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(VENV_PYTHON)),$(PYTHON)),$(PYTHON))
+wheel: ## What pip installs, for one Python (PYTHON=…): target/wheels/mozaiks_gateway-*.whl
+	bash scripts/build-wheel.sh $(WHEEL_PYTHON) dist $(TARGET)/wheels
 
 setup: $(VENV)/.ready
 
@@ -64,6 +69,12 @@ test-python: binaries
 
 test-pythons: setup ## The same on every Python that is found, 3.10 to 3.13; see scripts/pythons.sh
 	bash scripts/test-pythons.sh
+
+# As the tests build, so that little is compiled twice; what is shipped is `make wheel`.
+test-wheel: binaries ## The first hour with the wheel, in a bare environment, and integration tests against it
+	rm -rf $(TARGET)/wheels-dev
+	bash scripts/build-wheel.sh $(VENV_PYTHON) dev $(TARGET)/wheels-dev
+	bash scripts/test-wheel.sh $(TARGET)/wheels-dev/*.whl $(VENV_PYTHON)
 
 test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
 	bash scripts/ferretdb.sh $(CARGO) test --test it data::

@@ -9,6 +9,7 @@ mod embedded;
 mod followers;
 mod greeting;
 mod host;
+mod invite;
 mod life;
 mod loop_holders;
 mod presence;

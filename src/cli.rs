@@ -4,6 +4,7 @@
 mod config;
 mod doctor;
 mod flags;
+mod init;
 mod plugin;
 mod remote;
 mod secrets;
@@ -15,14 +16,19 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use flags::ConfigFlags;
 use mozaiks_auth::dev_secret;
 use mozaiks_config::{Config, Problems};
+use mozaiks_worker::program;
 
+pub use store::docstore;
+
+/// What was asked could not be done.
+const EXIT_FAILED: u8 = 1;
 /// Wrong usage, and a configuration that cannot be used.
 const EXIT_USAGE: u8 = 2;
 
@@ -36,6 +42,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a folder to begin an app in: a plugin, its test, settings, a compose file.
+    Init(init::InitArgs),
     /// Start the gateway.
     #[command(after_help = "Try it out: mozaiks serve --dev\n\nAll settings: mozaiks serve --help")]
     Serve(ConfigFlags),
@@ -94,15 +102,29 @@ impl From<dev_secret::DevSecretError> for Failure {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    main_of(std::env::args_os()).into()
+}
+
+/// Runs a command in a process that Python has started, on that interpreter; gives the exit code.
+///
+/// `python` is how it is started, `script` what it is started with for further processes of the gateway.
+pub fn main_in_python(python: PathBuf, script: PathBuf, arguments: Vec<OsString>) -> u8 {
+    program::started_by(python.clone(), script);
+    mozaiks_python::run_inside(python);
+    main_of(arguments)
+}
+
+fn main_of(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Usage errors and --help end the process here, with exit codes 2 and 0.
-    match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Cli::parse_from(arguments).command) {
+        Ok(()) => 0,
         Err(failure) => report(&failure),
     }
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Init(args) => init::run(&args),
         Command::Serve(flags) => serve::run(&flags),
         Command::Token(args) => token::run(&args),
         Command::Doctor(flags) => doctor::run(&flags),
@@ -113,21 +135,21 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-fn report(failure: &Failure) -> ExitCode {
+fn report(failure: &Failure) -> u8 {
     match failure {
         Failure::Config(problems) => {
             eprintln!("error: {problems}");
-            ExitCode::from(EXIT_USAGE)
+            EXIT_USAGE
         }
         Failure::Usage(sentence) => {
             eprintln!("error: {sentence}");
-            ExitCode::from(EXIT_USAGE)
+            EXIT_USAGE
         }
         Failure::Failed(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            EXIT_FAILED
         }
-        Failure::Reported => ExitCode::FAILURE,
+        Failure::Reported => EXIT_FAILED,
     }
 }
 

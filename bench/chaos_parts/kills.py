@@ -239,6 +239,6 @@ def _store_of(gateway_pid: int) -> int:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if int(parent) == gateway_pid and words[1:2] == [b"store"]:
+            if int(parent) == gateway_pid and b"store" in words:
                 return int(folder.name)
     raise SystemExit("the embedded store has no process of its own")

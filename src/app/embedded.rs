@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use mozaiks_config::{LogConfig, LogFormat};
+use mozaiks_worker::program;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStdin, Command},
@@ -85,15 +86,10 @@ impl Start {
             LogFormat::Json => "json",
             LogFormat::Pretty => "pretty",
         };
-        // The same program, also where its file has been replaced since.
-        let mut child = Command::new("/proc/self/exe")
-            .arg0("mozaiks")
-            .arg("store")
+        let mut child = Command::from(program::command("store"))
             .arg(&self.path)
             .arg(&self.socket)
             .args(["--log-filter", &self.log.filter, "--log-format", format])
-            .env_clear()
-            .env("LANG", "C.UTF-8")
             // It ends when this does: with the gateway, however that ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

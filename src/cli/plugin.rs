@@ -1,7 +1,7 @@
 //! `mozaiks plugin`: what a plugin's developer needs before anything runs, and its operator while it runs.
 
 mod code;
-mod create;
+pub(super) mod create;
 mod inspect;
 mod jobs;
 mod list;

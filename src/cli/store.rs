@@ -1,6 +1,6 @@
-//! `mozaiks store`: the embedded store, for the gateway that has started it.
+//! `mozaiks store`: the embedded store, for the gateway that has started it; and the store's own program.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{ffi::OsString, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -22,6 +22,12 @@ pub(super) struct StoreArgs {
     log_filter: String,
     #[arg(long, value_parser = ["json", "pretty"])]
     log_format: String,
+}
+
+/// The embedded store as a program of its own, where that is shipped in one with the gateway; gives the exit
+/// code.
+pub fn docstore(arguments: Vec<OsString>) -> u8 {
+    docstore::program::main(arguments)
 }
 
 pub(super) fn run(args: StoreArgs) -> Result<(), Failure> {

@@ -13,14 +13,14 @@ use tokio::{
     process::Command,
 };
 
-use crate::support::within;
+use crate::support::{program, within};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 const SECRET: &str = "do-not-show-this-secret-to-anybody";
 
 /// The binary with nothing of this process's environment but where programs are.
 fn mozaiks(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+    let mut command = Command::new(program());
     command
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))

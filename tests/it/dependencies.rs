@@ -75,6 +75,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("store", &["mozaiks-config"]),
     ("telemetry", &["mozaiks-config", "mozaiks-json-text"]),
+    ("wheel", &[]),
     (
         "worker",
         &["mozaiks-auth", "mozaiks-config", "mozaiks-plugins"],
@@ -92,7 +93,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("hyper-util", &["src/server.rs", "src/server/"]),
     ("tower", &["src/http.rs", "src/http/", "src/server/"]),
     ("tokio-tungstenite", &["src/http/ws.rs", "src/http/ws/"]),
-    ("pyo3", &["crates/python/"]),
+    ("pyo3", &["crates/python/", "crates/wheel/"]),
     ("pyo3-build-config", &["crates/python/"]),
     ("jsonwebtoken", &["crates/auth/"]),
     (

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
-    support::{Answer, Claims, TestApp, TestClient, within},
+    support::{Answer, Claims, TestApp, TestClient, program, within},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -438,7 +438,7 @@ async fn the_command_lists_and_runs_jobs() {
     let token = Claims::user("root").with("roles", vec!["admin"]).sign();
     let url = format!("http://{}", app.address);
     let command = async |args: &[&str]| {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_mozaiks"))
+        let output = tokio::process::Command::new(program())
             .args(["plugin", "jobs"])
             .args(args)
             .args(["--url", &url, "--token", &token])

@@ -23,6 +23,7 @@ mod files;
 mod handlers;
 mod health;
 mod hostile;
+mod init;
 mod jobs_declared;
 mod jobs_of_gateways;
 mod jobs_of_plugins;

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     data::with_sdk,
-    support::{Claims, TestApp, python, within},
+    support::{Claims, TestApp, program, python, within},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -31,8 +31,8 @@ async def execute(data):
 "#;
 
 /// The command with nothing of this process's environment but where programs are.
-fn mozaiks(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+pub fn mozaiks(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
     command
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
@@ -62,7 +62,7 @@ async fn output(mut command: Command) -> Output {
 }
 
 /// What a command that succeeds prints.
-async fn printed(command: Command) -> String {
+pub async fn printed(command: Command) -> String {
     let output = output(command).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
@@ -75,7 +75,7 @@ async fn printed(command: Command) -> String {
 }
 
 /// The exit code of a command that fails, and what it says.
-async fn failed(command: Command) -> (Option<i32>, String) {
+pub async fn failed(command: Command) -> (Option<i32>, String) {
     let output = output(command).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{said}");

@@ -6,7 +6,7 @@ mod docstore;
 mod raw;
 mod token;
 
-pub use app::{Builder, TestApp, python, within};
+pub use app::{Builder, TestApp, program, python, within};
 pub use client::{Answer, TestClient};
 pub use docstore::DocstoreProcess;
 pub use raw::RawConnection;

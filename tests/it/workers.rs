@@ -467,7 +467,7 @@ fn store_of(gateway: u32) -> Option<u32> {
         .collect();
     pids.into_iter().find(|pid| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).nth(1) == Some(b"store".as_slice())
+        line.split(|byte| *byte == 0).any(|word| word == b"store")
     })
 }
 

@@ -114,17 +114,34 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
         .map_err(|error| SignError::Failed(error.to_string()))
 }
 
-/// A command line that calls the plugin `hello` with a token of its own, for development mode.
+/// A request of the gateway's that development mode shows.
+#[derive(Debug, Clone)]
+pub struct DevRequest {
+    /// Its path; without quotes and spaces.
+    pub path: String,
+    /// The JSON that is posted; without one it is a GET.
+    pub body: Option<String>,
+}
+
+/// A command line that sends a request with a token of its own, for development mode.
 ///
 /// # Errors
 /// See [`SignError`]; with public keys there is nothing to sign with.
-pub fn dev_curl_line(config: &AuthConfig, address: SocketAddr) -> Result<String, SignError> {
+pub fn dev_curl_line(
+    config: &AuthConfig,
+    address: SocketAddr,
+    request: &DevRequest,
+) -> Result<String, SignError> {
     let token = dev_token(config, &["admin".to_owned()])?;
-    Ok(format!(
-        "curl -s -X POST http://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
-         -H 'Content-Type: application/json' -d '{{\"action\": \"greet\"}}'",
-        reachable(address)
-    ))
+    let (host, path) = (reachable(address), &request.path);
+    let authorization = format!("-H 'Authorization: Bearer {token}'");
+    Ok(match &request.body {
+        Some(body) => format!(
+            "curl -s -X POST http://{host}{path} {authorization} \
+             -H 'Content-Type: application/json' -d '{body}'"
+        ),
+        None => format!("curl -s http://{host}{path} {authorization}"),
+    })
 }
 
 /// The address of a page of the gateway with a token of its own, for development mode. The token is

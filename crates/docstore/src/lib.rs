@@ -13,6 +13,7 @@
 //! 4. [`storage`]: the SQLite file, its catalogue, indexes, writer and snapshot readers.
 //!    [`planner`]: picks an index.
 //! 5. [`commands`], [`wire`], [`server`]: commands, frames, connections.
+//! 6. [`program`]: the command line of the store as a program of its own.
 
 pub mod commands;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod expr;
 pub mod fuzzing;
 pub mod pipeline;
 pub mod planner;
+pub mod program;
 pub mod projection;
 pub mod query;
 pub mod schema;

@@ -12,6 +12,8 @@ use std::{
 
 use pyo3::{ffi, prelude::*, types::PyList};
 
+use crate::inside;
+
 /// The interpreter that the gateway was built against.
 pub const BUILD_PYTHON: &str = env!("MOZAIKS_BUILD_PYTHON");
 /// Its version, `3.11`.
@@ -76,6 +78,9 @@ pub fn readable_dirs() -> Vec<PathBuf> {
 
 /// The interpreter whose packages plugins see.
 fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(running) = inside::running() {
+        return refusal(configured).map_or_else(|| Ok(running.to_owned()), Err);
+    }
     if let Some(path) = configured {
         return probe(path);
     }
@@ -105,6 +110,25 @@ fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
              MOZAIKS_PYTHON"
         )
     })
+}
+
+/// Why the interpreter that is configured cannot be used: Python has started this process, and another one
+/// that runs it is configured.
+pub fn refusal(configured: Option<&Path>) -> Option<String> {
+    let (running, configured) = (inside::running()?, configured?);
+    if inside::same_environment(running, configured) {
+        return None;
+    }
+    match probe(configured) {
+        Ok(found) if inside::same_environment(running, &found) => None,
+        Ok(_) => Some(format!(
+            "MOZAIKS_PYTHON names {}, but this gateway is installed into the environment of {} and runs on \
+             that: unset it, or install the gateway there",
+            configured.display(),
+            running.display()
+        )),
+        Err(reason) => Some(reason),
+    }
 }
 
 /// The version that a virtual environment says it has, as `3.11`: read in no time, where running its
@@ -170,8 +194,17 @@ where
 }
 
 fn start(executable: &Path, sdk_dirs: Vec<PathBuf>) -> Result<(), String> {
-    initialize_from_config(executable)?;
-    let prepared = attach(|py| set_up(py, sdk_dirs).map_err(|error| error.to_string()));
+    let runs_already = inside::running().is_some();
+    if !runs_already {
+        initialize_from_config(executable)?;
+    }
+    let prepared = attach(|py| {
+        if runs_already {
+            inside::forget_removed_variables(py)?;
+        }
+        set_up(py, sdk_dirs)
+    });
+    let prepared = prepared.map_err(|error: PyErr| error.to_string());
     prepared.map_err(|error| {
         format!(
             "preparing Python at {} failed: {error}",
@@ -242,6 +275,10 @@ fn set_up(py: Python<'_>, sdk_dirs: Vec<PathBuf>) -> PyResult<()> {
 pub fn sdk_dirs(configured: Option<&Path>) -> Vec<PathBuf> {
     if let Some(dir) = configured {
         return vec![dir.to_owned()];
+    }
+    if inside::running().is_some() {
+        // Installed with the gateway.
+        return Vec::new();
     }
     let beside_cwd = std::env::current_dir()
         .ok()

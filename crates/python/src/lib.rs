@@ -15,6 +15,7 @@ mod frames;
 mod host_link;
 mod import;
 mod inbox;
+mod inside;
 mod interpreter;
 mod job;
 mod json_in;
@@ -50,7 +51,8 @@ use outbox::ReplySlot;
 use parts::Parts;
 use pool::PoolJob;
 
-pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, sdk_dirs};
+pub use inside::{run_inside, running};
+pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, refusal, sdk_dirs};
 pub use turns::Turns;
 
 /// The embedded CPython with its one event loop thread; implements

@@ -13,6 +13,7 @@ mod isolations;
 mod link;
 pub mod pool;
 mod process;
+pub mod program;
 mod registrations;
 mod remote_host;
 mod running;

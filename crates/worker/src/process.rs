@@ -4,13 +4,15 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use mozaiks_plugins::runtime::CrashReason;
 use parking_lot::Mutex;
 use rustix::process::{PidfdFlags, Signal};
+
+use crate::program;
 use tokio::io::unix::AsyncFd;
 
 use crate::cgroups::Group;
@@ -36,13 +38,7 @@ pub(crate) type Output = (
 
 /// Starts one; called on a thread that lives as long as this process, as the child ends with it.
 pub(crate) fn spawn(link: OwnedFd) -> io::Result<Child> {
-    // The same program, also where its file has been replaced since.
-    let mut command = Command::new("/proc/self/exe");
-    std::os::unix::process::CommandExt::arg0(&mut command, "mozaiks");
-    command
-        .arg("worker")
-        .env_clear()
-        .env("LANG", "C.UTF-8")
+    program::command("worker")
         .env("PATH", "/usr/bin:/bin")
         // Threads of plain functions each get an arena of their own otherwise.
         .env("MALLOC_ARENA_MAX", "2")

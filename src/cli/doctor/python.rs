@@ -8,7 +8,7 @@ use std::{
 
 use super::Finding;
 use mozaiks_config::PluginsConfig;
-use mozaiks_python::{BUILD_PYTHON, BUILD_VERSION};
+use mozaiks_python::{BUILD_PYTHON, BUILD_VERSION, refusal, running};
 
 /// Prints a line for each thing that is asked: name, tab, answer. Imports may fail in any way.
 const QUESTIONS: &str = r#"
@@ -25,6 +25,9 @@ for name in ("pymongo", "bson"):
 "#;
 
 pub(super) fn check(config: &PluginsConfig) -> Vec<Finding> {
+    if let Some(reason) = refusal(config.python.as_deref()) {
+        return vec![Finding::fail("python", reason)];
+    }
     let python = interpreter(config);
     let shown = python.display();
     let output = Command::new(&python)
@@ -57,6 +60,7 @@ pub(super) fn check(config: &PluginsConfig) -> Vec<Finding> {
             .filter(|library| library.contains(".so") || library.contains(".dylib"))
         {
             Some(library) => Finding::ok("libpython", library),
+            None if running().is_some() => Finding::ok("libpython", "part of the interpreter"),
             None => Finding::warn(
                 "libpython",
                 "this interpreter has no shared library; the one of the build is used",
@@ -89,8 +93,12 @@ fn check_version(version: &str, python: &Path) -> Finding {
     )
 }
 
-/// The configured interpreter, else that of a venv, else the one of the build.
+/// The interpreter that runs this process, where one does; else the configured one, that of a venv, the one
+/// of the build.
 pub(in crate::cli) fn interpreter(config: &PluginsConfig) -> PathBuf {
+    if let Some(python) = running() {
+        return python.to_owned();
+    }
     if let Some(python) = &config.python {
         return python.clone();
     }

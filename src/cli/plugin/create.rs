@@ -12,7 +12,7 @@ use mozaiks_plugins::names;
 
 /// What a new plugin begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Template {
+pub(in crate::cli) enum Template {
     /// One function that answers calls.
     Minimal,
     /// Routes over a collection of each user's own.
@@ -80,7 +80,7 @@ impl Template {
 }
 
 /// Makes the plugin's directory and files; gives the directory.
-pub(super) fn create(
+pub(in crate::cli) fn create(
     plugins_dir: &Path,
     name: &str,
     template: Template,

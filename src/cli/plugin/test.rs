@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::super::{Failure, doctor::interpreter, flags::ConfigFlags};
-use mozaiks_python::sdk_dirs;
+use mozaiks_python::{running, sdk_dirs};
 
 /// Hands over to pytest; see its own first lines.
 const CODE: &str = include_str!("test.py");
@@ -45,7 +45,7 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
         command.args(["-k", select]);
     }
     if std::env::var_os(DOCSTORE).is_none()
-        && let Some(docstore) = docstore_beside_this()
+        && let Some(docstore) = docstore_beside(&python)
     {
         command.env(DOCSTORE, docstore);
     }
@@ -63,9 +63,13 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
     }
 }
 
-/// The embedded store's own program, which is shipped with the gateway.
-fn docstore_beside_this() -> Option<PathBuf> {
-    let this = std::env::current_exe().ok()?;
+/// The embedded store's own program, which is shipped with the gateway: beside it, or beside the interpreter
+/// that the gateway is installed into.
+fn docstore_beside(python: &Path) -> Option<PathBuf> {
+    let this = match running() {
+        Some(_) => python.to_owned(),
+        None => std::env::current_exe().ok()?,
+    };
     let beside = this.parent().unwrap_or(Path::new("")).join("docstore");
     beside.is_file().then_some(beside)
 }

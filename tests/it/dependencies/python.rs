@@ -5,6 +5,7 @@ use super::{crate_paths, sources};
 
 const FILES: &[(&str, &[&str])] = &[
     ("calls", &[]),
+    ("inside", &[]),
     ("json_in", &[]),
     ("limits", &[]),
     ("outbox", &[]),
@@ -56,7 +57,7 @@ const FILES: &[(&str, &[&str])] = &[
         ],
     ),
     ("prepare", &["call", "driver", "job", "json_in", "outbox"]),
-    ("interpreter", &["native"]),
+    ("interpreter", &["inside", "native"]),
     (
         "pool",
         &[

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
-    support::{Answer, Builder, Claims, TestApp, TestClient},
+    support::{Answer, Builder, Claims, TestApp, TestClient, program},
 };
 
 /// Says in the log that its code was run.
@@ -125,7 +125,7 @@ async fn who_wants_more_than_before_is_asked_about_again() {
     // By the command line, as the gateway shows it.
     let token = Claims::user("root").with("roles", vec!["admin"]).sign();
     let run = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mozaiks"))
+        let output = std::process::Command::new(program())
             .args(["plugin", "permissions", "shop"])
             .args(arguments)
             .args(["--url", &format!("http://{}", app.address)])

@@ -306,9 +306,9 @@ impl Builder {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        const BINARY: &str = env!("CARGO_BIN_EXE_mozaiks");
+        let program = program();
         let mut command = match &self.limits {
-            None => Command::new(BINARY),
+            None => Command::new(program),
             Some(limits) => {
                 let mut shell = Command::new("sh");
                 if limits.in_namespace {
@@ -316,7 +316,7 @@ impl Builder {
                     shell.args(["--user", "--map-root-user", "sh"]);
                 }
                 let script = format!("{} && exec \"$0\" \"$@\"", limits.script);
-                shell.args(["-c", &script, BINARY]);
+                shell.args(["-c", &script]).arg(program);
                 shell
             }
         };
@@ -381,6 +381,12 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut act: impl FnMut(Strin
     while let Ok(Some(line)) = lines.next_line().await {
         act(line);
     }
+}
+
+/// The gateway: the one named, such as a wheel's script, else the binary of this build.
+pub fn program() -> PathBuf {
+    std::env::var_os("MOZAIKS_TEST_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_mozaiks").into(), PathBuf::from)
 }
 
 /// An interpreter with the packages of the tests: the one named, else the repository's own.

@@ -1,7 +1,7 @@
 //! What is signed here is accepted here.
 
 use super::*;
-use crate::signer::{SignError, TokenRequest, dev_curl_line, dev_page_url, sign};
+use crate::signer::{DevRequest, SignError, TokenRequest, dev_curl_line, dev_page_url, sign};
 
 fn request(app_id: Option<&'static str>) -> TokenRequest<'static> {
     TokenRequest {
@@ -83,8 +83,22 @@ fn the_lines_of_development_mode_carry_good_tokens() {
         ("[::]:80", "http://[::1]:80/"),
     ] {
         let address = address.parse().unwrap();
-        let line = dev_curl_line(&config, address).unwrap();
-        assert!(line.contains(host), "{line}");
+        let request = DevRequest {
+            path: "/api/execute/hello".into(),
+            body: Some("{}".into()),
+        };
+        let line = dev_curl_line(&config, address, &request).unwrap();
+        assert!(
+            line.contains(&format!("{host}api/execute/hello -H")),
+            "{line}"
+        );
+        assert!(line.ends_with("-d '{}'"), "{line}");
+        let get = DevRequest {
+            body: None,
+            ..request
+        };
+        let read = dev_curl_line(&config, address, &get).unwrap();
+        assert!(read.starts_with(&format!("curl -s {host}")), "{read}");
         let (_, rest) = line.split_once("Bearer ").unwrap();
         let (token, _) = rest.split_once('\'').unwrap();
         let caller = verdict(&verifier, token).unwrap();

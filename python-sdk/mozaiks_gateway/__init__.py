@@ -1,0 +1,1 @@
+"""The gateway as it is installed by pip: the commands `mozaiks` and `docstore`."""

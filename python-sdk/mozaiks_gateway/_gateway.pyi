@@ -1,0 +1,6 @@
+"""The gateway, compiled; neither function returns: both end the process."""
+
+from typing import NoReturn
+
+def mozaiks(python: str, script: str, arguments: list[str]) -> NoReturn: ...
+def docstore(arguments: list[str]) -> NoReturn: ...
