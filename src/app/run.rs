@@ -281,7 +281,7 @@ where
             registry: Arc::clone(&registry),
             manager: Arc::clone(&manager),
             dispatcher: Arc::clone(&dispatcher),
-            apps: known_apps,
+            apps: Arc::clone(&known_apps),
             rows,
         },
         config.jobs.health_interval,
@@ -298,6 +298,7 @@ where
             Arc::clone(&verifier),
             config.auth.leeway,
             Arc::clone(&notifications),
+            known_apps,
         ),
         PluginMessages::new(messages, Arc::clone(&dispatcher)),
     );

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::http::ApiError;
 use mozaiks_auth::{AuthError, Principal, TokenVerifier};
+use mozaiks_lifecycle::apps::KnownApps;
 use mozaiks_notifications::NotificationsManager;
 use mozaiks_realtime::{AuthFailure, Authenticator, CloseCode, Identity};
 
@@ -22,20 +23,24 @@ pub struct SocketTokens {
     leeway: Duration,
     // Told who connects.
     notifications: Arc<NotificationsManager>,
+    // Likewise.
+    apps: Arc<KnownApps>,
 }
 
 impl SocketTokens {
     /// With the verifier of all requests and the leeway it grants; notes who connects, for
-    /// broadcasts.
+    /// broadcasts and for what plugins do in each app.
     pub fn new(
         verifier: Arc<TokenVerifier>,
         leeway: Duration,
         notifications: Arc<NotificationsManager>,
+        apps: Arc<KnownApps>,
     ) -> Arc<Self> {
         Arc::new(Self {
             verifier,
             leeway,
             notifications,
+            apps,
         })
     }
 }
@@ -57,6 +62,7 @@ impl Authenticator for SocketTokens {
 
     fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
         self.notifications.directory().note(principal);
+        self.apps.see(&principal.app_id);
         let now_unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -99,7 +99,8 @@ impl WorkerPool {
                     outcome = each;
                 }
             }
-            if outcome.is_ok() {
+            // What was to end is over, however that went.
+            if outcome.is_ok() || *step.name == *"on_disable" {
                 me.note_step(generation, step);
             }
             answer.send(outcome).ok();
