@@ -1,8 +1,8 @@
 """What `on_enable` registers, where it runs once for each app of a gateway of many.
 
-A function that one app's run has registered is the same registration in the next one's: same kind,
-same thing (a route's method and path, a message's type, an event's name, a job's name), same function
-by module and name. What one run registers twice is two registrations in each.
+A function that one app's run has registered is the same registration in the next one's: same
+kind, same thing (a route's method and path, a message's type, an event's name, a job's name), same
+function by module and name. What one run registers twice is two registrations in each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 Function = Callable[..., Any]
 Key = tuple[str, Hashable, str, int]
 
-# Kinds that the gateway keeps for as long as the load lives: they are not ended by its being disabled.
+# Kinds that the gateway keeps for as long as the load lives, whether it is enabled or not.
 _LASTING = frozenset(["route", "execute"])
 
 _tables: weakref.WeakSet[Table] = weakref.WeakSet()

@@ -88,7 +88,7 @@ class PluginContext:
 
     @property
     def app_id(self) -> str | None:
-        """The app of the running call; None in what runs once for many, where `db` raises."""
+        """The app of the running call; None in `on_load` and `on_unload` for many apps."""
         app_id: str | None = _host.query("plugin.app")
         return app_id
 
@@ -357,8 +357,8 @@ class PluginContext:
         named = getattr(handler, "__name__", "")
         if named.isidentifier():
             return named
-        # A lambda has no name; the order in which jobs are made is the same at each load, and in each
-        # run of `on_enable`.
+        # A lambda has no name; the order in which jobs are made is the same at each load, and in
+        # each run of `on_enable`.
         run = _enabling.current()
         if run is not None:
             run.unnamed_jobs += 1
