@@ -132,8 +132,27 @@ async fn find(
 ) -> Result<Matched, ApiError> {
     let matched = match plugin.state() {
         PluginState::Active(generation) => {
-            let routes = app.plugin_routes.of(generation.id());
-            routes.map(|routes| routes.find(method, below))
+            let find = || {
+                let routes = app.plugin_routes.of(generation.id());
+                routes.map(|routes| routes.find(method, below))
+            };
+            match find() {
+                // With many apps it may be registered when the plugin is enabled in the first of them.
+                Some(Lookup::Unknown) | None if generation.gate().is_some() => {
+                    let Ok(principal) = authenticate(app, headers).await else {
+                        return Err(ApiError::NotFound);
+                    };
+                    let enabled = app.dispatcher.enabled_in(&generation, &principal.app_id);
+                    match enabled.await {
+                        Ok(true) => find(),
+                        Ok(false) => None,
+                        Err(error) => {
+                            return Err(refusal(app, &plugin.name, error, Some(&principal)));
+                        }
+                    }
+                }
+                found => found,
+            }
         }
         PluginState::Disabled => return Err(ApiError::PluginDisabled),
         PluginState::Loading | PluginState::Failed(_) => {

@@ -17,6 +17,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// Writes down each step in the database of the step's app, and fails where it is told to. What it
 /// registers it registers in each app again.
 const LEDGER: &str = r#"
+import time
+
 from core.event_bus import event_bus
 from core.config.database import db
 from mozaiks.plugin import PluginContext
@@ -24,13 +26,14 @@ from mozaiks.plugin import PluginContext
 LOAD = "one"
 
 async def note(ctx, step):
-    await ctx.db["steps"].insert_one({"step": step, "app": ctx.app_id, "load": LOAD})
+    at = time.time_ns()
+    await ctx.db["steps"].insert_one({"step": step, "app": ctx.app_id, "load": LOAD, "at": at})
 
 async def heard(data):
     await db["heard"].insert_one(data)
 
 async def steps(request):
-    found = await db["steps"].find({}, {"_id": 0}).sort("_id", 1).to_list()
+    found = await db["steps"].find({}, {"_id": 0}).sort("at", 1).to_list()
     return {"steps": [f"{one['step']} {one['app']} {one['load']}" for one in found]}
 
 async def count_heard(request):
@@ -89,7 +92,7 @@ async def execute(data):
         await db["broken"].insert_one({})
     if data.get("action") == "mend":
         await db["broken"].delete_many({})
-    found = await db["steps"].find({}, {"_id": 0}).sort("_id", 1).to_list()
+    found = await db["steps"].find({}, {"_id": 0}).sort("at", 1).to_list()
     return {"steps": [f"{one['step']} {one['app']} {one['load']}" for one in found]}
 "#;
 
@@ -136,10 +139,11 @@ async fn each_app_has_its_own_steps(manifest: &str) {
     let root = client(&app, "a", "superadmin");
     // The first call of each is answered by a plugin that is enabled there; middleware is there once.
     for (who, name) in [(&a, "a"), (&b, "b")] {
+        // Also where it is a route that being enabled registers.
+        who.get("/api/plugins/ledger/steps").await.expect_ok();
         let answer = who.execute("ledger", &json!({})).await.expect_ok();
         assert_eq!(answer, json!({"app": name, "rounds": 1}));
         assert_eq!(steps(who).await, [format!("enable {name} one")]);
-        who.get("/api/plugins/ledger/steps").await.expect_ok();
     }
     // Of what was registered in both apps there is one.
     let shown = a.get("/api/plugins/ledger").await.expect_ok();

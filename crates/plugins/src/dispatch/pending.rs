@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -16,6 +17,7 @@ use super::{Call, DispatchError, Dispatcher, RunningCall, TimeLimits};
 use crate::{
     app_gate::{AppGate, AppState},
     generation::LiveGeneration,
+    invocation::CallKind,
     runtime::{CallError, CallReply, CallResult},
 };
 
@@ -113,6 +115,29 @@ impl Drop for PendingCall {
 }
 
 impl Dispatcher {
+    /// Waits until a load has been enabled in an app, for what it registers by that; `false` where it has
+    /// been so already.
+    ///
+    /// # Errors
+    /// As [`Self::invoke`].
+    pub async fn enabled_in(
+        self: &Arc<Self>,
+        generation: &Arc<LiveGeneration>,
+        app_id: &Arc<str>,
+    ) -> Result<bool, DispatchError> {
+        let Some(gate) = generation.gate().filter(|gate| !gate.is_open(app_id)) else {
+            return Ok(false);
+        };
+        if !generation.is_on_for(app_id) {
+            return Err(DispatchError::Disabled);
+        }
+        let limits = generation.limits();
+        let place = gate.queue(limits.max_concurrency);
+        let _held = (place.ok_or(DispatchError::Overloaded)?, Accepted::new(self));
+        pass(gate, generation, app_id, limits.queue_timeout).await?;
+        Ok(true)
+    }
+
     /// A call for an app in which its load has not been enabled yet, or could not be. It waits no longer
     /// than calls wait for their start, and no more of them than the plugin may have at a time.
     pub(super) fn invoke_later(
@@ -132,21 +157,20 @@ impl Dispatcher {
         let (dispatcher, gate, is_cancelled) =
             (Arc::clone(self), Arc::clone(gate), Arc::clone(&cancelled));
         let accepted = Accepted::new(self);
+        let mut call = call;
         let start = async move {
             let _held = (place, accepted);
-            let passed = gate.pass(&generation, &app_id);
-            match tokio::time::timeout(waiting, passed).await {
-                Ok(AppState::On) if is_cancelled.load(Ordering::Acquire) => {
-                    Err(CallError::Cancelled.into())
-                }
-                Ok(AppState::On) => dispatcher.start(generation, call),
-                Ok(AppState::Failed(reason)) => Err(DispatchError::Unavailable(reason)),
-                // Switched off while it waited.
-                Ok(_) if !generation.is_on_for(&app_id) => Err(DispatchError::Disabled),
-                // This load ends, or could not be asked: another try finds another one.
-                Ok(AppState::Off | AppState::Wanted) => Err(DispatchError::Overloaded),
-                Err(_) => Err(DispatchError::NotStarted(waiting)),
+            pass(&gate, &generation, &app_id, waiting).await?;
+            if is_cancelled.load(Ordering::Acquire) {
+                return Err(CallError::Cancelled.into());
             }
+            if call.kind == CallKind::Execute
+                && let Some(target) = generation.execute()
+            {
+                // Being enabled may have put something round it.
+                call.target = target;
+            }
+            dispatcher.start(generation, call)
         };
         Ok(PendingCall {
             later: Some(LaterCall {
@@ -156,6 +180,24 @@ impl Dispatcher {
             running: None,
             late: None,
         })
+    }
+}
+
+/// Waits until a load has been enabled in an app.
+async fn pass(
+    gate: &AppGate,
+    generation: &Arc<LiveGeneration>,
+    app_id: &Arc<str>,
+    waiting: Duration,
+) -> Result<(), DispatchError> {
+    match tokio::time::timeout(waiting, gate.pass(generation, app_id)).await {
+        Ok(AppState::On) => Ok(()),
+        Ok(AppState::Failed(reason)) => Err(DispatchError::Unavailable(reason)),
+        // Switched off while it waited.
+        Ok(_) if !generation.is_on_for(app_id) => Err(DispatchError::Disabled),
+        // This load ends, or could not be asked: another try finds another one.
+        Ok(AppState::Off | AppState::Wanted) => Err(DispatchError::Overloaded),
+        Err(_) => Err(DispatchError::NotStarted(waiting)),
     }
 }
 
