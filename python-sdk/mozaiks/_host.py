@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from mozaiks import _json
+from mozaiks import _enabling, _json
 from mozaiks.errors import HostError, of_code
 
 Callback = Callable[..., Any]
@@ -97,13 +97,25 @@ def get() -> Host:
     return host
 
 
-def register(kind: str, spec: dict[str, Any], callback: Callback) -> int:
-    """Registers a function.
+# What a registration of each kind is for, among the entries of its specification.
+_KEYS = {
+    "event": ("pattern", "with_id"),
+    "websocket": ("type",),
+    "route": ("method", "path"),
+    "job": ("name",),
+}
+
+
+def register(
+    kind: str, spec: dict[str, Any], callback: Callback, function: Callback | None = None
+) -> int:
+    """Registers a function; what `on_enable` has registered in another app already is that one.
 
     Args:
         kind: `event`, `websocket`, `route`, `job` or `execute`.
         spec: What it is registered for, as the kind says; entries that are `None` are left out.
         callback: The function.
+        function: What the plugin has given, where something goes round it.
 
     Returns:
         A number for `unregister`.
@@ -111,10 +123,28 @@ def register(kind: str, spec: dict[str, Any], callback: Callback) -> int:
     Raises:
         HostError: If the gateway does not take it.
     """
-    try:
-        return get().register(kind, _arguments(spec), callback)
-    except HostError as error:
-        raise _readable(error) from None
+
+    def make() -> int:
+        try:
+            return get().register(kind, _arguments(spec), callback)
+        except HostError as error:
+            raise _readable(error) from None
+
+    run = _enabling.current()
+    if run is None:
+        return make()
+    what = tuple(str(spec.get(key)) for key in _KEYS.get(kind, ()))
+    return run.once(kind, what, function or callback, make)
+
+
+def unregister(registration: int) -> None:
+    """Ends a registration.
+
+    Args:
+        registration: What `register` gave.
+    """
+    _enabling.ended(registration)
+    get().unregister(registration)
 
 
 def readable(error: HostError) -> HostError:

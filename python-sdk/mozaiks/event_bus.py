@@ -117,7 +117,9 @@ class EventBus(Guided):
         registration = registrations.pop()
         if not registrations:
             del self._registrations[key]
-        _host.get().unregister(registration)
+        # With many apps `on_enable` has subscribed in each: the last one ends it.
+        if registration not in registrations:
+            _host.unregister(registration)
         return True
 
     def get_history(self, event: str, limit: int = 10) -> list[HistoryEntry]:

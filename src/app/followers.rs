@@ -12,7 +12,7 @@ use mozaiks_lifecycle::{
 };
 use mozaiks_store::Store;
 
-/// The tasks that follow files, rows and `SIGHUP`.
+/// The tasks that follow files, rows, apps and `SIGHUP`.
 pub(super) struct Followers(Vec<JoinHandle<()>>);
 
 impl Followers {
@@ -28,6 +28,7 @@ impl Followers {
             registry_watch::follow(Arc::clone(manager), Arc::clone(store), config.registry_poll);
         let mut tasks = vec![
             tokio::spawn(rows),
+            tokio::spawn(Arc::clone(manager).follow_apps()),
             tokio::spawn(follow_hangups(Arc::clone(manager), hangups)),
         ];
         if config.watch || dev {

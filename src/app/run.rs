@@ -298,7 +298,7 @@ where
             registry: Arc::clone(&registry),
             manager: Arc::clone(&manager),
             dispatcher: Arc::clone(&dispatcher),
-            apps: known_apps,
+            apps: Arc::clone(&known_apps),
             rows,
         },
         config.jobs.health_interval,
@@ -316,6 +316,7 @@ where
             config.auth.leeway,
             Arc::clone(&rates),
             Arc::clone(&notifications),
+            known_apps,
         ),
         PluginMessages::new(messages, Arc::clone(&dispatcher), Arc::clone(&rates)),
     );

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::http::ApiError;
 use mozaiks_auth::{AuthError, Principal, TokenVerifier};
+use mozaiks_lifecycle::apps::KnownApps;
 use mozaiks_notifications::NotificationsManager;
 use mozaiks_plugins::rates::RateLimits;
 use mozaiks_realtime::{AuthFailure, Authenticator, CloseCode, Identity};
@@ -24,22 +25,26 @@ pub struct SocketTokens {
     rates: Arc<RateLimits>,
     // Told who connects.
     notifications: Arc<NotificationsManager>,
+    // Likewise.
+    apps: Arc<KnownApps>,
 }
 
 impl SocketTokens {
-    /// With the verifier of all requests, the leeway it grants and how often users may come; notes who connects, for
-    /// broadcasts.
+    /// With the verifier of all requests, the leeway it grants and how often users may come; notes who
+    /// connects, for broadcasts and for what plugins do in each app.
     pub fn new(
         verifier: Arc<TokenVerifier>,
         leeway: Duration,
         rates: Arc<RateLimits>,
         notifications: Arc<NotificationsManager>,
+        apps: Arc<KnownApps>,
     ) -> Arc<Self> {
         Arc::new(Self {
             verifier,
             leeway,
             rates,
             notifications,
+            apps,
         })
     }
 }
@@ -67,6 +72,7 @@ impl Authenticator for SocketTokens {
 
     fn identity_of(&self, principal: &Arc<Principal>) -> Identity {
         self.notifications.directory().note(principal);
+        self.apps.see(&principal.app_id);
         let now_unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -136,8 +136,28 @@ async fn find(
 ) -> Result<Matched, ApiError> {
     let matched = match plugin.state() {
         PluginState::Active(generation) => {
-            let routes = app.plugin_routes.of(generation.id());
-            routes.map(|routes| routes.find(head.method.as_str(), below))
+            let find = || {
+                let routes = app.plugin_routes.of(generation.id());
+                routes.map(|routes| routes.find(head.method.as_str(), below))
+            };
+            match find() {
+                // With many apps it may be registered when the plugin is enabled in the first of them.
+                Some(Lookup::Unknown) | None if generation.gate().is_some() => {
+                    let counting = &exchange.context().counting;
+                    let Ok(principal) = authenticate(app, &head.headers, counting).await else {
+                        return Err(ApiError::NotFound);
+                    };
+                    let enabled = app.dispatcher.enabled_in(&generation, &principal.app_id);
+                    match enabled.await {
+                        Ok(true) => find(),
+                        Ok(false) => None,
+                        Err(error) => {
+                            return Err(refusal(app, error, Some(&principal)));
+                        }
+                    }
+                }
+                found => found,
+            }
         }
         PluginState::Disabled => return Err(ApiError::PluginDisabled),
         PluginState::Loading | PluginState::Failed(_) => {

@@ -328,7 +328,11 @@ fn describe(app: &App, plugin: &Plugin, principal: &Principal) -> PluginView {
     let (enabled, status, error) = match plugin.state() {
         PluginState::Disabled => (false, PluginStatus::Disabled, None),
         _ if !is_on_here => (false, PluginStatus::Disabled, None),
-        PluginState::Active(_) => (true, PluginStatus::Active, None),
+        PluginState::Active(generation) => match generation.failure_in(&principal.app_id) {
+            None => (true, PluginStatus::Active, None),
+            // It serves other apps.
+            reason => (true, PluginStatus::Error, reason),
+        },
         // Its import runs; until it has succeeded nothing can be called.
         PluginState::Loading => (true, PluginStatus::Loading, None),
         PluginState::Failed(reason) => (true, PluginStatus::Error, Some(reason)),

@@ -28,6 +28,7 @@ mod jobs_declared;
 mod jobs_of_gateways;
 mod jobs_of_plugins;
 mod life;
+mod life_of_apps;
 mod load;
 mod logs;
 mod migrating;

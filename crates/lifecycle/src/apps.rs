@@ -7,9 +7,13 @@ use mongodb::{
     Collection,
     bson::{DateTime, Document, doc},
 };
-use mozaiks_plugins::dispatch::{CallObserver, FinishedCall};
+use mozaiks_plugins::{
+    app_gate::MAX_APPS,
+    dispatch::{CallObserver, FinishedCall},
+};
 use mozaiks_store::{CollectionSpec, Store, StoreError};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use crate::error::LifeError;
 
@@ -18,9 +22,6 @@ pub const COLLECTION: CollectionSpec = CollectionSpec {
     name: "apps",
     indexes: &[],
 };
-
-/// Apps of one gateway; further ones have no background work.
-const MAX_APPS: usize = 10_000;
 
 /// The only app of a gateway that has one; else those whose users have called something, here or on
 /// another gateway of the same database.
@@ -31,6 +32,9 @@ pub struct KnownApps {
     known: RwLock<BTreeSet<Arc<str>>>,
     // What was seen and is not stored yet.
     seen: RwLock<BTreeSet<Arc<str>>>,
+    // What plugins have not been told of yet; no more than are known.
+    fresh: Mutex<Vec<Arc<str>>>,
+    came: Notify,
 }
 
 impl KnownApps {
@@ -41,6 +45,8 @@ impl KnownApps {
             known: RwLock::new(only.iter().cloned().collect()),
             only,
             seen: RwLock::default(),
+            fresh: Mutex::default(),
+            came: Notify::new(),
         })
     }
 
@@ -70,11 +76,27 @@ impl KnownApps {
             .try_collect()
             .await
             .map_err(|error| self.store.failed(error))?;
-        let mut known = self.known.write();
-        let before = known.len();
         let ids = stored.iter().filter_map(|app| app.get_str("_id").ok());
-        known.extend(ids.map(Arc::<str>::from));
-        Ok(known.len() > before || !seen.is_empty())
+        let new: Vec<Arc<str>> = {
+            let mut known = self.known.write();
+            let new: Vec<_> = ids
+                .filter(|id| !known.contains(*id))
+                .take(MAX_APPS.saturating_sub(known.len()))
+                .map(Arc::<str>::from)
+                .collect();
+            known.extend(new.iter().cloned());
+            new
+        };
+        let has_new = !new.is_empty() || !seen.is_empty();
+        self.tell(new);
+        Ok(has_new)
+    }
+
+    fn tell(&self, new: Vec<Arc<str>>) {
+        if !new.is_empty() {
+            self.fresh.lock().extend(new);
+            self.came.notify_one();
+        }
     }
 
     async fn write(&self, seen: &BTreeSet<Arc<str>>) -> Result<(), LifeError> {
@@ -99,25 +121,46 @@ impl KnownApps {
     pub fn all(&self) -> Vec<Arc<str>> {
         self.known.read().iter().cloned().collect()
     }
+
+    /// Waits for apps that were not known before, and gives them; there is one who waits.
+    pub async fn next(&self) -> Vec<Arc<str>> {
+        loop {
+            let fresh = std::mem::take(&mut *self.fresh.lock());
+            if !fresh.is_empty() {
+                return fresh;
+            }
+            self.came.notified().await;
+        }
+    }
+
+    /// Somebody of an app is here, whom plugins may have to do with.
+    pub fn see(&self, app_id: &Arc<str>) {
+        if self.only.is_some() || self.known.read().contains(app_id) {
+            return;
+        }
+        {
+            let mut known = self.known.write();
+            if known.len() >= MAX_APPS {
+                tracing::warn!(
+                    app.id = &**app_id,
+                    most = MAX_APPS,
+                    "apps.too_many: there is no background work for it"
+                );
+                return;
+            }
+            if !known.insert(Arc::clone(app_id)) {
+                return;
+            }
+        }
+        self.seen.write().insert(Arc::clone(app_id));
+        self.tell(vec![Arc::clone(app_id)]);
+    }
 }
 
 impl CallObserver for KnownApps {
     fn call_finished(&self, call: &FinishedCall<'_>) {
-        let (None, Some(principal)) = (&self.only, call.principal) else {
-            return;
-        };
-        if self.known.read().contains(&principal.app_id) {
-            return;
-        }
-        let mut known = self.known.write();
-        if known.len() >= MAX_APPS {
-            tracing::warn!(
-                app.id = &*principal.app_id,
-                most = MAX_APPS,
-                "apps.too_many: there is no background work for it"
-            );
-        } else if known.insert(Arc::clone(&principal.app_id)) {
-            self.seen.write().insert(Arc::clone(&principal.app_id));
+        if let Some(principal) = call.principal {
+            self.see(&principal.app_id);
         }
     }
 }

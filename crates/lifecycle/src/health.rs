@@ -148,7 +148,7 @@ impl HealthChecks {
                 // Never closed, so there is always a turn to come.
                 let _turn = turns.acquire().await;
                 for app_id in checks.parts.apps.all() {
-                    if generation.is_on_for(&app_id) {
+                    if generation.serves(&app_id) {
                         checks.ask(&generation, app_id).await;
                     }
                 }

@@ -7,12 +7,18 @@ mod acts;
 mod consent;
 mod files;
 mod follow;
+mod hooks;
+mod in_apps;
 mod quarantine;
 mod start;
 mod steps;
 mod tell;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 pub use consent::{GrantView, PermissionsView};
 pub use files::Look;
@@ -96,6 +102,8 @@ pub struct PluginManager {
     lives: RwLock<HashMap<Arc<str>, Arc<Life>>>,
     /// Whether every plugin has been loaded, or has failed, for the first time.
     loaded: tokio::sync::watch::Sender<bool>,
+    /// For steps that calls wait for.
+    me: Weak<Self>,
 }
 
 /// Where one plugin is in its life.
@@ -179,11 +187,12 @@ pub struct LifeView {
 impl PluginManager {
     /// A manager without plugins; see [`Self::load_all`].
     pub fn new(parts: Parts, config: ManagerConfig) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             parts,
             config,
             lives: RwLock::default(),
             loaded: tokio::sync::watch::Sender::new(false),
+            me: Weak::clone(me),
         })
     }
 

@@ -1,5 +1,6 @@
 //! One call of one plugin, of whatever kind: limits, queue, deadline, cancellation, drain. No HTTP.
 
+mod pending;
 mod timers;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
 };
 use mozaiks_auth::Principal;
 use mozaiks_telemetry::metrics::RefusalReason;
+pub use pending::PendingCall;
 use timers::{TimeLimits, Timer, Timers};
 
 /// Bodies from here on are checked before they reach the Python thread, which a broken or deep one
@@ -191,6 +193,24 @@ impl Dispatcher {
         {
             return Err(DispatchError::Disabled);
         }
+        if let (Some(gate), Some(app_id)) = (generation.gate(), &call.app_id)
+            && call.kind != CallKind::Life
+            && !gate.is_open(app_id)
+        {
+            let (gate, app_id) = (Arc::clone(gate), Arc::clone(app_id));
+            return self.invoke_later(&gate, app_id, generation, call);
+        }
+        let running = self.start(generation, call)?;
+        Ok(PendingCall::running(running))
+    }
+
+    /// Puts a call into the queue of its generation's runtime, once nothing is in its way.
+    fn start(
+        self: &Arc<Self>,
+        generation: Arc<LiveGeneration>,
+        call: Call,
+    ) -> Result<RunningCall, DispatchError> {
+        let traffic = generation.traffic();
         let permit = generation.acquire();
         let permit =
             permit.ok_or_else(|| refuse(traffic, call.kind, RefusalReason::Concurrency))?;
@@ -234,22 +254,19 @@ impl Dispatcher {
             }
         };
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        Ok(PendingCall {
-            running: Some(RunningCall {
-                dispatcher: self.clone(),
-                kind: call.kind,
-                generation,
-                principal: call.principal,
-                app_id,
-                input_bytes,
-                request_id: call.request_id,
-                id,
-                submitted,
-                limits,
-                receiver,
-                timer: Some(timer),
-            }),
-            late: None,
+        Ok(RunningCall {
+            dispatcher: self.clone(),
+            kind: call.kind,
+            generation,
+            principal: call.principal,
+            app_id,
+            input_bytes,
+            request_id: call.request_id,
+            id,
+            submitted,
+            limits,
+            receiver,
+            timer: Some(timer),
         })
     }
 
@@ -305,7 +322,10 @@ impl Dispatcher {
             return Err(DispatchError::Disabled);
         }
         match plugin.state() {
-            PluginState::Active(generation) => Ok(generation),
+            PluginState::Active(generation) => match generation.failure_in(app_id) {
+                Some(reason) => Err(DispatchError::Unavailable(reason)),
+                None => Ok(generation),
+            },
             PluginState::Disabled => Err(DispatchError::Disabled),
             PluginState::Loading => Err(DispatchError::Unavailable(
                 "it is still being loaded".into(),
@@ -435,63 +455,6 @@ impl RunningCall {
         };
         for observer in &self.dispatcher.observers {
             observer.call_finished(&finished);
-        }
-    }
-}
-
-/// A running call that somebody waits for. Dropped before its end, the call goes on by itself: its
-/// deadline and its observers still hold.
-pub struct PendingCall {
-    running: Option<RunningCall>,
-    /// Where the runtime still answers a call whose time was up.
-    late: Option<oneshot::Receiver<CallResult>>,
-}
-
-impl PendingCall {
-    /// Asks that the call be cancelled.
-    pub fn cancel(&self) {
-        if let Some(running) = &self.running {
-            running.generation.runtime().cancel(running.id);
-        }
-    }
-
-    /// Waits, after the outcome, until nothing of the call runs any more: code that ignores its
-    /// cancellation may go on past the limit.
-    pub async fn ended(&mut self) {
-        if let Some(late) = &mut self.late {
-            drop(late.await);
-            self.late = None;
-        }
-    }
-}
-
-impl Future for PendingCall {
-    type Output = Result<CallReply, DispatchError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let running = self
-            .running
-            .as_mut()
-            .expect("invariant: not polled after its end");
-        let outcome = std::task::ready!(running.poll(context));
-        let running = self.running.take();
-        if let Err(DispatchError::TimedOut(_) | DispatchError::NotStarted(_)) = outcome {
-            self.late = running.map(|running| running.receiver);
-        }
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for PendingCall {
-    fn drop(&mut self) {
-        let Some(mut running) = self.running.take() else {
-            return;
-        };
-        if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            handle.spawn(async move {
-                // Nobody waits for the outcome; the observers have heard it.
-                drop(std::future::poll_fn(|context| running.poll(context)).await);
-            });
         }
     }
 }

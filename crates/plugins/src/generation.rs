@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
+    app_gate::AppGate, apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
     permissions::Permissions, runtime::PluginRuntime, traffic::Traffic,
 };
 
@@ -70,6 +70,8 @@ pub struct LiveGeneration {
     around_execute: OnceLock<HandlerId>,
     /// In which apps the plugin is on: one switch for all its generations.
     apps: OnceLock<Arc<AppSwitch>>,
+    /// In which apps it has been enabled, where that is a step of its own in each of many.
+    gate: OnceLock<Arc<AppGate>>,
     /// What its code may do beyond its own; replaced when an admin says otherwise.
     permissions: RwLock<Arc<Permissions>>,
 }
@@ -94,6 +96,7 @@ impl LiveGeneration {
             without_execute: AtomicBool::new(false),
             around_execute: OnceLock::new(),
             apps: OnceLock::new(),
+            gate: OnceLock::new(),
             permissions: RwLock::new(Arc::new(Permissions::own())),
         })
     }
@@ -126,6 +129,27 @@ impl LiveGeneration {
     /// Whether it may be called for an app.
     pub fn is_on_for(&self, app_id: &str) -> bool {
         (self.apps.get()).is_none_or(|apps| apps.is_on_for(app_id))
+    }
+
+    /// From now on it serves an app once it has been enabled there.
+    pub fn set_gate(&self, gate: Arc<AppGate>) {
+        // Set once, before it serves.
+        self.gate.set(gate).ok();
+    }
+
+    /// In which apps it has been enabled; `None` where it serves whoever it is on for.
+    pub fn gate(&self) -> Option<&Arc<AppGate>> {
+        self.gate.get()
+    }
+
+    /// Whether it is on for an app and has been enabled there.
+    pub fn serves(&self, app_id: &str) -> bool {
+        self.is_on_for(app_id) && self.gate().is_none_or(|gate| gate.is_open(app_id))
+    }
+
+    /// Why it does not serve an app that it is on for, where it could not be enabled there.
+    pub fn failure_in(&self, app_id: &str) -> Option<Arc<str>> {
+        self.gate()?.failure(app_id)
     }
 
     /// What a client's call of `execute` calls; `None` where the plugin has none.

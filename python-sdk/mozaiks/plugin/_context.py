@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
-from mozaiks import _host, _json
+from mozaiks import _enabling, _host, _json
 from mozaiks import files as _files
 from mozaiks import http as _http
 from mozaiks.event_bus import event_bus
@@ -47,11 +49,13 @@ class PluginContext:
             data_dir=Path(described["data_dir"]),
         )
         self.logger = PluginLogger(self.plugin.name)
-        self._middleware: list[tuple[int, int, Handler]] = []
+        self._middleware: list[tuple[int, int, Handler, bool]] = []
         self._layers: list[Handler] = []
+        self._goes_round = False
         self._listeners = Listeners()
         self._numbers = itertools.count(1)
-        self._tasks = itertools.count(1)
+        self._tasks = 0
+        self._enablings = _enabling.Table()
         self._execute: Handler | None = None
         self._closed = False
 
@@ -65,7 +69,7 @@ class PluginContext:
 
     @property
     def app_id(self) -> str | None:
-        """The app of the running call; None in what runs once for many, where `db` raises."""
+        """The app of the running call; None in `on_load` and `on_unload` for many apps."""
         app_id: str | None = _host.query("plugin.app")
         return app_id
 
@@ -136,7 +140,7 @@ class PluginContext:
                 "timeout_seconds": timeout_seconds,
                 "raw_body": raw_body or None,
             }
-            _host.register("route", spec, served)
+            _host.register("route", spec, served, handler)
 
     def route(
         self, path: str, methods: list[str] | None = None, **options: Any
@@ -169,11 +173,26 @@ class PluginContext:
         self._check_open()
         if not callable(handler):
             raise TypeError("a middleware must be a function")
-        if not self._middleware and self._execute is not None:
+        if not self._goes_round and self._execute is not None:
             _host.register("execute", {}, self._execute_through)
-        self._middleware.append((order, next(self._numbers), handler))
+            self._goes_round = True
+        run = _enabling.current()
+        if run is None:
+            self._add_middleware(order, handler, False)
+        else:
+            make = functools.partial(self._add_middleware, order, handler, True)
+            run.once("middleware", order, handler, make)
+
+    def _add_middleware(self, order: int, handler: Handler, by_enabling: bool) -> int:
+        number = next(self._numbers)
+        self._middleware.append((order, number, handler, by_enabling))
+        self._order_middleware()
+        # No number of the gateway's, which are positive.
+        return -number
+
+    def _order_middleware(self) -> None:
         self._middleware.sort(key=lambda entry: entry[:2])
-        self._layers = [handler for _, _, handler in self._middleware]
+        self._layers = [handler for _, _, handler, _ in self._middleware]
 
     def _middleware_in_force(self) -> list[Handler]:
         return self._layers
@@ -214,6 +233,9 @@ class PluginContext:
             async def only_data(data: Any, connection_id: str) -> Any:
                 return await _handler.call(function, data)
 
+            # The same in each app, as the function is.
+            only_data.__module__ = getattr(function, "__module__", "")
+            only_data.__qualname__ = _enabling.name_of(function)
             handler = only_data
         websocket_manager.on_message(message_type, handler)
 
@@ -314,13 +336,21 @@ class PluginContext:
             "missed": missed,
             "timeout_seconds": timeout_seconds,
         }
-        _host.register("job", spec, _handler.job(handler, self))
+        _host.register("job", spec, _handler.job(handler, self), handler)
         return handler
 
     def _job_name(self, handler: Handler) -> str:
         named = getattr(handler, "__name__", "")
-        # A lambda has no name; the order in which jobs are made is the same at each load.
-        return named if named.isidentifier() else f"task-{next(self._tasks)}"
+        if named.isidentifier():
+            return named
+        # A lambda has no name; the order in which jobs are made is the same at each load, and in
+        # each run of `on_enable`.
+        run = _enabling.current()
+        if run is not None:
+            run.unnamed_jobs += 1
+            return f"task-{self._tasks + run.unnamed_jobs}"
+        self._tasks += 1
+        return f"task-{self._tasks}"
 
     # Events
 
@@ -460,6 +490,16 @@ class PluginContext:
         return number
 
     # Life
+
+    @contextmanager
+    def _enabling(self, number: int | None) -> Iterator[None]:
+        """One run of `on_enable`; `number` says which enabling it is of, where that has several."""
+        if self._enablings.begin(number):
+            self._listeners.begin_enabling()
+            self._middleware = [entry for entry in self._middleware if not entry[3]]
+            self._order_middleware()
+        with _enabling.running(self._enablings):
+            yield
 
     def _close(self) -> None:
         self._closed = True

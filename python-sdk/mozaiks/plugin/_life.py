@@ -56,7 +56,8 @@ class Life:
 
         Args:
             step: `name`; for `on_load` also the `parts` of the manifest, for `on_config_change`
-                what has `changed`.
+                what has `changed`, for `on_enable` in one app of many the `round`: all of one
+                enabling of the load have the same.
 
         Returns:
             What the function returned; for `check_health` in any case whether it is well.
@@ -71,12 +72,8 @@ class Life:
                 if self._context is not None:
                     self._context._close()
         if name == "on_enable" and self._context is not None:
-            listeners = self._context._listeners
-            listeners.begin_enabling()
-            try:
+            with self._context._enabling(step.get("round")):
                 return await self._call(name)
-            finally:
-                listeners.end_step()
         if name == "on_config_change":
             return await self._call(name, step.get("changed") or {})
         return await self._call(name)
@@ -117,7 +114,7 @@ class Life:
             self._context.schedule_task(
                 part["cron"], self._part("jobs", part), name=name, **options
             )
-        self._context._listeners.end_step()
+        self._context._listeners.end_loading()
 
     def _part(self, folder: str, part: dict[str, Any]) -> Function:
         stem = _stem(part["file"])

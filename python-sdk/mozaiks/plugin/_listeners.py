@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from mozaiks import _host
+from mozaiks import _enabling, _host
 from mozaiks.plugin import _handler
 
 Handler = Callable[..., Any]
@@ -29,7 +29,7 @@ class Listeners:
         """Without any."""
         self._events: dict[str, _Event] = {}
         self._numbers = itertools.count(1)
-        self._step = "load"
+        self._loads = True
 
     def add(self, event: str, handler: Handler, priority: int) -> None:
         """Adds a function.
@@ -39,27 +39,40 @@ class Listeners:
             handler: What is called.
             priority: When, among those of the same event.
         """
-        if not self._step:
+        run = _enabling.current()
+        if run is not None and run.is_on:
+            run.once(
+                "listener",
+                (event, priority),
+                handler,
+                lambda: self._add(event, handler, priority, "enable"),
+            )
+        elif self._loads:
+            self._add(event, handler, priority, "load")
+        else:
             _host.register("event", {"pattern": event}, handler)
-            return
+
+    def _add(self, event: str, handler: Handler, priority: int, step: str) -> int:
+        number = next(self._numbers)
         listened = self._events.get(event)
         if listened is None:
-            listened = _Event(self._step)
+            listened = _Event(step)
             _host.register("event", {"pattern": event, "with_id": True}, listened.deliver)
             self._events[event] = listened
-        listened.add(_Entry((priority, next(self._numbers)), handler, self._step))
+        listened.add(_Entry((priority, number), handler, step))
+        # No number of the gateway's, which are positive.
+        return -number
 
     def begin_enabling(self) -> None:
         """Forgets what an enabling before this one has added: the gateway has ended it too."""
-        self._step = "enable"
         kept = {name: event for name, event in self._events.items() if event.step == "load"}
         self._events = kept
         for event in kept.values():
             event.keep_loaded()
 
-    def end_step(self) -> None:
-        """The plugin has loaded, or is enabled."""
-        self._step = ""
+    def end_loading(self) -> None:
+        """The plugin has loaded."""
+        self._loads = False
 
 
 class _Entry:

@@ -35,10 +35,10 @@ impl Apps {
                 host_error(
                     "VALIDATION_ERROR",
                     "this gateway serves many apps, and this work belongs to none of them: an import, \
-                     on_load, on_enable, on_disable and on_unload run once for all apps (there \
-                     ctx.app_id is None). Database, storage, configuration, events, pushes, \
-                     notifications and settings are to be used where an app is served: in \
-                     execute, routes, middleware, messages, listeners, jobs, check_health",
+                     on_load and on_unload run once for all apps (there ctx.app_id is None). \
+                     Database, storage, configuration, events, pushes, notifications and settings \
+                     are to be used where an app is served: in on_enable, on_disable, execute, \
+                     routes, middleware, messages, listeners, jobs, check_health",
                 )
             })
     }

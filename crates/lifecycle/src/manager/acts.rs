@@ -48,10 +48,14 @@ impl PluginManager {
             let _turn = life.turn.lock().await;
             let was_on = is_on(&plugin, scope);
             self.write_enabled(&plugin, &life, enabled, scope).await?;
+            life.forgive(scope);
             self.follow_own(&plugin, &life).await?;
             let (before, after) = (json!({"enabled": was_on}), json!({"enabled": enabled}));
             let action = if enabled { "enable" } else { "disable" };
             self.note(actor, name, action, &before, &after).await;
+            if let Some(failure) = life.failure_in(scope).filter(|_| enabled) {
+                return Err(failure);
+            }
         }
         if enabled {
             self.follow_up(name, false).await;
@@ -283,7 +287,7 @@ impl PluginManager {
         let Some(load) = load.filter(|load| has_hook(load, "on_config_change")) else {
             return;
         };
-        let apps = match one_app {
+        let mut apps = match one_app {
             Some(app_id) => vec![Arc::clone(app_id)],
             // Each has a configuration of its own, of which this is a part.
             None => {
@@ -292,6 +296,9 @@ impl PluginManager {
                 apps
             }
         };
+        // Where it is enabled later it reads the configuration then.
+        let gate = load.generation.gate();
+        apps.retain(|app_id| gate.is_none_or(|gate| gate.is_open(app_id)));
         let step = &json!({"name": "on_config_change", "changed": changed});
         futures_util::stream::iter(apps)
             .for_each_concurrent(APPS_AT_A_TIME, |app_id| {

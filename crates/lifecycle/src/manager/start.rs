@@ -35,6 +35,11 @@ impl PluginManager {
         if let Err(error) = self.parts.configs.refresh_all(|_, _| Ok(())).await {
             tracing::warn!(%error, "plugins.configs_unread");
         }
+        if self.parts.apps.are_many()
+            && let Err(error) = self.parts.apps.refresh().await
+        {
+            tracing::warn!(%error, "plugins.apps_unread");
+        }
         let (mut rows, odd) = self.rows_at_start().await;
         let found: Vec<_> = found
             .into_iter()

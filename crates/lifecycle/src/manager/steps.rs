@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use mozaiks_plugins::{
-    CallError, CallKind, GenerationPhase, Input, Target,
+    GenerationPhase,
     discovery::Found,
-    dispatch::{Call, DispatchError},
     manifest::Manifest,
     registry::{Plugin, PluginState, Prepared},
     tree,
@@ -80,6 +79,7 @@ impl PluginManager {
             return Ok(());
         }
         if is_active(plugin) {
+            self.follow_apps_of(life).await;
             return Ok(());
         }
         let waiting = life.state.lock().load.clone();
@@ -264,7 +264,10 @@ impl PluginManager {
             Ok(()) => Ok(()),
         };
         match stepped {
-            Ok(()) => Ok(load),
+            Ok(()) => {
+                self.put_gate(&load);
+                Ok(load)
+            }
             Err(failure) => {
                 plugin.describe_as(Arc::clone(&load.manifest));
                 self.parts.registrations.forget(load.generation.id());
@@ -283,14 +286,7 @@ impl PluginManager {
     ) -> Result<(), LifeError> {
         let id = load.generation.id();
         self.parts.registrations.begin_enabling(id);
-        let mut enabled = Ok(());
-        if has_hook(load, "on_enable") {
-            let step = json!({"name": "on_enable"});
-            enabled = self
-                .step(load, step, self.config.app_id.clone())
-                .await
-                .map(drop);
-        }
+        let mut enabled = self.run_enabling(load, before.is_some()).await;
         if enabled.is_ok() && load.generation.phase() == GenerationPhase::Active {
             // It has served before, and was disabled since.
             enabled = self
@@ -312,9 +308,7 @@ impl PluginManager {
         self.holds(life, load);
         self.publish("plugin_enabled", json!({"plugin": &*plugin.name}));
         if let Some(old) = before.filter(|old| !Arc::ptr_eq(old, load)) {
-            if has_hook(&old, "on_disable") {
-                self.quietly(&old, json!({"name": "on_disable"})).await;
-            }
+            self.run_disabling(&old, true).await;
             self.unload(&old).await;
         }
         Ok(())
@@ -325,9 +319,7 @@ impl PluginManager {
         let load = life.state.lock().load.clone();
         if let (Some(_), Some(load)) = (served, load) {
             self.parts.registrations.suspend(load.generation.id());
-            if has_hook(&load, "on_disable") {
-                self.quietly(&load, json!({"name": "on_disable"})).await;
-            }
+            self.run_disabling(&load, false).await;
             self.publish("plugin_disabled", json!({"plugin": &*plugin.name}));
         }
     }
@@ -342,55 +334,6 @@ impl PluginManager {
             "plugin_unloaded",
             json!({"plugin": &**load.generation.plugin()}),
         );
-    }
-
-    /// A step whose failure stops nothing.
-    pub(super) async fn quietly(&self, load: &Arc<Prepared>, step: Value) {
-        if let Err(failure) = self.step(load, step, self.config.app_id.clone()).await {
-            self.tell_failure(load.generation.plugin(), &failure);
-        }
-    }
-
-    /// Runs a lifecycle function.
-    pub(super) async fn step(
-        &self,
-        load: &Arc<Prepared>,
-        step: Value,
-        app_id: Option<Arc<str>>,
-    ) -> Result<Value, Failure> {
-        let name = step["name"].as_str().unwrap_or_default().to_owned();
-        let call = Call {
-            kind: CallKind::Life,
-            target: Target::Life(load.generation.id()),
-            input: Input::Arguments(json!([step]).to_string().into()),
-            principal: None,
-            app_id,
-            request_id: format!("{name}-{}", load.generation.id().0).into(),
-            timeout: Some(self.config.hook_timeout),
-        };
-        let pending = self
-            .parts
-            .dispatcher
-            .invoke(Arc::clone(&load.generation), call);
-        let outcome = match pending {
-            Ok(pending) => pending.await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(reply) => Ok(serde_json::from_slice(&reply.body).unwrap_or_default()),
-            Err(error) => {
-                let summary = format!("{name}: {error}");
-                let traceback = match &error {
-                    DispatchError::Call(CallError::Raised { traceback, .. }) => traceback.clone(),
-                    other => other.to_string(),
-                };
-                Err(Failure {
-                    step: name,
-                    summary,
-                    traceback,
-                })
-            }
-        }
     }
 
     /// Notes a failed step. Where a load serves it goes on.
@@ -431,12 +374,7 @@ impl PluginManager {
             drop(plugin.replace(PluginState::Disabled));
             return;
         }
-        let reason = if failure.traceback.starts_with(&failure.summary) {
-            failure.traceback.clone()
-        } else {
-            format!("{}\n{}", failure.summary, failure.traceback)
-        };
-        plugin.fail(&reason.into(), None);
+        plugin.fail(&failure.whole().into(), None);
     }
 }
 

@@ -25,6 +25,19 @@ impl PluginManager {
         self.publish("plugin_failed", data);
     }
 
+    /// As [`Self::tell_failure`], of one app of many.
+    pub(super) fn tell_failure_in(&self, app_id: &Arc<str>, plugin: &str, failure: &Failure) {
+        tracing::error!(
+            plugin.name = plugin,
+            app.id = &**app_id,
+            step = failure.step,
+            reason = failure.traceback,
+            "plugin.not_enabled"
+        );
+        let data = json!({"plugin": plugin, "step": failure.step, "error": failure.summary});
+        self.publish_in(app_id, "plugin_failed", data);
+    }
+
     /// Says where a plugin's routes are not those that its manifest declares.
     pub(super) fn check_endpoints(&self, plugin: &Plugin, life: &Life, load: &Prepared) {
         let routes = self.parts.routes.of(load.generation.id());

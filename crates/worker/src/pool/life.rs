@@ -1,9 +1,10 @@
 //! Steps of a plugin's life. Each worker has modules of its own, so each takes them; a worker that comes
 //! later takes those that still count.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use mozaiks_plugins::{
     CallError, CallId, CallResult, Generation, Input, Invocation, Started, Target, Wants,
 };
@@ -13,7 +14,7 @@ use super::WorkerPool;
 use crate::worker::Worker;
 
 /// A step that concerns every worker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Step {
     name: Box<str>,
     /// As the gateway wrote it.
@@ -65,6 +66,9 @@ impl Step {
     }
 }
 
+/// Apps in which a new worker is brought up at the same time.
+const STEPS_AT_A_TIME: usize = 8;
+
 impl WorkerPool {
     /// Takes a step in every worker; the answer is the first one's, or the first failure.
     pub(super) fn take_step(
@@ -100,7 +104,8 @@ impl WorkerPool {
                     outcome = each;
                 }
             }
-            if outcome.is_ok() {
+            // What was to end is over, however that went.
+            if outcome.is_ok() || *step.name == *"on_disable" {
                 me.note_step(generation, step);
             }
             answer.send(outcome).ok();
@@ -127,10 +132,26 @@ impl WorkerPool {
         }
     }
 
-    /// Takes, in a new worker, the steps that were taken before.
+    /// What a worker that begins has not done yet of what the others have.
+    pub(super) fn missed_steps(
+        &self,
+        worker: &Worker,
+        taken: &HashSet<(Generation, Step)>,
+    ) -> Vec<(Generation, Step)> {
+        let state = self.state.lock();
+        let records = (state.records.iter())
+            .filter(|(generation, record)| record.confirmed && worker.has(**generation));
+        let steps = records.flat_map(|(generation, record)| {
+            record.steps.iter().map(|step| (*generation, step.clone()))
+        });
+        steps.filter(|step| !taken.contains(step)).collect()
+    }
+
+    /// Takes, in a new worker, the steps that were taken before: loading first, then several apps at a
+    /// time. What fails in one app is no reason to leave out the others.
     ///
     /// # Errors
-    /// Which failed, and how.
+    /// Which failed first, and how.
     pub(super) async fn repeat_steps(
         &self,
         worker: &Worker,
@@ -138,17 +159,38 @@ impl WorkerPool {
         steps: &[Step],
         timeout: Duration,
     ) -> Result<(), String> {
-        for step in steps {
-            let request_id = format!("{}-{}", step.name, generation.0).into();
-            let call = step.call(generation, Wants::Anything, request_id, timeout);
-            let answer = worker.send(call, (generation, Target::Life(generation)));
-            match tokio::time::timeout(timeout, answer).await {
-                Ok(Ok(Ok(_))) => {}
-                Ok(Ok(Err(error))) => return Err(format!("{}: {error}", step.name)),
-                Ok(Err(_)) => return Err(format!("{}: the worker has ended", step.name)),
-                Err(_) => return Err(format!("{}: it takes too long", step.name)),
-            }
+        let (loading, enabling): (Vec<&Step>, Vec<&Step>) =
+            steps.iter().partition(|step| *step.name == *"on_load");
+        for step in loading {
+            repeat_step(worker, generation, step, timeout).await?;
         }
-        Ok(())
+        // They do nothing before they are polled.
+        let apps: Vec<_> = enabling
+            .into_iter()
+            .map(|step| repeat_step(worker, generation, step, timeout))
+            .collect();
+        stream::iter(apps)
+            .buffer_unordered(STEPS_AT_A_TIME)
+            .fold(Ok(()), |first: Result<(), String>, next| async move {
+                first.and(next)
+            })
+            .await
+    }
+}
+
+async fn repeat_step(
+    worker: &Worker,
+    generation: Generation,
+    step: &Step,
+    timeout: Duration,
+) -> Result<(), String> {
+    let request_id = format!("{}-{}", step.name, generation.0).into();
+    let call = step.call(generation, Wants::Anything, request_id, timeout);
+    let answer = worker.send(call, (generation, Target::Life(generation)));
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(format!("{}: {error}", step.name)),
+        Ok(Err(_)) => Err(format!("{}: the worker has ended", step.name)),
+        Err(_) => Err(format!("{}: it takes too long", step.name)),
     }
 }

@@ -1,6 +1,7 @@
 //! One place of a pool: makes its worker, brings it up to what is loaded, and begins again when it ends.
 
 use std::{
+    collections::HashSet,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
@@ -177,6 +178,7 @@ async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
         let confirmed = state.records.values().filter(|record| record.confirmed);
         confirmed.cloned().collect()
     };
+    let mut taken = HashSet::new();
     for record in records {
         let (name, generation) = (Arc::clone(&record.source.name), record.source.generation);
         let again = match worker.load(record.source).await {
@@ -193,6 +195,22 @@ async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
                 return Err(format!("it has ended while it loaded {name}"));
             }
             tracing::error!(plugin.name = &*name, error, "worker.plugin_not_loaded");
+        }
+        taken.extend(record.steps.into_iter().map(|step| (generation, step)));
+    }
+    // Apps may have come meanwhile.
+    loop {
+        let missed = pool.missed_steps(&worker, &taken);
+        if missed.is_empty() || serving.is_finished() {
+            break;
+        }
+        for (generation, step) in missed {
+            let step = std::slice::from_ref(&step);
+            let again = pool.repeat_steps(&worker, generation, step, STEP_TIMEOUT);
+            if let Err(error) = again.await {
+                tracing::error!(generation = generation.0, error, "worker.step_not_taken");
+            }
+            taken.insert((generation, step[0].clone()));
         }
     }
     pool.put_ready(index, &worker);
