@@ -326,7 +326,7 @@ fn view(name: &str, path: String, stat: &Raw) -> Option<Stat> {
             Kind::File => size(stat),
             Kind::Directory => 0,
         },
-        modified_at: stat.st_mtime as i64,
+        modified_at: stat.st_mtime,
     })
 }
 

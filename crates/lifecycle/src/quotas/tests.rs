@@ -53,7 +53,7 @@ async fn what_far_below_its_limit_writes_is_not_counted_again() {
     let (plugin, app) = names();
     told.stored.store(100, Ordering::Relaxed);
     for _ in 0..9 {
-        quotas.charge(&plugin, &app, 100).await.ok().expect("room");
+        quotas.charge(&plugin, &app, 100).await.expect("room");
     }
     assert_eq!(told.counts.load(Ordering::Relaxed), 1);
     assert_eq!(
@@ -66,11 +66,11 @@ async fn what_far_below_its_limit_writes_is_not_counted_again() {
 async fn an_estimate_alone_does_not_refuse() {
     let (told, quotas) = told(1000);
     let (plugin, app) = names();
-    quotas.charge(&plugin, &app, 1000).await.ok().expect("room");
+    quotas.charge(&plugin, &app, 1000).await.expect("room");
     // It was one document, written again and again.
     told.stored.store(10, Ordering::Relaxed);
     age(&quotas, &plugin, &app).await;
-    quotas.charge(&plugin, &app, 900).await.ok().expect("room");
+    quotas.charge(&plugin, &app, 900).await.expect("room");
     // Then it is full, which is looked at once and not for each of those that are refused.
     told.stored.store(1000, Ordering::Relaxed);
     age(&quotas, &plugin, &app).await;
@@ -84,7 +84,7 @@ async fn an_estimate_alone_does_not_refuse() {
     // Another limit holds from the next count on.
     told.limit.store(5000, Ordering::Relaxed);
     age(&quotas, &plugin, &app).await;
-    quotas.charge(&plugin, &app, 200).await.ok().expect("room");
+    quotas.charge(&plugin, &app, 200).await.expect("room");
 }
 
 #[tokio::test]
@@ -92,17 +92,16 @@ async fn what_was_not_written_or_went_is_given_back() {
     let (_, quotas) = told(1000);
     let (plugin, app) = names();
     let other: Arc<str> = "other".into();
-    let charge = quotas.charge(&plugin, &app, 1000).await.ok().expect("room");
+    let charge = quotas.charge(&plugin, &app, 1000).await.expect("room");
     for (plugin, app) in [(&plugin, &other), (&other, &app)] {
         quotas
             .charge(plugin, app, 1000)
             .await
-            .ok()
             .expect("an account of its own");
     }
     assert!(quotas.charge(&plugin, &app, 1).await.is_err());
     charge.give_back();
-    let charge = quotas.charge(&plugin, &app, 600).await.ok().expect("room");
+    let charge = quotas.charge(&plugin, &app, 600).await.expect("room");
     charge.freed(500);
     quotas.free(&plugin, &app, 50);
     assert_eq!(
@@ -115,7 +114,7 @@ async fn what_was_not_written_or_went_is_given_back() {
 async fn a_pass_counts_what_was_written_and_forgets_the_rest() {
     let (told, quotas) = told(1000);
     let (plugin, app) = names();
-    quotas.charge(&plugin, &app, 700).await.ok().expect("room");
+    quotas.charge(&plugin, &app, 700).await.expect("room");
     told.stored.store(20, Ordering::Relaxed);
     age(&quotas, &plugin, &app).await;
     quotas.pass().await;
@@ -130,5 +129,5 @@ async fn a_pass_counts_what_was_written_and_forgets_the_rest() {
     let failed = quotas.charge(&plugin, &app, 1).await.err().expect("down");
     assert_eq!(failed.code(), "DATABASE_UNAVAILABLE");
     told.is_down.store(false, Ordering::Relaxed);
-    quotas.charge(&plugin, &app, 1).await.ok().expect("room");
+    quotas.charge(&plugin, &app, 1).await.expect("room");
 }
