@@ -178,7 +178,14 @@ async fn the_files_beside_the_plugin_name_what_exists() {
         .collect();
     std::fs::write(app.join("mozaiks.toml"), all).unwrap();
     let shown = printed(inside(&app, &["config"])).await;
-    for key in ["plugins_path", "listen", "database_uri", "jwks_url", "issuer", "audience"] {
+    for key in [
+        "plugins_path",
+        "listen",
+        "database_uri",
+        "jwks_url",
+        "issuer",
+        "audience",
+    ] {
         let mut lines = shown.lines();
         let found = lines.any(|line| line.starts_with(key) && line.ends_with(" mozaiks.toml"));
         assert!(found, "{key}: {shown}");
