@@ -57,7 +57,6 @@ pub(super) fn forget_removed_variables(py: Python<'_>) -> PyResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interpreter::{attach, initialize};
 
     #[test]
     fn interpreters_of_one_folder_are_of_one_environment() {
@@ -74,22 +73,5 @@ mod tests {
             Path::new("/no/bin/python"),
             Path::new("/none/bin/python")
         ));
-    }
-
-    #[test]
-    fn what_python_noted_of_a_removed_variable_is_forgotten() {
-        let python = std::env::var_os("MOZAIKS_TEST_PYTHON").map(PathBuf::from);
-        initialize(python.as_deref(), None).unwrap();
-        attach(|py| {
-            // Noted by Python, and not in the environment: as if it had been removed since.
-            let noted = c"import os, posix\nname = b'NOTED_BY_PYTHON_ALONE'\n\
-                os.environb._data[name] = posix.environ[name] = b'a secret'";
-            py.run(noted, None, None).unwrap();
-            forget_removed_variables(py).unwrap();
-            let forgotten = c"import os, posix\nname = 'NOTED_BY_PYTHON_ALONE'\n\
-                assert name not in os.environ and os.fsencode(name) not in posix.environ\n\
-                assert os.environ['PATH'] and posix.environ[b'PATH']";
-            py.run(forgotten, None, None).unwrap();
-        });
     }
 }

@@ -311,4 +311,21 @@ mod tests {
             assert_eq!(version_of(dir.path()).as_deref(), found, "{text:?}");
         }
     }
+
+    #[test]
+    fn what_python_noted_of_a_removed_variable_is_forgotten() {
+        let python = std::env::var_os("MOZAIKS_TEST_PYTHON").map(PathBuf::from);
+        initialize(python.as_deref(), None).unwrap();
+        attach(|py| {
+            // Noted by Python, and not in the environment: as if it had been removed since.
+            let noted = c"import os, posix\nname = b'NOTED_BY_PYTHON_ALONE'\n\
+                os.environb._data[name] = posix.environ[name] = b'a secret'";
+            py.run(noted, None, None).unwrap();
+            inside::forget_removed_variables(py).unwrap();
+            let forgotten = c"import os, posix\nname = 'NOTED_BY_PYTHON_ALONE'\n\
+                assert name not in os.environ and os.fsencode(name) not in posix.environ\n\
+                assert os.environ['PATH'] and posix.environ[b'PATH']";
+            py.run(forgotten, None, None).unwrap();
+        });
+    }
 }
