@@ -15,6 +15,7 @@ mod recorder;
 mod run;
 mod socket_tokens;
 
+pub use crate::server::tls::Pair as TlsPair;
 pub use embedded::READY as STORE_READY;
 pub use host::{Host, HostPart};
 pub use run::{run, run_with};

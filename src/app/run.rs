@@ -100,7 +100,8 @@ where
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let hangups = Hangups::listen().context("cannot listen for signals")?;
+    let listen_for_hangups = || Hangups::listen().context("cannot listen for signals");
+    let (hangups, server_hangups) = (listen_for_hangups()?, listen_for_hangups()?);
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
     // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
     let fetching = Arc::clone(&verifier);
@@ -347,7 +348,8 @@ where
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
     let jobs = JobRunner::start(&app.plugin_jobs);
-    let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
+    let gateway = Gateway::new(Arc::clone(&app));
+    let serving = server.start(gateway, Arc::clone(&app.metrics), server_hangups);
 
     // Health is answered from here on; readiness waits for the plugins, but not for ever: one that is
     // slow to import answers 503 until it is there, and the others are not held up.
@@ -369,7 +371,7 @@ where
         Some(name) => name,
         None => {
             app.enter(Phase::Ready);
-            announce(address)?;
+            announce(app.server.tls.scheme(), address)?;
             if app.dev {
                 invite(&app, &config.auth, address);
             }
@@ -408,20 +410,21 @@ fn gateway_name() -> String {
 
 /// The one line on stdout, for whoever has started the process.
 #[expect(clippy::print_stdout, reason = "the contract's ready line")]
-fn announce(address: SocketAddr) -> anyhow::Result<()> {
-    println!("listening on http://{address}");
+fn announce(scheme: &str, address: SocketAddr) -> anyhow::Result<()> {
+    println!("listening on {scheme}://{address}");
     std::io::stdout().flush().context("cannot write to stdout")
 }
 
 /// What to try first, each with a token that works: a command, and the pages that plugins have. With
 /// public keys there is nothing to sign with, and nothing to show.
 fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
-    if let Ok(line) = dev_curl_line(auth, address) {
+    let scheme = app.server.tls.scheme();
+    if let Ok(line) = dev_curl_line(auth, scheme, address) {
         eprintln!("try it: {line}");
     }
     for plugin in app.registry.list() {
         if let Some(path) = page_of(app, &plugin.name)
-            && let Ok(url) = dev_page_url(auth, address, &path)
+            && let Ok(url) = dev_page_url(auth, scheme, address, &path)
         {
             eprintln!("open it: {url}");
         }

@@ -39,5 +39,6 @@ mod registry;
 mod reloading;
 mod schemas;
 mod support;
+mod tls;
 mod tokens;
 mod workers;

@@ -114,14 +114,19 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
         .map_err(|error| SignError::Failed(error.to_string()))
 }
 
-/// A command line that calls the plugin `hello` with a token of its own, for development mode.
+/// A command line that calls the plugin `hello` with a token of its own, for development mode. `scheme` is how
+/// addresses of the gateway begin.
 ///
 /// # Errors
 /// See [`SignError`]; with public keys there is nothing to sign with.
-pub fn dev_curl_line(config: &AuthConfig, address: SocketAddr) -> Result<String, SignError> {
+pub fn dev_curl_line(
+    config: &AuthConfig,
+    scheme: &str,
+    address: SocketAddr,
+) -> Result<String, SignError> {
     let token = dev_token(config, &["admin".to_owned()])?;
     Ok(format!(
-        "curl -s -X POST http://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
+        "curl -s -X POST {scheme}://{}/api/execute/hello -H 'Authorization: Bearer {token}' \
          -H 'Content-Type: application/json' -d '{{\"action\": \"greet\"}}'",
         reachable(address)
     ))
@@ -134,11 +139,15 @@ pub fn dev_curl_line(config: &AuthConfig, address: SocketAddr) -> Result<String,
 /// See [`SignError`].
 pub fn dev_page_url(
     config: &AuthConfig,
+    scheme: &str,
     address: SocketAddr,
     path: &str,
 ) -> Result<String, SignError> {
     let token = dev_token(config, &[])?;
-    Ok(format!("http://{}{path}#token={token}", reachable(address)))
+    Ok(format!(
+        "{scheme}://{}{path}#token={token}",
+        reachable(address)
+    ))
 }
 
 fn dev_token(config: &AuthConfig, roles: &[String]) -> Result<String, SignError> {

@@ -77,19 +77,19 @@ fn what_would_be_refused_is_not_signed() {
 fn the_lines_of_development_mode_carry_good_tokens() {
     let config = secret_config();
     let verifier = TokenVerifier::from_config(&config).unwrap();
-    for (address, host) in [
-        ("127.0.0.1:8000", "http://127.0.0.1:8000/"),
-        ("0.0.0.0:80", "http://127.0.0.1:80/"),
-        ("[::]:80", "http://[::1]:80/"),
+    for (scheme, address, host) in [
+        ("http", "127.0.0.1:8000", "http://127.0.0.1:8000/"),
+        ("https", "0.0.0.0:80", "https://127.0.0.1:80/"),
+        ("http", "[::]:80", "http://[::1]:80/"),
     ] {
         let address = address.parse().unwrap();
-        let line = dev_curl_line(&config, address).unwrap();
+        let line = dev_curl_line(&config, scheme, address).unwrap();
         assert!(line.contains(host), "{line}");
         let (_, rest) = line.split_once("Bearer ").unwrap();
         let (token, _) = rest.split_once('\'').unwrap();
         let caller = verdict(&verifier, token).unwrap();
 
-        let url = dev_page_url(&config, address, "/demo/tasks/").unwrap();
+        let url = dev_page_url(&config, scheme, address, "/demo/tasks/").unwrap();
         let (page, token) = url.split_once("#token=").unwrap();
         assert_eq!(page, format!("{host}demo/tasks/"));
         let reader = verdict(&verifier, token).unwrap();
