@@ -24,6 +24,7 @@ ALL = (
     "fastapi 2 workers",
 )
 MAIN = ("gateway", "rsgi token cache", "fastapi 1 worker", "fastapi 2 workers")
+TLS = ("gateway", "gateway, TLS")
 DATABASE = ("gateway", "fastapi pymongo", "fastapi motor")
 
 
@@ -40,6 +41,8 @@ class Load:
     servers: tuple[str, ...] = MAIN
     neighbour: bool = False
     route: str = ""
+    # A connection for each call, with TLS a handshake.
+    closing: bool = False
 
     def paths(self) -> list[str]:
         """Where its calls go, in turn."""
@@ -55,12 +58,15 @@ class Load:
             "BENCH_BODY": str(folder / "body"),
             "BENCH_TOKENS": str(folder / "tokens"),
             "BENCH_PATHS": ",".join(self.paths()),
+            "BENCH_CLOSING": "1" if self.closing else "",
         }
 
 
 LOADS = [
     Load("echo, 32 connections", ("echo",), servers=ALL),
     Load("echo as a route, 32 connections", ("route",), route="/echo", servers=("gateway",)),
+    Load("echo over TLS, 32 connections", ("echo",), servers=TLS),
+    Load("echo over TLS, a connection a call", ("echo",), servers=TLS, closing=True),
     Load("echo, 1 connection", ("echo",), connections=1),
     Load("echo, 8 connections", ("echo",), connections=8),
     Load("echo, 128 connections", ("echo",), connections=128),
@@ -78,4 +84,7 @@ LOADS = [
     Load("notes get", ("notes",), body=b'{"action":"get"}', servers=DATABASE),
     Load("notes create", ("notes",), body=b'{"action":"create","title":"t"}', servers=DATABASE),
 ]
-SHORT = [Load("echo, 32 connections", ("echo",), servers=("gateway", "fastapi 1 worker"))]
+SHORT = [
+    Load("echo, 32 connections", ("echo",), servers=("gateway", "fastapi 1 worker")),
+    Load("echo over TLS, 32 connections", ("echo",), servers=TLS),
+]

@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ class Kind:
     name: str
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    scheme: str = "http"
 
 
 @dataclass
@@ -114,6 +116,16 @@ def kinds(gateway: Path, ceiling: Path, plugins: Path) -> dict[str, Kind]:
     ours = {"MOZAIKS_PLUGINS_PATH": str(plugins)}
     found = [
         Kind("gateway", serve, ours),
+        Kind(
+            "gateway, TLS",
+            serve,
+            {
+                **ours,
+                "MOZAIKS_TLS_CERT": "{folder}/tls-cert.pem",
+                "MOZAIKS_TLS_KEY": "{folder}/tls-key.pem",
+            },
+            scheme="https",
+        ),
         Kind("gateway, token cache off", serve, {**ours, "MOZAIKS_TOKEN_CACHE_SIZE": "0"}),
         Kind("fastapi 1 worker", uvicorn(1), common),
         Kind("fastapi 2 workers", uvicorn(2), common),
@@ -137,17 +149,19 @@ def kinds(gateway: Path, ceiling: Path, plugins: Path) -> dict[str, Kind]:
     return {kind.name: kind for kind in found}
 
 
-def first_answer(port: int, path: str, token: str, body: bytes, until: float) -> None:
+def first_answer(address: str, path: str, token: str, body: bytes, until: float) -> None:
     """Waits until the server answers a call with 200."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
+        f"{address}{path}",
         data=body,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
     problem: Exception | None = None
+    # The certificate is this run's own.
+    trusting = ssl._create_unverified_context() if address.startswith("https") else None
     while time.monotonic() < until:
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5, context=trusting) as answer:
                 answer.read()
                 return
         except urllib.error.HTTPError as error:
@@ -158,7 +172,7 @@ def first_answer(port: int, path: str, token: str, body: bytes, until: float) ->
             # On the loopback a connection to a port that nobody listens on can reach itself.
             problem = error
         time.sleep(0.002)
-    raise SystemExit(f"no answer from {path} on port {port}: {problem}")
+    raise SystemExit(f"no answer from {address}{path}: {problem}")
 
 
 @contextlib.contextmanager
@@ -169,7 +183,7 @@ def running(
     port = free_port()
     data = folder / f"data-{port}"
     command = [part.format(port=port, data=data) for part in kind.command]
-    own = {name: value.format(data=data) for name, value in kind.environment.items()}
+    own = {name: value.format(data=data, folder=folder) for name, value in kind.environment.items()}
     environment = {**os.environ, **auth, **own, "MOZAIKS_LOG_FORMAT": "json"}
     said = folder / f"{kind.name.replace(' ', '-')}-{port}.log"
     log = said.open("wb")
@@ -179,7 +193,9 @@ def running(
     )
     try:
         try:
-            first_answer(port, path, token, body, begin + START_LIMIT_SECONDS)
+            first_answer(
+                f"{kind.scheme}://127.0.0.1:{port}", path, token, body, begin + START_LIMIT_SECONDS
+            )
         except SystemExit as problem:
             end = "\n".join(said.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
             raise SystemExit(f"{kind.name}: {problem}; the end of its log:\n{end}") from None

@@ -14,7 +14,7 @@ def measure(
 ) -> dict[str, Any]:
     """Posts what `files` names (see `lua/post.lua`) for so long; gives the figures."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-    command += ["-s", str(HERE / "lua/post.lua"), f"http://127.0.0.1:{server.port}"]
+    command += ["-s", str(HERE / "lua/post.lua"), f"{server.kind.scheme}://127.0.0.1:{server.port}"]
     cpu = server.cpu_seconds()
     output = subprocess.run(
         command, env={**os.environ, **files}, capture_output=True, text=True, check=True

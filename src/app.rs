@@ -18,6 +18,7 @@ mod run;
 mod socket_tokens;
 mod usage;
 
+pub use crate::server::tls::Pair as TlsPair;
 pub use embedded::READY as STORE_READY;
 pub use host::{Host, HostPart};
 pub use run::{run, run_with};

@@ -61,7 +61,7 @@ pub use openapi::PluginDocument;
 use request_body::RequestBody;
 use state::AppState;
 pub use state::{App, Life, Phase};
-pub use ws::SocketUpgrade;
+pub use ws::{SocketUpgrade, Wire};
 
 use exchange::Exchange;
 use mozaiks_telemetry::access::AccessRecord;

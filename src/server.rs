@@ -8,6 +8,8 @@ mod connection;
 mod descriptors;
 mod guarded_io;
 pub mod shutdown;
+pub mod tls;
+mod transport;
 
 use std::{
     io,
@@ -29,6 +31,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::shutdown::Hangups;
 use crate::http::Gateway;
 use mozaiks_config::ServerConfig;
 use mozaiks_telemetry::metrics::Metrics;
@@ -48,11 +51,14 @@ const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration:
 pub struct Server {
     listener: TcpListener,
     config: ServerConfig,
+    tls: Option<tls::Tls>,
 }
 
 /// A server at work. Dropping it does not stop it; [`RunningServer::drain`] does.
 pub struct RunningServer {
     accepting: JoinHandle<()>,
+    /// Looks at the files of the certificate, where there is one.
+    following: Option<JoinHandle<()>>,
     /// Turns true when connections should end. Each holds a receiver, so that `closed` says when the
     /// last one has.
     drain: watch::Sender<bool>,
@@ -62,12 +68,17 @@ impl Server {
     /// Binds the configured address.
     ///
     /// # Errors
-    /// Those of the system: taken, not ours, not allowed.
+    /// A certificate that cannot be used, and those of the system: taken, not ours, not allowed.
     pub async fn bind(config: &ServerConfig) -> io::Result<Self> {
+        let tls = tls::Tls::load(&config.tls).map_err(io::Error::other)?;
         let listener = listen(config.listen)?;
         let mut config = config.clone();
         config.max_connections = descriptors::connections_that_fit(config.max_connections);
-        Ok(Self { listener, config })
+        Ok(Self {
+            listener,
+            config,
+            tls,
+        })
     }
 
     /// The address, with the port that was picked where 0 was asked for.
@@ -78,17 +89,23 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Starts accepting.
-    pub fn start(self, gateway: Gateway, metrics: Arc<Metrics>) -> RunningServer {
+    /// Starts accepting. `hangups` ask for a look at the certificate, where there is one.
+    pub fn start(self, gateway: Gateway, metrics: Arc<Metrics>, hangups: Hangups) -> RunningServer {
+        let following = self.tls.as_ref().map(|tls| {
+            let certificates = Arc::clone(tls.certificates());
+            tokio::spawn(tls::follow(certificates, hangups, Arc::clone(&metrics)))
+        });
         let shared = Arc::new(connection::Shared {
             protocol: protocol(&self.config),
             gateway,
             config: self.config,
             metrics,
+            tls: self.tls,
         });
         let (drain, draining) = watch::channel(false);
         RunningServer {
             accepting: tokio::spawn(accept_forever(self.listener, shared, draining)),
+            following,
             drain,
         }
     }
@@ -99,6 +116,9 @@ impl RunningServer {
     /// caller keeps the deadline.
     pub async fn drain(self) {
         self.accepting.abort();
+        if let Some(following) = &self.following {
+            following.abort();
+        }
         // The listener is closed when the task is gone.
         let _ = self.accepting.await;
         self.drain.send_replace(true);
@@ -168,8 +188,14 @@ async fn accept_forever(
         let metrics = Arc::clone(&shared.metrics);
         metrics.connections_accepted.fetch_add(1, Ordering::Relaxed);
         let open = OpenConnection::count(metrics);
-        let serving = connection::serve(Arc::clone(&shared), stream, peer.ip(), draining.clone());
+        let (shared, mut draining) = (Arc::clone(&shared), draining.clone());
         tokio::spawn(async move {
+            let peer = peer.ip();
+            let begun = connection::begin(&shared, stream, peer, &mut draining).await;
+            let Some(transport) = begun else {
+                return;
+            };
+            let serving = connection::serve(shared, transport, peer, draining);
             if let Some(upgraded) = serving.await {
                 tokio::spawn(async move {
                     upgraded.await;

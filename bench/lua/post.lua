@@ -1,5 +1,6 @@
 -- wrk script: POSTs one body, taking the bearer tokens of a file in turn.
--- Environment: BENCH_BODY (file), BENCH_TOKENS (file, one a line), BENCH_PATHS (comma separated).
+-- Environment: BENCH_BODY (file), BENCH_TOKENS (file, one a line), BENCH_PATHS (comma separated),
+-- BENCH_CLOSING (not empty: a connection for each call).
 local function read(path)
    local file = assert(io.open(path, "rb"))
    local text = file:read("*a")
@@ -10,7 +11,9 @@ end
 local requests, turn = {}, 0
 
 local function headers(token)
-   return { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
+   local all = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
+   if (os.getenv("BENCH_CLOSING") or "") ~= "" then all["Connection"] = "close" end
+   return all
 end
 
 -- In every one of wrk's threads, before it looks whether there is a `request` of ours.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 /// The one line on stdout, for whoever has started the process.
 #[expect(clippy::print_stdout, reason = "the contract's ready line")]
-pub(super) fn announce(address: SocketAddr) -> anyhow::Result<()> {
-    println!("listening on http://{address}");
+pub(super) fn announce(scheme: &str, address: SocketAddr) -> anyhow::Result<()> {
+    println!("listening on {scheme}://{address}");
     std::io::stdout().flush().context("cannot write to stdout")
 }

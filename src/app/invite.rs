@@ -17,14 +17,15 @@ const LOOKED_AT_BYTES: u64 = 64 << 10;
 
 /// Says it, on stderr. With public keys there is nothing to sign with, and nothing to show.
 pub(super) fn invite(app: &App, auth: &AuthConfig, address: SocketAddr) {
+    let scheme = app.server.tls.scheme();
     if let Some(request) = first_request(app)
-        && let Ok(line) = dev_curl_line(auth, address, &request)
+        && let Ok(line) = dev_curl_line(auth, scheme, address, &request)
     {
         eprintln!("try it: {line}");
     }
     for plugin in app.registry.list() {
         if let Some(path) = page_of(app, &plugin.name)
-            && let Ok(url) = dev_page_url(auth, address, &path)
+            && let Ok(url) = dev_page_url(auth, scheme, address, &path)
         {
             eprintln!("open it: {url}");
         }

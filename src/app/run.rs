@@ -107,7 +107,8 @@ where
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let hangups = Hangups::listen().context("cannot listen for signals")?;
+    let listen_for_hangups = || Hangups::listen().context("cannot listen for signals");
+    let (hangups, server_hangups) = (listen_for_hangups()?, listen_for_hangups()?);
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
     // The keys of a JWKS URL, so that the first token finds them; a URL that is down is asked again.
     let fetching = Arc::clone(&verifier);
@@ -375,7 +376,8 @@ where
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
     let jobs = JobRunner::start(&app.plugin_jobs);
-    let serving = server.start(Gateway::new(Arc::clone(&app)), Arc::clone(&app.metrics));
+    let gateway = Gateway::new(Arc::clone(&app));
+    let serving = server.start(gateway, Arc::clone(&app.metrics), server_hangups);
 
     // Health is answered from here on; readiness waits for the plugins, but not for ever: one that is
     // slow to import answers 503 until it is there, and the others are not held up.
@@ -397,7 +399,7 @@ where
         Some(name) => name,
         None => {
             app.enter(Phase::Ready);
-            announce(address)?;
+            announce(app.server.tls.scheme(), address)?;
             if app.dev {
                 invite(&app, &config.auth, address);
             }

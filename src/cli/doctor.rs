@@ -8,8 +8,9 @@ pub(super) use python::interpreter;
 use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};
+use crate::app::TlsPair;
 use mozaiks_auth::{TokenVerifier, dev_secret};
-use mozaiks_config::{AuthConfig, Config, KeySource, redact_uri};
+use mozaiks_config::{AuthConfig, Config, KeySource, TlsConfig, redact_uri};
 use mozaiks_plugins::discovery;
 
 /// How a check went.
@@ -97,7 +98,27 @@ fn examine(config: &Config) -> Vec<Finding> {
         None => vec![check_data_dir(&config.data_dir)],
     });
     findings.extend(check_auth(config));
+    findings.extend(check_tls(&config.server.tls));
     findings
+}
+
+/// Whether the port's certificate can be shown.
+fn check_tls(tls: &TlsConfig) -> Option<Finding> {
+    let (cert, key) = tls.files()?;
+    Some(match TlsPair::load(cert, key) {
+        Err(reason) => Finding::fail("tls", reason),
+        Ok(pair) => match pair.validity.warning() {
+            Some(reason) => Finding::warn("tls", format!("{}: {reason}", cert.display())),
+            None => Finding::ok(
+                "tls",
+                format!(
+                    "{}, valid for {} days",
+                    cert.display(),
+                    pair.validity.days_left()
+                ),
+            ),
+        },
+    })
 }
 
 fn check_plugins(dir: &Path) -> Finding {

@@ -38,6 +38,19 @@ impl ConfigFlags {
     }
 }
 
+/// How addresses of a gateway begin that is started here without a flag; as without TLS where the
+/// configuration cannot be used.
+pub(super) fn configured_scheme() -> &'static str {
+    let loaded = load(&Inputs {
+        flags: &BTreeMap::new(),
+        environment: &ProcessEnvironment,
+        file: None,
+        working_dir: Path::new(""),
+        auth_required: false,
+    });
+    loaded.map_or("http", |loaded| loaded.config.server.tls.scheme())
+}
+
 fn arg(key: &'static Key) -> Arg {
     let arg = Arg::new(key.flag)
         .long(key.flag)

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect};
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, flags::configured_scheme};
 
 /// Until the gateway takes the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -23,14 +23,9 @@ const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// Where the gateway is and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RemoteArgs {
-    /// Address of the gateway.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MOZAIKS_URL",
-        default_value = "http://127.0.0.1:8000"
-    )]
-    url: String,
+    /// Address of the gateway [default: http://127.0.0.1:8000; https where tls_cert is set].
+    #[arg(long, value_name = "URL", env = "MOZAIKS_URL")]
+    url: Option<String>,
     /// A token of an admin, such as `mozaiks token --user me --role admin` prints.
     #[arg(
         long,
@@ -44,7 +39,11 @@ pub(super) struct RemoteArgs {
 impl RemoteArgs {
     /// A client for it.
     pub(super) fn connect(&self) -> Result<Remote, Failure> {
-        connect(&self.url, self.token.as_deref())
+        let url = self.url.clone().unwrap_or_else(|| {
+            let scheme = configured_scheme();
+            format!("{scheme}://127.0.0.1:8000")
+        });
+        connect(&url, self.token.as_deref())
     }
 }
 

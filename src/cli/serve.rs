@@ -26,6 +26,9 @@ pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
     add_dev_secret(&mut config)?;
     // Keys that cannot be used are a problem of the configuration: said before anything is opened.
     TokenVerifier::from_config(&config.auth).map_err(Failure::Usage)?;
+    if let Some((cert, key)) = config.server.tls.files() {
+        app::TlsPair::load(cert, key).map_err(Failure::Usage)?;
+    }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let turns = Turns::of(&mut builder);
     let runtime = builder

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 pub(super) use credentials::{Presented, QueryParameters};
+pub use mozaiks_realtime::Wire;
 pub use upgrade::SocketUpgrade;
 
 use super::{error::ApiError, exchange::RequestContext, typed::Upgrade};
@@ -116,8 +116,8 @@ fn switch_protocols(
         );
     }
     let realtime = Arc::clone(&app.realtime);
-    let serve = move |stream: TcpStream, leftover: Bytes| -> BoxFuture<'static, ()> {
-        Box::pin(realtime.serve_socket(stream, leftover, socket))
+    let serve = move |wire: Wire, leftover: Bytes| -> BoxFuture<'static, ()> {
+        Box::pin(realtime.serve_socket(wire, leftover, socket))
     };
     SocketUpgrade::new(upgrade, Box::new(serve)).attach(&mut response);
     response

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -24,8 +24,10 @@ use tokio::{net::TcpStream, sync::watch};
 use super::{
     clock::{ConnectionClock, Untaken},
     guarded_io::{Findings, GuardedIo, Refusals},
+    tls::{self, HandshakeFailure, Tls},
+    transport::Transport,
 };
-use crate::http::{ApiError, Gateway, GatewayBody, SocketUpgrade};
+use crate::http::{ApiError, Gateway, GatewayBody, SocketUpgrade, Wire};
 use mozaiks_config::ServerConfig;
 use mozaiks_telemetry::metrics::Metrics;
 
@@ -38,17 +40,54 @@ pub(super) struct Shared {
     pub(super) config: ServerConfig,
     pub(super) protocol: auto::Builder<TokioExecutor>,
     pub(super) metrics: Arc<Metrics>,
+    /// Where the port has it.
+    pub(super) tls: Option<Tls>,
 }
 
 /// A connection that speaks WebSocket now, to be served in a task of its own: what HTTP needed is
 /// given back first.
 pub(super) type Upgraded = BoxFuture<'static, ()>;
 
+/// Makes what HTTP is spoken over from a socket just accepted. `None` where there will be no request: the
+/// handshake failed, or the server ends before it has not.
+pub(super) async fn begin(
+    shared: &Shared,
+    tcp: TcpStream,
+    peer: IpAddr,
+    drain: &mut watch::Receiver<bool>,
+) -> Option<Transport> {
+    let Some(tls) = &shared.tls else {
+        return Some(Transport::Plain(tcp));
+    };
+    let began = Instant::now();
+    // On the heap: while it lasts it is larger than all that a connection without TLS needs.
+    let handshake = Box::pin(tls.shake_hands(tcp, shared.config.header_timeout, &shared.metrics));
+    let failure = tokio::select! {
+        biased;
+        shaken = handshake => match shaken {
+            Ok(encrypted) => return Some(Transport::Tls(Box::new(encrypted))),
+            Err(failure) => failure,
+        },
+        _ = drain.wait_for(|draining| *draining) => return None,
+    };
+    match failure {
+        HandshakeFailure::PlainHttp(tcp) => {
+            let error = ApiError::InvalidRequest("this port speaks TLS: use https".into());
+            let answer = shared.gateway.refuse(&error, began.elapsed());
+            Box::pin(tls::turn_away(tcp, &answer, shared.config.linger)).await;
+        }
+        HandshakeFailure::Other(error) => {
+            tracing::debug!(%peer, %error, "tls.handshake_failed");
+        }
+    }
+    None
+}
+
 /// Serves one connection from `peer` until it ends or is upgraded. `drain` turns true when the server ends: the
 /// connection then finishes what it is answering and closes.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    stream: TcpStream,
+    transport: Transport,
     peer: IpAddr,
     mut drain: watch::Receiver<bool>,
 ) -> Option<Upgraded> {
@@ -58,15 +97,17 @@ pub(super) async fn serve(
         config.idle_timeout,
     ));
     let findings = Arc::new(Findings::default());
+    let agreed = transport.agreed();
     let io = GuardedIo::new(
-        stream,
+        transport,
         Arc::clone(&clock),
         Arc::clone(&findings),
         Arc::clone(&shared) as Arc<dyn Refusals>,
         config.header_timeout.min(config.idle_timeout),
         config.body_timeout,
         config.linger,
-    );
+    )
+    .agreed(agreed);
     let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|mut request: Request<Incoming>| {
         let is_http2 = request.version() == Version::HTTP_2;
@@ -124,9 +165,10 @@ pub(super) async fn serve(
 }
 
 /// The socket under an upgraded connection, and what was read from it already.
-fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = auto::upgrade::downcast::<TokioIo<GuardedIo<TcpStream>>>(upgraded).ok()?;
-    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+fn bare_socket(upgraded: hyper::upgrade::Upgraded) -> Option<(Wire, Bytes)> {
+    let parts = auto::upgrade::downcast::<TokioIo<GuardedIo<Transport>>>(upgraded).ok()?;
+    let transport = parts.io.into_inner().into_inner();
+    Some(transport.into_wire(parts.read_buf))
 }
 
 impl Refusals for Shared {

@@ -41,6 +41,23 @@ pub(super) trait Refusals: Send + Sync {
     fn timed_out(&self);
 }
 
+/// What is guarded: bytes both ways.
+pub(super) trait Guarded: AsyncRead + AsyncWrite + Unpin {
+    /// How many bytes the kernel has taken; `None` where it takes all that a write says it wrote.
+    fn taken_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What the two sides agreed to speak before the first byte of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreed {
+    /// Nothing: the first bytes say it.
+    Nothing,
+    Http1,
+    Http2,
+}
+
 /// A socket with time limits.
 pub(super) struct GuardedIo<T> {
     inner: T,
@@ -55,6 +72,8 @@ pub(super) struct GuardedIo<T> {
     /// How long the client may take nothing of what we write.
     write_timeout: Duration,
     write_stalled_since: Option<Instant>,
+    /// [`Guarded::taken_bytes`], when it was last looked at.
+    taken_bytes: u64,
     /// How long a client may take to notice that we have closed, before its unread bytes make the
     /// kernel answer with a reset that would swallow our last words.
     linger_time: Duration,
@@ -67,6 +86,7 @@ pub(super) struct GuardedIo<T> {
     /// How many bytes of the connection's beginning are HTTP/2's; `None` once one was not. All of them:
     /// an answer of ours in text would be no answer to that client.
     preface_bytes: Option<usize>,
+    agreed: Agreed,
     /// Follows the requests of HTTP/1.
     framing: Framing,
     /// Our words in place of hyper's, while they are being written.
@@ -90,7 +110,7 @@ enum Limit {
     Write,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
+impl<T: Guarded> GuardedIo<T> {
     /// Guards a connection just accepted.
     pub(super) fn new(
         inner: T,
@@ -111,15 +131,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
             tick,
             write_timeout,
             write_stalled_since: None,
+            taken_bytes: 0,
             linger_time,
             flushed: true,
             first_line_complete: false,
             head_has_bytes: false,
             preface_bytes: Some(0),
+            agreed: Agreed::Nothing,
             framing: Framing::new(findings),
             refusal: None,
             linger: None,
         }
+    }
+
+    /// What is spoken must be what was agreed.
+    pub(super) fn agreed(mut self, agreed: Agreed) -> Self {
+        self.agreed = agreed;
+        self
     }
 
     /// The bare socket, for a connection that speaks something else from now on.
@@ -179,6 +207,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
                 self.refusals.timed_out();
                 Err(io::ErrorKind::TimedOut.into())
             }
+        }
+    }
+
+    /// Whether the first bytes are those of another protocol than was agreed.
+    fn breaks_agreement(&self) -> bool {
+        match self.agreed {
+            Agreed::Nothing => false,
+            Agreed::Http1 => self.is_http2(),
+            Agreed::Http2 => self.preface_bytes.is_none(),
         }
     }
 
@@ -250,7 +287,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
         Poll::Ready(Ok(hypers))
     }
 
+    /// Bytes were accepted, or are being waited for: the client takes something if the kernel has taken more.
+    fn has_taken(&mut self) -> bool {
+        let Some(taken_bytes) = self.inner.taken_bytes() else {
+            return false;
+        };
+        let more = taken_bytes != self.taken_bytes;
+        self.taken_bytes = taken_bytes;
+        more
+    }
+
     fn stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.has_taken() {
+            self.write_stalled_since = None;
+        }
         self.write_stalled_since.get_or_insert_with(Instant::now);
         match self.poll_limits(context) {
             Poll::Ready(Limit::Write) => match self.cut(Limit::Write, context) {
@@ -273,15 +323,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin> GuardedIo<T> {
     ) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(result) => {
-                self.write_stalled_since = None;
+                if self.inner.taken_bytes().is_none() || self.has_taken() {
+                    self.write_stalled_since = None;
+                }
                 Poll::Ready(result)
             }
             Poll::Pending => self.stalled(context),
         }
     }
+
+    /// As [`Self::wrote`], of what was written before. Nobody need be reading meanwhile, so that any limit
+    /// is met here.
+    fn pushed(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        match result {
+            Poll::Ready(result) => {
+                self.write_stalled_since = None;
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                if self.has_taken() {
+                    self.write_stalled_since = None;
+                }
+                self.write_stalled_since.get_or_insert_with(Instant::now);
+                ready!(self.poll_limits(context));
+                Poll::Ready(self.cut(Limit::Write, context))
+            }
+        }
+    }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
+impl<T: Guarded> AsyncRead for GuardedIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -297,6 +372,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
                         this.first_line_complete = false;
                     }
                     this.compare_preface(arrived);
+                    if this.breaks_agreement() {
+                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    }
                     if !this.is_http2() {
                         this.framing.follow(arrived);
                     }
@@ -317,7 +395,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedIo<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
+impl<T: Guarded> AsyncWrite for GuardedIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -369,9 +447,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_flush(context);
+        let this = &mut *self;
+        let result = Pin::new(&mut this.inner).poll_flush(context);
+        let result = this.pushed(context, result);
         if let Poll::Ready(Ok(())) = result {
-            self.flushed = true;
+            this.flushed = true;
         }
         result
     }
@@ -379,7 +459,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.linger.is_none() {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+            let result = Pin::new(&mut this.inner).poll_shutdown(context);
+            ready!(this.pushed(context, result))?;
             if this.clock.is_draining() {
                 return Poll::Ready(Ok(()));
             }

@@ -47,6 +47,7 @@ mod registry;
 mod reloading;
 mod schemas;
 mod support;
+mod tls;
 mod tokens;
 mod usage;
 mod workers;

@@ -123,12 +123,14 @@ pub struct DevRequest {
     pub body: Option<String>,
 }
 
-/// A command line that sends a request with a token of its own, for development mode.
+/// A command line that sends a request with a token of its own, for development mode. `scheme` is how
+/// addresses of the gateway begin.
 ///
 /// # Errors
 /// See [`SignError`]; with public keys there is nothing to sign with.
 pub fn dev_curl_line(
     config: &AuthConfig,
+    scheme: &str,
     address: SocketAddr,
     request: &DevRequest,
 ) -> Result<String, SignError> {
@@ -137,10 +139,10 @@ pub fn dev_curl_line(
     let authorization = format!("-H 'Authorization: Bearer {token}'");
     Ok(match &request.body {
         Some(body) => format!(
-            "curl -s -X POST http://{host}{path} {authorization} \
+            "curl -s -X POST {scheme}://{host}{path} {authorization} \
              -H 'Content-Type: application/json' -d '{body}'"
         ),
-        None => format!("curl -s http://{host}{path} {authorization}"),
+        None => format!("curl -s {scheme}://{host}{path} {authorization}"),
     })
 }
 
@@ -151,11 +153,15 @@ pub fn dev_curl_line(
 /// See [`SignError`].
 pub fn dev_page_url(
     config: &AuthConfig,
+    scheme: &str,
     address: SocketAddr,
     path: &str,
 ) -> Result<String, SignError> {
     let token = dev_token(config, &[])?;
-    Ok(format!("http://{}{path}#token={token}", reachable(address)))
+    Ok(format!(
+        "{scheme}://{}{path}#token={token}",
+        reachable(address)
+    ))
 }
 
 fn dev_token(config: &AuthConfig, roles: &[String]) -> Result<String, SignError> {

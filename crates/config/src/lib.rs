@@ -18,6 +18,7 @@ mod realtime;
 mod redact;
 mod source;
 mod table;
+mod tls;
 mod usage;
 mod value;
 mod workers;
@@ -42,6 +43,7 @@ pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
+pub use tls::TlsConfig;
 pub use usage::UsageConfig;
 pub use value::duration as parse_duration;
 pub use workers::WorkersConfig;
@@ -121,6 +123,8 @@ pub struct ServerConfig {
     /// Threads that serve connections; 0 takes one per core but one, which is Python's.
     /// `MOZAIKS_IO_THREADS`
     pub io_threads: usize,
+    /// TLS on the port, where it is to have it.
+    pub tls: TlsConfig,
 }
 
 /// Who is let in.
@@ -368,6 +372,7 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             domain_errors_as_200: false,
             io_threads: 0,
+            tls: TlsConfig::default(),
         }
     }
 }

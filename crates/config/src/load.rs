@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Config, Environment, KEYS, Key, KeySource, LogFormat, Origin, Problem, Problems,
-    keys::Settings, notifications, original,
+    keys::Settings, notifications, original, tls,
 };
 
 /// The file that is read where none is named, if it exists.
@@ -103,6 +103,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
         &mut settings.config.notifications,
         &mut problems,
     );
+    tls::check(&settings.config.server.tls, &origins, &mut problems);
     settings.config.auth.keys = key_source(&settings, &origins, &mut problems);
     let names_key_source = |problem: &Problem| KEY_SOURCES.iter().any(|n| problem.key.contains(n));
     if inputs.auth_required

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use pyo3::prelude::*;
 
 use crate::{
+    aside::Ended,
     call::Call,
     code::Function,
     host_link::AnswerSink,
     inbox::{Inbox, PushError},
     outbox::ReplySlot,
-    pool::Ended,
     watch::Watch,
 };
 use mozaiks_plugins::{CallId, HostError, Invocation, SubmitError};

@@ -4,6 +4,7 @@
     reason = "CPython's C interface; every block says what makes it sound"
 )]
 
+mod aside;
 mod asked;
 mod call;
 mod caller;

@@ -30,11 +30,7 @@ use crate::{
 use lanes::{Lanes, Work as _};
 use mozaiks_plugins::{CallError, CallId, SubmitError, runtime::PoolStatus};
 
-pub(super) use {
-    aside::{Aside, Ended},
-    job::PoolJob,
-    lanes::Bounds,
-};
+pub(super) use {aside::Aside, job::PoolJob, lanes::Bounds};
 
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 

@@ -261,7 +261,7 @@ impl Hub {
     }
 
     /// A queue for a new connection, under this hub's limits.
-    pub(super) fn outbound(&self, socket: Option<tokio::net::TcpStream>) -> Arc<Outbound> {
+    pub(super) fn outbound(&self, socket: Option<crate::wire::Wire>) -> Arc<Outbound> {
         Outbound::new(socket, Arc::clone(&self.queues))
     }
 

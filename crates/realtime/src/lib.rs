@@ -19,6 +19,7 @@ pub mod services;
 pub mod socket;
 pub mod stream;
 pub mod tickets;
+pub mod wire;
 
 #[cfg(test)]
 mod testing;
@@ -30,3 +31,4 @@ pub use services::{
     AuthFailure, Authenticator, Identity, MessageRouter, Realtime, RouteFailure, Routed, Sender,
 };
 pub use tickets::{TicketError, Tickets};
+pub use wire::Wire;

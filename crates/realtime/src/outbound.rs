@@ -18,9 +18,9 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
-use super::{budget::Budget, close::CloseCode, frame, message::Message};
+use super::{budget::Budget, close::CloseCode, frame, message::Message, wire::Wire};
 use mozaiks_config::RealtimeConfig;
 
 /// Frames up to this size are copied into the block at the queue's end.
@@ -63,7 +63,7 @@ impl Queues {
 #[derive(Debug)]
 pub(super) struct Outbound {
     /// The socket that senders write to; `None` for an event stream, which takes from the queue.
-    socket: Option<TcpStream>,
+    socket: Option<Wire>,
     queues: Arc<Queues>,
     /// Held while bytes go to the socket, so that frames never mix. Never across an await.
     state: Mutex<State>,
@@ -141,7 +141,7 @@ pub(super) enum Drained {
 }
 
 impl Outbound {
-    pub(super) fn new(socket: Option<TcpStream>, queues: Arc<Queues>) -> Arc<Self> {
+    pub(super) fn new(socket: Option<Wire>, queues: Arc<Queues>) -> Arc<Self> {
         Arc::new(Self {
             socket,
             queues,
@@ -155,7 +155,7 @@ impl Outbound {
         })
     }
 
-    pub(super) fn socket(&self) -> Option<&TcpStream> {
+    pub(super) fn socket(&self) -> Option<&Wire> {
         self.socket.as_ref()
     }
 
@@ -172,7 +172,13 @@ impl Outbound {
         if was_empty && let Some(socket) = &self.socket {
             self.queues.count_write();
             match socket.try_write(frame) {
-                Ok(count) if count == frame.len() => return true,
+                Ok(count) if count == frame.len() => {
+                    if socket.holds_output() {
+                        // The connection's own task gives it to the kernel once that takes more.
+                        self.wake.notify_one();
+                    }
+                    return true;
+                }
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
@@ -235,7 +241,14 @@ impl Outbound {
             if state.queue.is_empty() {
                 // What a burst has grown is given back.
                 state.queue = VecDeque::new();
-                return Ok(Drained::Empty);
+                return match socket.try_flush() {
+                    Ok(true) => Ok(Drained::Empty),
+                    Ok(false) => Ok(Drained::Blocked),
+                    Err(error) => {
+                        self.abandon(&mut state);
+                        Err(error)
+                    }
+                };
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut count = 0;

@@ -26,7 +26,6 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::{
     io::Interest,
-    net::TcpStream,
     time::{Instant, sleep_until},
 };
 
@@ -41,6 +40,7 @@ use super::{
     outbound::{Drained, Outbound, Outgoing},
     reader::{FrameReader, Incoming, ReadError},
     services::{AuthFailure, Identity, Realtime, Routed, Sender, UnauthenticatedSlot},
+    wire::Wire,
 };
 use mozaiks_auth::Principal;
 
@@ -58,7 +58,7 @@ impl Realtime {
     /// request.
     pub async fn serve_socket(
         self: Arc<Self>,
-        socket: TcpStream,
+        socket: Wire,
         leftover: Bytes,
         request: SocketRequest,
     ) {
@@ -81,8 +81,8 @@ impl Realtime {
 
 /// Small writes leave at once, and the kernel does not buffer megabytes for a client that is
 /// behind. A socket that takes no options is about to fail anyway.
-fn tune(socket: &TcpStream) {
-    let options = socket2::SockRef::from(socket);
+fn tune(socket: &Wire) {
+    let options = socket2::SockRef::from(socket.tcp());
     let _ = options.set_tcp_nodelay(true);
     #[cfg(target_os = "linux")]
     let _ = options.set_tcp_notsent_lowat(UNSENT_LOW_WATER_BYTES);
@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// Takes what the socket has, and what it means.
-    fn read(&mut self, socket: &TcpStream) -> io::Result<()> {
+    fn read(&mut self, socket: &Wire) -> io::Result<()> {
         let mut buffer = [0_u8; READ_BYTES];
         for _ in 0..READS_IN_A_ROW {
             let count = match socket.try_read(&mut buffer) {

@@ -38,6 +38,14 @@ pub struct Metrics {
     pub connections_timed_out: AtomicU64,
     /// Requests refused before they could be read: malformed, too large, too late.
     pub requests_refused: AtomicU64,
+    /// TLS handshakes begun.
+    pub tls_handshakes: AtomicU64,
+    /// TLS handshakes that failed or took too long.
+    pub tls_handshake_failures: AtomicU64,
+    /// Certificates that have taken the place of the one before.
+    pub tls_reloads: AtomicU64,
+    /// Changed certificates that could not be used.
+    pub tls_reload_failures: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -58,6 +66,10 @@ impl Metrics {
             accept_errors: AtomicU64::default(),
             connections_timed_out: AtomicU64::default(),
             requests_refused: AtomicU64::default(),
+            tls_handshakes: AtomicU64::default(),
+            tls_handshake_failures: AtomicU64::default(),
+            tls_reloads: AtomicU64::default(),
+            tls_reload_failures: AtomicU64::default(),
         }
     }
 

@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use http::Response;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+
+use mozaiks_realtime::Wire;
 
 /// What is done with the socket, and with what had already been read from it.
-type Serve = Box<dyn FnOnce(TcpStream, Bytes) -> BoxFuture<'static, ()> + Send>;
+type Serve = Box<dyn FnOnce(Wire, Bytes) -> BoxFuture<'static, ()> + Send>;
 
 /// What follows an answer with status 101. Travels in the answer's extensions.
 pub struct SocketUpgrade {
@@ -40,14 +41,14 @@ impl SocketUpgrade {
 
     /// Waits until the 101 is out, then serves the socket until it ends. `open` unwraps the
     /// connection; where it cannot, the connection is dropped.
-    pub async fn serve(self, open: impl FnOnce(Upgraded) -> Option<(TcpStream, Bytes)>) {
+    pub async fn serve(self, open: impl FnOnce(Upgraded) -> Option<(Wire, Bytes)>) {
         // Fails where the client went away before the answer was out.
         let Ok(upgraded) = self.upgrade.await else {
             return;
         };
         match open(upgraded) {
             Some((socket, leftover)) => (self.serve)(socket, leftover).await,
-            None => tracing::error!("an upgraded connection is not a TCP socket"),
+            None => tracing::error!("an upgraded connection is not a socket"),
         }
     }
 }

@@ -3,6 +3,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
 
+impl Guarded for DuplexStream {}
+
 const HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 const WRITE: Duration = Duration::from_secs(30);
@@ -165,4 +167,94 @@ async fn answers_of_handlers_are_left_alone() {
     theirs.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "HTTP/1.1 404 Not Found\r\n\r\n");
     assert!(seen.refused.lock().is_empty());
+}
+
+/// Takes everything that is written, as TLS does, and gives none of it to a client that takes nothing.
+struct Kept {
+    taken_bytes: u64,
+    /// Whether the client takes a byte whenever it is asked to.
+    is_slow: bool,
+}
+
+impl Guarded for Kept {
+    fn taken_bytes(&self) -> Option<u64> {
+        Some(self.taken_bytes)
+    }
+}
+
+impl AsyncRead for Kept {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.taken_bytes += u64::from(self.is_slow);
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+fn kept(is_slow: bool) -> (GuardedIo<Kept>, Arc<ConnectionClock>, Arc<Seen>) {
+    let clock = Arc::new(ConnectionClock::new(HEAD, IDLE));
+    let seen = Arc::new(Seen::default());
+    let inner = Kept {
+        taken_bytes: 0,
+        is_slow,
+    };
+    let refusals = Arc::clone(&seen) as Arc<dyn Refusals>;
+    let clock_of = Arc::clone(&clock);
+    let io = GuardedIo::new(
+        inner,
+        clock_of,
+        Arc::default(),
+        refusals,
+        HEAD,
+        WRITE,
+        LINGER,
+    );
+    // An answer is under way: nothing else is waited for.
+    clock.request_started(false);
+    (io, clock, seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_tls_keeps_for_a_client_that_takes_nothing_is_given_up() {
+    let (mut io, _clock, seen) = kept(false);
+    let began = Instant::now();
+    io.write_all(b"an answer").await.unwrap();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let error = io.flush().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(began.elapsed().as_secs(), 5 + WRITE.as_secs());
+    assert_eq!(*seen.timed_out.lock(), 1);
+    // More that is accepted, and the end, buy no time: none of it was taken.
+    io.write_all(b"more").await.unwrap();
+    let error = io.shutdown().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_what_tls_keeps_is_waited_for() {
+    let (mut io, _clock, seen) = kept(true);
+    io.write_all(b"an answer").await.unwrap();
+    let waited = tokio::time::timeout(10 * WRITE, io.flush()).await;
+    assert!(waited.is_err(), "it was cut");
+    assert_eq!(*seen.timed_out.lock(), 0);
 }

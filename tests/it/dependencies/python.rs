@@ -4,6 +4,7 @@
 use super::{crate_paths, sources};
 
 const FILES: &[(&str, &[&str])] = &[
+    ("aside", &[]),
     ("calls", &[]),
     ("inside", &[]),
     ("json_in", &[]),
@@ -41,7 +42,15 @@ const FILES: &[(&str, &[&str])] = &[
     ("driver", &["call", "runtime_types"]),
     (
         "job",
-        &["call", "code", "host_link", "inbox", "outbox", "watch"],
+        &[
+            "aside",
+            "call",
+            "code",
+            "host_link",
+            "inbox",
+            "outbox",
+            "watch",
+        ],
     ),
     (
         "native",
@@ -61,6 +70,7 @@ const FILES: &[(&str, &[&str])] = &[
     (
         "pool",
         &[
+            "aside",
             "call",
             "driver",
             "error",

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::{Claims, Socket, gateway};
+use super::{Claims, Socket, both, gateway};
 
 #[tokio::test]
 async fn no_credentials_in_time_is_4401() {
@@ -26,12 +26,14 @@ async fn no_credentials_in_time_is_4401() {
 
 #[tokio::test]
 async fn another_user_after_the_handshake_is_4403() {
-    let app = gateway().start().await;
-    let request = Socket::request(&app, "/ws/notifications/bob");
-    let mut socket = Socket::try_open(request).await.unwrap();
-    let token = Claims::user("ada").sign();
-    socket.say(&json!({"type": "auth", "token": token})).await;
-    assert_eq!(socket.close_code().await, 4403);
+    for certificate in both() {
+        let app = gateway().tls(certificate.as_ref()).start().await;
+        let request = Socket::request(&app, "/ws/notifications/bob");
+        let mut socket = Socket::try_open(request).await.unwrap();
+        let token = Claims::user("ada").sign();
+        socket.say(&json!({"type": "auth", "token": token})).await;
+        assert_eq!(socket.close_code().await, 4403);
+    }
 }
 
 #[tokio::test]
@@ -57,50 +59,57 @@ async fn the_eleventh_connection_of_a_user_is_4429() {
 
 #[tokio::test]
 async fn a_message_over_64_kib_is_1009_and_a_binary_one_1003() {
-    let app = gateway().start().await;
-    let mut socket = Socket::open(&app, "ada").await;
-    let fits = json!({"type": "ping", "x": "y".repeat(65_000)}).to_string();
-    socket.send(Message::text(fits)).await;
-    assert_eq!(socket.message().await, json!({"type": "pong"}));
-    let large = json!({"type": "ping", "x": "y".repeat(70_000)}).to_string();
-    socket.send(Message::text(large)).await;
-    assert_eq!(socket.close_code().await, 1009);
-    let mut socket = Socket::open(&app, "ada").await;
-    socket
-        .send(Message::binary(Bytes::from_static(b"{}")))
-        .await;
-    assert_eq!(socket.close_code().await, 1003);
+    for certificate in both() {
+        let app = gateway().tls(certificate.as_ref()).start().await;
+        let mut socket = Socket::open(&app, "ada").await;
+        let fits = json!({"type": "ping", "x": "y".repeat(65_000)}).to_string();
+        socket.send(Message::text(fits)).await;
+        assert_eq!(socket.message().await, json!({"type": "pong"}));
+        let large = json!({"type": "ping", "x": "y".repeat(70_000)}).to_string();
+        socket.send(Message::text(large)).await;
+        assert_eq!(socket.close_code().await, 1009);
+        let mut socket = Socket::open(&app, "ada").await;
+        socket
+            .send(Message::binary(Bytes::from_static(b"{}")))
+            .await;
+        assert_eq!(socket.close_code().await, 1003);
+    }
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_closed() {
-    let app = gateway()
-        .env("MOZAIKS_WS_HEARTBEAT_SECONDS", "0.1")
-        // Far more than an answer takes, also where the test itself has to wait for a core.
-        .env("MOZAIKS_WS_PONG_TIMEOUT_SECONDS", "2")
-        .start()
-        .await;
-    let mut alive = Socket::open(&app, "ada").await;
-    let mut dead = super::protocol::RawSocket::open(&app, "ada").await;
-    tokio::select! {
-        code = dead.close_code() => assert_eq!(code, 4408),
-        // Reading is what makes this client answer its pings.
-        message = alive.message() => panic!("unexpected {message}"),
+    for certificate in both() {
+        let app = gateway()
+            .tls(certificate.as_ref())
+            .env("MOZAIKS_WS_HEARTBEAT_SECONDS", "0.1")
+            // Far more than an answer takes, also where the test itself has to wait for a core.
+            .env("MOZAIKS_WS_PONG_TIMEOUT_SECONDS", "2")
+            .start()
+            .await;
+        let mut alive = Socket::open(&app, "ada").await;
+        let mut dead = super::protocol::RawSocket::open(&app, "ada").await;
+        tokio::select! {
+            code = dead.close_code() => assert_eq!(code, 4408),
+            // Reading is what makes this client answer its pings.
+            message = alive.message() => panic!("unexpected {message}"),
+        }
+        assert!(alive.drain().await.is_empty());
     }
-    assert!(alive.drain().await.is_empty());
 }
 
 #[tokio::test]
 async fn shutdown_is_1001_and_waits_for_the_goodbyes() {
-    let mut app = gateway().start().await;
-    let mut sockets = Vec::new();
-    for user in ["ada", "bob"] {
-        sockets.push(Socket::open(&app, user).await);
+    for certificate in both() {
+        let mut app = gateway().tls(certificate.as_ref()).start().await;
+        let mut sockets = Vec::new();
+        for user in ["ada", "bob"] {
+            sockets.push(Socket::open(&app, user).await);
+        }
+        app.signal("TERM");
+        for socket in &mut sockets {
+            assert_eq!(socket.close_code().await, 1001);
+        }
+        drop(sockets);
+        assert!(app.ended().await.success());
     }
-    app.signal("TERM");
-    for socket in &mut sockets {
-        assert_eq!(socket.close_code().await, 1001);
-    }
-    drop(sockets);
-    assert!(app.ended().await.success());
 }

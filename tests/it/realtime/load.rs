@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{Claims, Socket, gateway, protocol::RawSocket, support::within};
+use super::{Claims, Socket, both, gateway, protocol::RawSocket, support::within};
 
 const SOCKETS: usize = 1000;
 const STALLED: usize = 100;
@@ -90,18 +90,21 @@ async fn readers_get_everything_and_those_who_never_read_are_closed() {
 
 #[tokio::test]
 async fn a_client_that_lags_is_closed_however_little_waits() {
-    let app = gateway()
-        .env("MOZAIKS_WS_MAX_LAG_SECONDS", "0.3")
-        .env("MOZAIKS_WS_QUEUE_BYTES", "67108864")
-        .start()
-        .await;
-    let mut stalled = RawSocket::open(&app, "ada").await;
-    let data = json!({"do": "send_numbers", "to": "ada", "first": 1, "count": 150, "pad": PAD});
-    app.user("bob").execute("live", &data).await.expect_ok();
-    let closed = "mozaiks_sockets_closed_total{code=\"4408\"}";
-    app.metric_reaches(closed, |count| count == 1.0).await;
-    assert_eq!(stalled.close_code().await, 4408);
-    let _comes_back = Socket::open_as(&app, &Claims::user("ada"), "/ws?recover=true").await;
+    for certificate in both() {
+        let app = gateway()
+            .tls(certificate.as_ref())
+            .env("MOZAIKS_WS_MAX_LAG_SECONDS", "0.3")
+            .env("MOZAIKS_WS_QUEUE_BYTES", "67108864")
+            .start()
+            .await;
+        let mut stalled = RawSocket::open(&app, "ada").await;
+        let data = json!({"do": "send_numbers", "to": "ada", "first": 1, "count": 150, "pad": PAD});
+        app.user("bob").execute("live", &data).await.expect_ok();
+        let closed = "mozaiks_sockets_closed_total{code=\"4408\"}";
+        app.metric_reaches(closed, |count| count == 1.0).await;
+        assert_eq!(stalled.close_code().await, 4408);
+        let _comes_back = Socket::open_as(&app, &Claims::user("ada"), "/ws?recover=true").await;
+    }
 }
 
 #[tokio::test]

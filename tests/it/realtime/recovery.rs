@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Claims, Socket, TestApp, gateway};
+use super::{Claims, Socket, TestApp, both, gateway};
 
 const MESSAGES: u64 = 200;
 
@@ -17,30 +17,32 @@ fn send_numbers(app: &TestApp, count: u64) -> tokio::task::JoinHandle<Value> {
 
 #[tokio::test]
 async fn a_client_that_breaks_off_again_and_again_gets_every_message_once_and_in_order() {
-    let app = gateway().start().await;
-    let ada = Claims::user("ada");
-    let mut socket = Socket::open_as(&app, &ada, "/ws?recover=true").await;
-    let sending = send_numbers(&app, MESSAGES);
-    let (mut last, mut breaks) = (0, 0);
-    while last < MESSAGES {
-        let message = socket.message().await;
-        assert_eq!(message["n"], last + 1);
-        assert_eq!(message["_offset"], last + 1);
-        assert_eq!(message["_epoch"], socket.ack["epoch"]);
-        last += 1;
-        if last % 23 == 0 {
-            // Gone without a close frame, like a phone in a tunnel.
-            let path = format!("/ws?recover=true&since={}", socket.position(last));
-            drop(socket);
-            socket = Socket::open_as(&app, &ada, &path).await;
-            assert_eq!(socket.ack["recovered"], true);
-            assert_eq!(socket.ack["offset"], last);
-            breaks += 1;
+    for certificate in both() {
+        let app = gateway().tls(certificate.as_ref()).start().await;
+        let ada = Claims::user("ada");
+        let mut socket = Socket::open_as(&app, &ada, "/ws?recover=true").await;
+        let sending = send_numbers(&app, MESSAGES);
+        let (mut last, mut breaks) = (0, 0);
+        while last < MESSAGES {
+            let message = socket.message().await;
+            assert_eq!(message["n"], last + 1);
+            assert_eq!(message["_offset"], last + 1);
+            assert_eq!(message["_epoch"], socket.ack["epoch"]);
+            last += 1;
+            if last % 23 == 0 {
+                // Gone without a close frame, like a phone in a tunnel.
+                let path = format!("/ws?recover=true&since={}", socket.position(last));
+                drop(socket);
+                socket = Socket::open_as(&app, &ada, &path).await;
+                assert_eq!(socket.ack["recovered"], true);
+                assert_eq!(socket.ack["offset"], last);
+                breaks += 1;
+            }
         }
+        sending.await.unwrap();
+        assert_eq!(socket.drain().await, Vec::<Value>::new());
+        assert!(breaks >= 8);
     }
-    sending.await.unwrap();
-    assert_eq!(socket.drain().await, Vec::<Value>::new());
-    assert!(breaks >= 8);
 }
 
 #[tokio::test]

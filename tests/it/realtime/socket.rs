@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    WebSocketStream, client_async,
     tungstenite::{
         self, Message,
         client::IntoClientRequest as _,
@@ -15,13 +14,16 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Claims, TestApp, support::within};
+use super::{
+    Claims, TestApp,
+    support::{Over, Stream, within},
+};
 
 /// Longest that a test waits for a frame.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Box<dyn Stream>>,
     pub response: Response,
     /// The acknowledgement, where one was awaited.
     pub ack: Value,
@@ -30,14 +32,19 @@ pub struct Socket {
 impl Socket {
     /// A handshake to fill in by hand.
     pub fn request(app: &TestApp, path: &str) -> Request {
-        format!("ws://{}{path}", app.address)
+        let mut request = format!("ws://{}{path}", app.address)
             .into_client_request()
-            .unwrap()
+            .unwrap();
+        request.extensions_mut().insert(app.over.clone());
+        request
     }
 
     /// Opens a socket; the refusal's status and `error_code` where there is one.
     pub async fn try_open(request: Request) -> Result<Self, (u16, String)> {
-        match within(LIMIT, connect_async(request)).await {
+        let over: &Over = request.extensions().get().expect("made by `request`");
+        let address = request.uri().authority().unwrap().as_str();
+        let stream = over.connect(address.parse().unwrap()).await;
+        match within(LIMIT, client_async(request, stream)).await {
             Ok((stream, response)) => Ok(Self {
                 stream,
                 response,

@@ -16,7 +16,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{Claims, RawConnection, TestClient, token::SECRET};
+use super::{Claims, Over, RawConnection, Stream, TestCertificate, TestClient, token::SECRET};
 
 /// Longest that a gateway may take to start.
 pub(super) const START: Duration = Duration::from_secs(90);
@@ -27,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct TestApp {
     child: Child,
     pub address: SocketAddr,
+    /// What its port speaks.
+    pub over: Over,
     /// Everything it has written to stderr so far; the channel says when there is more.
     log: watch::Receiver<Arc<Mutex<Vec<String>>>>,
     _data_dir: TempDir,
@@ -44,6 +46,7 @@ pub struct Builder {
     limits: Option<Limits>,
     listen: SocketAddr,
     data_dir: Option<PathBuf>,
+    over: Over,
 }
 
 /// Limits of a process.
@@ -66,6 +69,7 @@ impl TestApp {
             limits: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: None,
+            over: Over::Tcp,
         }
     }
 
@@ -99,7 +103,8 @@ impl TestApp {
     }
 
     fn client(&self, token: Option<String>) -> TestClient {
-        TestClient::new(&format!("http://{}", self.address), token)
+        let base = format!("{}://{}", self.over.scheme(), self.address);
+        TestClient::trusting(&base, token, self.over.authority())
     }
 
     /// Where its plugins are.
@@ -109,7 +114,12 @@ impl TestApp {
 
     /// A socket to the gateway.
     pub async fn raw(&self) -> RawConnection {
-        RawConnection::open(self.address).await
+        RawConnection::over(self.connect().await)
+    }
+
+    /// A connection to the gateway's port, as its clients have it.
+    pub async fn connect(&self) -> Box<dyn Stream> {
+        self.over.connect(self.address).await
     }
 
     /// Sends a signal.
@@ -275,6 +285,16 @@ impl Builder {
         self
     }
 
+    /// With a certificate on its port, where one is given.
+    pub fn tls(mut self, certificate: Option<&TestCertificate>) -> Self {
+        let Some(certificate) = certificate else {
+            return self;
+        };
+        self.over = certificate.over();
+        self.env("MOZAIKS_TLS_CERT", &certificate.cert().to_string_lossy())
+            .env("MOZAIKS_TLS_KEY", &certificate.key().to_string_lossy())
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> TestApp {
         let (mut app, mut lines) = self.spawn();
@@ -287,7 +307,7 @@ impl Builder {
             Err(_) => panic!("the gateway did not get ready:\n{}", app.log_text()),
         };
         app.address = line
-            .strip_prefix("listening on http://")
+            .strip_prefix(&format!("listening on {}://", app.over.scheme()))
             .unwrap_or_else(|| panic!("not the ready line: {line}"))
             .parse()
             .unwrap();
@@ -368,6 +388,7 @@ impl Builder {
         let app = TestApp {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            over: self.over,
             log,
             _data_dir: data_dir,
             plugins_dir,

@@ -1,20 +1,17 @@
 //! A socket without a client's manners.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::within;
+use super::{Stream, within};
 
 /// Longest that a test waits for bytes.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to the gateway.
 pub struct RawConnection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Bytes after the last answer.
     surplus: Vec<u8>,
 }
@@ -28,9 +25,7 @@ pub struct RawAnswer {
 }
 
 impl RawConnection {
-    pub async fn open(address: SocketAddr) -> Self {
-        let stream = within(LIMIT, TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+    pub fn over(stream: Box<dyn Stream>) -> Self {
         Self {
             stream,
             surplus: Vec::new(),
@@ -39,9 +34,11 @@ impl RawConnection {
 
     /// Sends bytes; whether they could be sent.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within(LIMIT, self.stream.write_all(bytes.as_ref()))
-            .await
-            .is_ok()
+        let sending = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        within(LIMIT, sending).await.is_ok()
     }
 
     /// Reads one answer with a `content-length`.
@@ -85,6 +82,13 @@ impl RawConnection {
         let mut rest = Vec::new();
         // A reset is an end as well.
         while self.read_some(&mut rest).await > 0 {}
+    }
+
+    /// Everything that still comes.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.surplus);
+        while self.read_some(&mut rest).await > 0 {}
+        rest
     }
 
     async fn read_some(&mut self, bytes: &mut Vec<u8>) -> usize {

@@ -77,17 +77,17 @@ fn what_would_be_refused_is_not_signed() {
 fn the_lines_of_development_mode_carry_good_tokens() {
     let config = secret_config();
     let verifier = TokenVerifier::from_config(&config).unwrap();
-    for (address, host) in [
-        ("127.0.0.1:8000", "http://127.0.0.1:8000/"),
-        ("0.0.0.0:80", "http://127.0.0.1:80/"),
-        ("[::]:80", "http://[::1]:80/"),
+    for (scheme, address, host) in [
+        ("http", "127.0.0.1:8000", "http://127.0.0.1:8000/"),
+        ("https", "0.0.0.0:80", "https://127.0.0.1:80/"),
+        ("http", "[::]:80", "http://[::1]:80/"),
     ] {
         let address = address.parse().unwrap();
         let request = DevRequest {
             path: "/api/execute/hello".into(),
             body: Some("{}".into()),
         };
-        let line = dev_curl_line(&config, address, &request).unwrap();
+        let line = dev_curl_line(&config, scheme, address, &request).unwrap();
         assert!(
             line.contains(&format!("{host}api/execute/hello -H")),
             "{line}"
@@ -97,13 +97,13 @@ fn the_lines_of_development_mode_carry_good_tokens() {
             body: None,
             ..request
         };
-        let read = dev_curl_line(&config, address, &get).unwrap();
+        let read = dev_curl_line(&config, scheme, address, &get).unwrap();
         assert!(read.starts_with(&format!("curl -s {host}")), "{read}");
         let (_, rest) = line.split_once("Bearer ").unwrap();
         let (token, _) = rest.split_once('\'').unwrap();
         let caller = verdict(&verifier, token).unwrap();
 
-        let url = dev_page_url(&config, address, "/demo/tasks/").unwrap();
+        let url = dev_page_url(&config, scheme, address, "/demo/tasks/").unwrap();
         let (page, token) = url.split_once("#token=").unwrap();
         assert_eq!(page, format!("{host}demo/tasks/"));
         let reader = verdict(&verifier, token).unwrap();

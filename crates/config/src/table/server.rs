@@ -1,7 +1,7 @@
 //! Connections and requests.
 
 use super::{KIB, MIB, ms, secs};
-use crate::keys::{Key, bytes, count, key, networks, seconds};
+use crate::keys::{Key, bytes, count, key, networks, optional_path, seconds};
 
 pub(super) const SERVER: &[Key] = &[
     key!(
@@ -87,5 +87,20 @@ pub(super) const SERVER: &[Key] = &[
         "max_connections",
         "Open connections; further ones wait in the kernel's backlog.",
         count(|s| &mut s.config.server.max_connections, 1, 1_000_000),
+    ),
+    key!(
+        "tls_cert",
+        "Certificate and its chain as PEM, for HTTPS; with `tls_key`.",
+        optional_path(|s| &mut s.config.server.tls.cert),
+    ),
+    key!(
+        "tls_key",
+        "Private key of `tls_cert` as PEM, not encrypted.",
+        optional_path(|s| &mut s.config.server.tls.key),
+    ),
+    key!(
+        "tls_poll_seconds",
+        "How often `tls_cert` and `tls_key` are looked at; `SIGHUP` does it at once.",
+        seconds(|s| &mut s.config.server.tls.poll, ms(100), secs(86_400)),
     ),
 ];

@@ -1,4 +1,4 @@
-//! A function that the event loop has given to another thread, and its way back.
+//! A function that the event loop has given to another thread.
 //!
 //! `asyncio` wraps a thread-safe future in one of the loop's, with a lock, a condition and two callbacks
 //! each, and wakes the loop once a function. Here the loop's own future is carried along, touched by the
@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 
-use pyo3::{
-    exceptions::{PyRuntimeError, PyStopIteration},
-    intern,
-    prelude::*,
-    types::PyTuple,
-};
+use pyo3::{intern, prelude::*, types::PyTuple};
 
-use crate::job::{Job, LoopQueue};
+use crate::{
+    aside::Ended,
+    job::{Job, LoopQueue},
+};
 
 /// A function, and who waits for it.
 pub(crate) struct Aside {
@@ -25,12 +23,6 @@ pub(crate) struct Aside {
     pub context: Py<PyAny>,
     /// The function and what it is called with.
     pub call: Py<PyTuple>,
-}
-
-/// How it went.
-pub(crate) struct Ended {
-    future: Py<PyAny>,
-    outcome: PyResult<Py<PyAny>>,
 }
 
 impl Aside {
@@ -49,34 +41,5 @@ impl Aside {
                 .inbox
                 .push_control(Job::Aside(Ended { future, outcome })),
         );
-    }
-}
-
-impl Ended {
-    /// Tells who waits. On the loop's thread.
-    ///
-    /// # Errors
-    /// What the future raises.
-    pub(crate) fn tell(self, py: Python<'_>) -> PyResult<()> {
-        let future = self.future.bind(py);
-        // Whoever awaited may have been cancelled meanwhile.
-        if future.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return Ok(());
-        }
-        match self.outcome {
-            Ok(value) => future.call_method1(intern!(py, "set_result"), (value,))?,
-            Err(raised) => {
-                // A future takes none: in a coroutine it would mean the end.
-                let raised = if raised.is_instance_of::<PyStopIteration>(py) {
-                    let told = PyRuntimeError::new_err("the function raised StopIteration");
-                    told.set_cause(py, Some(raised));
-                    told
-                } else {
-                    raised
-                };
-                future.call_method1(intern!(py, "set_exception"), (raised,))?
-            }
-        };
-        Ok(())
     }
 }

@@ -1,15 +1,17 @@
 //! The end of a socket: what waits, the close frame, and enough patience for both to arrive.
 
-use std::{io, net::Shutdown, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::{
     io::Interest,
-    net::TcpStream,
     time::{Instant, timeout_at},
 };
 
 use super::READ_BYTES;
-use crate::outbound::{Drained, Outbound};
+use crate::{
+    outbound::{Drained, Outbound},
+    wire::Wire,
+};
 
 /// Writes what waits and the close frame behind it, then waits for the client to hang up.
 pub(super) async fn say(outbound: &Outbound, patience: Duration) {
@@ -17,19 +19,25 @@ pub(super) async fn say(outbound: &Outbound, patience: Duration) {
         return;
     };
     let deadline = Instant::now() + patience;
-    let options = socket2::SockRef::from(socket);
-    if timeout_at(deadline, flush(outbound, socket)).await != Ok(true) {
-        // A client that takes nothing: what the kernel still holds for it goes too.
-        let _ = options.set_linger(Some(Duration::ZERO));
+    let written = async {
+        if !flush(outbound, socket).await {
+            return false;
+        }
+        socket.announce_end();
+        flush(outbound, socket).await
+    };
+    if timeout_at(deadline, written).await != Ok(true) {
+        // A client that takes nothing.
+        socket.forget_unsent();
         return;
     }
     // Hanging up at once, with input unread, would destroy the close frame on its way.
-    let _ = options.shutdown(Shutdown::Write);
+    socket.shut_sending();
     let _ = timeout_at(deadline, drop_input(socket)).await;
 }
 
 /// `true` once everything is written.
-async fn flush(outbound: &Outbound, socket: &TcpStream) -> bool {
+async fn flush(outbound: &Outbound, socket: &Wire) -> bool {
     loop {
         match outbound.drain() {
             Ok(Drained::Empty) => return true,
@@ -46,7 +54,7 @@ async fn flush(outbound: &Outbound, socket: &TcpStream) -> bool {
     }
 }
 
-async fn drop_input(socket: &TcpStream) {
+async fn drop_input(socket: &Wire) {
     while socket.readable().await.is_ok() {
         if matches!(discard(socket), Ok(Discarded::HungUp) | Err(_)) {
             return;
@@ -60,7 +68,7 @@ enum Discarded {
     HungUp,
 }
 
-fn discard(socket: &TcpStream) -> io::Result<Discarded> {
+fn discard(socket: &Wire) -> io::Result<Discarded> {
     let mut buffer = [0_u8; READ_BYTES];
     match socket.try_read(&mut buffer) {
         Ok(0) => Ok(Discarded::HungUp),

@@ -3,7 +3,7 @@ mod peer;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use self::peer::{Frame, PATIENCE, Peer, masked};
 use super::*;
@@ -438,7 +438,7 @@ async fn an_idle_socket_is_small() {
         .await
         .unwrap();
     let request = verified("a", "u");
-    let task = Arc::clone(&realtime).serve_socket(stream, Bytes::new(), request);
+    let task = Arc::clone(&realtime).serve_socket(stream.into(), Bytes::new(), request);
     let bytes = std::mem::size_of_val(&task) + std::mem::size_of::<Outbound>();
     assert!(bytes < 3 * 1024, "{bytes} bytes");
 }

@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 26] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 30] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -167,6 +167,30 @@ impl Metrics {
                 "counter",
                 "Requests refused before they could be read.",
                 read(&self.requests_refused),
+            ),
+            (
+                "mozaiks_tls_handshakes_total",
+                "counter",
+                "TLS handshakes begun.",
+                read(&self.tls_handshakes),
+            ),
+            (
+                "mozaiks_tls_handshake_failures_total",
+                "counter",
+                "TLS handshakes that failed or took too long.",
+                read(&self.tls_handshake_failures),
+            ),
+            (
+                "mozaiks_tls_reloads_total",
+                "counter",
+                "Certificates that took the place of the one before.",
+                read(&self.tls_reloads),
+            ),
+            (
+                "mozaiks_tls_reload_failures_total",
+                "counter",
+                "Changed certificates that could not be used.",
+                read(&self.tls_reload_failures),
             ),
         ]
     }

@@ -45,7 +45,8 @@ impl Peer {
             .await
             .unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        let served = tokio::spawn(Arc::clone(realtime).serve_socket(socket, leftover, request));
+        let served =
+            tokio::spawn(Arc::clone(realtime).serve_socket(socket.into(), leftover, request));
         Self {
             stream,
             received: Vec::new(),
