@@ -69,8 +69,10 @@ async fn clients_of_http1_and_http2_are_served_by_what_they_agreed_to() {
         .header("content-type", "application/json")
         .body(())
         .unwrap();
-    let (answer, mut body) = client.send_request(request, false).unwrap();
-    body.send_data(r#"{"text": "two"}"#.into(), true).unwrap();
+    let (answer, mut sending) = client.send_request(request, false).unwrap();
+    sending
+        .send_data(r#"{"text": "two"}"#.into(), true)
+        .unwrap();
     let answer = within(LIMIT, answer).await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.version()),
@@ -78,7 +80,7 @@ async fn clients_of_http1_and_http2_are_served_by_what_they_agreed_to() {
     );
     let mut body = answer.into_body();
     assert_eq!(body.data().await.unwrap().unwrap(), r#"{"echo":"two"}"#);
-    drop((client, body));
+    drop((client, sending, body));
     driving.await.unwrap().unwrap();
 
     // Who prefers HTTP/2 gets it, and who agrees to nothing is looked at as without TLS.
@@ -120,7 +122,7 @@ async fn time_limits_hold() {
         )
         .tls(Some(&certificate))
         .env("MOZAIKS_HEADER_TIMEOUT_SECONDS", "1")
-        .env("MOZAIKS_IDLE_TIMEOUT_SECONDS", "1")
+        .env("MOZAIKS_IDLE_TIMEOUT_SECONDS", "4")
         .env("MOZAIKS_BODY_TIMEOUT_SECONDS", "1")
         .start()
         .await;
