@@ -45,6 +45,7 @@ async fn plain_http_is_told_to_use_https() {
     let certificate = TestCertificate::new();
     let mut app = TestApp::builder()
         .tls(Some(&certificate))
+        .plugin("hello", "def execute(data):\n    return {}\n")
         .dev()
         .start()
         .await;
