@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ ROOT = HERE.parent
 KEPT = HERE / "instructions.json"
 # Calls of the shorter run, and how many more the longer one makes.
 BEFORE, COUNTED = 200, 1000
+# callgrind is fifty times slower than the processor.
+START_LIMIT_SECONDS = 120
 # Threads meet in another order each time, and what a gateway does now and then is done more often
 # where the machine is slow: up to 5 % were seen between two runs.
 TOLERANCE = 0.1
@@ -95,8 +98,10 @@ def instructions(gateway: Path, folder: Path, uri: str, load: str, calls: int) -
         ) as server,
     ):
         assert server.stdout is not None
-        line = server.stdout.readline().strip()
+        is_said, _, _ = select.select([server.stdout], [], [], START_LIMIT_SECONDS)
+        line = server.stdout.readline().strip() if is_said else ""
         if not line:
+            server.kill()
             raise SystemExit(f"the gateway does not start:\n{log.read_text()[-2000:]}")
         client = http.client.HTTPConnection("127.0.0.1", int(line.rpartition(":")[2]), timeout=60)
         for _ in range(calls):
