@@ -15,9 +15,9 @@ DESCRIBED = {"name": "shop", "version": "1.0.0", "generation": 7, "data_dir": "/
 
 async def life_of(on_enable: Any, on_load: Any = None) -> _life.Life:
     module = ModuleType("mozaiks_plugin_shop_g7")
-    module.on_enable = on_enable  # type: ignore[attr-defined]
+    vars(module)["on_enable"] = on_enable
     if on_load is not None:
-        module.on_load = on_load  # type: ignore[attr-defined]
+        vars(module)["on_load"] = on_load
     life = _life.Life("mozaiks_plugin_shop_g7", module, None)
     await life.run({"name": "on_load"})
     return life
@@ -101,6 +101,7 @@ async def test_another_function_is_another_registration(host: FakeHost) -> None:
 async def test_a_registration_ends_with_the_last_app_that_ends_it(host: FakeHost) -> None:
     host.answer = DESCRIBED
     ended: list[int] = []
+    # The stand-in's method is put aside to see what it is asked.
     host.unregister = ended.append  # type: ignore[method-assign, assignment]
 
     async def on_enable(ctx: PluginContext) -> None:
@@ -129,6 +130,7 @@ async def test_a_refused_registration_is_tried_again_in_the_next_app(host: FakeH
             raise ValueError("full")
         return register(kind, spec, callback)
 
+    # The stand-in takes everything by itself.
     host.register = first_refused  # type: ignore[method-assign]
 
     async def on_enable(ctx: PluginContext) -> None:
