@@ -10,6 +10,7 @@ mod followers;
 mod host;
 mod life;
 mod loop_holders;
+mod plugin_cache;
 mod presence;
 mod recorder;
 mod run;

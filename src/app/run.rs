@@ -23,6 +23,7 @@ use super::{
     },
     life::LifeSlot,
     loop_holders::LoopHolders,
+    plugin_cache,
     presence::PresenceEvents,
     recorder::Recorder,
     socket_tokens::SocketTokens,
@@ -59,7 +60,7 @@ use mozaiks_plugins::{
     HostServices, PluginRuntime, dispatch::Dispatcher, permissions::Denials, registry::Registry,
     routes::PluginRoutes, streams::Streams,
 };
-use mozaiks_python::{PythonRuntime, Turns};
+use mozaiks_python::{BytecodeFiller, PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
 use mozaiks_settings::SettingsManager;
 use mozaiks_telemetry::{Telemetry, metrics::Metrics};
@@ -91,7 +92,7 @@ pub async fn run(config: Config, definitions: Definitions, turns: Turns) -> anyh
 /// # Errors
 /// As [`run`], and what `make_runtime` says.
 pub async fn run_with<F>(
-    config: Config,
+    mut config: Config,
     definitions: Definitions,
     make_runtime: F,
 ) -> anyhow::Result<()>
@@ -99,6 +100,7 @@ where
     F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    config.plugins.cache_dir = plugin_cache::settle(&config.plugins, &config.data_dir)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let hangups = Hangups::listen().context("cannot listen for signals")?;
     let verifier = TokenVerifier::from_config(&config.auth).map_err(anyhow::Error::msg)?;
@@ -252,6 +254,10 @@ where
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     registry.place_by(isolations.clone());
     registry.observe_generations(host.clone());
+    if let Some(dir) = &config.plugins.cache_dir {
+        let filler = BytecodeFiller::start(dir.clone(), config.plugins.cache_bytes);
+        registry.keep_bytecode(filler);
+    }
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
     registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));

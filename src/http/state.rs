@@ -150,6 +150,7 @@ impl App {
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
+        let (plugin_modules_cached, plugin_modules_compiled) = self.registry.modules().get();
         Gauges {
             jobs: JobGauges {
                 live: jobs.live,
@@ -194,6 +195,8 @@ impl App {
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             permission_denials: self.plugin_denials.counts(),
+            plugin_modules_cached,
+            plugin_modules_compiled,
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -32,6 +32,7 @@ mod notifications;
 mod operations;
 mod origins;
 mod permissions;
+mod plugin_cache;
 mod plugin_commands;
 mod plugin_logs;
 mod plugin_routes;

@@ -5,6 +5,7 @@
 )]
 
 mod asked;
+mod bytecode;
 mod call;
 mod caller;
 mod calls;
@@ -50,6 +51,7 @@ use outbox::ReplySlot;
 use parts::Parts;
 use pool::PoolJob;
 
+pub use bytecode::BytecodeFiller;
 pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, sdk_dirs};
 pub use turns::Turns;
 

@@ -57,6 +57,7 @@ const FILES: &[(&str, &[&str])] = &[
     ),
     ("prepare", &["call", "driver", "job", "json_in", "outbox"]),
     ("interpreter", &["native"]),
+    ("bytecode", &["interpreter"]),
     (
         "pool",
         &[

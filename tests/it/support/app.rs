@@ -44,6 +44,7 @@ pub struct Builder {
     limits: Option<Limits>,
     listen: SocketAddr,
     data_dir: Option<PathBuf>,
+    plugins_dir: Option<PathBuf>,
 }
 
 /// Limits of a process.
@@ -66,6 +67,7 @@ impl TestApp {
             limits: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: None,
+            plugins_dir: None,
         }
     }
 
@@ -275,6 +277,12 @@ impl Builder {
         self
     }
 
+    /// A directory of plugins that outlives the gateway.
+    pub fn plugins_dir(mut self, path: &Path) -> Self {
+        self.plugins_dir = Some(path.to_owned());
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> TestApp {
         let (mut app, mut lines) = self.spawn();
@@ -330,7 +338,7 @@ impl Builder {
         command
             .args(["serve", "--listen", &self.listen.to_string()])
             .arg("--plugins")
-            .arg(plugins_dir.path())
+            .arg(self.plugins_dir.as_deref().unwrap_or(plugins_dir.path()))
             .arg("--data-dir")
             .arg(data_path)
             .args(self.dev.then_some("--dev"))

@@ -103,6 +103,18 @@ impl Metrics {
                 gauges.plugin_streams,
             ),
             (
+                "mozaiks_plugin_modules_cached_total",
+                "counter",
+                "Modules of plugins that were loaded from kept bytecode.",
+                gauges.plugin_modules_cached,
+            ),
+            (
+                "mozaiks_plugin_modules_compiled_total",
+                "counter",
+                "Modules of plugins that were compiled for a load.",
+                gauges.plugin_modules_compiled,
+            ),
+            (
                 "mozaiks_plugin_log_followers",
                 "gauge",
                 "Clients that follow log lines of plugins.",
