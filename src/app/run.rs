@@ -23,6 +23,7 @@ use super::{
     invite::invite,
     life::LifeSlot,
     loop_holders::LoopHolders,
+    plugin_cache,
     presence::PresenceEvents,
     recorder::Recorder,
     socket_tokens::SocketTokens,
@@ -66,7 +67,7 @@ use mozaiks_plugins::{
     routes::PluginRoutes,
     streams::Streams,
 };
-use mozaiks_python::{PythonRuntime, Turns};
+use mozaiks_python::{BytecodeFiller, PythonRuntime, Turns};
 use mozaiks_realtime::{Hub, Realtime};
 use mozaiks_settings::SettingsManager;
 use mozaiks_telemetry::{Telemetry, metrics::Metrics};
@@ -98,7 +99,7 @@ pub async fn run(config: Config, definitions: Definitions, turns: Turns) -> anyh
 /// # Errors
 /// As [`run`], and what `make_runtime` says.
 pub async fn run_with<F>(
-    config: Config,
+    mut config: Config,
     definitions: Definitions,
     make_runtime: F,
 ) -> anyhow::Result<()>
@@ -106,6 +107,7 @@ where
     F: FnOnce(&PluginsConfig, Arc<dyn HostServices>) -> Result<Arc<dyn PluginRuntime>, String>,
 {
     let telemetry = Telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    config.plugins.cache_dir = plugin_cache::settle(&config.plugins, &config.data_dir)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let listen_for_hangups = || Hangups::listen().context("cannot listen for signals");
     let (hangups, server_hangups) = (listen_for_hangups()?, listen_for_hangups()?);
@@ -270,6 +272,10 @@ where
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     registry.place_by(isolations.clone());
     registry.observe_generations(host.clone());
+    if let Some(dir) = &config.plugins.cache_dir {
+        let filler = BytecodeFiller::start(dir.clone(), config.plugins.cache_bytes);
+        registry.keep_bytecode(filler);
+    }
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));
     registry.observe_manifests(Arc::new(DeclaredTypes(Arc::clone(&notifications))));

@@ -156,6 +156,7 @@ impl App {
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
+        let (plugin_modules_cached, plugin_modules_compiled) = self.registry.modules().get();
         Gauges {
             jobs: JobGauges {
                 live: jobs.live,
@@ -207,6 +208,8 @@ impl App {
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),
             storage_refusals: self.plugin_quotas.refusals(),
+            plugin_modules_cached,
+            plugin_modules_compiled,
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -37,6 +37,7 @@ mod operations;
 mod origins;
 mod overload;
 mod permissions;
+mod plugin_cache;
 mod plugin_commands;
 mod plugin_logs;
 mod plugin_routes;

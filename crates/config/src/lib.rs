@@ -200,6 +200,10 @@ pub struct PluginsConfig {
     pub max_streams: usize,
     /// The plugins directory. `MOZAIKS_PLUGINS_PATH`
     pub dir: PathBuf,
+    /// Where bytecode of plugins is kept. `MOZAIKS_PLUGIN_CACHE_DIR` (default: below the data directory)
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of it. `MOZAIKS_PLUGIN_CACHE_BYTES`
+    pub cache_bytes: usize,
     /// One call. `MOZAIKS_PLUGIN_TIMEOUT_SECONDS`; a manifest may say otherwise
     pub call_timeout: Duration,
     /// Waiting for a call's start. `MOZAIKS_PLUGIN_QUEUE_TIMEOUT_SECONDS`
@@ -407,6 +411,8 @@ impl Default for PluginsConfig {
         Self {
             dir: PathBuf::from("runtime/ai/plugins"),
             max_streams: 256,
+            cache_dir: None,
+            cache_bytes: 256 << 20,
             call_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(60),
             import_timeout: Duration::from_secs(10),

@@ -5,6 +5,7 @@
 
 pub mod app_gate;
 pub mod apps;
+pub mod bytecode;
 pub mod discovery;
 pub mod dispatch;
 pub mod generation;

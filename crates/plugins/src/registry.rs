@@ -1,12 +1,13 @@
 //! The plugins that exist and the state each is in.
 
+mod cache;
+mod call_limits;
 mod permissions;
 
 use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
-    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -14,6 +15,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     apps::AppSwitch,
+    bytecode::{self, BytecodeCache, ModuleCounts},
     discovery::{self, Found, Skipped},
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
@@ -263,6 +265,9 @@ pub struct Registry {
     runtimes: OnceLock<Arc<dyn Runtimes>>,
     /// Read for every call, written when plugins are found.
     plugins: RwLock<BTreeMap<Arc<str>, Arc<Plugin>>>,
+    /// Set once, before plugins are loaded, where bytecode is kept.
+    cache: OnceLock<Arc<dyn BytecodeCache>>,
+    modules: ModuleCounts,
 }
 
 impl Registry {
@@ -275,6 +280,8 @@ impl Registry {
             runtime,
             runtimes: OnceLock::new(),
             plugins: RwLock::default(),
+            cache: OnceLock::new(),
+            modules: ModuleCounts::default(),
         })
     }
 
@@ -539,6 +546,8 @@ impl Registry {
         let entry = found
             .entry_for(&manifest)
             .map_err(|reason| wrong(reason, Some(manifest.clone())))?;
+        // Before a worker is made, which may read what is there.
+        let cache = bytecode::folder_of(&self.config, &plugin.name);
         let chosen = match (runtime, self.runtimes.get()) {
             (Some(runtime), _) => Ok(runtime),
             (None, None) => Ok(Arc::clone(&self.runtime)),
@@ -548,24 +557,7 @@ impl Registry {
             error,
             manifest: Some(manifest.clone()),
         })?;
-        let word = plugin.operator_word();
-        let own = word.limits.or(&manifest.limits);
-        let limits = CallLimits {
-            timeout: own
-                .wall
-                .map(Duration::from_secs_f64)
-                .or(manifest.timeout)
-                .unwrap_or(self.config.call_timeout),
-            queue_timeout: self.config.queue_timeout,
-            max_concurrency: own
-                .max_concurrency
-                .map(|most| usize::try_from(most).unwrap_or(usize::MAX))
-                .or(manifest.max_concurrency)
-                .unwrap_or(self.config.max_concurrency),
-            max_output_bytes: own
-                .output_bytes
-                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
-        };
+        let limits = self.call_limits(plugin, &manifest);
         let generation = plugin.new_generation(Arc::clone(&runtime), limits);
         generation.set_manifest(Arc::new(manifest.clone()));
         generation.permit(self.wanted(&manifest));
@@ -575,10 +567,12 @@ impl Registry {
             dir: found.dir.clone(),
             entry,
             has_parts: manifest.has_parts(),
+            cache: cache.clone(),
         };
         let loaded = runtime.load(source).await;
         match loaded.unwrap_or(Err(LoadError::Stopped)) {
             Ok(loaded) => {
+                self.note_modules(&loaded, found, cache.as_deref());
                 manifest.description = manifest.description.or_else(|| loaded.doc.clone());
                 if !loaded.has_execute {
                     generation.has_no_execute();

@@ -53,6 +53,8 @@ pub struct PluginSource {
     pub entry: Option<PathBuf>,
     /// Whether its manifest names files that are parts of it.
     pub has_parts: bool,
+    /// Where bytecode of its modules is kept, to be read.
+    pub cache: Option<PathBuf>,
 }
 
 /// A plugin whose module has been imported.
@@ -64,6 +66,10 @@ pub struct LoadedPlugin {
     pub has_execute: bool,
     /// Its lifecycle functions.
     pub hooks: Vec<String>,
+    /// Modules that came from kept bytecode.
+    pub cached_modules: u64,
+    /// Modules that were compiled.
+    pub compiled_modules: u64,
 }
 
 /// Why a plugin could not be loaded.

@@ -57,6 +57,16 @@ fn is_by_the_way(name: &str) -> bool {
         || ["__pycache__", "node_modules", "4913"].contains(&name)
 }
 
+/// What a plugin's code is made of, below its directory; `None` for a tree that is too large.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn files(dir: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
+    let mut files = Vec::new();
+    let is_whole = collect(dir, Path::new(""), 0, &mut files)?;
+    Ok(is_whole.then_some(files))
+}
+
 /// A number that changes with what a plugin's code is made of; `None` for a tree that is too large.
 ///
 /// # Errors

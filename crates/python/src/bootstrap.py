@@ -7,6 +7,7 @@ import asyncio
 import builtins
 import functools
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import json
@@ -16,6 +17,8 @@ import os
 import socket
 import sys
 import types
+
+from _mozaiks_bytecode import key_of, read_code
 
 # MongoDB's code; the gateway and the SDK use it too.
 OUT_OF_DISK_SPACE = 14031
@@ -191,7 +194,52 @@ def interpreter():
     return "python3"
 
 
-def load_plugin(package, directory, entry, has_parts):
+class Kept:
+    """Where the bytecode of one load's modules is kept, and how many came from there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cached = self.compiled = 0
+
+
+# By package. Changed at load and unload.
+KEPT = {}
+PLUGIN_PACKAGES = "mozaiks_plugin_"
+
+
+class PluginLoader(importlib.machinery.SourceFileLoader):
+    """Takes a plugin's module from kept bytecode, else from its source; writes nothing."""
+
+    def get_code(self, fullname):
+        path = self.get_filename(fullname)
+        source = self.get_data(path)
+        kept = KEPT.get(fullname.partition(".")[0])
+        if kept is None:
+            return self.source_to_code(source, path)
+        if kept.folder is not None:
+            code = read_code(kept.folder, key_of(path, source))
+            if code is not None:
+                kept.cached += 1
+                return code
+        code = self.source_to_code(source, path)
+        kept.compiled += 1
+        return code
+
+
+class PluginFinder:
+    """Finds modules of plugins as ever, and has them loaded by `PluginLoader`."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if not name.startswith(PLUGIN_PACKAGES):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
+            spec.loader = PluginLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def load_plugin(package, directory, entry, has_parts, folder=None):
     """Imports a plugin as the package ``package``.
 
     Args:
@@ -200,10 +248,12 @@ def load_plugin(package, directory, entry, has_parts):
         entry: The file with ``execute`` or the lifecycle functions, below the directory; None where
             the plugin is made of parts alone.
         has_parts: Whether its manifest names files that are parts of it.
+        folder: Where bytecode of its modules is kept; None where none is.
 
     Returns:
         ``execute`` or None, whether it is async, the module's docstring's first line, what runs the
-        steps of its life or None, and the names of its lifecycle functions.
+        steps of its life or None, the names of its lifecycle functions, and how many modules came
+        from kept bytecode and how many did not.
 
     Raises:
         LookupError: There is neither a callable ``execute`` or ``run`` nor anything else to run.
@@ -213,10 +263,16 @@ def load_plugin(package, directory, entry, has_parts):
         importlib.import_module("mozaiks")
     except ImportError:
         pass
+    if PluginFinder not in sys.meta_path:
+        sys.meta_path.insert(0, PluginFinder)
+    kept = KEPT[package] = Kept(folder)
     init = os.path.join(directory, "__init__.py")
     if os.path.isfile(init):
         spec = importlib.util.spec_from_file_location(
-            package, init, submodule_search_locations=[directory]
+            package,
+            init,
+            loader=PluginLoader(package, init),
+            submodule_search_locations=[directory],
         )
         root = importlib.util.module_from_spec(spec)
         sys.modules[package] = root
@@ -251,11 +307,13 @@ def load_plugin(package, directory, entry, has_parts):
         raise LookupError(f"{file} defines neither execute(data) nor run(data)")
     doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
     life_step = life.run if names or has_parts else None
-    return function, function is not None and is_async(function), doc or None, life_step, names
+    runs_async = function is not None and is_async(function)
+    return function, runs_async, doc or None, life_step, names, kept.cached, kept.compiled
 
 
 def forget_package(package):
     """Drops a package and everything below it from ``sys.modules``."""
+    KEPT.pop(package, None)
     below = package + "."
     # A copy, as imports on other threads change it meanwhile; a plugin may have put in any key.
     for name in list(sys.modules):

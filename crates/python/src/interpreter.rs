@@ -23,6 +23,14 @@ pub const BUILD_VERSION: &str = env!("MOZAIKS_BUILD_PYTHON_VERSION");
 /// thread take four fifths of the calls per second.
 const SWITCH_INTERVAL_SECONDS: f64 = 0.0005;
 
+/// The interpreter whose libraries this process uses; set once.
+static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+
+/// The interpreter whose libraries this process uses, once it has been started.
+pub(super) fn executable() -> Option<&'static Path> {
+    EXECUTABLE.get().map(PathBuf::as_path)
+}
+
 /// Starts CPython, or says how the first start in this process went.
 ///
 /// # Errors
@@ -32,6 +40,7 @@ pub(super) fn initialize(configured: Option<&Path>, sdk: Option<&Path>) -> Resul
     STARTED
         .get_or_init(|| {
             let executable = find_executable(configured)?;
+            EXECUTABLE.set(executable.clone()).ok();
             let sdk_dirs = sdk_dirs(sdk);
             // A thread of its own: whoever initialises becomes Python's main thread and keeps a
             // thread state for ever.

@@ -6,6 +6,7 @@
 
 mod aside;
 mod asked;
+mod bytecode;
 mod call;
 mod caller;
 mod calls;
@@ -52,6 +53,7 @@ use outbox::ReplySlot;
 use parts::Parts;
 use pool::PoolJob;
 
+pub use bytecode::BytecodeFiller;
 pub use inside::{run_inside, running};
 pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, refusal, sdk_dirs};
 pub use turns::Turns;

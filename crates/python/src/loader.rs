@@ -135,10 +135,12 @@ fn import_plugin(
             source.dir.as_os_str(),
             source.entry.as_ref().map(|entry| entry.as_os_str()),
             source.has_parts,
+            source.cache.as_ref().map(|folder| folder.as_os_str()),
         ),
     )?;
     drop(entered);
-    let (function, is_async, doc, life, hooks): Imported = loaded.extract()?;
+    let (function, is_async, doc, life, hooks, cached_modules, compiled_modules): Imported =
+        loaded.extract()?;
     // Set once: a generation is imported once.
     code.life.set(life).ok();
     let has_execute = function.is_some();
@@ -149,6 +151,8 @@ fn import_plugin(
         doc,
         has_execute,
         hooks,
+        cached_modules,
+        compiled_modules,
     })
 }
 
@@ -159,6 +163,8 @@ type Imported = (
     Option<String>,
     Option<Py<PyAny>>,
     Vec<String>,
+    u64,
+    u64,
 );
 
 /// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its

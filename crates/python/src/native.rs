@@ -28,6 +28,9 @@ use mozaiks_plugins::{
 
 /// Makes the module and Python's logging ready; called once, by the interpreter's start.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    // First: what loads plugins takes of it.
+    let reading = std::ffi::CString::new(include_str!("bytecode.py"))?;
+    PyModule::from_code(py, &reading, c"<mozaiks>", c"_mozaiks_bytecode")?;
     let code = std::ffi::CString::new(include_str!("bootstrap.py"))?;
     let module = PyModule::from_code(py, &code, c"<mozaiks>", c"_mozaiks_native")?;
     module.add_class::<CallInfo>()?;

@@ -8,7 +8,7 @@ use std::{
 
 use mozaiks_config::{PluginsConfig, WorkersConfig};
 use mozaiks_plugins::{
-    HostServices, LoadError, PluginRuntime,
+    HostServices, LoadError, PluginRuntime, bytecode,
     discovery::Found,
     limits::ResourceLimits,
     manifest::{Isolation, Manifest},
@@ -271,7 +271,10 @@ impl Isolations {
                 memory_bytes: Some(limits.memory),
                 open_files: limits.open_files,
                 file_bytes: Some(limits.storage),
-                readable: vec![found.dir.clone()],
+                // Of what is kept of plugins, its own.
+                readable: std::iter::once(found.dir.clone())
+                    .chain(bytecode::folder_of(&self.plugins, &plugin.name))
+                    .collect(),
                 writable: Some(data),
             },
             watched: Watched {

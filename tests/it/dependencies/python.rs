@@ -67,6 +67,7 @@ const FILES: &[(&str, &[&str])] = &[
     ),
     ("prepare", &["call", "driver", "job", "json_in", "outbox"]),
     ("interpreter", &["inside", "native"]),
+    ("bytecode", &["interpreter"]),
     (
         "pool",
         &[

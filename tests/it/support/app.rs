@@ -47,6 +47,7 @@ pub struct Builder {
     listen: SocketAddr,
     data_dir: Option<PathBuf>,
     over: Over,
+    plugins_dir: Option<PathBuf>,
 }
 
 /// Limits of a process.
@@ -70,6 +71,7 @@ impl TestApp {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: None,
             over: Over::Tcp,
+            plugins_dir: None,
         }
     }
 
@@ -295,6 +297,12 @@ impl Builder {
             .env("MOZAIKS_TLS_KEY", &certificate.key().to_string_lossy())
     }
 
+    /// A directory of plugins that outlives the gateway.
+    pub fn plugins_dir(mut self, path: &Path) -> Self {
+        self.plugins_dir = Some(path.to_owned());
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub async fn start(self) -> TestApp {
         let (mut app, mut lines) = self.spawn();
@@ -352,7 +360,7 @@ impl Builder {
         command
             .args(["serve", "--listen", &self.listen.to_string()])
             .arg("--plugins")
-            .arg(plugins_dir.path())
+            .arg(self.plugins_dir.as_deref().unwrap_or(plugins_dir.path()))
             .arg("--data-dir")
             .arg(data_path)
             .args(self.dev.then_some("--dev"))

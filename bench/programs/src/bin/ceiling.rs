@@ -55,6 +55,8 @@ impl PluginRuntime for Echo {
         answered(Ok(LoadedPlugin {
             has_execute: true,
             hooks: Vec::new(),
+            cached_modules: 0,
+            compiled_modules: 0,
             doc: None,
         }))
     }

@@ -15,6 +15,16 @@ pub(super) const RUNTIME: &[Key] = &[
         optional_path(|s| &mut s.config.plugins.sdk_path),
     ),
     key!(
+        "plugin_cache_dir",
+        "Where bytecode of plugins' modules is kept, so that a later start does not compile them again; unset: `plugin_cache` below the data directory.",
+        optional_path(|s| &mut s.config.plugins.cache_dir),
+    ),
+    key!(
+        "plugin_cache_bytes",
+        "Bytes of bytecode that are kept; the oldest goes first. 0 keeps none.",
+        bytes(|s| &mut s.config.plugins.cache_bytes, 0, 1 << 40),
+    ),
+    key!(
         "plugin_timeout_seconds",
         "Time one call may take from its start; a manifest may say otherwise.",
         seconds(|s| &mut s.config.plugins.call_timeout, ms(10), secs(3600)),

@@ -23,6 +23,8 @@ impl PluginRuntime for Scripted {
             Err(LoadError::NoEntryPoint("it has no execute".into()))
         } else {
             Ok(LoadedPlugin {
+                cached_modules: 0,
+                compiled_modules: 0,
                 has_execute: true,
                 hooks: Vec::new(),
                 doc: None,

@@ -57,6 +57,10 @@ pub struct Gauges {
     pub storage_refusals: u64,
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
+    /// Modules of plugins that came from kept bytecode.
+    pub plugin_modules_cached: u64,
+    /// Modules of plugins that were compiled.
+    pub plugin_modules_compiled: u64,
     /// Documents of the gateway that could not be read, since the start.
     pub malformed_documents: u64,
     /// Database cursors that plugins have open.

@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 30] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 32] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -113,6 +113,18 @@ impl Metrics {
                 "gauge",
                 "Answers of plugins that come in pieces.",
                 gauges.plugin_streams,
+            ),
+            (
+                "mozaiks_plugin_modules_cached_total",
+                "counter",
+                "Modules of plugins that were loaded from kept bytecode.",
+                gauges.plugin_modules_cached,
+            ),
+            (
+                "mozaiks_plugin_modules_compiled_total",
+                "counter",
+                "Modules of plugins that were compiled for a load.",
+                gauges.plugin_modules_compiled,
             ),
             (
                 "mozaiks_plugin_log_followers",
