@@ -15,7 +15,7 @@ $(TESTS): export MOZAIKS_TEST_PYTHON := $(VENV_PYTHON)
 # Where tests of plugins store documents.
 $(TESTS): export MOZAIKS_DOCSTORE := $(TARGET)/debug/docstore
 
-.PHONY: run build wheel test setup check fmt lint doc test-rust test-wheel binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-instructions bench-life bench-docstore clean help
+.PHONY: run build wheel test setup check fmt lint doc test-rust test-wheel binaries test-python test-pythons test-js test-ferretdb deny conformance conformance-update chaos chaos-short chaos-gateway bench bench-realtime bench-gate bench-instructions bench-scaling bench-life bench-docstore clean help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -106,6 +106,9 @@ bench: setup ## Load and micro benchmarks; see bench/README.md
 
 bench-life: build ## Plugins' life: 300 reloads under load, 1,000 plugins, a save, two gateways
 	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/plugin_life.py --bin $(TARGET)/dist
+
+bench-scaling: setup ## What 2 to 64 cores would give, simulated from what each part of a call costs here
+	bash bench/scaling.sh
 
 bench-realtime: setup ## Live connections: broadcasts, pushes, handshakes, memory; see bench/realtime/README.md
 	bash bench/realtime/run.sh

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -53,7 +54,7 @@ def execute(data):
 
 def price(binary: Path, rounds: int, _: float) -> list[Row]:
     """Measures modes in turn."""
-    return [*_calls(binary, rounds), *_cores(binary, rounds)]
+    return [*_calls(binary, rounds), *_two(binary, rounds), *_cores(binary, rounds)]
 
 
 def _calls(binary: Path, rounds: int) -> list[Row]:
@@ -101,6 +102,41 @@ def _calls(binary: Path, rounds: int) -> list[Row]:
     )
     what = "`db.find_one`, dedicated"
     return [*rows, at_most(part, what, dearer, 60, "µs over inline"), memory]
+
+
+def _two(binary: Path, rounds: int) -> list[Row]:
+    """Two workers of one gateway beside two gateways that know nothing of each other."""
+    part = "price"
+    one = Plugin("echo", ECHO, "shared")
+    alone = Plugin("echo", ECHO, "inline")
+    rates: dict[str, list[float]] = {"shared": [], "alone": []}
+    failed = 0
+    with (
+        gateway(binary, [one], MOZAIKS_WORKERS="2") as both,
+        gateway(binary, [alone]) as first,
+        gateway(binary, [alone]) as second,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        for running in (both, first, second):
+            running.until_called("echo")
+        loads = {"shared": [Wrk(both)] * 2, "alone": [Wrk(first), Wrk(second)]}
+        for turn in range(rounds):
+            for name in ("shared", "alone") if turn % 2 else ("alone", "shared"):
+                # As a listener that both had would share them out.
+                runs = list(
+                    threads.map(
+                        lambda load: load.run(["echo"], BODY, CONNECTIONS // 2, SECONDS),
+                        loads[name],
+                    )
+                )
+                failed += sum(run.failed for run in runs)
+                rates[name].append(sum(run.calls_per_second for run in runs))
+    ratio = _ratio(rates["shared"], rates["alone"])
+    return [
+        Row(part, "`echo`, two gateways, half of the connections each", _rate(rates["alone"])),
+        at_least(part, "`echo`, shared by 2 workers, same load", ratio, 0.9, "of two gateways"),
+        none_of("calls of two gateways that failed", part, failed),
+    ]
 
 
 def _memory(running: Gateway) -> Row:

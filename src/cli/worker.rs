@@ -25,8 +25,9 @@ struct Python {
 }
 
 impl Interpreter for Python {
-    fn prepare(&self, config: &PluginsConfig) -> Result<(), String> {
-        mozaiks_python::prepare(config.python.as_deref(), config.sdk_path.as_deref())
+    fn prepare(&self, config: &PluginsConfig, database: bool) -> Result<(), String> {
+        let (python, sdk) = (config.python.as_deref(), config.sdk_path.as_deref());
+        mozaiks_python::prepare(python, sdk, database)
     }
 
     fn readable(&self) -> Vec<PathBuf> {

@@ -58,12 +58,19 @@ pub(super) fn initialize(configured: Option<&Path>, sdk: Option<&Path>) -> Resul
 ///
 /// # Errors
 /// As the start of a runtime.
-pub fn prepare(configured: Option<&Path>, sdk: Option<&Path>) -> Result<(), String> {
+pub fn prepare(
+    configured: Option<&Path>,
+    sdk: Option<&Path>,
+    database: bool,
+) -> Result<(), String> {
     initialize(configured, sdk)?;
     // The SDK may be missing, or what it needs: whoever imports it is told then.
     attach(|py| {
         for module in ["asyncio", "mozaiks.plugin._life"] {
             drop(py.import(module));
+        }
+        if database {
+            drop(py.import("mozaiks.database"));
         }
     });
     Ok(())

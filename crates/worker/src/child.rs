@@ -33,11 +33,12 @@ const BEGUN_TICK: Duration = Duration::from_millis(10);
 
 /// What the worker runs plugins in; made by the command line, which knows the interpreter.
 pub trait Interpreter {
-    /// Starts the interpreter, without a thread that stays.
+    /// Starts the interpreter, without a thread that stays; `database` has what plugins need for it
+    /// imported, too.
     ///
     /// # Errors
     /// What is missing.
-    fn prepare(&self, config: &PluginsConfig) -> Result<(), String>;
+    fn prepare(&self, config: &PluginsConfig, database: bool) -> Result<(), String>;
 
     /// What the interpreter reads while it runs: directories of its library and packages.
     fn readable(&self) -> Vec<std::path::PathBuf>;
@@ -69,7 +70,7 @@ pub fn run(
     };
     confine::follow_parent(preparation.parent)?;
     let config = preparation.plugins();
-    let prepared = interpreter.prepare(&config);
+    let prepared = interpreter.prepare(&config, preparation.database);
     let stop = prepared.is_err();
     send(&mut socket, &ToGateway::Prepared(prepared)).map_err(failed)?;
     if stop {

@@ -106,6 +106,8 @@ pub(crate) struct Preparation {
     pub parent: u32,
     /// Filter of log lines.
     pub log_filter: String,
+    /// What the database needs is imported ahead.
+    pub database: bool,
 }
 
 impl Preparation {
@@ -131,6 +133,7 @@ impl Preparation {
             max_depth: config.max_depth as u64,
             parent: std::process::id(),
             log_filter: log_filter.to_owned(),
+            database: false,
         }
     }
 

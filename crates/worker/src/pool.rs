@@ -1,5 +1,5 @@
 //! Workers behind the trait of what runs plugins: one for a plugin of its own, several for all that are
-//! shared. What is loaded in one is loaded in all; a call goes to the one with the fewest.
+//! shared. What is loaded in one is loaded in all.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,6 +23,7 @@ use crate::{
     spawner::Spawner, worker::Worker,
 };
 
+mod choice;
 mod life;
 mod slot;
 mod view;
@@ -281,31 +282,6 @@ impl WorkerPool {
         }
         // Their tasks end with their commands, and the workers with these.
         drop(slots);
-    }
-
-    /// The worker that has the target and the fewest calls, of those with room.
-    fn choose(&self, state: &State, target: Target) -> Option<(Arc<Worker>, (Generation, Target))> {
-        // Each has its turn where several have as few.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % state.slots.len().max(1);
-        let (later, first) = state.slots.split_at(turn);
-        let mut best: Option<(usize, &Arc<Worker>, _)> = None;
-        for worker in first
-            .iter()
-            .chain(later)
-            .filter_map(|slot| slot.worker.as_ref())
-        {
-            if worker.retiring.load(Ordering::Acquire) {
-                continue;
-            }
-            let Some(resolved) = worker.resolve(target) else {
-                continue;
-            };
-            let count = worker.running.count();
-            if best.as_ref().is_none_or(|(fewest, ..)| count < *fewest) {
-                best = Some((count, worker, resolved));
-            }
-        }
-        best.map(|(_, worker, resolved)| (Arc::clone(worker), resolved))
     }
 
     /// Sends what has waited to whoever can take it; what nobody will ever have is told so.

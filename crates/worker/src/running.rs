@@ -60,8 +60,12 @@ struct Table {
 pub(crate) struct RunningCalls(Mutex<Table>);
 
 impl RunningCalls {
-    /// Notes a call; gives it back where the worker is gone.
-    pub(crate) fn begin(&self, id: CallId, entry: Entry) -> Result<(), Box<(CrashReason, Entry)>> {
+    /// Notes a call; how many there are now. Gives it back where the worker is gone.
+    pub(crate) fn begin(
+        &self,
+        id: CallId,
+        entry: Entry,
+    ) -> Result<usize, Box<(CrashReason, Entry)>> {
         let mut table = self.0.lock();
         if let Some(reason) = table.over {
             return Err(Box::new((reason, entry)));
@@ -71,7 +75,7 @@ impl RunningCalls {
         }
         table.entries.insert(id.number(), entry);
         table.unanswered += 1;
-        Ok(())
+        Ok(table.unanswered)
     }
 
     /// The worker has answered.

@@ -9,6 +9,7 @@ use std::{
 use mozaiks_plugins::runtime::CrashReason;
 
 use crate::{
+    pace::OnProcessor,
     pool::{WorkerPool, WorkerView},
     worker::Worker,
 };
@@ -42,6 +43,7 @@ pub(crate) async fn watch(pool: Weak<WorkerPool>, slot: usize, worker: Weak<Work
     let mut over_disk: Option<Instant> = None;
     let mut last_ping = Instant::now();
     let mut replaced = false;
+    let mut had: Option<OnProcessor> = None;
     loop {
         tokio::time::sleep(LOOK).await;
         let (Some(pool), Some(worker)) = (pool.upgrade(), worker.upgrade()) else {
@@ -52,6 +54,14 @@ pub(crate) async fn watch(pool: Weak<WorkerPool>, slot: usize, worker: Weak<Work
         let Some(usage) = Usage::of(worker.process.pid()) else {
             return;
         };
+        // One that is alone gets every call.
+        if settings.size > 1 {
+            let has = OnProcessor::of(worker.process.pid());
+            if let (Some(had), Some(has)) = (had, has) {
+                worker.pace.saw(had, has);
+            }
+            had = has;
+        }
         let now = Instant::now();
         if watched.memory_bytes.is_some_and(|most| usage.memory > most) {
             worker.process.kill(CrashReason::Memory);

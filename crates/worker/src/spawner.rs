@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     cgroups::Groups,
     confine::{Confinement, Enforced},
+    database_use::DatabaseUse,
     frame::{Preparation, ToGateway, ToWorker},
     link::{Incoming, NotSent, Outgoing},
     process::{self, Output, Process},
@@ -44,6 +45,7 @@ pub struct Spawner {
     /// To the thread that makes processes.
     jobs: mpsc::Sender<Job>,
     spare: Mutex<Option<Fresh>>,
+    database: Arc<DatabaseUse>,
     /// Where the kernel keeps limits by itself; else why it does not.
     groups: Result<Groups, String>,
 }
@@ -58,6 +60,7 @@ pub(crate) struct Fresh {
     process: Arc<Process>,
     outgoing: Unused,
     incoming: Incoming,
+    database: Arc<DatabaseUse>,
 }
 
 /// The way to a worker that nobody has taken yet; its writer ends with it.
@@ -75,6 +78,11 @@ impl Fresh {
     /// The process, the way out and the way in; `None` never, as it is taken once.
     pub(crate) fn into_parts(mut self) -> Option<(Arc<Process>, Arc<Outgoing>, Incoming)> {
         Some((self.process, self.outgoing.0.take()?, self.incoming))
+    }
+
+    /// Where its maker learns that the database is asked for.
+    pub(crate) fn database(&self) -> Arc<DatabaseUse> {
+        Arc::clone(&self.database)
     }
 
     fn send(&self, frame: &ToWorker) -> Result<(), String> {
@@ -111,7 +119,8 @@ impl Spawner {
             Ok(groups) => tracing::info!(?groups, "worker.cgroups"),
             Err(why) => tracing::info!(why, "worker.no_cgroups"),
         }
-        Ok(Arc::new(Self {
+        let database = Arc::<DatabaseUse>::default();
+        let spawner = Arc::new(Self {
             groups,
             preparation: Preparation::new(config, log_filter),
             start_timeout,
@@ -120,7 +129,19 @@ impl Spawner {
             longest_answer: config.max_output_bytes.saturating_add(LONGEST_REQUEST),
             jobs,
             spare: Mutex::default(),
-        }))
+            database: Arc::clone(&database),
+        });
+        if keep_spare {
+            // The one that stands ready by then has not imported what that needs.
+            let spawner = Arc::downgrade(&spawner);
+            tokio::spawn(async move {
+                database.first().await;
+                if let Some(spawner) = spawner.upgrade() {
+                    spawner.replace_spare().await;
+                }
+            });
+        }
+        Ok(spawner)
     }
 
     /// A worker confined as said, ready for plugins, with what its kernel enforces.
@@ -175,10 +196,13 @@ impl Spawner {
     }
 
     /// Makes the spare, where there is none.
-    pub async fn fill_spare(&self) {
-        if self.spare.lock().is_some() {
-            return;
+    async fn fill_spare(&self) {
+        if self.spare.lock().is_none() {
+            self.replace_spare().await;
         }
+    }
+
+    async fn replace_spare(&self) {
         match self.limited(self.prepare()).await {
             Ok(fresh) => {
                 let old = self.spare.lock().replace(fresh);
@@ -225,8 +249,11 @@ impl Spawner {
             process: Arc::new(process),
             outgoing: Unused(Some(outgoing)),
             incoming: Incoming::new(reading, self.longest_answer),
+            database: Arc::clone(&self.database),
         };
-        fresh.send(&ToWorker::Prepare(Box::new(self.preparation.clone())))?;
+        let mut preparation = self.preparation.clone();
+        preparation.database = self.database.is_asked();
+        fresh.send(&ToWorker::Prepare(Box::new(preparation)))?;
         match receive(&mut fresh).await? {
             ToGateway::Prepared(Ok(())) => Ok(fresh),
             ToGateway::Prepared(Err(error)) => Err(error),

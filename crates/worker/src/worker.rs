@@ -21,8 +21,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     confine::Enforced,
+    database_use::DatabaseUse,
     frame::{Ask, Asker, Health, LogLine, ToGateway, ToWorker, Way, WireCall},
     link::{Incoming, NotSent, Outgoing},
+    pace::Pace,
     process::Process,
     registrations::Registrations,
     running::{Entry, Reply, RunningCalls},
@@ -40,6 +42,7 @@ pub(crate) struct Worker {
     pub(crate) number: u64,
     pub(crate) process: Arc<Process>,
     pub(crate) running: RunningCalls,
+    pub(crate) pace: Pace,
     /// What its kernel sees to.
     pub(crate) enforced: Vec<Enforced>,
     pub(crate) since: Instant,
@@ -59,6 +62,8 @@ pub(crate) struct Worker {
     /// Requests of its plugins that wait.
     asks: AtomicUsize,
     max_asks: usize,
+    /// Whoever makes workers has the next one ready for it.
+    database: Arc<DatabaseUse>,
     /// Lines of its log in the second that began then.
     lines: Mutex<(Instant, u32)>,
     /// Lines over what a worker may log in a second.
@@ -76,11 +81,13 @@ impl Worker {
         max_asks: usize,
     ) -> Option<(Arc<Self>, Incoming)> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let database = fresh.database();
         let (process, outgoing, incoming) = fresh.into_parts()?;
         let worker = Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             process,
             running: RunningCalls::default(),
+            pace: Pace::new(),
             enforced,
             since: Instant::now(),
             calls: AtomicU64::new(0),
@@ -94,6 +101,7 @@ impl Worker {
             next: AtomicU64::new(1),
             asks: AtomicUsize::new(0),
             max_asks,
+            database,
             lines: Mutex::new((Instant::now(), 0)),
             lines_lost: AtomicU64::new(0),
             health: Mutex::new((Health::default(), Instant::now())),
@@ -117,6 +125,8 @@ impl Worker {
                     break;
                 }
             }
+            let is_answer = |frame: &&ToGateway| matches!(frame, ToGateway::Done { .. });
+            self.pace.answered(frames.iter().filter(is_answer).count());
             for frame in frames.drain(..) {
                 self.take(frame);
             }
@@ -249,7 +259,9 @@ impl Worker {
             call: Some(call),
             ..entry
         };
-        if let Err(over) = self.running.begin(id, entry) {
+        let begun = self.running.begin(id, entry);
+        let is_first = matches!(begun, Ok(1));
+        if let Err(over) = begun {
             let (reason, entry) = *over;
             if let Some(reply) = entry.reply {
                 reply.complete(Err(CallError::WorkerCrashed(reason)));
@@ -257,6 +269,9 @@ impl Worker {
             return;
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
+        if is_first {
+            self.pace.begins();
+        }
         // A call that finds no room has not run; one that finds the worker gone is told so with the others.
         if matches!(
             self.outgoing.push(&frame),
@@ -266,6 +281,11 @@ impl Worker {
             self.running.end(id.number(), Err(error));
             self.running.forget(&[id.number()]);
         }
+    }
+
+    /// Whether it gets the next call, before others have as many.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.pace.is_quick(|| self.running.count())
     }
 
     /// Whether there is room for another call.
@@ -407,6 +427,9 @@ impl Worker {
                         details: None,
                     };
                     return self.answer(request, Err(error));
+                }
+                if what.starts_with("db.") {
+                    self.database.note();
                 }
                 let work = self.host.request(caller, &what, payload);
                 let worker = Arc::clone(self);
