@@ -14,6 +14,7 @@ mod life;
 mod loop_holders;
 mod presence;
 mod recorder;
+mod requirements;
 mod run;
 mod socket_tokens;
 mod usage;

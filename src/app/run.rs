@@ -25,6 +25,7 @@ use super::{
     loop_holders::LoopHolders,
     presence::PresenceEvents,
     recorder::Recorder,
+    requirements::InstalledSites,
     socket_tokens::SocketTokens,
     usage::Meters,
 };
@@ -269,6 +270,11 @@ where
     );
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     registry.place_by(isolations.clone());
+    registry.provide_by(InstalledSites::new(
+        &config.plugins,
+        &config.data_dir,
+        config.dev,
+    ));
     registry.observe_generations(host.clone());
     // Filled once, before any plugin is loaded.
     let _ = registry_slot.set(Arc::clone(&registry));

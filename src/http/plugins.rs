@@ -122,6 +122,8 @@ struct Insides {
     last_error: Option<FailedStep>,
     /// The load's number.
     generation: Option<u64>,
+    /// What is installed for the load alone, by distribution with its version.
+    installed: BTreeMap<String, String>,
     /// Lifecycle functions of the load.
     hooks: Vec<String>,
     has_execute: bool,
@@ -307,6 +309,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
             traceback: failure.traceback,
         }),
         generation,
+        installed: installed(plugin),
         hooks,
         has_execute,
         warnings,
@@ -320,6 +323,15 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         permissions: app.plugins.permissions(plugin),
         denials: app.plugin_denials.latest(&plugin.name, app_id),
     }
+}
+
+fn installed(plugin: &Plugin) -> BTreeMap<String, String> {
+    let PluginState::Active(load) = plugin.state() else {
+        return BTreeMap::new();
+    };
+    load.site()
+        .map(|site| site.distributions.clone())
+        .unwrap_or_default()
 }
 
 /// A plugin as users of an app see it; why it failed is for admins.

@@ -207,6 +207,7 @@ impl App {
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),
             storage_refusals: self.plugin_quotas.refusals(),
+            installations: self.registry.installations(),
             plugin_streams: self.streams.count() as u64,
             plugin_log_followers: self.plugin_logs.followers() as u64,
             plugin_log_lines_overwritten: self.plugin_logs.overwritten(),

@@ -45,6 +45,7 @@ mod rates;
 mod realtime;
 mod registry;
 mod reloading;
+mod requirements;
 mod schemas;
 mod support;
 mod tls;

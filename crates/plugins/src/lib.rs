@@ -22,6 +22,7 @@ pub mod registry;
 pub mod routes;
 pub mod runtime;
 pub mod schema;
+pub mod site;
 mod started;
 pub mod static_files;
 pub mod streams;

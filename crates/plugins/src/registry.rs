@@ -1,12 +1,12 @@
 //! The plugins that exist and the state each is in.
 
 mod permissions;
+mod prepare;
 
 use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
-    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -17,13 +17,16 @@ use crate::{
     discovery::{self, Found, Skipped},
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
-    manifest::{self, Manifest},
+    manifest::Manifest,
     permissions::Permissions,
     placement::{OperatorWord, Runtimes},
-    runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
+    runtime::PluginRuntime,
+    site::Sites,
     traffic::Traffic,
 };
 use mozaiks_config::PluginsConfig;
+
+pub use prepare::{NotPrepared, Prepared};
 
 /// Plugins imported at the same time.
 const LOADS_AT_A_TIME: usize = 8;
@@ -138,13 +141,15 @@ impl Plugin {
             .find(|generation| generation.id() == id)
     }
 
+    /// Its generations that somebody holds.
+    pub(super) fn generations(&self) -> Vec<Arc<LiveGeneration>> {
+        let generations = self.generations.lock();
+        generations.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// What each load's code may do beyond its own is asked of `permit`, by the load's manifest.
     pub fn permit(&self, permit: impl Fn(&Manifest) -> Permissions) {
-        let generations: Vec<_> = {
-            let generations = self.generations.lock();
-            generations.iter().filter_map(Weak::upgrade).collect()
-        };
-        for generation in generations {
+        for generation in self.generations() {
             if let Some(manifest) = generation.manifest() {
                 generation.permit(permit(manifest));
             }
@@ -261,6 +266,10 @@ pub struct Registry {
     runtime: Arc<dyn PluginRuntime>,
     /// Set once, before plugins are loaded, where not all run in `runtime`.
     runtimes: OnceLock<Arc<dyn Runtimes>>,
+    /// Set once, before plugins are loaded, where what they need can be installed.
+    sites: OnceLock<Arc<dyn Sites>>,
+    /// Held while a load's site is compared with those of the others: of two that do not go together one is first.
+    placing: Mutex<()>,
     /// Read for every call, written when plugins are found.
     plugins: RwLock<BTreeMap<Arc<str>, Arc<Plugin>>>,
 }
@@ -274,6 +283,8 @@ impl Registry {
             config: config.clone(),
             runtime,
             runtimes: OnceLock::new(),
+            sites: OnceLock::new(),
+            placing: Mutex::default(),
             plugins: RwLock::default(),
         })
     }
@@ -281,6 +292,11 @@ impl Registry {
     /// From now on these say what runs a load.
     pub fn place_by(&self, runtimes: Arc<dyn Runtimes>) {
         let _ = self.runtimes.set(runtimes);
+    }
+
+    /// From now on these see to what loads need.
+    pub fn provide_by(&self, sites: Arc<dyn Sites>) {
+        let _ = self.sites.set(sites);
     }
 
     /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
@@ -508,116 +524,6 @@ impl Registry {
         // After the lock: the last holder of a generation unloads it.
         drop(old);
     }
-
-    /// Imports a plugin as a new load beside the one that serves, which goes on; in a certain runtime, or
-    /// in that which is chosen for it.
-    ///
-    /// # Errors
-    /// Why it cannot be loaded, with the manifest as far as it could be read; nothing of it is left.
-    pub async fn prepare(
-        &self,
-        plugin: &Plugin,
-        found: &Found,
-        runtime: Option<Arc<dyn PluginRuntime>>,
-    ) -> Result<Prepared, NotPrepared> {
-        let wrong = |reason, manifest| NotPrepared {
-            error: LoadError::Manifest(reason),
-            manifest,
-        };
-        let read = manifest::read(&found.dir, &found.name).map_err(|reason| wrong(reason, None))?;
-        for warning in &read.warnings {
-            tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
-        }
-        let mut manifest = read.manifest;
-        if let Some(name) = read.other_name
-            && let Some(first) = self.find(&name)
-        {
-            let (first, second) = (first.dir.display(), found.dir.display());
-            let reason = format!("name: two plugins are named {name:?}: {first} and {second}");
-            return Err(wrong(reason, Some(manifest)));
-        }
-        let entry = found
-            .entry_for(&manifest)
-            .map_err(|reason| wrong(reason, Some(manifest.clone())))?;
-        let chosen = match (runtime, self.runtimes.get()) {
-            (Some(runtime), _) => Ok(runtime),
-            (None, None) => Ok(Arc::clone(&self.runtime)),
-            (None, Some(runtimes)) => runtimes.choose(plugin, found, &manifest),
-        };
-        let runtime = chosen.map_err(|error| NotPrepared {
-            error,
-            manifest: Some(manifest.clone()),
-        })?;
-        let word = plugin.operator_word();
-        let own = word.limits.or(&manifest.limits);
-        let limits = CallLimits {
-            timeout: own
-                .wall
-                .map(Duration::from_secs_f64)
-                .or(manifest.timeout)
-                .unwrap_or(self.config.call_timeout),
-            queue_timeout: self.config.queue_timeout,
-            max_concurrency: own
-                .max_concurrency
-                .map(|most| usize::try_from(most).unwrap_or(usize::MAX))
-                .or(manifest.max_concurrency)
-                .unwrap_or(self.config.max_concurrency),
-            max_output_bytes: own
-                .output_bytes
-                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
-        };
-        let generation = plugin.new_generation(Arc::clone(&runtime), limits);
-        generation.set_manifest(Arc::new(manifest.clone()));
-        generation.permit(self.wanted(&manifest));
-        let source = PluginSource {
-            generation: generation.id(),
-            name: plugin.name.clone(),
-            dir: found.dir.clone(),
-            entry,
-            has_parts: manifest.has_parts(),
-        };
-        let loaded = runtime.load(source).await;
-        match loaded.unwrap_or(Err(LoadError::Stopped)) {
-            Ok(loaded) => {
-                manifest.description = manifest.description.or_else(|| loaded.doc.clone());
-                if !loaded.has_execute {
-                    generation.has_no_execute();
-                }
-                Ok(Prepared {
-                    generation,
-                    manifest: Arc::new(manifest),
-                    loaded,
-                    warnings: read.warnings,
-                })
-            }
-            Err(error) => Err(NotPrepared {
-                error,
-                manifest: Some(manifest),
-            }),
-        }
-    }
-}
-
-/// A load that has been imported and does not serve yet.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The load.
-    pub generation: Arc<LiveGeneration>,
-    /// What it says about itself.
-    pub manifest: Arc<Manifest>,
-    /// What was found in it.
-    pub loaded: LoadedPlugin,
-    /// What seemed odd about the manifest.
-    pub warnings: Vec<String>,
-}
-
-/// Why there is no new load.
-#[derive(Debug)]
-pub struct NotPrepared {
-    /// What is wrong.
-    pub error: LoadError,
-    /// The manifest, where it could be read.
-    pub manifest: Option<Manifest>,
 }
 
 #[cfg(test)]

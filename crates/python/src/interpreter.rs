@@ -112,6 +112,14 @@ fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
     })
 }
 
+/// The interpreter whose packages plugins see, as it is started by itself; it may be asked who it is.
+///
+/// # Errors
+/// A sentence that says what is missing and what to do.
+pub fn executable(configured: Option<&Path>) -> Result<PathBuf, String> {
+    find_executable(configured)
+}
+
 /// Why the interpreter that is configured cannot be used: Python has started this process, and another one
 /// that runs it is configured.
 pub fn refusal(configured: Option<&Path>) -> Option<String> {

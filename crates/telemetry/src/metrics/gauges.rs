@@ -55,6 +55,8 @@ pub struct Gauges {
     pub rate_callers_forgotten: u64,
     /// Writes of plugins that found what they may store used up, since the start.
     pub storage_refusals: u64,
+    /// Sites of packages that were installed for plugins, and those that could not be, since the start.
+    pub installations: (u64, u64),
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Documents of the gateway that could not be read, since the start.
