@@ -226,7 +226,7 @@ where
     let observers: Vec<Arc<dyn CallObserver>> = vec![
         holders.clone(),
         known_apps.clone(),
-        Arc::new(Recorder),
+        Arc::new(Recorder::new(&registry_slot)),
         usage.clone(),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),

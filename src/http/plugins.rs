@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     arguments::Arguments,
     error::ApiError,
+    execute::unknown,
     identify::User,
     plugin_life::{EndpointView, endpoints},
     plugin_usage::{CallFigures, call_figures},
@@ -27,6 +28,7 @@ use mozaiks_lifecycle::{
     manager::{LifeView, PermissionsView},
 };
 use mozaiks_plugins::{
+    findings::Finding,
     manifest::{DeclaredEndpoint, Manifest, PluginKind},
     origin::Origin,
     permissions::Denial,
@@ -148,6 +150,8 @@ struct Insides {
     permissions: PermissionsView,
     /// What it was denied since the start, the newest first.
     denials: Vec<Denial>,
+    /// What was noticed about the load that is likely not meant, the newest first.
+    findings: Vec<Finding>,
 }
 
 /// Why a step failed.
@@ -242,10 +246,8 @@ pub(super) async fn get_plugin(
     User(principal): User,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<WholePlugin>, ApiError> {
-    let plugin = name
-        .ok()
-        .and_then(|Path(name)| app.registry.find(&name))
-        .ok_or(ApiError::PluginNotFound)?;
+    let Path(name) = name.map_err(|_| ApiError::PluginNotFound)?;
+    let plugin = (app.registry.find(&name)).ok_or_else(|| unknown(&app, &name, &principal))?;
     if principal.is_admin() {
         count_storage(&app, &plugin, &principal).await;
     }
@@ -322,6 +324,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         endpoints: endpoints(app, plugin),
         permissions: app.plugins.permissions(plugin),
         denials: app.plugin_denials.latest(&plugin.name, app_id),
+        findings: app.registry.findings().of(&plugin.name),
     }
 }
 

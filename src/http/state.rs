@@ -203,6 +203,7 @@ impl App {
             body_bytes_held: self.bodies.held_bytes() as u64,
             log_lines_dropped: self.access.dropped_lines(),
             permission_denials: self.plugin_denials.counts(),
+            findings: self.registry.findings().counts(),
             rate_limited: self.rates.refused().to_vec(),
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),

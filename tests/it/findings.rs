@@ -131,7 +131,10 @@ async fn a_folder_without_init_or_with_capital_letters() {
             let error = answer.expect_error(404, "PLUGIN_NOT_FOUND");
             let hint = error["details"]["hint"].as_str().unwrap();
             assert!(hint.starts_with("the folder \"Tasks\" is passed over: "));
-            assert!(hint.ends_with("rename the directory to \"tasks\""), "{hint}");
+            assert!(
+                hint.ends_with("rename the directory to \"tasks\""),
+                "{hint}"
+            );
         }
     }
     // One that comes while the gateway runs.
@@ -163,10 +166,15 @@ async fn a_database_that_cannot_be_reached_is_named_with_why() {
     let address = closed.local_addr().unwrap();
     drop(closed);
     let mut app = gateway()
-        .env("MOZAIKS_DATABASE_URI", &format!("mongodb://me:hidden@{address}/"))
+        .env(
+            "MOZAIKS_DATABASE_URI",
+            &format!("mongodb://me:hidden@{address}/"),
+        )
         .start()
         .await;
     let refused = format!("{address}: Connection refused");
-    let line = app.log_line(&["the database does not answer", &refused]).await;
+    let line = app
+        .log_line(&["the database does not answer", &refused])
+        .await;
     assert!(!line.contains("hidden"), "{line}");
 }

@@ -20,6 +20,7 @@ mod errors;
 mod example;
 mod execute;
 mod files;
+mod findings;
 mod handlers;
 mod health;
 mod hostile;

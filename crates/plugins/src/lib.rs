@@ -7,6 +7,7 @@ pub mod app_gate;
 pub mod apps;
 pub mod discovery;
 pub mod dispatch;
+pub mod findings;
 pub mod generation;
 pub mod host;
 pub mod invocation;

@@ -1,5 +1,6 @@
 //! The plugins that exist and the state each is in.
 
+mod misnamed;
 mod permissions;
 mod prepare;
 
@@ -15,6 +16,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::{
     apps::AppSwitch,
     discovery::{self, Found, Skipped},
+    findings::Findings,
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::Manifest,
@@ -270,6 +272,9 @@ pub struct Registry {
     sites: OnceLock<Arc<dyn Sites>>,
     /// Held while a load's site is compared with those of the others: of two that do not go together one is first.
     placing: Mutex<()>,
+    findings: Arc<Findings>,
+    /// Directories that look like plugins and are none, as they were last seen.
+    skipped: RwLock<Vec<Skipped>>,
     /// Read for every call, written when plugins are found.
     plugins: RwLock<BTreeMap<Arc<str>, Arc<Plugin>>>,
 }
@@ -285,6 +290,8 @@ impl Registry {
             runtimes: OnceLock::new(),
             sites: OnceLock::new(),
             placing: Mutex::default(),
+            findings: Arc::default(),
+            skipped: RwLock::default(),
             plugins: RwLock::default(),
         })
     }
@@ -400,7 +407,14 @@ impl Registry {
     /// # Errors
     /// Where the directory cannot be read.
     pub fn discover(&self) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
-        discovery::discover(&self.config.dir)
+        let (found, skipped) = discovery::discover(&self.config.dir)?;
+        self.skipped.write().clone_from(&skipped);
+        Ok((found, skipped))
+    }
+
+    /// What was noticed about the plugins.
+    pub fn findings(&self) -> &Arc<Findings> {
+        &self.findings
     }
 
     /// Looks at a plugin's directory again.
@@ -456,6 +470,7 @@ impl Registry {
     /// Takes a plugin off the list.
     pub fn remove(&self, name: &str) {
         let removed = self.plugins.write().remove(name);
+        self.findings.forget(name);
         if let Some(plugin) = removed {
             drop(plugin.replace(PluginState::Disabled));
         }
@@ -507,6 +522,7 @@ impl Registry {
         }
         let generation = Arc::clone(&prepared.generation);
         let id = generation.id();
+        self.findings.keep_only(&plugin.name, id);
         let replaced = plugin.activate(generation, Arc::clone(&prepared.manifest));
         if let Some(observer) = self.activations.get() {
             observer.generation_activated(id, replaced.as_ref().map(|old| old.id()));

@@ -1,5 +1,13 @@
-# Where packages are that plugins need beside the environment's own: a directory for each load that has one,
-# which stands in `sys.path` while such a load is there. Run in `_mozaiks_native`, after bootstrap.py.
+"""Where packages are that plugins need beside the environment's own.
+
+Each load may have a directory of them, which stands in ``sys.path`` while such a load is there. Run
+in ``_mozaiks_native``, after bootstrap.py.
+"""
+
+import importlib
+import os
+import sys
+import types
 
 # By the package of a load: the plugin and its directory.
 SITES = {}

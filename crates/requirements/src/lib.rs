@@ -173,6 +173,11 @@ impl Sites {
                         missing: look.names(),
                     });
                 }
+                tracing::info!(
+                    plugin.name = plugin,
+                    missing = look.names(),
+                    "plugin.requirements_missing"
+                );
                 self.install(&sites, &key, requirements, &look)?
             }
         };

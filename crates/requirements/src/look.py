@@ -1,8 +1,9 @@
 """Says what an environment has of what is required.
 
-Usage: python -I -c CODE site requirement…; ``site`` is a directory of further packages or empty. The
-environment's own come before those. Prints one JSON object: ``distributions`` of the environment by name,
-``unmet`` requirements with the version found, ``invalid`` ones, and whether ``pip`` is there.
+Usage: python -I -c CODE site requirement…; ``site`` is a directory of further packages or empty.
+The environment's own come before those. Prints one JSON object: ``distributions`` of the
+environment by name, ``unmet`` requirements with the version found, ``invalid`` ones, and whether
+``pip`` is there.
 """
 
 import importlib.metadata

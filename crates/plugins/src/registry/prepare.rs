@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Plugin, Registry};
 use crate::{
     discovery::Found,
+    findings::{FindingKind, MISSING_INIT},
     generation::{CallLimits, GenerationPhase, LiveGeneration},
     manifest::{self, Isolation, Manifest},
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
@@ -82,6 +83,10 @@ impl Registry {
         if let Some(site) = &site {
             let placed = self.place(plugin, &generation, site);
             placed.map_err(|error| failed(error, &manifest))?;
+        }
+        if !found.dir.join("__init__.py").is_file() {
+            let (id, kind) = (generation.id(), FindingKind::MissingInit);
+            self.findings.note(&plugin.name, id, kind, MISSING_INIT);
         }
         generation.set_manifest(Arc::new(manifest.clone()));
         generation.permit(self.wanted(&manifest));
