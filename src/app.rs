@@ -15,6 +15,7 @@ mod loop_holders;
 mod plugin_cache;
 mod presence;
 mod recorder;
+mod requirements;
 mod run;
 mod socket_tokens;
 mod usage;

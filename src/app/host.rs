@@ -52,6 +52,7 @@ use life_error::life_error;
 use mozaiks_lifecycle::manager::Registrations;
 use mozaiks_plugins::{
     Caller, Generation, HostError, HostServices, PluginFunction,
+    findings::FindingKind,
     host::{HandlerId, Registration, RegistrationId},
     registry::{GenerationObserver, Registry},
 };
@@ -209,6 +210,12 @@ impl HostServices for Host {
     fn unregister(&self, id: RegistrationId) {
         drop(self.ledger.strike_anywhere(id));
         self.withdraw(id);
+    }
+
+    fn found(&self, plugin: &Arc<str>, generation: Generation, kind: FindingKind, sentence: &str) {
+        if let Some(registry) = self.registry.get() {
+            registry.findings().note(plugin, generation, kind, sentence);
+        }
     }
 
     fn forget_generation(&self, generation: Generation) {

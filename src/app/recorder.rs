@@ -1,14 +1,21 @@
 //! Counts every finished call and logs what a plugin raised.
 
+use std::sync::Arc;
+
+use super::host::RegistrySlot;
 use crate::http::ApiError;
 use mozaiks_plugins::{
     CallError, CallKind, CallReply,
     dispatch::{CallObserver, DispatchError, FinishedCall},
+    findings::{FindingKind, RETURNED_NONE},
 };
 use mozaiks_telemetry::metrics::CallOutcome;
 
 /// Hears of every call, also of those whose clients have gone.
-pub(super) struct Recorder;
+pub(super) struct Recorder {
+    /// Keeps what is noticed.
+    registry: RegistrySlot,
+}
 
 impl CallObserver for Recorder {
     fn call_finished(&self, call: &FinishedCall<'_>) {
@@ -30,6 +37,11 @@ impl CallObserver for Recorder {
         if matches!(call.kind, CallKind::Event | CallKind::Life | CallKind::Job) {
             return;
         }
+        if let Err(DispatchError::Call(CallError::BadResult(what))) = call.outcome
+            && what == "NoneType"
+        {
+            self.note_none(call);
+        }
         if let Err(DispatchError::Call(CallError::Raised { traceback, .. })) = call.outcome {
             tracing::event!(
                 target: "plugin",
@@ -40,6 +52,29 @@ impl CallObserver for Recorder {
                 user.id = call.principal.map(|principal| &*principal.user_id),
                 traceback = traceback.as_str(),
                 "the plugin raised"
+            );
+        }
+    }
+}
+
+impl Recorder {
+    /// One for the plugins of the registry.
+    pub(super) fn new(registry: &RegistrySlot) -> Self {
+        Self {
+            registry: Arc::clone(registry),
+        }
+    }
+
+    fn note_none(&self, call: &FinishedCall<'_>) {
+        let Some(registry) = self.registry.get() else {
+            return;
+        };
+        let kind = FindingKind::ReturnedNone;
+        let findings = registry.findings();
+        if findings.note(call.plugin, call.generation, kind, RETURNED_NONE) {
+            tracing::warn!(
+                plugin.name = &**call.plugin,
+                "plugin.returned_none: {RETURNED_NONE}"
             );
         }
     }

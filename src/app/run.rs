@@ -26,6 +26,7 @@ use super::{
     plugin_cache,
     presence::PresenceEvents,
     recorder::Recorder,
+    requirements::InstalledSites,
     socket_tokens::SocketTokens,
     usage::Meters,
 };
@@ -227,7 +228,7 @@ where
     let observers: Vec<Arc<dyn CallObserver>> = vec![
         holders.clone(),
         known_apps.clone(),
-        Arc::new(Recorder),
+        Arc::new(Recorder::new(&registry_slot)),
         usage.clone(),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),
@@ -271,6 +272,11 @@ where
     );
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
     registry.place_by(isolations.clone());
+    registry.provide_by(InstalledSites::new(
+        &config.plugins,
+        &config.data_dir,
+        config.dev,
+    ));
     registry.observe_generations(host.clone());
     if let Some(dir) = &config.plugins.cache_dir {
         let filler = BytecodeFiller::start(dir.clone(), config.plugins.cache_bytes);

@@ -8,6 +8,7 @@ mod list;
 mod logs;
 mod operate;
 mod permissions;
+mod requirements;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use clap::Subcommand;
 
 use super::{Failure, flags::ConfigFlags, print};
 use inspect::{Inspection, inspect};
-use mozaiks_config::PluginsConfig;
+use mozaiks_config::Config;
 use mozaiks_plugins::manifest;
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,8 @@ enum PluginCommand {
     },
     /// Run a plugin's tests with pytest.
     Test(test::TestArgs),
+    /// Install what plugins require, each into a directory of its own below the data directory.
+    InstallRequirements(requirements::InstallArgs),
     /// Print the JSON Schema of plugin.json, for editors.
     Schema,
     /// Switch a plugin of a running gateway on.
@@ -91,8 +94,9 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
+        PluginCommand::InstallRequirements(args) => requirements::install(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
-        PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
+        PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config),
     }
 }
 
@@ -102,10 +106,11 @@ pub(super) fn check(dir: &Path) -> Vec<String> {
     inspect(dir).0.errors
 }
 
-fn validate(dir: &Path, config: &PluginsConfig) -> Result<(), Failure> {
+fn validate(dir: &Path, config: &Config) -> Result<(), Failure> {
     let (mut inspection, found) = inspect(dir);
     if let Some(found) = found {
-        code::check(config, &found, &mut inspection);
+        let site = requirements::site_of(config, &found, &mut inspection);
+        code::check(&config.plugins, &found, site.as_deref(), &mut inspection);
     }
     let Inspection {
         name,

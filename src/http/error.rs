@@ -29,6 +29,13 @@ pub enum ApiError {
     Forbidden(&'static str),
     /// A plugin of that name does not exist.
     PluginNotFound,
+    /// A plugin of that name does not exist, but a folder that was to be one.
+    PluginMisnamed {
+        /// What is wrong with it, for admins and developers.
+        hint: Arc<str>,
+        /// Whether this client is an admin.
+        tell: bool,
+    },
     /// Switched off.
     PluginDisabled,
     /// Not loaded.

@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 
 use super::{
     body::GatewayBody,
@@ -18,6 +20,11 @@ use super::{
 use crate::http::state::App;
 use mozaiks_auth::Principal;
 use mozaiks_telemetry::{access::AccessRecord, metrics::Route, plugin_logs::PluginFailure};
+
+/// In development mode, what was noticed about the plugin that was called; a header each.
+static X_MOZAIKS_FINDING: HeaderName = HeaderName::from_static("x-mozaiks-finding");
+/// Of more findings the newest are told.
+const TOLD_FINDINGS: usize = 4;
 
 /// What handlers of the router may know about the request, and tell about it. In its extensions.
 #[derive(Debug)]
@@ -115,8 +122,38 @@ impl<'a> Exchange<'a> {
         if self.is_http1 && self.context.must_close.get() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if self.app.dev {
+            self.tell_findings(headers);
+        }
         self.app.origins.mark(origin.as_ref(), headers);
         response
+    }
+
+    /// What was noticed about the plugin, for whoever works on it.
+    fn tell_findings(&self, headers: &mut HeaderMap) {
+        let Some(plugin) = &self.plugin else {
+            return;
+        };
+        let findings = self.app.registry.findings().of(plugin);
+        for finding in findings.iter().take(TOLD_FINDINGS) {
+            // Headers are ASCII; what is not stands in the log as it is.
+            let plain = |letter: char| {
+                if letter.is_ascii_graphic() {
+                    letter
+                } else {
+                    ' '
+                }
+            };
+            let sentence: String = finding
+                .sentence
+                .replace('…', "...")
+                .chars()
+                .map(plain)
+                .collect();
+            if let Ok(value) = HeaderValue::try_from(sentence) {
+                headers.append(X_MOZAIKS_FINDING.clone(), value);
+            }
+        }
     }
 
     fn record(&self, status: u16, error: Option<&ApiError>) {

@@ -41,7 +41,7 @@ pub(super) async fn call_plugin(
         .path()
         .strip_prefix(EXECUTE)
         .unwrap_or_default();
-    let plugin = app.registry.find(name).ok_or(ApiError::PluginNotFound)?;
+    let plugin = (app.registry.find(name)).ok_or_else(|| unknown(app, name, &principal))?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
     // Before the body: whether the plugin can be called does not depend on what is in it.
     if let Err(error) = app.dispatcher.check(&plugin, &principal.app_id) {
@@ -74,6 +74,21 @@ pub(super) async fn call_plugin(
             }
             Err(refusal(app, error, Some(&principal)))
         }
+    }
+}
+
+/// There is no plugin of that name; admins and developers are told of a folder with nearly that name.
+pub(super) fn unknown(app: &App, name: &str, principal: &Principal) -> ApiError {
+    let tell = principal.is_admin();
+    let hint = (tell || app.dev)
+        .then(|| app.registry.misnamed(name))
+        .flatten();
+    match hint {
+        Some(hint) => ApiError::PluginMisnamed {
+            hint: hint.into(),
+            tell,
+        },
+        None => ApiError::PluginNotFound,
     }
 }
 

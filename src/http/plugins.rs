@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     arguments::Arguments,
     error::ApiError,
+    execute::unknown,
     identify::User,
     plugin_life::{EndpointView, endpoints},
     plugin_usage::{CallFigures, call_figures},
@@ -27,6 +28,7 @@ use mozaiks_lifecycle::{
     manager::{LifeView, PermissionsView},
 };
 use mozaiks_plugins::{
+    findings::Finding,
     manifest::{DeclaredEndpoint, Manifest, PluginKind},
     origin::Origin,
     permissions::Denial,
@@ -122,6 +124,8 @@ struct Insides {
     last_error: Option<FailedStep>,
     /// The load's number.
     generation: Option<u64>,
+    /// What is installed for the load alone, by distribution with its version.
+    installed: BTreeMap<String, String>,
     /// Lifecycle functions of the load.
     hooks: Vec<String>,
     has_execute: bool,
@@ -146,6 +150,8 @@ struct Insides {
     permissions: PermissionsView,
     /// What it was denied since the start, the newest first.
     denials: Vec<Denial>,
+    /// What was noticed about the load that is likely not meant, the newest first.
+    findings: Vec<Finding>,
 }
 
 /// Why a step failed.
@@ -240,10 +246,8 @@ pub(super) async fn get_plugin(
     User(principal): User,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<WholePlugin>, ApiError> {
-    let plugin = name
-        .ok()
-        .and_then(|Path(name)| app.registry.find(&name))
-        .ok_or(ApiError::PluginNotFound)?;
+    let Path(name) = name.map_err(|_| ApiError::PluginNotFound)?;
+    let plugin = (app.registry.find(&name)).ok_or_else(|| unknown(&app, &name, &principal))?;
     if principal.is_admin() {
         count_storage(&app, &plugin, &principal).await;
     }
@@ -307,6 +311,7 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
             traceback: failure.traceback,
         }),
         generation,
+        installed: installed(plugin),
         hooks,
         has_execute,
         warnings,
@@ -319,7 +324,17 @@ fn insides(app: &App, plugin: &Plugin, manifest: &Manifest, principal: &Principa
         endpoints: endpoints(app, plugin),
         permissions: app.plugins.permissions(plugin),
         denials: app.plugin_denials.latest(&plugin.name, app_id),
+        findings: app.registry.findings().of(&plugin.name),
     }
+}
+
+fn installed(plugin: &Plugin) -> BTreeMap<String, String> {
+    let PluginState::Active(load) = plugin.state() else {
+        return BTreeMap::new();
+    };
+    load.site()
+        .map(|site| site.distributions.clone())
+        .unwrap_or_default()
 }
 
 /// A plugin as users of an app see it; why it failed is for admins.

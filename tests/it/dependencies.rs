@@ -64,6 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "realtime",
         &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
     ),
+    ("requirements", &["mozaiks-config"]),
     (
         "settings",
         &[
@@ -165,6 +166,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_python",
+            "mozaiks_requirements",
             "mozaiks_telemetry",
             "mozaiks_worker",
         ],
@@ -184,6 +186,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_plugins",
             "mozaiks_python",
             "mozaiks_realtime",
+            "mozaiks_requirements",
             "mozaiks_settings",
             "mozaiks_store",
             "mozaiks_telemetry",

@@ -101,7 +101,7 @@ async fn plugins_are_listed_with_their_state() {
             "rich/plugin.json",
             r#"{"author": {"name": "Ann"}, "license": "MIT", "icon": "bell", "tags": ["a", "b"],
                 "homepage": "https://example.com", "minGatewayVersion": "0.1.0",
-                "permissions": ["orders.read"], "requirements": ["httpx>=0.28"],
+                "permissions": ["orders.read"], "requirements": ["pymongo>=4"],
                 "dependencies": {"notes": "1"}, "config": {"size": 7},
                 "resourceLimits": {"memory_mb": 64}}"#,
         )
@@ -143,7 +143,7 @@ async fn plugins_are_listed_with_their_state() {
         ("homepage", json!("https://example.com")),
         ("tags", json!(["a", "b"])),
         ("gateway_version", json!(">=0.1.0")),
-        ("requirements", json!(["httpx>=0.28"])),
+        ("requirements", json!(["pymongo>=4"])),
         ("dependencies", json!({ "notes": "^1" })),
     ] {
         assert_eq!(rich[key], value, "{key}");

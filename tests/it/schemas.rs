@@ -31,7 +31,7 @@ async def execute(data):
 "#;
 
 const MANIFEST: &str = r#"{"name": "shown", "version": "1.2.3", "author": "Ann", "tags": ["a"],
-    "permissions": ["orders.read"], "config": {"size": 7}, "requirements": ["httpx>=0.28"],
+    "permissions": ["orders.read"], "config": {"size": 7}, "requirements": ["pymongo>=4"],
     "notifications": [{"id": "due", "label": "Due", "channels": ["in_app"]}]}"#;
 
 /// What needs a mail server or a failed delivery to be answered well; others' tests do that, and the types

@@ -16,6 +16,7 @@ mod queue_delay;
 mod rates;
 mod realtime;
 mod redact;
+mod requirements;
 mod source;
 mod table;
 mod tls;
@@ -41,6 +42,7 @@ pub use queue_delay::QueueDelayConfig;
 pub use rates::RatesConfig;
 pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
+pub use requirements::RequirementsConfig;
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
 pub use tls::TlsConfig;
@@ -262,6 +264,8 @@ pub struct PluginsConfig {
     pub storage_recount: Duration,
     /// What the operator lets plugins reach outside. `MOZAIKS_HTTP_APIS`, …
     pub outbound: OutboundConfig,
+    /// How what they require is installed. `MOZAIKS_REQUIREMENTS_…`
+    pub requirements: RequirementsConfig,
     /// The interpreter whose packages plugins see. `MOZAIKS_PYTHON` (default: a venv beside the
     /// working directory or the binary, else the one the gateway was built with)
     pub python: Option<PathBuf>,
@@ -440,6 +444,7 @@ impl Default for PluginsConfig {
             files_max_bytes: 16 * 1024 * 1024,
             storage_recount: Duration::from_secs(60),
             outbound: OutboundConfig::default(),
+            requirements: RequirementsConfig::default(),
             python: None,
             sdk_path: None,
         }

@@ -11,6 +11,7 @@ mod process;
 mod queue_delay;
 mod rates;
 mod realtime;
+mod requirements;
 mod runtime;
 mod server;
 mod usage;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
     outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY, rates::RATES,
-    realtime::REALTIME, runtime::RUNTIME, server::SERVER, usage::USAGE, workers::WORKERS,
+    realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER, usage::USAGE,
+    workers::WORKERS,
 };
 use crate::keys::Key;
 
@@ -36,13 +38,14 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 14] = [
+const PARTS: [&[Key]; 15] = [
     PROCESS,
     DATA,
     ACCESS,
     SERVER,
     RATES,
     RUNTIME,
+    REQUIREMENTS,
     QUEUE_DELAY,
     WORKERS,
     OUTBOUND,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app_gate::AppGate, apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
-    permissions::Permissions, runtime::PluginRuntime, traffic::Traffic,
+    permissions::Permissions, runtime::PluginRuntime, site::Site, traffic::Traffic,
 };
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
@@ -74,6 +74,8 @@ pub struct LiveGeneration {
     gate: OnceLock<Arc<AppGate>>,
     /// What its code may do beyond its own; replaced when an admin says otherwise.
     permissions: RwLock<Arc<Permissions>>,
+    /// Where what it needs is installed: not cleared while this lives.
+    site: OnceLock<Arc<Site>>,
 }
 
 impl LiveGeneration {
@@ -98,6 +100,7 @@ impl LiveGeneration {
             apps: OnceLock::new(),
             gate: OnceLock::new(),
             permissions: RwLock::new(Arc::new(Permissions::own())),
+            site: OnceLock::new(),
         })
     }
 
@@ -109,6 +112,16 @@ impl LiveGeneration {
     pub(crate) fn set_manifest(&self, manifest: Arc<Manifest>) {
         // Set once, by whoever makes the load.
         self.manifest.set(manifest).ok();
+    }
+
+    /// Where what it needs is installed, where that is a place of its own.
+    pub fn site(&self) -> Option<&Arc<Site>> {
+        self.site.get()
+    }
+
+    pub(crate) fn set_site(&self, site: Arc<Site>) {
+        // Set once, by whoever makes the load.
+        self.site.set(site).ok();
     }
 
     pub(crate) fn set_apps(&self, apps: Arc<AppSwitch>) {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::{generation::Generation, invocation::CallId};
+use crate::{findings::FindingKind, generation::Generation, invocation::CallId};
 use mozaiks_auth::Principal;
 
 /// A function that a plugin has registered with its runtime. Unique in the process, whichever runtime
@@ -113,6 +113,12 @@ pub trait HostServices: Send + Sync + 'static {
     fn call_ended(&self, call: CallId) {
         // Only those that keep a table of calls want to know.
         let _ = call;
+    }
+
+    /// Something was noticed about code of a load.
+    fn found(&self, plugin: &Arc<str>, generation: Generation, kind: FindingKind, sentence: &str) {
+        // Only the gateway keeps what was noticed.
+        let _ = (plugin, generation, kind, sentence);
     }
 
     /// The plugin's generation is gone: everything it registered ends.

@@ -8,6 +8,7 @@ use crate::{
     manifest::{Isolation, Manifest},
     registry::Plugin,
     runtime::{LoadError, PluginRuntime},
+    site::Site,
 };
 
 /// What an operator has said of one plugin.
@@ -21,7 +22,10 @@ pub struct OperatorWord {
 
 /// Chooses what runs a load of a plugin.
 pub trait Runtimes: Send + Sync + 'static {
-    /// The runtime that is to load it.
+    /// Where a load of it is to run.
+    fn mode(&self, plugin: &Plugin, manifest: &Manifest) -> Isolation;
+
+    /// The runtime of that mode that is to load it, with what is installed for it.
     ///
     /// # Errors
     /// Where there is none that it may run in.
@@ -30,5 +34,7 @@ pub trait Runtimes: Send + Sync + 'static {
         plugin: &Plugin,
         found: &Found,
         manifest: &Manifest,
+        mode: Isolation,
+        site: Option<&Site>,
     ) -> Result<Arc<dyn PluginRuntime>, LoadError>;
 }

@@ -2,7 +2,9 @@
 
 mod cache;
 mod call_limits;
+mod misnamed;
 mod permissions;
+mod prepare;
 
 use std::{
     collections::BTreeMap,
@@ -15,17 +17,21 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     apps::AppSwitch,
-    bytecode::{self, BytecodeCache, ModuleCounts},
+    bytecode::{BytecodeCache, ModuleCounts},
     discovery::{self, Found, Skipped},
+    findings::Findings,
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
-    manifest::{self, Manifest},
+    manifest::Manifest,
     permissions::Permissions,
     placement::{OperatorWord, Runtimes},
-    runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
+    runtime::PluginRuntime,
+    site::Sites,
     traffic::Traffic,
 };
 use mozaiks_config::PluginsConfig;
+
+pub use prepare::{NotPrepared, Prepared};
 
 /// Plugins imported at the same time.
 const LOADS_AT_A_TIME: usize = 8;
@@ -140,13 +146,15 @@ impl Plugin {
             .find(|generation| generation.id() == id)
     }
 
+    /// Its generations that somebody holds.
+    pub(super) fn generations(&self) -> Vec<Arc<LiveGeneration>> {
+        let generations = self.generations.lock();
+        generations.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// What each load's code may do beyond its own is asked of `permit`, by the load's manifest.
     pub fn permit(&self, permit: impl Fn(&Manifest) -> Permissions) {
-        let generations: Vec<_> = {
-            let generations = self.generations.lock();
-            generations.iter().filter_map(Weak::upgrade).collect()
-        };
-        for generation in generations {
+        for generation in self.generations() {
             if let Some(manifest) = generation.manifest() {
                 generation.permit(permit(manifest));
             }
@@ -263,6 +271,13 @@ pub struct Registry {
     runtime: Arc<dyn PluginRuntime>,
     /// Set once, before plugins are loaded, where not all run in `runtime`.
     runtimes: OnceLock<Arc<dyn Runtimes>>,
+    /// Set once, before plugins are loaded, where what they need can be installed.
+    sites: OnceLock<Arc<dyn Sites>>,
+    /// Held while a load's site is compared with those of the others: of two that do not go together one is first.
+    placing: Mutex<()>,
+    findings: Arc<Findings>,
+    /// Directories that look like plugins and are none, as they were last seen.
+    skipped: RwLock<Vec<Skipped>>,
     /// Read for every call, written when plugins are found.
     plugins: RwLock<BTreeMap<Arc<str>, Arc<Plugin>>>,
     /// Set once, before plugins are loaded, where bytecode is kept.
@@ -279,6 +294,10 @@ impl Registry {
             config: config.clone(),
             runtime,
             runtimes: OnceLock::new(),
+            sites: OnceLock::new(),
+            placing: Mutex::default(),
+            findings: Arc::default(),
+            skipped: RwLock::default(),
             plugins: RwLock::default(),
             cache: OnceLock::new(),
             modules: ModuleCounts::default(),
@@ -288,6 +307,11 @@ impl Registry {
     /// From now on these say what runs a load.
     pub fn place_by(&self, runtimes: Arc<dyn Runtimes>) {
         let _ = self.runtimes.set(runtimes);
+    }
+
+    /// From now on these see to what loads need.
+    pub fn provide_by(&self, sites: Arc<dyn Sites>) {
+        let _ = self.sites.set(sites);
     }
 
     /// Tells of the manifests of plugins that are loaded from now on; there is one observer.
@@ -391,7 +415,14 @@ impl Registry {
     /// # Errors
     /// Where the directory cannot be read.
     pub fn discover(&self) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
-        discovery::discover(&self.config.dir)
+        let (found, skipped) = discovery::discover(&self.config.dir)?;
+        self.skipped.write().clone_from(&skipped);
+        Ok((found, skipped))
+    }
+
+    /// What was noticed about the plugins.
+    pub fn findings(&self) -> &Arc<Findings> {
+        &self.findings
     }
 
     /// Looks at a plugin's directory again.
@@ -447,6 +478,7 @@ impl Registry {
     /// Takes a plugin off the list.
     pub fn remove(&self, name: &str) {
         let removed = self.plugins.write().remove(name);
+        self.findings.forget(name);
         if let Some(plugin) = removed {
             drop(plugin.replace(PluginState::Disabled));
         }
@@ -498,6 +530,7 @@ impl Registry {
         }
         let generation = Arc::clone(&prepared.generation);
         let id = generation.id();
+        self.findings.keep_only(&plugin.name, id);
         let replaced = plugin.activate(generation, Arc::clone(&prepared.manifest));
         if let Some(observer) = self.activations.get() {
             observer.generation_activated(id, replaced.as_ref().map(|old| old.id()));
@@ -515,103 +548,6 @@ impl Registry {
         // After the lock: the last holder of a generation unloads it.
         drop(old);
     }
-
-    /// Imports a plugin as a new load beside the one that serves, which goes on; in a certain runtime, or
-    /// in that which is chosen for it.
-    ///
-    /// # Errors
-    /// Why it cannot be loaded, with the manifest as far as it could be read; nothing of it is left.
-    pub async fn prepare(
-        &self,
-        plugin: &Plugin,
-        found: &Found,
-        runtime: Option<Arc<dyn PluginRuntime>>,
-    ) -> Result<Prepared, NotPrepared> {
-        let wrong = |reason, manifest| NotPrepared {
-            error: LoadError::Manifest(reason),
-            manifest,
-        };
-        let read = manifest::read(&found.dir, &found.name).map_err(|reason| wrong(reason, None))?;
-        for warning in &read.warnings {
-            tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
-        }
-        let mut manifest = read.manifest;
-        if let Some(name) = read.other_name
-            && let Some(first) = self.find(&name)
-        {
-            let (first, second) = (first.dir.display(), found.dir.display());
-            let reason = format!("name: two plugins are named {name:?}: {first} and {second}");
-            return Err(wrong(reason, Some(manifest)));
-        }
-        let entry = found
-            .entry_for(&manifest)
-            .map_err(|reason| wrong(reason, Some(manifest.clone())))?;
-        // Before a worker is made, which may read what is there.
-        let cache = bytecode::folder_of(&self.config, &plugin.name);
-        let chosen = match (runtime, self.runtimes.get()) {
-            (Some(runtime), _) => Ok(runtime),
-            (None, None) => Ok(Arc::clone(&self.runtime)),
-            (None, Some(runtimes)) => runtimes.choose(plugin, found, &manifest),
-        };
-        let runtime = chosen.map_err(|error| NotPrepared {
-            error,
-            manifest: Some(manifest.clone()),
-        })?;
-        let limits = self.call_limits(plugin, &manifest);
-        let generation = plugin.new_generation(Arc::clone(&runtime), limits);
-        generation.set_manifest(Arc::new(manifest.clone()));
-        generation.permit(self.wanted(&manifest));
-        let source = PluginSource {
-            generation: generation.id(),
-            name: plugin.name.clone(),
-            dir: found.dir.clone(),
-            entry,
-            has_parts: manifest.has_parts(),
-            cache: cache.clone(),
-        };
-        let loaded = runtime.load(source).await;
-        match loaded.unwrap_or(Err(LoadError::Stopped)) {
-            Ok(loaded) => {
-                self.note_modules(&loaded, found, cache.as_deref());
-                manifest.description = manifest.description.or_else(|| loaded.doc.clone());
-                if !loaded.has_execute {
-                    generation.has_no_execute();
-                }
-                Ok(Prepared {
-                    generation,
-                    manifest: Arc::new(manifest),
-                    loaded,
-                    warnings: read.warnings,
-                })
-            }
-            Err(error) => Err(NotPrepared {
-                error,
-                manifest: Some(manifest),
-            }),
-        }
-    }
-}
-
-/// A load that has been imported and does not serve yet.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The load.
-    pub generation: Arc<LiveGeneration>,
-    /// What it says about itself.
-    pub manifest: Arc<Manifest>,
-    /// What was found in it.
-    pub loaded: LoadedPlugin,
-    /// What seemed odd about the manifest.
-    pub warnings: Vec<String>,
-}
-
-/// Why there is no new load.
-#[derive(Debug)]
-pub struct NotPrepared {
-    /// What is wrong.
-    pub error: LoadError,
-    /// The manifest, where it could be read.
-    pub manifest: Option<Manifest>,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub use crate::started::Started;
 use crate::{
     generation::Generation,
     invocation::{CallId, Invocation},
+    site::SitePath,
 };
 
 /// Runs plugin code. The embedded interpreter implements it; a worker process can.
@@ -55,6 +56,8 @@ pub struct PluginSource {
     pub has_parts: bool,
     /// Where bytecode of its modules is kept, to be read.
     pub cache: Option<PathBuf>,
+    /// Where what it needs is installed.
+    pub site: Option<SitePath>,
 }
 
 /// A plugin whose module has been imported.
@@ -95,16 +98,45 @@ pub enum LoadError {
     /// It has no callable `execute` (or `run`).
     #[error("{0}")]
     NoEntryPoint(String),
+    /// What it needs is not installed, cannot be, or does not go with what others need.
+    #[error("{summary}")]
+    Requirements {
+        /// One line.
+        summary: String,
+        /// The same with what an installer said.
+        whole: String,
+    },
     /// The runtime is gone.
     #[error("the Python runtime has stopped")]
     Stopped,
 }
 
 impl LoadError {
+    /// Something about what it needs that one sentence says.
+    pub fn requirements(summary: String) -> Self {
+        Self::Requirements {
+            whole: summary.clone(),
+            summary,
+        }
+    }
+
+    /// The step of a plugin's life that has failed.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Requirements { .. } => "requirements",
+            Self::Manifest(_)
+            | Self::Raised { .. }
+            | Self::TimedOut { .. }
+            | Self::NoEntryPoint(_)
+            | Self::Stopped => "load",
+        }
+    }
+
     /// The whole for admins, with the traceback where there is one.
     pub fn whole(&self) -> String {
         match self {
             Self::Raised { traceback, .. } => format!("{self}\n{traceback}"),
+            Self::Requirements { whole, .. } => whole.clone(),
             Self::Manifest(_) | Self::TimedOut { .. } | Self::NoEntryPoint(_) | Self::Stopped => {
                 self.to_string()
             }

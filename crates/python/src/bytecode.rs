@@ -85,7 +85,7 @@ fn line(wanted: &Wanted) -> Option<String> {
 }
 
 async fn compile(input: &str) -> Result<(), String> {
-    let executable = interpreter::executable().ok_or("there is no interpreter")?;
+    let executable = interpreter::running_executable().ok_or("there is no interpreter")?;
     let script = format!("{SOURCE}\n\nmain()\n");
     let mut child = Command::new(executable)
         .args(["-I", "-S", "-B", "-c", &script])

@@ -46,6 +46,11 @@ impl OwnCode {
         }
     }
 
+    /// A file's path below the directory, where it is there.
+    pub(super) fn below_its_dir<'a>(&self, file: &'a str) -> Option<&'a str> {
+        file.strip_prefix(&self.dir)
+    }
+
     /// Whether code of that module and file is of this import.
     pub(super) fn holds(&self, module: &str, file: &str) -> bool {
         !file.contains(INSTALLED)

@@ -27,7 +27,7 @@ const SWITCH_INTERVAL_SECONDS: f64 = 0.0005;
 static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
 
 /// The interpreter whose libraries this process uses, once it has been started.
-pub(super) fn executable() -> Option<&'static Path> {
+pub(super) fn running_executable() -> Option<&'static Path> {
     EXECUTABLE.get().map(PathBuf::as_path)
 }
 
@@ -126,6 +126,14 @@ fn find_executable(configured: Option<&Path>) -> Result<PathBuf, String> {
              MOZAIKS_PYTHON"
         )
     })
+}
+
+/// The interpreter whose packages plugins see, as it is started by itself; it may be asked who it is.
+///
+/// # Errors
+/// A sentence that says what is missing and what to do.
+pub fn executable(configured: Option<&Path>) -> Result<PathBuf, String> {
+    find_executable(configured)
 }
 
 /// Why the interpreter that is configured cannot be used: Python has started this process, and another one

@@ -55,7 +55,9 @@ use pool::PoolJob;
 
 pub use bytecode::BytecodeFiller;
 pub use inside::{run_inside, running};
-pub use interpreter::{BUILD_PYTHON, BUILD_VERSION, prepare, readable_dirs, refusal, sdk_dirs};
+pub use interpreter::{
+    BUILD_PYTHON, BUILD_VERSION, executable, prepare, readable_dirs, refusal, sdk_dirs,
+};
 pub use turns::Turns;
 
 /// The embedded CPython with its one event loop thread; implements

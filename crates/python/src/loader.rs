@@ -128,7 +128,17 @@ fn import_plugin(
     });
     // Known from the start: what the import registers is part of it.
     parts.codes.insert(code.clone());
-    let loaded = native_module(py)?.call_method1(
+    let native = native_module(py)?;
+    if let Some(site) = &source.site {
+        let arguments = (
+            &code.own.package,
+            &*source.name,
+            site.dir.as_os_str(),
+            site.first,
+        );
+        native.call_method1("enter_site", arguments)?;
+    }
+    let loaded = native.call_method1(
         "load_plugin",
         (
             &code.own.package,
@@ -179,8 +189,10 @@ pub(super) fn unload(parts: &Parts, generation: Generation) {
 
 /// Drops a package from `sys.modules`.
 pub(super) fn forget_package(py: Python<'_>, package: &str) {
-    let forgotten =
-        native_module(py).and_then(|native| native.call_method1("forget_package", (package,)));
+    let forgotten = native_module(py).and_then(|native| {
+        native.call_method1("forget_package", (package,))?;
+        native.call_method1("leave_site", (package,))
+    });
     if let Err(error) = forgotten {
         let reason = error::summary(py, &error);
         tracing::warn!(package, reason, "plugin.not_forgotten");

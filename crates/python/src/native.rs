@@ -33,6 +33,8 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     PyModule::from_code(py, &reading, c"<mozaiks>", c"_mozaiks_bytecode")?;
     let code = std::ffi::CString::new(include_str!("bootstrap.py"))?;
     let module = PyModule::from_code(py, &code, c"<mozaiks>", c"_mozaiks_native")?;
+    let sites = std::ffi::CString::new(include_str!("sites.py"))?;
+    py.run(&sites, Some(&module.dict()), None)?;
     module.add_class::<CallInfo>()?;
     module.add_class::<Driver>()?;
     for function in functions(py, &module)? {

@@ -8,7 +8,7 @@ use std::{
 use mongodb::bson::doc;
 use tokio::sync::Notify;
 
-use super::{Store, StoreError, indexes, migrate};
+use super::{Store, StoreError, StoreErrorKind, indexes, migrate, reach};
 
 /// Least time between two looks while commands fail.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -57,7 +57,7 @@ pub(super) async fn watch(store: Weak<Store>) {
                     Look::Failed(error) => error,
                     Look::TookTooLong => no_answer(strong.config.ping_timeout),
                 };
-                set(&strong, Health::Down(reason.to_string()));
+                set(&strong, Health::Down(why(&strong, &reason).await));
                 strong.config.ping_every_while_down
             }
         };
@@ -68,6 +68,21 @@ pub(super) async fn watch(store: Weak<Store>) {
             () = tokio::time::sleep(pause) => {}
             // While it is known to be down, commands that fail say nothing new.
             () = soon(&doubt), if is_up => {}
+        }
+    }
+}
+
+/// Why it does not answer: what a server has said, else what its addresses say.
+async fn why(store: &Store, error: &StoreError) -> String {
+    if error.kind != StoreErrorKind::Unavailable || error.code.is_some() {
+        return error.to_string();
+    }
+    match store.health() {
+        // Asked once an outage.
+        Health::Down(known) => known,
+        Health::Starting | Health::Up => {
+            let servers = store.servers.get().map_or(&[][..], Vec::as_slice);
+            reach::explain(servers, &error.message).await
         }
     }
 }

@@ -16,6 +16,7 @@ mod migrate;
 mod names;
 mod policy;
 mod query;
+mod reach;
 mod retry;
 mod scope;
 mod sessions;
@@ -35,7 +36,7 @@ use std::{
 use mongodb::{
     Client, Database,
     bson::{Document, RawDocumentBuf},
-    options::{Acknowledgment, ClientOptions, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ServerAddress, WriteConcern},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -121,6 +122,8 @@ pub struct Store {
     // Empty while a `mongodb+srv` name could not be resolved yet.
     client: OnceLock<Client>,
     write_concern: OnceLock<Option<WriteConcern>>,
+    /// Where the servers are; empty as long as the client is.
+    servers: OnceLock<Vec<ServerAddress>>,
     declared: Vec<CollectionSpec>,
     health: watch::Sender<Health>,
     /// Told when a command failed: the watching task looks at once.
@@ -158,6 +161,7 @@ impl Store {
             malformed: AtomicU64::new(0),
             client: OnceLock::new(),
             write_concern: OnceLock::new(),
+            servers: OnceLock::new(),
             declared,
             health: watch::Sender::new(Health::Starting),
             doubt: Arc::default(),
@@ -301,9 +305,11 @@ impl Store {
             write_concern.w = Some(Acknowledgment::Majority);
         }
         let write_concern = write_concern.clone();
+        let servers = options.hosts.clone();
         let client = Client::with_options(options)?;
         // Losing a race leaves the other's client, which is the same.
         let _ = self.client.set(client);
+        let _ = self.servers.set(servers);
         let _ = self.write_concern.set(Some(write_concern));
         Ok(())
     }

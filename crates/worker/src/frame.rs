@@ -10,7 +10,7 @@ use mozaiks_auth::{Principal, VerifiedContacts};
 use mozaiks_config::PluginsConfig;
 use mozaiks_plugins::{
     CallError, CallReply, Generation, HostError, Input, LoadError, LoadedPlugin, PluginSource,
-    Target, Wants,
+    Target, Wants, findings::FindingKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,12 @@ pub(crate) enum ToGateway {
     Unregister(u64),
     /// A line of the worker's log.
     Log(LogLine),
+    /// Something was noticed about code of a load.
+    Found {
+        generation: Generation,
+        kind: FindingKind,
+        sentence: String,
+    },
     /// It lives.
     Pong(Health),
 }

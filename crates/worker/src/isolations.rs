@@ -15,6 +15,7 @@ use mozaiks_plugins::{
     placement::Runtimes,
     registry::Plugin,
     runtime::CrashReason,
+    site::Site,
 };
 use parking_lot::Mutex;
 
@@ -249,6 +250,7 @@ impl Isolations {
         plugin: &Plugin,
         found: &Found,
         manifest: &Manifest,
+        site: Option<&Site>,
     ) -> Result<Arc<WorkerPool>, LoadError> {
         // The name follows the rule of names, which is safe as a part of a path.
         let data = self.data_dir.join("plugins").join(&*plugin.name);
@@ -274,6 +276,7 @@ impl Isolations {
                 // Of what is kept of plugins, its own.
                 readable: std::iter::once(found.dir.clone())
                     .chain(bytecode::folder_of(&self.plugins, &plugin.name))
+                    .chain(site.map(|site| site.path.dir.clone()))
                     .collect(),
                 writable: Some(data),
             },
@@ -326,16 +329,22 @@ impl Isolations {
 }
 
 impl Runtimes for Isolations {
+    fn mode(&self, plugin: &Plugin, manifest: &Manifest) -> Isolation {
+        self.decide(plugin, manifest).mode
+    }
+
     fn choose(
         &self,
         plugin: &Plugin,
         found: &Found,
         manifest: &Manifest,
+        mode: Isolation,
+        site: Option<&Site>,
     ) -> Result<Arc<dyn PluginRuntime>, LoadError> {
-        Ok(match self.decide(plugin, manifest).mode {
+        Ok(match mode {
             Isolation::Inline => Arc::clone(&self.inline),
             Isolation::Shared => self.shared()?,
-            Isolation::Dedicated => self.dedicated(plugin, found, manifest)?,
+            Isolation::Dedicated => self.dedicated(plugin, found, manifest, site)?,
         })
     }
 }

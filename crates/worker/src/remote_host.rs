@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use mozaiks_plugins::{
     CallId, Caller, Generation, HostError, HostServices,
+    findings::FindingKind,
     host::{HandlerId, Registration, RegistrationId},
 };
 use parking_lot::Mutex;
@@ -166,6 +167,17 @@ impl HostServices for RemoteHost {
     }
 
     /// The gateway knows: it is what has ended the load.
+    fn found(&self, _plugin: &Arc<str>, generation: Generation, kind: FindingKind, sentence: &str) {
+        let sentence = sentence.to_owned();
+        // Whose load it is the gateway knows. What finds no room is noticed again.
+        let found = ToGateway::Found {
+            generation,
+            kind,
+            sentence,
+        };
+        self.outgoing.push(&found).ok();
+    }
+
     fn forget_generation(&self, _: Generation) {}
 }
 

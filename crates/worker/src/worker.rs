@@ -369,6 +369,16 @@ impl Worker {
                 }
             }
             ToGateway::Log(line) => self.log(line),
+            ToGateway::Found {
+                generation,
+                kind,
+                sentence,
+            } => {
+                let plugin = self.generations.lock().get(&generation).cloned();
+                if let Some(plugin) = plugin {
+                    self.host.found(&plugin, generation, kind, &sentence);
+                }
+            }
             ToGateway::Pong(health) => *self.health.lock() = (health, Instant::now()),
             // Before it was ready.
             ToGateway::Prepared(_) | ToGateway::Ready(_) => {}

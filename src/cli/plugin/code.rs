@@ -24,7 +24,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Adds what is wrong with the plugin's code.
-pub(super) fn check(config: &PluginsConfig, found: &Found, inspection: &mut Inspection) {
+///
+/// `site` is where what it requires is installed, where it is.
+pub(super) fn check(
+    config: &PluginsConfig,
+    found: &Found,
+    site: Option<&Path>,
+    inspection: &mut Inspection,
+) {
     // What is wrong with the manifest has been said.
     let manifest = manifest::read(&found.dir, &found.name)
         .map_or_else(|_| Manifest::of(&found.name), |read| read.manifest);
@@ -33,7 +40,7 @@ pub(super) fn check(config: &PluginsConfig, found: &Found, inspection: &mut Insp
         Ok(None) => return,
         Err(reason) => return inspection.errors.push(reason),
     };
-    match ask(config, &found.dir, &entry) {
+    match ask(config, &found.dir, &entry, site) {
         Ok(lines) => {
             for line in lines.lines() {
                 match line.split_once('\t') {
@@ -49,12 +56,18 @@ pub(super) fn check(config: &PluginsConfig, found: &Found, inspection: &mut Insp
     }
 }
 
-fn ask(config: &PluginsConfig, dir: &Path, entry: &Path) -> Result<String, String> {
+fn ask(
+    config: &PluginsConfig,
+    dir: &Path,
+    entry: &Path,
+    site: Option<&Path>,
+) -> Result<String, String> {
     let python = interpreter(config);
     let mut child = Command::new(&python)
         .args(["-I", "-X", "utf8", "-W", "ignore", "-c", CODE])
         .args([entry, dir])
         .args(sdk_dirs(config.sdk_path.as_deref()))
+        .args(site)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -127,7 +140,7 @@ mod tests {
             sdk_path: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("python-sdk")),
             ..PluginsConfig::default()
         };
-        check(&config, &found[0], &mut inspection);
+        check(&config, &found[0], None, &mut inspection);
         (inspection.errors, inspection.warnings)
     }
 

@@ -5,7 +5,10 @@ use std::{
     process::Command,
 };
 
-use super::super::{Failure, doctor::interpreter, flags::ConfigFlags};
+use super::{
+    super::{Failure, doctor::interpreter, flags::ConfigFlags},
+    requirements::installed_for,
+};
 use mozaiks_python::{running, sdk_dirs};
 
 /// Hands over to pytest; see its own first lines.
@@ -25,15 +28,16 @@ pub(super) struct TestArgs {
 }
 
 pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
-    let config = args.flags.load(false)?.config.plugins;
+    let config = args.flags.load(false)?.config;
     let dir = args.dir.canonicalize().map_err(|error| {
         Failure::Usage(format!("{} cannot be read: {error}", args.dir.display()))
     })?;
     if !dir.join("tests").is_dir() {
         return Err(Failure::Usage(format!("{} has no tests/", dir.display())));
     }
-    let python = interpreter(&config);
-    let sdk = sdk_dirs(config.sdk_path.as_deref());
+    let python = interpreter(&config.plugins);
+    let mut sdk = sdk_dirs(config.plugins.sdk_path.as_deref());
+    sdk.extend(installed_for(&config, &dir));
     let mut command = Command::new(&python);
     command
         .args(["-X", "utf8", "-c", CODE])

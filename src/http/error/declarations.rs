@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, host_status};
 use mozaiks_auth::AuthError;
+use mozaiks_plugins::findings::RETURNED_NONE;
 
 /// All there is to say of an error.
 pub(super) struct Declaration<'e> {
@@ -102,6 +103,15 @@ impl ApiError {
                 S::NOT_FOUND,
                 "PLUGIN_NOT_FOUND",
                 "there is no plugin of this name",
+            ),
+            Self::PluginMisnamed { hint, tell } => D::new(
+                S::NOT_FOUND,
+                "PLUGIN_NOT_FOUND",
+                "there is no plugin of this name",
+            )
+            .told(
+                if *tell { Everyone } else { Developers },
+                move || json!({ "hint": &**hint }),
             ),
             Self::PluginDisabled => {
                 D::new(S::NOT_FOUND, "PLUGIN_DISABLED", "the plugin is disabled")
@@ -214,7 +224,10 @@ impl ApiError {
                 "the plugin returned something other than a dict",
             )
             .internal(what)
-            .told(Developers, move || json!({ "returned": what })),
+            .told(Developers, move || match what.as_str() {
+                "NoneType" => json!({ "returned": what, "hint": RETURNED_NONE }),
+                _ => json!({ "returned": what }),
+            }),
             Self::OutputNotSerializable { path, reason } => D::new(
                 S::INTERNAL_SERVER_ERROR,
                 "OUTPUT_NOT_SERIALIZABLE",

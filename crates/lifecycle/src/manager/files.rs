@@ -27,6 +27,10 @@ impl PluginManager {
         let registry = &self.parts.registry;
         if registry.find(name).is_none() && registry.look_for(name).is_err() {
             // A directory that is no plugin, or none yet.
+            if let Some(skipped) = registry.note_misnamed(name) {
+                let dir = skipped.dir.display();
+                tracing::warn!(dir = %dir, reason = skipped.reason, "plugin.skipped");
+            }
             return;
         }
         let changed = {

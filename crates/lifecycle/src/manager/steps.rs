@@ -240,7 +240,7 @@ impl PluginManager {
                 plugin.describe_as(Arc::new(manifest));
             }
             Failure {
-                step: "load".into(),
+                step: not.error.step().into(),
                 summary: not.error.to_string(),
                 traceback: not.error.whole(),
             }

@@ -2,8 +2,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    CallId, CallResult, Invocation, LoadedPlugin, SubmitError, generation::Permit,
-    runtime::RuntimeStatus,
+    CallId, CallResult, Invocation, LoadError, LoadedPlugin, PluginSource, SubmitError,
+    generation::Permit, runtime::RuntimeStatus,
 };
 
 /// Loads whatever the test says, and keeps the permits of the calls that it was given.

@@ -97,6 +97,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
         entry: Some(plugin.join("logic.py")),
         has_parts: false,
         cache: None,
+        site: None,
     };
     on_shared(|gateway| async move {
         let load = |text: &str| {

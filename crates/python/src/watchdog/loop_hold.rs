@@ -13,7 +13,7 @@ use crate::{
     parts::Parts,
     progress::Interruption,
 };
-use mozaiks_plugins::Generation;
+use mozaiks_plugins::{Generation, findings::FindingKind};
 
 /// A loop that does not turn and whose thread has begun no other step meanwhile.
 pub(super) struct LoopHold {
@@ -113,7 +113,8 @@ fn tell(parts: &Parts, steps: u64, held: Duration) -> bool {
     let Some(stack) = stack else {
         return false;
     };
-    let Some((plugin, at)) = stack.iter().find_map(|frame| of_plugin(parts, frame)) else {
+    let Some((plugin, generation, at)) = stack.iter().find_map(|frame| of_plugin(parts, frame))
+    else {
         // Not a plugin's doing: other threads keep the interpreter busy, or the machine is.
         tracing::debug!(
             held_ms = millis(held),
@@ -123,6 +124,15 @@ fn tell(parts: &Parts, steps: u64, held: Duration) -> bool {
         return false;
     };
     parts.looping.count_hold();
+    let sentence = format!(
+        "a blocking call at {}:{} holds the event loop, and with it all other calls: write `def` for \
+         `async def`, or `await asyncio.to_thread(…)`",
+        place(parts, generation, at),
+        at.line
+    );
+    let kind = FindingKind::BlockingCall;
+    let name = plugin.as_str().into();
+    (parts.host.services).found(&name, generation, kind, &sentence);
     tracing::warn!(
         plugin.name = plugin,
         held_ms = millis(held),
@@ -136,21 +146,27 @@ fn tell(parts: &Parts, steps: u64, held: Duration) -> bool {
 }
 
 /// The plugin whose frame that is.
-fn of_plugin<'a>(parts: &Parts, frame: &'a Told) -> Option<(String, &'a Told)> {
+fn of_plugin<'a>(parts: &Parts, frame: &'a Told) -> Option<(String, Generation, &'a Told)> {
     let name = frame.module.strip_prefix("mozaiks_plugin_");
     if let Some((name, number)) = name
         .and_then(|name| name.split('.').next())
         .and_then(|package| package.rsplit_once("_g"))
         && let Ok(number) = number.parse()
     {
-        let code = code_of(parts, Generation(number));
-        return Some((
-            code.map_or(name.to_owned(), |code| code.plugin.to_string()),
-            frame,
-        ));
+        let generation = Generation(number);
+        let code = code_of(parts, generation);
+        let plugin = code.map_or(name.to_owned(), |code| code.plugin.to_string());
+        return Some((plugin, generation, frame));
     }
     let code = parts.codes.owner(&frame.module, &frame.file)?;
-    Some((code.plugin.to_string(), frame))
+    Some((code.plugin.to_string(), code.generation, frame))
+}
+
+/// The file as its author knows it, below the plugin's directory.
+fn place<'a>(parts: &Parts, generation: Generation, at: &'a Told) -> &'a str {
+    let code = code_of(parts, generation);
+    code.and_then(|code| code.own.below_its_dir(&at.file))
+        .unwrap_or(&at.file)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -110,6 +110,14 @@ impl Metrics {
             text.sample("", &[("plugin", plugin)], count);
         }
         text.family(
+            "mozaiks_plugin_findings_total",
+            "counter",
+            "What was noticed about plugins that is likely not meant, by kind.",
+        );
+        for (kind, count) in &gauges.findings {
+            text.sample("", &[("kind", kind)], count);
+        }
+        text.family(
             "mozaiks_rate_limited_total",
             "counter",
             "Requests and messages over a rate, by limit.",

@@ -47,6 +47,8 @@ pub struct Gauges {
     pub plugin_log_lines_overwritten: u64,
     /// What plugins asked for without the permission, by plugin, since the start.
     pub permission_denials: Vec<(std::sync::Arc<str>, u64)>,
+    /// What was noticed about plugins, by kind, since the start.
+    pub findings: Vec<(&'static str, u64)>,
     /// Requests and messages over a rate, by limit, since the start.
     pub rate_limited: Vec<(&'static str, u64)>,
     /// Usage of plugins that was not counted, since the start.
@@ -55,6 +57,8 @@ pub struct Gauges {
     pub rate_callers_forgotten: u64,
     /// Writes of plugins that found what they may store used up, since the start.
     pub storage_refusals: u64,
+    /// Sites of packages that were installed for plugins, and those that could not be, since the start.
+    pub installations: (u64, u64),
     /// Answers of plugins that come in pieces.
     pub plugin_streams: u64,
     /// Modules of plugins that came from kept bytecode.

@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 32] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 34] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -107,6 +107,18 @@ impl Metrics {
                 "counter",
                 "Usage of plugins that was not counted, because too many apps were.",
                 gauges.usage_uncounted,
+            ),
+            (
+                "mozaiks_plugin_requirements_installed_total",
+                "counter",
+                "Installations of what a plugin requires.",
+                gauges.installations.0,
+            ),
+            (
+                "mozaiks_plugin_requirements_failures_total",
+                "counter",
+                "Installations of what a plugin requires that failed.",
+                gauges.installations.1,
             ),
             (
                 "mozaiks_plugin_streams_open",
