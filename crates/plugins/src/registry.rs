@@ -577,12 +577,10 @@ impl Registry {
             has_parts: manifest.has_parts(),
         };
         let loaded = runtime.load(source).await;
-        match loaded.unwrap_or(Err(LoadError::Stopped)) {
+        let loaded = loaded.unwrap_or(Err(LoadError::Stopped));
+        match loaded.and_then(|loaded| generation.answers_calls(&loaded).map(|()| loaded)) {
             Ok(loaded) => {
                 manifest.description = manifest.description.or_else(|| loaded.doc.clone());
-                if !loaded.has_execute {
-                    generation.has_no_execute();
-                }
                 Ok(Prepared {
                     generation,
                     manifest: Arc::new(manifest),

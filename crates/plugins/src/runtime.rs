@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 
 pub use crate::started::Started;
 use crate::{
+    actions::DeclaredAction,
+    body::BodyError,
     generation::Generation,
     invocation::{CallId, Invocation},
 };
@@ -64,6 +66,8 @@ pub struct LoadedPlugin {
     pub has_execute: bool,
     /// Its lifecycle functions.
     pub hooks: Vec<String>,
+    /// Its typed actions.
+    pub actions: Vec<DeclaredAction>,
 }
 
 /// Why a plugin could not be loaded.
@@ -89,6 +93,9 @@ pub enum LoadError {
     /// It has no callable `execute` (or `run`).
     #[error("{0}")]
     NoEntryPoint(String),
+    /// Its actions are not ones; the sentence names the one.
+    #[error("{0}")]
+    Actions(String),
     /// The runtime is gone.
     #[error("the Python runtime has stopped")]
     Stopped,
@@ -99,9 +106,11 @@ impl LoadError {
     pub fn whole(&self) -> String {
         match self {
             Self::Raised { traceback, .. } => format!("{self}\n{traceback}"),
-            Self::Manifest(_) | Self::TimedOut { .. } | Self::NoEntryPoint(_) | Self::Stopped => {
-                self.to_string()
-            }
+            Self::Manifest(_)
+            | Self::TimedOut { .. }
+            | Self::NoEntryPoint(_)
+            | Self::Actions(_)
+            | Self::Stopped => self.to_string(),
         }
     }
 }
@@ -170,6 +179,16 @@ pub enum CallError {
     /// A bug of the gateway, said in one sentence.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<BodyError> for CallError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Invalid(reason) => Self::InvalidJson(reason),
+            BodyError::WrongType(found) => Self::NotAnObject(found.into()),
+            BodyError::Sink(reason) => Self::Internal(reason),
+        }
+    }
 }
 
 /// Why a worker process ended.

@@ -17,7 +17,7 @@ from mozaiks import _host, _json
 from mozaiks.plugin._life import Life
 from mozaiks.testing._gateway import TestGateway, current_app
 from mozaiks.testing._plugin_data import StartedPlugin, current_plugin
-from mozaiks.testing._run import load_package, resolved
+from mozaiks.testing._run import entry_of, load_package, resolved
 
 _STATUSES = {
     "VALIDATION_ERROR": 422,
@@ -219,7 +219,7 @@ async def start_plugin(
             data_dir=Path(data_dir),
             defaults={**manifest.get("config", {}), **(config or {})},
         )
-        execute = getattr(module, "execute", None)
+        execute = entry_of(package, module)
         plugin = LivePlugin(gateway, about, Life(package, module, execute))
         parts = {
             part: manifest[part]

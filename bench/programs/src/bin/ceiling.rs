@@ -55,6 +55,7 @@ impl PluginRuntime for Echo {
         answered(Ok(LoadedPlugin {
             has_execute: true,
             hooks: Vec::new(),
+            actions: Vec::new(),
             doc: None,
         }))
     }

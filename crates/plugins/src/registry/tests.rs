@@ -25,6 +25,7 @@ impl PluginRuntime for Scripted {
             Ok(LoadedPlugin {
                 has_execute: true,
                 hooks: Vec::new(),
+                actions: Vec::new(),
                 doc: None,
             })
         };
