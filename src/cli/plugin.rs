@@ -9,6 +9,7 @@ mod logs;
 mod operate;
 mod permissions;
 mod test;
+mod types;
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,8 @@ enum PluginCommand {
     Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
+    /// Print the types of plugins' actions for TypeScript, as a running gateway describes them.
+    Types(types::TypesArgs),
     /// Check a plugin's name, files, manifest and code without running it.
     Validate {
         /// The plugin's directory.
@@ -91,6 +94,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
+        PluginCommand::Types(args) => types::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config.plugins),
     }
