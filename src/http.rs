@@ -19,6 +19,7 @@ mod notifications;
 mod openapi;
 mod operations;
 pub mod origin;
+mod plugin_actions;
 mod plugin_jobs;
 mod plugin_life;
 mod plugin_logs;

@@ -59,6 +59,18 @@ async def test_the_guides_plugins_work(plugins: Path, gateway: TestGateway) -> N
     assert await run_plugin(plugins / "themes", user_id="ann") == {"theme": "dark"}
 
 
+async def test_the_guides_actions_work(plugins: Path, gateway: TestGateway) -> None:
+    async def agenda(action: str, **fields: Any) -> dict[str, Any]:
+        return await run_plugin(plugins / "agenda", action, user_id="ann", **fields)
+
+    made = await agenda("create", title="Train", due="2026-03-01T09:30:00Z")
+    assert made["due"] == "2026-03-01T09:30:00+00:00"
+    assert (await agenda("get", id=made["id"]))["title"] == "Train"
+    assert (await agenda("get", id="0" * 24))["error_code"] == "NOT_FOUND"
+    assert (await agenda("create", title="Train", due="soon"))["details"]["path"] == "/due"
+    assert (await agenda("list"))["details"]["actions"] == ["create", "get"]
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

@@ -139,3 +139,24 @@ async def on_load(ctx):
         owners = [spec["plugin"] for spec, _ in gateway.registered["route"]]
         assert owners == ["one", "two"]
     assert gateway.events.failures == []
+
+
+async def test_actions_of_a_started_plugin_share_its_context(
+    tmp_path: Path, gateway: TestGateway
+) -> None:
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "logic.py").write_text(
+        "from core.actions import Call, action\n"
+        "async def on_load(ctx):\n"
+        "    ctx.mark = 'loaded'\n"
+        "@action('count')\n"
+        "async def count(call: Call, by: int = 1) -> int:\n"
+        "    assert call.ctx.mark == 'loaded'\n"
+        "    return await call.ctx.increment_storage(call.user_id, by)\n"
+    )
+    async with start_plugin(tmp_path) as plugin:
+        assert await plugin.execute("count", user_id="ann") == {"result": 1}
+        assert await plugin.execute("count", user_id="ann", by=3) == {"result": 4}
+        refused = await plugin.execute("count", by="x")
+        assert refused["details"]["path"] == "/by"
+        assert plugin.stored == {"ann": 4}

@@ -86,9 +86,12 @@ fn outcome(result: &Result<CallReply, DispatchError>) -> CallOutcome {
         Ok(_) => CallOutcome::Ok,
         Err(DispatchError::TimedOut(_)) => CallOutcome::TimedOut,
         Err(DispatchError::Overloaded | DispatchError::NotStarted(_)) => CallOutcome::Overloaded,
-        Err(DispatchError::Disabled | DispatchError::NoExecute | DispatchError::Unavailable(_)) => {
-            CallOutcome::Rejected
-        }
+        Err(
+            DispatchError::Disabled
+            | DispatchError::Misfit(_)
+            | DispatchError::NoExecute
+            | DispatchError::Unavailable(_),
+        ) => CallOutcome::Rejected,
         Err(DispatchError::Call(error)) => match error {
             CallError::InvalidJson(_)
             | CallError::NotAnObject(_)

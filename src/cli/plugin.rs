@@ -10,6 +10,7 @@ mod operate;
 mod permissions;
 mod requirements;
 mod test;
+mod types;
 
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,8 @@ enum PluginCommand {
     Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
+    /// Print the types of plugins' actions for TypeScript, as a running gateway describes them.
+    Types(types::TypesArgs),
     /// Check a plugin's name, files, manifest and code without running it.
     Validate {
         /// The plugin's directory.
@@ -95,6 +98,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::InstallRequirements(args) => requirements::install(args),
+        PluginCommand::Types(args) => types::run(args),
         PluginCommand::Schema => Ok(print(&format!("{:#}\n", manifest::schema()))?),
         PluginCommand::Validate { dir, flags } => validate(dir, &flags.load(false)?.config),
     }

@@ -39,12 +39,28 @@ pub(super) struct RemoteArgs {
 impl RemoteArgs {
     /// A client for it.
     pub(super) fn connect(&self) -> Result<Remote, Failure> {
-        let url = self.url.clone().unwrap_or_else(|| {
-            let scheme = configured_scheme();
-            format!("{scheme}://127.0.0.1:8000")
-        });
+        let url = self.url.clone().unwrap_or_else(default_url);
         connect(&url, self.token.as_deref())
     }
+}
+
+/// As [`RemoteArgs`], for commands that ask for what is open to anyone.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct OpenRemoteArgs {
+    /// Address of the gateway [default: http://127.0.0.1:8000; https where tls_cert is set].
+    #[arg(long, value_name = "URL", env = "MOZAIKS_URL")]
+    url: Option<String>,
+}
+
+impl OpenRemoteArgs {
+    /// A client for it, without a token.
+    pub(super) fn connect(&self) -> Result<Remote, Failure> {
+        Remote::anonymous(&self.url.clone().unwrap_or_else(default_url))
+    }
+}
+
+fn default_url() -> String {
+    format!("{}://127.0.0.1:8000", configured_scheme())
 }
 
 /// As [`RemoteArgs`], for commands that speak to a gateway only where one is named.
@@ -86,7 +102,7 @@ fn connect(url: &str, token: Option<&str>) -> Result<Remote, Failure> {
 /// Asks a gateway as one user. Its methods wait for the answer.
 pub(super) struct Remote {
     base: String,
-    token: String,
+    token: Option<String>,
     client: Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -94,6 +110,13 @@ pub(super) struct Remote {
 impl Remote {
     /// A client of the gateway at an address.
     pub(super) fn new(url: &str, token: &str) -> Result<Self, Failure> {
+        let remote = Self::anonymous(url)?;
+        let token = Some(token.trim().to_owned());
+        Ok(Self { token, ..remote })
+    }
+
+    /// As [`Self::new`], for what needs no token.
+    pub(super) fn anonymous(url: &str) -> Result<Self, Failure> {
         let wrong = |reason: String| Failure::Usage(format!("--url {url}: {reason}"));
         let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
@@ -117,7 +140,7 @@ impl Remote {
             .context("cannot start a client")?;
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
-            token: token.trim().to_owned(),
+            token: None,
             client: builder.build().context("cannot make a client")?,
             runtime,
         })
@@ -165,9 +188,11 @@ impl Remote {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     fn ask(&self, request: RequestBuilder) -> Result<Value, Failure> {

@@ -1,7 +1,9 @@
 //! What the routes are, for machines (`/openapi.json`) and people (`/docs`).
 //!
-//! Both are made once from the [`routes`](super::routes); the routes of plugins are added as they are now.
+//! Both are made once from the [`routes`](super::routes); what plugins have is added as it is now, to the page
+//! by its script, which reads the document.
 
+mod plugin_actions;
 mod plugin_paths;
 
 use std::sync::LazyLock;
@@ -19,8 +21,14 @@ pub use self::plugin_paths::PluginDocument;
 use super::{
     routes::{Operation, Who, operations},
     state::AppState,
-    typed::{Description, Document, Page},
+    typed::{Description, Document, Page, Script},
 };
+
+/// Makes forms of the actions that the document lists.
+const SCRIPT: &str = include_str!("openapi/docs.js");
+/// The page runs its own script, which reaches its own gateway.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 static PAGE: LazyLock<String> = LazyLock::new(page);
@@ -30,16 +38,18 @@ pub(super) async fn get_openapi(State(AppState(app)): State<AppState>) -> Docume
     Document(app.plugin_document.of(&app, &DOCUMENT))
 }
 
-/// `GET /docs`: one page that needs nothing else and runs nothing.
+/// `GET /docs`: one page, whole without its script.
 pub(super) async fn get_docs() -> Page {
-    let page = (
-        [(
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        )],
-        Html(PAGE.as_str()),
-    );
-    Page(page.into_response())
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    Page((headers, Html(PAGE.as_str())).into_response())
+}
+
+/// `GET /docs/actions.js`
+pub(super) async fn get_docs_script() -> Script {
+    Script(SCRIPT)
 }
 
 /// The body of every error.
@@ -197,10 +207,16 @@ fn page() -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><title>mozaiks-gateway</title>\
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;\
          padding:0 1rem}}h2{{font-size:1.1rem;border-top:1px solid #ccc;padding-top:1rem}}\
-         </style></head><body>\n<h1>mozaiks-gateway {}</h1>\n\
+         form label{{display:block;margin:.6rem 0}}form small{{color:#666;display:block}}\
+         form input:not([type=checkbox]),select,textarea{{display:block;width:100%;box-sizing:border-box;\
+         font:inherit;padding:.3rem}}textarea{{font-family:monospace}}button{{font:inherit;padding:.3rem 1rem}}\
+         pre{{background:#f4f4f4;color:#111;padding:.6rem;overflow:auto;max-height:24rem}}\
+         [aria-invalid=true]{{outline:2px solid #b00}}summary{{cursor:pointer}}\
+         </style><script type=\"module\" src=\"docs/actions.js\"></script></head><body>\n\
+         <h1>mozaiks-gateway {}</h1>\n\
          <p>Send <code>Authorization: Bearer &lt;jwt&gt;</code>. Errors have the body \
          <code>{{\"error\", \"error_code\", \"request_id\"}}</code>. For machines: \
-         <a href=\"/openapi.json\">/openapi.json</a>.</p>\n{rows}</body></html>\n",
+         <a href=\"/openapi.json\">/openapi.json</a>.</p>\n<div id=\"actions\"></div>{rows}</body></html>\n",
         env!("CARGO_PKG_VERSION"),
     )
 }

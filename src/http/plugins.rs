@@ -15,6 +15,7 @@ use super::{
     error::ApiError,
     execute::unknown,
     identify::User,
+    plugin_actions::{ActionView, actions_of},
     plugin_life::{EndpointView, endpoints},
     plugin_usage::{CallFigures, call_figures},
     plugin_workers::{IsolationInfo, LimitInfo, count_storage, placement},
@@ -74,6 +75,9 @@ pub(super) struct WholePlugin {
     plugin: PluginView,
     #[serde(flatten)]
     said: Said,
+    /// Its typed actions, while it can be called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<ActionView>,
     #[serde(flatten)]
     insides: Option<Insides>,
 }
@@ -261,6 +265,7 @@ pub(super) fn describe_whole(app: &App, plugin: &Plugin, principal: &Principal) 
     WholePlugin {
         plugin: describe(app, plugin, principal),
         said: said(&manifest),
+        actions: actions_of(plugin, principal),
         insides: principal.is_admin().then(insides),
     }
 }

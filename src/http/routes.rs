@@ -86,7 +86,10 @@ const OPERATIONS: &[Operation] = &[
             ("409", "A domain failure CONFLICT."),
             ("413", "PAYLOAD_TOO_LARGE."),
             ("415", "UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING."),
-            ("422", "A domain failure VALIDATION_ERROR."),
+            (
+                "422",
+                "VALIDATION_ERROR: of an action's input, with `details.path`; or a domain failure.",
+            ),
             (
                 "429",
                 "RATE_LIMITED (with Retry-After), or a domain failure LIMIT_EXCEEDED.",
@@ -188,6 +191,14 @@ const REST: &[Operation] = &[
         who: Who::Anyone,
         summary: "This description, for people.",
         answers: &[("200", "A page.")],
+    },
+    Operation {
+        method: "get",
+        path: "/docs/actions.js",
+        handler: by!(openapi::get_docs_script),
+        who: Who::Anyone,
+        summary: "What makes forms of the actions of plugins on that page.",
+        answers: &[("200", "A script.")],
     },
 ];
 

@@ -158,6 +158,24 @@ impl Gives for Page {
     }
 }
 
+/// A script of the gateway's own.
+pub(super) struct Script(pub(super) &'static str);
+
+impl IntoResponse for Script {
+    fn into_response(self) -> Response {
+        with_type(
+            "text/javascript; charset=utf-8",
+            Bytes::from_static(self.0.as_bytes()),
+        )
+    }
+}
+
+impl Gives for Script {
+    fn describe(description: &mut Description<'_>) {
+        description.answer = Some(("text/javascript", json_schema!({ "type": "string" })));
+    }
+}
+
 /// Server-sent events.
 pub(super) struct Events(pub(super) Response);
 

@@ -5,6 +5,8 @@
     reason = "helpers of tests fail the test with what went wrong"
 )]
 
+mod actions;
+mod actions_published;
 mod apps;
 mod authors;
 mod commands;

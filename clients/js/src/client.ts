@@ -2,6 +2,7 @@ import { Connection } from "./connection.js";
 import { MozaiksError } from "./errors.js";
 import { Http } from "./http.js";
 import { Notifications } from "./notifications.js";
+import type { InputOf, KnownPlugin, NoPlugins, OtherPlugin, ResultOf } from "./plugins.js";
 import { TokenSource } from "./token.js";
 import type {
   CloseReason,
@@ -40,8 +41,11 @@ export interface ExecuteOptions {
 /** All messages, whatever their type. */
 const ANY = "*";
 
-/** One user's way to one gateway. */
-export class MozaiksClient {
+/**
+ * One user's way to one gateway. With the types that `mozaiks plugin types` writes,
+ * `MozaiksClient<Plugins>`, the compiler checks what is sent to the plugins among them.
+ */
+export class MozaiksClient<P extends object = NoPlugins> {
   /** The user's notifications. */
   readonly notifications: Notifications;
 
@@ -107,20 +111,32 @@ export class MozaiksClient {
   }
 
   /**
-   * Calls a plugin.
+   * Calls an action of a plugin whose types are known.
+   *
+   * @returns What the action answers.
+   * @throws {MozaiksError} Where the gateway or the plugin answered with an error.
+   */
+  execute<N extends KnownPlugin<P>, A extends keyof P[N]>(
+    plugin: N,
+    data: InputOf<P, N, A> & { action: A },
+    options?: ExecuteOptions,
+  ): Promise<ResultOf<P, N, A>>;
+  /**
+   * Calls a plugin. One whose types are known is called so with the result's type, `execute<T>(…)`.
    *
    * @returns The dict that the plugin returned.
    * @throws {MozaiksError} Where the gateway or the plugin answered with an error.
    */
-  execute<T = JsonObject>(
-    plugin: string,
-    data: JsonObject = {},
-    options: ExecuteOptions = {},
-  ): Promise<T> {
-    return this.#http.send<T>({
+  execute<T = JsonObject, N extends string = string>(
+    plugin: OtherPlugin<P, N>,
+    data?: JsonObject,
+    options?: ExecuteOptions,
+  ): Promise<T>;
+  execute(plugin: string, data: object = {}, options: ExecuteOptions = {}): Promise<unknown> {
+    return this.#http.send({
       method: "POST",
       path: `/api/execute/${encodeURIComponent(plugin)}`,
-      body: data,
+      body: data as JsonObject,
       signal: options.signal,
     });
   }

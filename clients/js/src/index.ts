@@ -14,6 +14,7 @@ export {
   type PreferenceChanges,
   type Preferences,
 } from "./notifications.js";
+export type { ActionTypes, InputOf, PluginTypes, ResultOf } from "./plugins.js";
 export type {
   CloseReason,
   ConnectionState,

@@ -24,12 +24,16 @@ export function sign(user, seconds = 3600) {
 }
 
 /**
- * Starts a gateway with the fixture `live` and the shipped plugin `tasks`, in development mode where
- * `dev` says so; `stop()` ends it.
+ * Starts a gateway with the fixture `live` and the shipped plugin `tasks`, or with other `plugins`, in
+ * development mode where `dev` says so; `stop()` ends it.
  */
-export async function startGateway({ environment = {}, dev = false } = {}) {
+export async function startGateway({
+  environment = {},
+  dev = false,
+  plugins = ["tests/fixtures/plugins/live", "runtime/ai/plugins/tasks"],
+} = {}) {
   const directory = await mkdtemp(path.join(tmpdir(), "mozaiks-client-"));
-  for (const plugin of ["tests/fixtures/plugins/live", "runtime/ai/plugins/tasks"]) {
+  for (const plugin of plugins) {
     const copy = path.join(directory, "plugins", path.basename(plugin));
     await cp(path.join(repository, plugin), copy, { recursive: true });
   }

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    body::{BodyError, Record},
+    body::Record,
     generation::{Generation, LiveGeneration},
+    host::HostError,
     invocation::{CallId, CallKind, Input, Invocation, Target},
     queue_delay::{CallQueue, DelayLimits},
     registry::{Plugin, PluginState},
@@ -44,6 +45,9 @@ pub enum DispatchError {
     /// Not loaded; the reason is for admins only.
     #[error("the plugin is not available")]
     Unavailable(Arc<str>),
+    /// What the client sent is not what its action takes, or names none.
+    #[error("{}", .0.message)]
+    Misfit(HostError),
     /// It has lifecycle functions, routes and the like, and no `execute`.
     #[error("the plugin has no execute")]
     NoExecute,
@@ -142,10 +146,12 @@ impl Dispatcher {
         })
     }
 
-    /// Calls `execute` for a user and waits for its dict; see [`Self::invoke`].
+    /// Calls `execute`, or the action that the body names, for a user and waits for its dict; see
+    /// [`Self::invoke`].
     ///
     /// # Errors
-    /// As [`Self::check`] and [`Self::invoke`].
+    /// As [`Self::check`] and [`Self::invoke`]; [`DispatchError::Misfit`] where the plugin has typed actions
+    /// and the body fits none.
     pub async fn call(
         self: &Arc<Self>,
         plugin: &Plugin,
@@ -154,9 +160,13 @@ impl Dispatcher {
         body: Bytes,
     ) -> Result<CallReply, DispatchError> {
         let generation = self.admit(plugin, &principal.app_id)?;
+        let target = generation.execute().ok_or(DispatchError::NoExecute)?;
+        if let Some(actions) = generation.actions() {
+            actions.check(&body, generation.runtime().max_body_depth())?;
+        }
         let call = Call {
             kind: CallKind::Execute,
-            target: generation.execute().ok_or(DispatchError::NoExecute)?,
+            target,
             input: Input::Body(body),
             app_id: Some(Arc::clone(&principal.app_id)),
             principal: Some(principal),
@@ -352,11 +362,7 @@ fn refuse(traffic: &Traffic, kind: CallKind, reason: RefusalReason) -> DispatchE
 }
 
 fn check_object(object: &Bytes, max_depth: usize) -> Result<Option<Record>, CallError> {
-    Record::of(object, max_depth).map_err(|error| match error {
-        BodyError::Invalid(reason) => CallError::InvalidJson(reason),
-        BodyError::WrongType(found) => CallError::NotAnObject(found.into()),
-        BodyError::Sink(reason) => CallError::Internal(reason),
-    })
+    Record::of(object, max_depth).map_err(CallError::from)
 }
 
 /// A call on its way; ends by its answer or its deadline.

@@ -12,8 +12,16 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    app_gate::AppGate, apps::AppSwitch, host::HandlerId, invocation::Target, manifest::Manifest,
-    permissions::Permissions, runtime::PluginRuntime, site::Site, traffic::Traffic,
+    actions::Actions,
+    app_gate::AppGate,
+    apps::AppSwitch,
+    host::HandlerId,
+    invocation::Target,
+    manifest::Manifest,
+    permissions::Permissions,
+    runtime::{LoadError, LoadedPlugin, PluginRuntime},
+    site::Site,
+    traffic::Traffic,
 };
 
 /// Names one load of one plugin. Unique in the process, whichever runtime holds it.
@@ -66,6 +74,8 @@ pub struct LiveGeneration {
     manifest: OnceLock<Arc<Manifest>>,
     /// Set where it turned out to have no `execute`.
     without_execute: AtomicBool,
+    /// What its calls may hold, where it has typed actions.
+    actions: OnceLock<Arc<Actions>>,
     /// What is called in the place of `execute`, where middleware goes round it.
     around_execute: OnceLock<HandlerId>,
     /// In which apps the plugin is on: one switch for all its generations.
@@ -96,6 +106,7 @@ impl LiveGeneration {
             traffic,
             manifest: OnceLock::new(),
             without_execute: AtomicBool::new(false),
+            actions: OnceLock::new(),
             around_execute: OnceLock::new(),
             apps: OnceLock::new(),
             gate: OnceLock::new(),
@@ -181,8 +192,24 @@ impl LiveGeneration {
         self.around_execute.set(handler).ok();
     }
 
-    pub(crate) fn has_no_execute(&self) {
-        self.without_execute.store(true, Ordering::Relaxed);
+    /// Its typed actions, where it has any.
+    pub fn actions(&self) -> Option<&Arc<Actions>> {
+        self.actions.get()
+    }
+
+    /// Takes what was found when it was imported: what a client's call may call, and with what.
+    pub(crate) fn answers_calls(&self, loaded: &LoadedPlugin) -> Result<(), LoadError> {
+        if loaded.actions.is_empty() {
+            self.without_execute
+                .store(!loaded.has_execute, Ordering::Relaxed);
+            return Ok(());
+        }
+        let actions = Actions::of(&loaded.actions, loaded.has_execute);
+        // Set once, by whoever makes the load.
+        self.actions
+            .set(Arc::new(actions.map_err(LoadError::Actions)?))
+            .ok();
+        Ok(())
     }
 
     /// The plugin's name.

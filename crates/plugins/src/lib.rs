@@ -3,6 +3,7 @@
 //! Knows no Python and no HTTP. A [`PluginRuntime`] runs the code; [`HostServices`] is what the code
 //! may ask of the gateway.
 
+pub mod actions;
 pub mod app_gate;
 pub mod apps;
 pub mod bytecode;

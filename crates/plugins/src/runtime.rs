@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 
 pub use crate::started::Started;
 use crate::{
+    actions::DeclaredAction,
+    body::BodyError,
     generation::Generation,
     invocation::{CallId, Invocation},
     site::SitePath,
@@ -73,6 +75,8 @@ pub struct LoadedPlugin {
     pub cached_modules: u64,
     /// Modules that were compiled.
     pub compiled_modules: u64,
+    /// Its typed actions.
+    pub actions: Vec<DeclaredAction>,
 }
 
 /// Why a plugin could not be loaded.
@@ -106,6 +110,9 @@ pub enum LoadError {
         /// The same with what an installer said.
         whole: String,
     },
+    /// Its actions are not ones; the sentence names the one.
+    #[error("{0}")]
+    Actions(String),
     /// The runtime is gone.
     #[error("the Python runtime has stopped")]
     Stopped,
@@ -128,6 +135,7 @@ impl LoadError {
             | Self::Raised { .. }
             | Self::TimedOut { .. }
             | Self::NoEntryPoint(_)
+            | Self::Actions(_)
             | Self::Stopped => "load",
         }
     }
@@ -137,9 +145,11 @@ impl LoadError {
         match self {
             Self::Raised { traceback, .. } => format!("{self}\n{traceback}"),
             Self::Requirements { whole, .. } => whole.clone(),
-            Self::Manifest(_) | Self::TimedOut { .. } | Self::NoEntryPoint(_) | Self::Stopped => {
-                self.to_string()
-            }
+            Self::Manifest(_)
+            | Self::TimedOut { .. }
+            | Self::NoEntryPoint(_)
+            | Self::Actions(_)
+            | Self::Stopped => self.to_string(),
         }
     }
 }
@@ -208,6 +218,16 @@ pub enum CallError {
     /// A bug of the gateway, said in one sentence.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<BodyError> for CallError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Invalid(reason) => Self::InvalidJson(reason),
+            BodyError::WrongType(found) => Self::NotAnObject(found.into()),
+            BodyError::Sink(reason) => Self::Internal(reason),
+        }
+    }
 }
 
 /// Why a worker process ended.

@@ -251,9 +251,10 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
         folder: Where bytecode of its modules is kept; None where none is.
 
     Returns:
-        ``execute`` or None, whether it is async, the module's docstring's first line, what runs the
-        steps of its life or None, the names of its lifecycle functions, and how many modules came
-        from kept bytecode and how many did not.
+        What answers calls or None, whether it is async, the module's docstring's first line, what runs
+        the steps of its life or None, the names of its lifecycle functions, whether it has ``execute``
+        of its own, its actions: of each the name, a description and two JSON Schemas; and how many modules
+        came from kept bytecode and how many did not.
 
     Raises:
         LookupError: There is neither a callable ``execute`` or ``run`` nor anything else to run.
@@ -297,6 +298,11 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
     file = os.path.relpath(entry, directory) if entry is not None else "__init__.py"
     if function is not None and not callable(function):
         raise LookupError(f"execute in {file} is not callable")
+    has_execute, actions = function is not None, []
+    if "__mozaiks_actions__" in vars(root):
+        from mozaiks.actions._declare import finish
+
+        function, actions = finish(root, function)
     life = None
     if has_parts or LIFECYCLE.intersection(vars(module)):
         from mozaiks.plugin._life import Life
@@ -304,11 +310,12 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
         life = Life(package, module, function)
     names = sorted(life.functions) if life is not None else []
     if function is None and not names and not has_parts:
-        raise LookupError(f"{file} defines neither execute(data) nor run(data)")
+        raise LookupError(f"{file} defines neither execute(data) nor run(data), and no @action")
     doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
     life_step = life.run if names or has_parts else None
-    runs_async = function is not None and is_async(function)
-    return function, runs_async, doc or None, life_step, names, kept.cached, kept.compiled
+    is_on_loop = function is not None and is_async(function)
+    counts = (kept.cached, kept.compiled)
+    return function, is_on_loop, doc or None, life_step, names, has_execute, actions, counts
 
 
 def forget_package(package):

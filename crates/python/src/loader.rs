@@ -20,7 +20,9 @@ use crate::{
     parts::Parts,
     runtime_types::{Entered, native_module},
 };
-use mozaiks_plugins::{CallId, Generation, LoadError, LoadedPlugin, PluginSource};
+use mozaiks_plugins::{
+    CallId, Generation, LoadError, LoadedPlugin, PluginSource, actions::DeclaredAction,
+};
 
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
@@ -149,11 +151,10 @@ fn import_plugin(
         ),
     )?;
     drop(entered);
-    let (function, is_async, doc, life, hooks, cached_modules, compiled_modules): Imported =
+    let (function, is_async, doc, life, hooks, has_execute, actions, modules): Imported =
         loaded.extract()?;
     // Set once: a generation is imported once.
     code.life.set(life).ok();
-    let has_execute = function.is_some();
     if let Some(function) = function {
         code.entry.set(Entry { function, is_async }).ok();
     }
@@ -161,8 +162,9 @@ fn import_plugin(
         doc,
         has_execute,
         hooks,
-        cached_modules,
-        compiled_modules,
+        actions: actions.into_iter().map(declared).collect(),
+        cached_modules: modules.0,
+        compiled_modules: modules.1,
     })
 }
 
@@ -173,9 +175,22 @@ type Imported = (
     Option<String>,
     Option<Py<PyAny>>,
     Vec<String>,
-    u64,
-    u64,
+    bool,
+    Vec<ImportedAction>,
+    (u64, u64),
 );
+
+/// Name, description and the two schemas.
+type ImportedAction = (String, Option<String>, String, String);
+
+fn declared((name, description, input, result): ImportedAction) -> DeclaredAction {
+    DeclaredAction {
+        name,
+        description,
+        input,
+        result,
+    }
+}
 
 /// Ends a generation: it takes no more calls, what it registered ends, and its modules go when its
 /// running calls have ended. Needs no interpreter.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -81,6 +82,10 @@ class Life:
     async def _load(self, parts: dict[str, list[dict[str, Any]]]) -> None:
         self._context = PluginContext()
         self._context._execute = self._execute
+        # Only where the plugin has typed actions is there something to share the context with.
+        actions = getattr(sys.modules.get(self._package), "__mozaiks_actions__", None)
+        if actions is not None:
+            actions.context = self._context
         # Outer layers first: what comes later is wrapped by them.
         for part in parts.get("middleware", []):
             handler = self._part("middleware", part)

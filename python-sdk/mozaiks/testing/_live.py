@@ -17,7 +17,7 @@ from mozaiks import _host, _json
 from mozaiks.plugin._life import Life
 from mozaiks.testing._gateway import TestGateway, current_app
 from mozaiks.testing._plugin_data import StartedPlugin, current_plugin
-from mozaiks.testing._run import load_package, resolved
+from mozaiks.testing._run import PluginCode, entry_of, load_package, resolved, run_plugin
 
 _STATUSES = {
     "VALIDATION_ERROR": 422,
@@ -47,11 +47,14 @@ class RouteAnswer:
 class LivePlugin:
     """A plugin that has been loaded and enabled; made by `start_plugin`."""
 
-    def __init__(self, gateway: TestGateway, about: StartedPlugin, life: Life) -> None:
+    def __init__(
+        self, gateway: TestGateway, about: StartedPlugin, life: Life, code: PluginCode | None
+    ) -> None:
         """Takes what `start_plugin` has prepared."""
         self._gateway = gateway
         self._about = about
         self._life = life
+        self._code = code
 
     @property
     def stored(self) -> dict[str, Any]:
@@ -111,6 +114,33 @@ class LivePlugin:
                 await self._gateway.settle()
             return answer
         return _refusal(405, "METHOD_NOT_ALLOWED")
+
+    async def execute(
+        self,
+        action: str | None = None,
+        *,
+        user_id: str = "test-user",
+        app_id: str = "default",
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Calls an action or `execute`, as `run_plugin` does. Middleware is left out.
+
+        Args:
+            action: What the client puts under `action`, if anything.
+            user_id: Who calls.
+            app_id: In which app.
+            **more: As `run_plugin`: `roles`, ..., and what else the client sends.
+
+        Returns:
+            The plugin's dict as a client gets it, read from JSON.
+
+        Raises:
+            LookupError: If the plugin has neither.
+        """
+        if self._code is None:
+            raise LookupError(f"{self._about.name} has neither execute nor an action")
+        with self._running(app_id):
+            return await run_plugin(self._code, action, user_id=user_id, app_id=app_id, **more)
 
     async def message(
         self, message_type: str, data: dict[str, Any], *, user_id: str, app_id: str = "default"
@@ -219,8 +249,9 @@ async def start_plugin(
             data_dir=Path(data_dir),
             defaults={**manifest.get("config", {}), **(config or {})},
         )
-        execute = getattr(module, "execute", None)
-        plugin = LivePlugin(gateway, about, Life(package, module, execute))
+        execute = entry_of(package, module)
+        code = None if execute is None else PluginCode(module, execute)
+        plugin = LivePlugin(gateway, about, Life(package, module, execute), code)
         parts = {
             part: manifest[part]
             for part in ("middleware", "controllers", "events", "jobs")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mozaiks import _host, _json
+from mozaiks.actions._declare import finish
 from mozaiks.testing._gateway import TestGateway, current_app
 
 _loads = itertools.count(1)
@@ -40,14 +41,33 @@ def load_plugin(path: str | Path) -> PluginCode:
 
     Raises:
         FileNotFoundError: If there is no `logic.py`.
-        LookupError: If it defines neither `execute` nor `run`.
+        LookupError: If it defines neither `execute` nor `run`, and no action.
+        TypeError: If an action's signature has no JSON Schema.
     """
     directory = resolved(path)
-    _, module = load_package(directory)
-    function = getattr(module, "execute", None) or getattr(module, "run", None)
+    package, module = load_package(directory)
+    function = entry_of(package, module)
     if not callable(function):
         raise LookupError(f"{directory.name} defines neither execute(data) nor run(data)")
     return PluginCode(module, function)
+
+
+def entry_of(package: str, module: types.ModuleType) -> Callable[..., Any] | None:
+    """What answers calls of a plugin: its actions, its `execute`, or both.
+
+    Args:
+        package: Its package's name.
+        module: Its entry.
+
+    Returns:
+        A function of a call's data; None where it has neither.
+
+    Raises:
+        TypeError: If an action's signature has no JSON Schema.
+    """
+    function = getattr(module, "execute", None) or getattr(module, "run", None)
+    answering, _ = finish(sys.modules[package], function)
+    return answering
 
 
 def resolved(path: str | Path) -> Path:

@@ -165,13 +165,24 @@ def check_imports(path, kind):
     return loaded
 
 
+def has_actions():
+    """Whether a function of the plugin's files is an action: then it needs no `execute`."""
+    for tree in trees.values():
+        for statement in tree.body:
+            for decorator in getattr(statement, "decorator_list", []):
+                called = getattr(decorator, "func", None)
+                if "action" in (getattr(called, "id", None), getattr(called, "attr", None)):
+                    return True
+    return False
+
+
 def check_entry():
     tree = trees.get(entry)
     if tree is None:
         return
     names, stars = bound(tree.body)
-    if not stars and not names & ({"execute", "run", "__getattr__"} | LIFECYCLE):
-        say("FAIL", entry, 0, "defines neither execute(data) nor run(data)")
+    if not stars and not names & ({"execute", "run", "__getattr__"} | LIFECYCLE) and not has_actions():
+        say("FAIL", entry, 0, "defines neither execute(data) nor run(data), and no @action")
     for statement in tree.body:
         if (
             isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))

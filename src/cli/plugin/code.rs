@@ -158,6 +158,10 @@ mod tests {
             vec![("logic.py", "execute = lambda data: data\n")],
             vec![(
                 "logic.py",
+                "from core.actions import action\n\n@action('a')\nasync def a(n: int) -> int:\n    return n\n",
+            )],
+            vec![(
+                "logic.py",
                 "def execute(data, more=1, *, other=2):\n    return {}\n",
             )],
             vec![("logic.py", "def execute(*all):\n    return {}\n")],

@@ -31,6 +31,7 @@ impl From<DispatchError> for ApiError {
                 reason,
                 tell: false,
             },
+            DispatchError::Misfit(error) => Self::Host(error),
             DispatchError::NoExecute => Self::NoExecute,
             DispatchError::Overloaded => Self::Overloaded("too many calls are waiting"),
             DispatchError::NotStarted(_) => Self::Overloaded("the call has waited for too long"),

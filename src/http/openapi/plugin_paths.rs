@@ -1,4 +1,4 @@
-//! The routes of plugins in `/openapi.json`: those of the loads that serve, and no others.
+//! The routes and actions of plugins in `/openapi.json`: those of the loads that serve, and no others.
 
 use std::sync::Arc;
 
@@ -6,29 +6,36 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
+use super::plugin_actions::add_actions;
 use crate::http::state::App;
 use mozaiks_plugins::{
+    LiveGeneration,
     registry::PluginState,
     routes::{Route, RouteTable},
 };
 
-/// The document with the routes of plugins, made anew when those have changed.
+/// The document with the routes and actions of plugins, made anew when those have changed.
 #[derive(Default)]
 pub struct PluginDocument {
     // Held while the document is made: who asks meanwhile wants the same.
     made: Mutex<Option<(Fingerprint, Bytes)>>,
 }
 
-/// Which loads serve, and how many routes each has.
+/// Which loads serve, and how many routes each has: their actions do not change.
 type Fingerprint = Vec<(u64, usize)>;
 
 impl PluginDocument {
-    /// The gateway's own document with the routes of plugins added.
+    /// The gateway's own document with those of plugins added.
     pub(super) fn of(&self, app: &App, own: &Bytes) -> Bytes {
         let serving = serving(app);
         let fingerprint: Fingerprint = serving
             .iter()
-            .map(|(_, generation, routes)| (*generation, routes.len()))
+            .map(|(generation, routes)| {
+                (
+                    generation.id().0,
+                    routes.as_ref().map_or(0, |routes| routes.len()),
+                )
+            })
             .collect();
         let mut made = self.made.lock();
         if let Some((of, document)) = &*made
@@ -38,8 +45,12 @@ impl PluginDocument {
         }
         let mut document: Value =
             serde_json::from_slice(own).expect("invariant: the gateway's own document is JSON");
-        if let Some(paths) = document["paths"].as_object_mut() {
-            for (plugin, _, routes) in &serving {
+        for (generation, routes) in &serving {
+            let plugin = generation.plugin();
+            if let Some(actions) = generation.actions() {
+                add_actions(&mut document, plugin, actions);
+            }
+            if let (Some(routes), Some(paths)) = (routes, document["paths"].as_object_mut()) {
                 add_routes(paths, plugin, &routes.list());
             }
         }
@@ -49,14 +60,17 @@ impl PluginDocument {
     }
 }
 
-fn serving(app: &App) -> Vec<(Arc<str>, u64, Arc<RouteTable>)> {
+/// A load that serves, with its routes where it has any.
+type Serving = (Arc<LiveGeneration>, Option<Arc<RouteTable>>);
+
+fn serving(app: &App) -> Vec<Serving> {
     let plugins = app.registry.list();
     let served = plugins.iter().filter_map(|plugin| {
         let PluginState::Active(generation) = plugin.state() else {
             return None;
         };
-        let routes = app.plugin_routes.of(generation.id())?;
-        Some((Arc::clone(&plugin.name), generation.id().0, routes))
+        let routes = app.plugin_routes.of(generation.id());
+        (routes.is_some() || generation.actions().is_some()).then_some((generation, routes))
     });
     served.collect()
 }
@@ -141,16 +155,18 @@ fn describe(plugin: &str, route: &Route, names: &[String]) -> Value {
     described
 }
 
+/// An answer that is a refusal.
+pub(super) fn error(meaning: &str) -> Value {
+    json!({
+        "description": meaning,
+        "content": { "application/json": {
+            "schema": { "$ref": "#/components/schemas/Error" },
+        } },
+    })
+}
+
 fn responses(route: &Route) -> Value {
     let spec = &route.spec;
-    let error = |meaning: &str| {
-        json!({
-            "description": meaning,
-            "content": { "application/json": {
-                "schema": { "$ref": "#/components/schemas/Error" },
-            } },
-        })
-    };
     let mut good = json!({ "description": "What the plugin answers." });
     if let Some(schema) = &spec.response_schema {
         good["content"] = json!({ "application/json": { "schema": schema } });

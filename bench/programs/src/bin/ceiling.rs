@@ -57,6 +57,7 @@ impl PluginRuntime for Echo {
             hooks: Vec::new(),
             cached_modules: 0,
             compiled_modules: 0,
+            actions: Vec::new(),
             doc: None,
         }))
     }

@@ -86,13 +86,11 @@ impl Registry {
             site: site.map(|site| site.path.clone()),
         };
         let loaded = runtime.load(source).await;
-        match loaded.unwrap_or(Err(LoadError::Stopped)) {
+        let loaded = loaded.unwrap_or(Err(LoadError::Stopped));
+        match loaded.and_then(|loaded| generation.answers_calls(&loaded).map(|()| loaded)) {
             Ok(loaded) => {
                 self.note_modules(&loaded, found, cache.as_deref());
                 manifest.description = manifest.description.or_else(|| loaded.doc.clone());
-                if !loaded.has_execute {
-                    generation.has_no_execute();
-                }
                 Ok(Prepared {
                     generation,
                     manifest: Arc::new(manifest),

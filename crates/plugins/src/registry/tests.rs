@@ -27,6 +27,7 @@ impl PluginRuntime for Scripted {
                 compiled_modules: 0,
                 has_execute: true,
                 hooks: Vec::new(),
+                actions: Vec::new(),
                 doc: None,
             })
         };
