@@ -116,7 +116,8 @@ fn sort_in(gathered: &mut Gathered, root: &Path, path: &Path) {
     };
     let mut parts = relative.components();
     let name = parts.next().and_then(|first| first.as_os_str().to_str());
-    let Some(name) = name.filter(|name| is_plugin_name(name)) else {
+    // One that is no plugin's for its capital letters is told of.
+    let Some(name) = name.filter(|name| is_plugin_name(&name.to_ascii_lowercase())) else {
         return;
     };
     match concern(parts.as_path()) {
@@ -275,6 +276,7 @@ mod tests {
             "shop/logic.py",
             "shop/templates/a.html",
             "new",
+            "Capital/logic.py",
             "tasks/static/app.js",
             "shop/__pycache__/logic.pyc",
             "README.md",
@@ -290,7 +292,7 @@ mod tests {
         inbox.take_in(root, event(EventKind::Create(CreateKind::Folder), "made"));
         let gathered = std::mem::take(&mut *inbox.gathered.lock());
         let names = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&gathered.code), ["made", "new", "shop"]);
+        assert_eq!(names(&gathered.code), ["Capital", "made", "new", "shop"]);
         assert_eq!(names(&gathered.statics), ["tasks"]);
         assert!(!gathered.all && gathered.broken.is_none());
 

@@ -64,11 +64,18 @@ pub struct Finding {
     pub generation: u64,
 }
 
+#[derive(Default)]
+struct OfPlugin {
+    latest: Vec<Finding>,
+    /// The load that serves: calls of those before it end later, and what they did is over.
+    serving: u64,
+}
+
 /// What was noticed about the loads that there are.
 #[derive(Default)]
 pub struct Findings {
     // Touched by what is noticed, by loads, and by whoever looks.
-    plugins: Mutex<HashMap<Arc<str>, Vec<Finding>>>,
+    plugins: Mutex<HashMap<Arc<str>, OfPlugin>>,
     counts: [AtomicU64; FindingKind::ALL.len()],
 }
 
@@ -89,6 +96,10 @@ impl Findings {
         let last_at = last_at.map_or(0, |since| since.as_secs());
         let mut plugins = self.plugins.lock();
         let of = plugins.entry(Arc::clone(plugin)).or_default();
+        if generation.0 < of.serving {
+            return false;
+        }
+        let of = &mut of.latest;
         let is_same = |known: &Finding| {
             (known.generation, known.kind) == (generation.0, kind) && known.sentence == sentence
         };
@@ -109,10 +120,11 @@ impl Findings {
     }
 
     /// A load has taken the place of those before it, whose findings are no longer true.
-    pub fn keep_only(&self, plugin: &str, generation: Generation) {
-        if let Some(of) = self.plugins.lock().get_mut(plugin) {
-            of.retain(|finding| finding.generation == generation.0);
-        }
+    pub fn keep_only(&self, plugin: &Arc<str>, generation: Generation) {
+        let mut plugins = self.plugins.lock();
+        let of = plugins.entry(Arc::clone(plugin)).or_default();
+        of.latest.retain(|it| it.generation == generation.0);
+        of.serving = generation.0;
     }
 
     /// A plugin is gone.
@@ -123,8 +135,8 @@ impl Findings {
     /// Those of a plugin, the newest first.
     pub fn of(&self, plugin: &str) -> Vec<Finding> {
         let plugins = self.plugins.lock();
-        let of = plugins.get(plugin).into_iter().flatten();
-        of.rev().cloned().collect()
+        let of = plugins.get(plugin).map(|of| &of.latest);
+        of.into_iter().flatten().rev().cloned().collect()
     }
 
     /// How many there were since the start, by kind.
@@ -160,11 +172,13 @@ mod tests {
         assert!(kept[0].sentence.starts_with("at line 39 "));
         assert!(kept.iter().all(|it| it.sentence.len() <= MAX_SENTENCE));
         assert!(findings.note(&plugin, old, kind, "late"));
-        findings.keep_only("mine", new);
+        findings.keep_only(&plugin, new);
+        assert_eq!(findings.of("mine").len(), KEPT - 1);
+        assert!(!findings.note(&plugin, old, kind, "later still"));
         assert_eq!(findings.of("mine").len(), KEPT - 1);
         findings.forget("mine");
         assert!(findings.of("mine").is_empty());
-        assert!(findings.counts().contains(&("blocking_call", 43)));
+        assert!(findings.counts().contains(&("blocking_call", 44)));
     }
 
     #[test]
