@@ -95,7 +95,10 @@ async fn call(app: &TestApp, body: Value) -> Answer {
 
 /// What holds wherever the plugin runs.
 async fn works(app: &TestApp) {
-    let made = call(app, json!({"action": "create", "title": "Milk", "due": "2026-03-01T10:00:00+01:00"}));
+    let made = call(
+        app,
+        json!({"action": "create", "title": "Milk", "due": "2026-03-01T10:00:00+01:00"}),
+    );
     let due = "2026-03-01T10:00:00+01:00";
     assert_eq!(
         made.await.expect_ok(),
@@ -104,10 +107,22 @@ async fn works(app: &TestApp) {
     for (body, path) in [
         (json!({"action": "create"}), "/title"),
         (json!({"action": "create", "title": 7}), "/title"),
-        (json!({"action": "create", "title": "x", "due": "soon"}), "/due"),
-        (json!({"action": "create", "title": "x", "titel": "y"}), "/titel"),
-        (json!({"action": "create", "title": "x", "call": {}}), "/call"),
-        (json!({"action": "plain", "numbers": [1, "x"]}), "/numbers/1"),
+        (
+            json!({"action": "create", "title": "x", "due": "soon"}),
+            "/due",
+        ),
+        (
+            json!({"action": "create", "title": "x", "titel": "y"}),
+            "/titel",
+        ),
+        (
+            json!({"action": "create", "title": "x", "call": {}}),
+            "/call",
+        ),
+        (
+            json!({"action": "plain", "numbers": [1, "x"]}),
+            "/numbers/1",
+        ),
         (json!({"action": "creat"}), "/action"),
         (json!({}), "/action"),
         (json!({"action": 7}), "/action"),
@@ -115,14 +130,29 @@ async fn works(app: &TestApp) {
         let refused = call(app, body).await.expect_error(422, "VALIDATION_ERROR");
         assert_eq!(refused["details"]["path"], path, "{refused}");
     }
-    let plain = call(app, json!({"action": "plain", "numbers": [1, 2.0]})).await.expect_ok();
-    assert_eq!(plain["who"], json!(["ann", "default", "plain", "ann", "ann"]));
-    assert_eq!((&plain["sum"], &plain["plugin"]), (&json!(3), &json!("typed")));
+    let plain = call(app, json!({"action": "plain", "numbers": [1, 2.0]}))
+        .await
+        .expect_ok();
+    assert_eq!(
+        plain["who"],
+        json!(["ann", "default", "plain", "ann", "ann"])
+    );
+    assert_eq!(
+        (&plain["sum"], &plain["plugin"]),
+        (&json!(3), &json!("typed"))
+    );
     let refused = call(app, json!({"action": "refuse"})).await;
     let refused = refused.expect_domain_failure(404, "NOT_FOUND");
-    assert_eq!((&refused["error"], &refused["asked"]), (&json!("there is no such task"), &json!(7)));
+    assert_eq!(
+        (&refused["error"], &refused["asked"]),
+        (&json!("there is no such task"), &json!(7))
+    );
     let seen = call(app, json!({"action": "seen"})).await.expect_ok();
-    assert_eq!(seen, json!({"result": ["Milk"]}), "nothing ran of what was refused");
+    assert_eq!(
+        seen,
+        json!({"result": ["Milk"]}),
+        "nothing ran of what was refused"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +163,10 @@ async fn actions_are_checked_and_called_inline() {
     odd.expect_error(500, "PLUGIN_BAD_RESULT");
     let refused = call(&app, json!({"action": "creat"})).await.json();
     assert_eq!(refused["details"]["nearest"], "create");
-    assert!(refused["error"].as_str().unwrap().contains("create, plain"), "{refused}");
+    assert!(
+        refused["error"].as_str().unwrap().contains("create, plain"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -156,7 +189,10 @@ async fn nobody_says_who_they_are() {
             body[name] = faked.clone();
         }
         let plain = call(&app, body.clone()).await.expect_ok();
-        assert_eq!(plain["who"], json!(["ann", "default", "plain", "ann", "ann"]));
+        assert_eq!(
+            plain["who"],
+            json!(["ann", "default", "plain", "ann", "ann"])
+        );
         body["action"] = "order".into();
         body["title"] = "x".into();
         body.as_object_mut().unwrap().remove("numbers");
@@ -169,11 +205,20 @@ async fn nobody_says_who_they_are() {
         );
     }
     // Of names given twice the last counts, for the check and for the action.
-    let twice = r#"{"action": "seen", "title": 7, "action": "create", "title": "x", "user_id": "eve"}"#;
-    let made = app.user("ann").execute_raw("typed", twice).await.expect_ok();
+    let twice =
+        r#"{"action": "seen", "title": 7, "action": "create", "title": "x", "user_id": "eve"}"#;
+    let made = app
+        .user("ann")
+        .execute_raw("typed", twice)
+        .await
+        .expect_ok();
     assert_eq!(made["owner"], "ann");
     let escaped = r#"{"\u0061ction": "order", "title": "x", "user\u005fid": "eve"}"#;
-    let order = app.user("ann").execute_raw("typed", escaped).await.expect_ok();
+    let order = app
+        .user("ann")
+        .execute_raw("typed", escaped)
+        .await
+        .expect_ok();
     assert_eq!(order["user_id"], "ann");
 }
 
@@ -185,7 +230,9 @@ async fn large_and_deep_bodies_are_checked_to_the_last_item() {
     let counted = call(&app, body(&items)).await.expect_ok();
     assert_eq!(counted, json!({"result": 49_995_000}));
     items[9_999] = json!({"n": "x"});
-    let refused = call(&app, body(&items)).await.expect_error(422, "VALIDATION_ERROR");
+    let refused = call(&app, body(&items))
+        .await
+        .expect_error(422, "VALIDATION_ERROR");
     assert_eq!(refused["details"]["path"], "/items/9999/n");
     let wrong = vec![json!("x"); 200_000];
     let refused = call(&app, body(&wrong)).await;
@@ -200,7 +247,9 @@ async fn large_and_deep_bodies_are_checked_to_the_last_item() {
         tree["action"] = "tree".into();
         tree
     };
-    let deep = call(&app, tree(json!({"label": "x"}), 30)).await.expect_ok();
+    let deep = call(&app, tree(json!({"label": "x"}), 30))
+        .await
+        .expect_ok();
     assert_eq!(deep, json!({"result": 30}));
     let refused = call(&app, tree(json!({"label": 7}), 30)).await;
     let refused = refused.expect_error(422, "VALIDATION_ERROR");
@@ -209,9 +258,16 @@ async fn large_and_deep_bodies_are_checked_to_the_last_item() {
     let deeper = call(&app, tree(json!({"label": "x"}), 40)).await;
     deeper.expect_error(400, "INVALID_JSON");
     for (body, code) in [("{", "INVALID_JSON"), ("[]", "INVALID_REQUEST")] {
-        app.user("ann").execute_raw("typed", body).await.expect_error(400, code);
+        app.user("ann")
+            .execute_raw("typed", body)
+            .await
+            .expect_error(400, code);
     }
-    let path = call(&app, json!({"action": "create", "title": "x", "x".repeat(5000): 1})).await;
+    let path = call(
+        &app,
+        json!({"action": "create", "title": "x", "x".repeat(5000): 1}),
+    )
+    .await;
     assert!(path.text.len() < 3000, "{}", path.text);
 }
 
@@ -241,22 +297,36 @@ async def on_load(ctx):
 #[tokio::test]
 async fn what_names_no_action_is_executes() {
     let around = format!("{BOTH}{AROUND}");
-    let app = with_sdk().plugin("typed", BOTH).plugin("around", &around).start().await;
-    for (plugin, layer) in [("typed", json!({})), ("around", json!({"layer": "ann", "ctx": "around"}))] {
+    let app = with_sdk()
+        .plugin("typed", BOTH)
+        .plugin("around", &around)
+        .start()
+        .await;
+    for (plugin, layer) in [
+        ("typed", json!({})),
+        ("around", json!({"layer": "ann", "ctx": "around"})),
+    ] {
         let ann = app.user("ann");
         let with_layer = |mut answer: Value| {
-            answer.as_object_mut().unwrap().extend(layer.as_object().unwrap().clone());
+            answer
+                .as_object_mut()
+                .unwrap()
+                .extend(layer.as_object().unwrap().clone());
             answer
         };
         for name in ["typed", "plain"] {
             let answer = ann.execute(plugin, &json!({"action": name, "n": 7})).await;
             assert_eq!(answer.expect_ok(), with_layer(json!({"result": 7})));
-            let refused = ann.execute(plugin, &json!({"action": name, "n": "x"})).await;
+            let refused = ann
+                .execute(plugin, &json!({"action": name, "n": "x"}))
+                .await;
             let refused = refused.expect_error(422, "VALIDATION_ERROR");
             assert_eq!(refused["details"]["path"], "/n");
         }
         for rest in [json!("other"), json!(7), json!(null)] {
-            let answer = ann.execute(plugin, &json!({"action": rest, "n": "x"})).await;
+            let answer = ann
+                .execute(plugin, &json!({"action": rest, "n": "x"}))
+                .await;
             let expected = json!({"rest": rest, "n": "x", "user": "ann"});
             assert_eq!(answer.expect_ok(), with_layer(expected));
         }
@@ -288,7 +358,15 @@ async fn what_cannot_be_an_action_says_which_parameter() {
         shown["error"].as_str().unwrap().to_owned()
     };
     for (plugin, parts) in [
-        ("odd_type", &["logic.py, line 3", "make()", "parameter thing", "Odd has no form"][..]),
+        (
+            "odd_type",
+            &[
+                "logic.py, line 3",
+                "make()",
+                "parameter thing",
+                "Odd has no form",
+            ][..],
+        ),
         ("no_name", &["make()", "parameter title", "Nowhere"]),
         ("twice", &["'a'", "one", "two"]),
         ("stream", &["pieces()", "a route"]),
@@ -301,10 +379,16 @@ async fn what_cannot_be_an_action_says_which_parameter() {
         for part in parts {
             assert!(said.contains(part), "{plugin}: {part} is not in {said}");
         }
-        let refused = app.user("ann").execute(plugin, &json!({"action": "a"})).await;
+        let refused = app
+            .user("ann")
+            .execute(plugin, &json!({"action": "a"}))
+            .await;
         refused.expect_error(503, "PLUGIN_UNAVAILABLE");
     }
-    let well = app.user("ann").execute("well", &json!({"action": "a"})).await;
+    let well = app
+        .user("ann")
+        .execute("well", &json!({"action": "a"}))
+        .await;
     assert_eq!(well.expect_ok(), json!({"well": true}));
 }
 
@@ -315,34 +399,55 @@ async fn actions_are_those_of_the_load_that_serves() {
             "from core.actions import action\n\n@action({name:?})\nasync def make(n: {kind}) -> {kind}:\n    return n\n"
         )
     };
-    let app = with_sdk().plugin("typed", &load("one", "int")).start().await;
+    let app = with_sdk()
+        .plugin("typed", &load("one", "int"))
+        .start()
+        .await;
     let (ann, admin) = (app.user("ann"), app.admin());
     let reload = async |code: &str| {
         std::fs::write(app.plugins_dir().join("typed/logic.py"), code).unwrap();
         Answer::of(admin.request(Method::POST, "/api/plugins/typed/reload")).await
     };
-    let call = async |name: &str, n: Value| {
-        ann.execute("typed", &json!({"action": name, "n": n})).await
-    };
+    let call =
+        async |name: &str, n: Value| ann.execute("typed", &json!({"action": name, "n": n})).await;
     let names = async || {
         let shown = ann.get("/api/plugins/typed").await.expect_ok();
         let actions = shown["actions"].as_array().cloned().unwrap_or_default();
-        actions.iter().map(|each| each["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        actions
+            .iter()
+            .map(|each| each["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(call("one", json!(1)).await.expect_ok(), json!({"result": 1}));
+    assert_eq!(
+        call("one", json!(1)).await.expect_ok(),
+        json!({"result": 1})
+    );
     assert_eq!(names().await, ["one"]);
     reload(&load("two", "str")).await.expect_ok();
-    call("one", json!(1)).await.expect_error(422, "VALIDATION_ERROR");
-    assert_eq!(call("two", json!("x")).await.expect_ok(), json!({"result": "x"}));
+    call("one", json!(1))
+        .await
+        .expect_error(422, "VALIDATION_ERROR");
+    assert_eq!(
+        call("two", json!("x")).await.expect_ok(),
+        json!({"result": "x"})
+    );
     assert_eq!(names().await, ["two"]);
     // What cannot be loaded leaves what serves.
     let failed = reload(&load("three", "complex")).await;
     let failed = failed.expect_error(409, "RELOAD_FAILED");
     assert!(failed.to_string().contains("parameter n"), "{failed}");
-    assert_eq!(call("two", json!("x")).await.expect_ok(), json!({"result": "x"}));
+    assert_eq!(
+        call("two", json!("x")).await.expect_ok(),
+        json!({"result": "x"})
+    );
     assert_eq!(names().await, ["two"]);
-    reload("async def execute(data):\n    return {'plain': data['action']}\n").await.expect_ok();
-    assert_eq!(call("two", json!(7)).await.expect_ok(), json!({"plain": "two"}));
+    reload("async def execute(data):\n    return {'plain': data['action']}\n")
+        .await
+        .expect_ok();
+    assert_eq!(
+        call("two", json!(7)).await.expect_ok(),
+        json!({"plain": "two"})
+    );
     assert_eq!(names().await, [""; 0]);
 }
 
@@ -358,7 +463,10 @@ async fn calls_go_on_while_actions_are_swapped() {
     let calling = async {
         let mut last = 0;
         while last < 3 {
-            let answer = ann.execute("typed", &json!({"action": "a"})).await.expect_ok();
+            let answer = ann
+                .execute("typed", &json!({"action": "a"}))
+                .await
+                .expect_ok();
             let now = answer["result"].as_u64().unwrap();
             assert!(now >= last, "a load that was replaced answers");
             last = now;

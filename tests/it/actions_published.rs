@@ -61,7 +61,11 @@ async fn document(app: &TestApp) -> Value {
 
 #[tokio::test]
 async fn the_description_lists_actions_as_alternatives() {
-    let app = with_sdk().plugin("typed", TYPED).plugin("both", BOTH).start().await;
+    let app = with_sdk()
+        .plugin("typed", TYPED)
+        .plugin("both", BOTH)
+        .start()
+        .await;
     let document = document(&app).await;
     let post = &document["paths"]["/api/execute/typed"]["post"];
     let schema = &post["requestBody"]["content"]["application/json"]["schema"];
@@ -74,12 +78,18 @@ async fn the_description_lists_actions_as_alternatives() {
     for (body, good) in [
         (json!({"action": "create", "title": "x"}), true),
         (json!({"action": "create", "title": "x", "due": null}), true),
-        (json!({"action": "file:all", "title": "x", "owner": "y", "below": [
-            {"title": "a", "owner": "b", "below": []}]}), true),
+        (
+            json!({"action": "file:all", "title": "x", "owner": "y", "below": [
+            {"title": "a", "owner": "b", "below": []}]}),
+            true,
+        ),
         (json!({"action": "file_all", "n": 1}), true),
         (json!({"action": "file_all", "n": "x"}), false),
         (json!({"action": "create"}), false),
-        (json!({"action": "file:all", "title": "x", "owner": "y", "below": [{"title": "a"}]}), false),
+        (
+            json!({"action": "file:all", "title": "x", "owner": "y", "below": [{"title": "a"}]}),
+            false,
+        ),
         (json!({"action": "none"}), false),
         (json!({}), false),
     ] {
@@ -97,9 +107,15 @@ async fn the_description_lists_actions_as_alternatives() {
     let input = document.pointer(create.trim_start_matches('#')).unwrap();
     assert!(input["properties"].get("user_id").is_none(), "{input}");
     let listed = &post["x-actions"][0];
-    assert_eq!((&listed["name"], &listed["description"]), (&json!("create"), &json!("Makes a task.")));
+    assert_eq!(
+        (&listed["name"], &listed["description"]),
+        (&json!("create"), &json!("Makes a task."))
+    );
     let text = document.to_string();
-    assert!(!text.contains("#/$defs/"), "nothing refers to what is not there");
+    assert!(
+        !text.contains("#/$defs/"),
+        "nothing refers to what is not there"
+    );
 
     let both = &document["paths"]["/api/execute/both"]["post"];
     let schema = &both["requestBody"]["content"]["application/json"]["schema"];
@@ -109,11 +125,18 @@ async fn the_description_lists_actions_as_alternatives() {
 
 #[tokio::test]
 async fn a_plugin_tells_users_of_its_actions() {
-    let app = with_sdk().plugin("typed", TYPED).plugin("both", BOTH).start().await;
+    let app = with_sdk()
+        .plugin("typed", TYPED)
+        .plugin("both", BOTH)
+        .start()
+        .await;
     let ann = app.user("ann");
     let shown = ann.get("/api/plugins/typed").await.expect_ok();
     let actions = shown["actions"].as_array().unwrap();
-    let names: Vec<_> = actions.iter().map(|action| action["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = actions
+        .iter()
+        .map(|action| action["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["create", "file:all", "file_all"]);
     assert_eq!(actions[0]["description"], "Makes a task.");
     let schema = jsonschema::draft202012::new(&actions[1]["input_schema"]).unwrap();
@@ -121,7 +144,10 @@ async fn a_plugin_tells_users_of_its_actions() {
     let mut body = task(json!([task(json!([]))]));
     body["action"] = "file:all".into();
     assert!(schema.is_valid(&body));
-    assert_eq!(actions[2]["result_schema"]["properties"]["result"]["type"], "integer");
+    assert_eq!(
+        actions[2]["result_schema"]["properties"]["result"]["type"],
+        "integer"
+    );
     let shown = app.admin().get("/api/plugins/typed").await.expect_ok();
     assert_eq!(shown["has_execute"], false);
     let shown = app.admin().get("/api/plugins/both").await.expect_ok();
@@ -129,16 +155,32 @@ async fn a_plugin_tells_users_of_its_actions() {
     // The list stays short; what is off has none.
     let list = ann.get("/api/plugins").await.expect_ok();
     assert!(list["plugins"][0].get("actions").is_none());
-    let off = app.admin().request(reqwest::Method::POST, "/api/plugins/typed/enable");
+    let off = app
+        .admin()
+        .request(reqwest::Method::POST, "/api/plugins/typed/enable");
     let off = off.json(&json!({"enabled": false})).send().await.unwrap();
     assert_eq!(off.status(), 200);
-    assert!(ann.get("/api/plugins/typed").await.expect_ok().get("actions").is_none());
-    assert!(document(&app).await["paths"].get("/api/execute/typed").is_none());
+    assert!(
+        ann.get("/api/plugins/typed")
+            .await
+            .expect_ok()
+            .get("actions")
+            .is_none()
+    );
+    assert!(
+        document(&app).await["paths"]
+            .get("/api/execute/typed")
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn types_are_written_for_clients() {
-    let app = with_sdk().plugin("typed", TYPED).plugin("both", BOTH).start().await;
+    let app = with_sdk()
+        .plugin("typed", TYPED)
+        .plugin("both", BOTH)
+        .start()
+        .await;
     let url = format!("http://{}", app.address);
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("types.ts");
@@ -148,14 +190,17 @@ async fn types_are_written_for_clients() {
         command.args(more);
         command
     };
-    assert_eq!(printed(types(&["typed", "--out", &shown])).await, format!("wrote {shown}\n"));
+    assert_eq!(
+        printed(types(&["typed", "--out", &shown])).await,
+        format!("wrote {shown}\n")
+    );
     let text = std::fs::read_to_string(&out).unwrap();
     for part in [
         "export type TypedCreateInput = {\n",
         "  \"action\": \"create\";\n",
         "  \"due\"?: string | null;\n",
         "  \"below\"?: Array<TypedFileAllInputTask>;\n",
-        "    /** Makes a task. */\n    \"create\": { input: TypedCreateInput; result: TypedCreateResultTask };\n",
+        "    /** Makes a task. */\n    \"create\": { input: TypedCreateInput; result: TypedCreateResult };\n",
         "    \"file:all\": {",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
@@ -165,7 +210,10 @@ async fn types_are_written_for_clients() {
     assert!(printed(types(&[])).await.contains("\"both\""));
     let (code, said) = failed(types(&["tpyed"])).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("\"tpyed\"") && said.contains("both, typed"), "{said}");
+    assert!(
+        said.contains("\"tpyed\"") && said.contains("both, typed"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -173,13 +221,30 @@ async fn the_page_runs_its_own_script_and_no_other() {
     let app = TestApp::builder().start().await;
     let page = app.anonymous().get("/docs").await;
     let policy = page.header("content-security-policy").unwrap();
-    for part in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "form-action 'none'"] {
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "connect-src 'self'",
+        "form-action 'none'",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
-    assert!(!policy.contains("unsafe-eval") && !policy.contains("script-src 'unsafe"), "{policy}");
+    assert!(
+        !policy.contains("unsafe-eval") && !policy.contains("script-src 'unsafe"),
+        "{policy}"
+    );
     let script = app.anonymous().get("/docs/actions.js").await;
-    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
-    for written in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+    assert_eq!(
+        script.header("content-type"),
+        Some("text/javascript; charset=utf-8")
+    );
+    for written in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+    ] {
         assert!(!script.text.contains(written), "{written}");
     }
 }
