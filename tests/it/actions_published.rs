@@ -200,7 +200,7 @@ async fn types_are_written_for_clients() {
         "  \"action\": \"create\";\n",
         "  \"due\"?: string | null;\n",
         "  \"below\"?: Array<TypedFileAllInputTask>;\n",
-        "    /** Makes a task. */\n    \"create\": { input: TypedCreateInput; result: TypedCreateResultTask };\n",
+        "    /** Makes a task. */\n    \"create\": { input: TypedCreateInput; result: TypedCreateResult };\n",
         "    \"file:all\": {",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
