@@ -153,6 +153,7 @@ impl App {
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
         let tokens = self.verifier.cache_stats();
+        let fetches = self.verifier.fetch_stats();
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
@@ -190,6 +191,9 @@ impl App {
                 .collect(),
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
+            auth_keys: self.verifier.key_count() as u64,
+            key_fetches: fetches.succeeded,
+            key_fetch_failures: fetches.failed,
             sockets_open: realtime.connections as u64,
             socket_queued_bytes: realtime.queued_bytes as u64,
             socket_history_bytes: realtime.history_bytes as u64,

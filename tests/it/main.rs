@@ -47,6 +47,7 @@ mod registry;
 mod reloading;
 mod schemas;
 mod support;
+mod sign_in;
 mod tls;
 mod tokens;
 mod usage;

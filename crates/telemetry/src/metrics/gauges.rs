@@ -25,6 +25,12 @@ pub struct Gauges {
     pub token_cache_hits: u64,
     /// Tokens verified anew, since the start.
     pub token_cache_misses: u64,
+    /// Keys that tokens are checked with.
+    pub auth_keys: u64,
+    /// Fetches of keys that brought some, since the start.
+    pub key_fetches: u64,
+    /// Fetches of keys that brought none, since the start.
+    pub key_fetch_failures: u64,
     /// Live connections: sockets and event streams.
     pub sockets_open: u64,
     /// Bytes waiting for live connections that do not keep up.

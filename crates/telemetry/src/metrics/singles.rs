@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 30] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 33] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -41,6 +41,24 @@ impl Metrics {
                 "counter",
                 "Tokens verified anew.",
                 gauges.token_cache_misses,
+            ),
+            (
+                "mozaiks_auth_keys",
+                "gauge",
+                "Keys that tokens are checked with.",
+                gauges.auth_keys,
+            ),
+            (
+                "mozaiks_key_fetches_total",
+                "counter",
+                "Fetches that brought keys.",
+                gauges.key_fetches,
+            ),
+            (
+                "mozaiks_key_fetch_failures_total",
+                "counter",
+                "Fetches that brought no keys.",
+                gauges.key_fetch_failures,
             ),
             (
                 "mozaiks_sockets_open",
