@@ -197,6 +197,10 @@ impl App {
             sockets_open: realtime.connections as u64,
             socket_queued_bytes: realtime.queued_bytes as u64,
             socket_history_bytes: realtime.history_bytes as u64,
+            groups: realtime.groups as u64,
+            group_members: realtime.group_members as u64,
+            group_messages: realtime.group_messages,
+            group_refusals: realtime.group_refusals,
             socket_messages_sent: realtime.messages_sent,
             socket_writes: realtime.socket_writes,
             sockets_closed: realtime

@@ -17,6 +17,8 @@ export {
 export type {
   CloseReason,
   ConnectionState,
+  GroupMessage,
+  GroupPresence,
   JsonObject,
   Message,
   MessageHandler,

@@ -37,6 +37,14 @@ pub struct Gauges {
     pub socket_queued_bytes: u64,
     /// Bytes kept for users who reconnect.
     pub socket_history_bytes: u64,
+    /// Groups of live connections.
+    pub groups: u64,
+    /// Users in groups, counted in each.
+    pub group_members: u64,
+    /// Messages sent to groups, since the start.
+    pub group_messages: u64,
+    /// Users and connections that found no room in a group, since the start.
+    pub group_refusals: u64,
     /// Messages given to live connections, since the start.
     pub socket_messages_sent: u64,
     /// Writes to live connections, since the start.
