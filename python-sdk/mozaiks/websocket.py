@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, overload
 
 from mozaiks import _host
 from mozaiks._original import Guided
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class GroupPresence(TypedDict):
+    """Who is in a group and connected.
+
+    Attributes:
+        users: The users, sorted.
+        count: How many they are.
+    """
+
+    users: list[str]
+    count: int
 
 
 class UserConnections:
@@ -121,6 +133,71 @@ class WebSocketManager(Guided):
         """
         users: list[str] = _host.query("ws.connected_users")
         return users
+
+    async def subscribe(self, target: str | int, group: str, *, presence: bool = False) -> int:
+        """Puts a connection, or a user with every connection, into a group of the caller's app.
+
+        Who may be in a group is the plugin's decision alone: clients cannot ask for it. A
+        connection that breaks and comes back within the time that messages are kept is in its
+        groups again and has what they were sent meanwhile. A user is in it with connections to
+        come too, until taken out or away for longer than that.
+
+        Args:
+            target: A connection's id, as handlers of `on_message` get it, or a user's.
+            group: The group's name, 1 to 128 bytes; it is there while somebody is in it.
+            presence: Whether the group's members are told from now on who comes and goes, by
+                `{"type": "group_presence", "joined": [...], "left": [...], "count": n}`.
+
+        Returns:
+            How many connections are in the group by that; 0 where there is no such connection or
+            user.
+
+        Raises:
+            HostError: If the name is none (`VALIDATION_ERROR`), or there are too many groups,
+                members or groups of the user (`LIMIT_EXCEEDED`).
+        """
+        payload = {"target": target, "group": group, "presence": presence}
+        return int(await _host.request("ws.subscribe", payload))
+
+    async def unsubscribe(self, target: str | int, group: str) -> bool:
+        """Takes a connection out of a group, or a user, in whichever way it has come in.
+
+        Args:
+            target: A connection's id or a user's.
+            group: The group's name.
+
+        Returns:
+            Whether it was in the group.
+        """
+        return bool(await _host.request("ws.unsubscribe", {"target": target, "group": group}))
+
+    async def send_to_group(self, group: str, message: Any) -> int:
+        """Sends a message to every connection in a group of the caller's app.
+
+        Args:
+            group: The group's name.
+            message: A dict; it arrives with the group's name under `_group`.
+
+        Returns:
+            How many connections were reached.
+
+        Raises:
+            TypeError: If the message holds what JSON cannot carry.
+            HostError: If it is no object or too large.
+        """
+        return int(await _host.request("ws.send_to_group", {"group": group, "message": message}))
+
+    def presence(self, group: str) -> GroupPresence:
+        """Who is in a group of the caller's app and connected.
+
+        Args:
+            group: The group's name.
+
+        Returns:
+            The users and how many they are.
+        """
+        present: GroupPresence = _host.query("ws.presence", {"group": group})
+        return present
 
     @overload
     def on_message(self, message_type: str, handler: F) -> F: ...

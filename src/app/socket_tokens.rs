@@ -93,8 +93,9 @@ impl Authenticator for SocketTokens {
 
 fn failure(error: AuthError) -> AuthFailure {
     let close = match &error {
-        AuthError::AppMismatch => CloseCode::Forbidden,
+        AuthError::AppMismatch | AuthError::ScopeMissing(_) => CloseCode::Forbidden,
         AuthError::Invalid(_)
+        | AuthError::InvalidClaim(_)
         | AuthError::Expired
         | AuthError::NotYetValid
         | AuthError::TooLarge

@@ -177,7 +177,7 @@ fn check_auth(config: &Config) -> Vec<Finding> {
         return vec![match (config.dev, dev_secret::exists(&config.data_dir)) {
             (false, _) => Finding::fail(
                 "auth",
-                "no keys are configured: set MOZAIKS_JWT_SECRET, MOZAIKS_JWKS_URL, \
+                "no keys are configured: set MOZAIKS_OIDC_ISSUER, MOZAIKS_JWT_SECRET, MOZAIKS_JWKS_URL, \
                  MOZAIKS_JWKS_FILE or MOZAIKS_JWT_PUBLIC_KEY_FILE, or start with --dev",
             ),
             (true, Ok(true)) => Finding::ok("auth", "the generated development secret"),
@@ -199,6 +199,7 @@ fn check_auth(config: &Config) -> Vec<Finding> {
         KeySource::PemFile(path) => vec![check_keys(auth, &path.display().to_string())],
         KeySource::JwksFile(path) => vec![check_keys(auth, &path.display().to_string())],
         KeySource::JwksUrl(url) => vec![check_keys(auth, &redact_uri(url))],
+        KeySource::Oidc(issuer) => vec![check_keys(auth, issuer)],
     };
     if !matches!(source, KeySource::Secret { .. }) && auth.audience.is_none() {
         findings.push(Finding::warn(
@@ -223,9 +224,11 @@ fn check_keys(auth: &AuthConfig, shown: &str) -> Finding {
         Err(error) => return Finding::fail("auth", format!("cannot fetch keys: {error}")),
     };
     runtime.block_on(verifier.prefetch());
-    match verifier.key_count() {
-        0 => Finding::fail("auth", format!("no keys came from {shown}")),
-        1 => Finding::ok("auth", format!("1 key from {shown}")),
-        count => Finding::ok("auth", format!("{count} keys from {shown}")),
+    let algorithms = verifier.key_algorithms().join(", ");
+    match (verifier.key_count(), verifier.fetch_failure()) {
+        (0, None) => Finding::fail("auth", format!("no keys came from {shown}")),
+        (0, Some(why)) => Finding::fail("auth", format!("no keys came from {shown}: {why}")),
+        (1, _) => Finding::ok("auth", format!("1 key from {shown} ({algorithms})")),
+        (count, _) => Finding::ok("auth", format!("{count} keys from {shown} ({algorithms})")),
     }
 }

@@ -153,6 +153,7 @@ impl App {
     pub fn gauges(&self) -> Gauges {
         let runtime = self.runtime.status();
         let tokens = self.verifier.cache_stats();
+        let fetches = self.verifier.fetch_stats();
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
@@ -191,9 +192,16 @@ impl App {
                 .collect(),
             token_cache_hits: tokens.hits,
             token_cache_misses: tokens.misses,
+            auth_keys: self.verifier.key_count() as u64,
+            key_fetches: fetches.succeeded,
+            key_fetch_failures: fetches.failed,
             sockets_open: realtime.connections as u64,
             socket_queued_bytes: realtime.queued_bytes as u64,
             socket_history_bytes: realtime.history_bytes as u64,
+            groups: realtime.groups as u64,
+            group_members: realtime.group_members as u64,
+            group_messages: realtime.group_messages,
+            group_refusals: realtime.group_refusals,
             socket_messages_sent: realtime.messages_sent,
             socket_writes: realtime.socket_writes,
             sockets_closed: realtime

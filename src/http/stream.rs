@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, header};
 use super::typed::Events;
 use super::{
     error::ApiError,
-    ws::{Presented, QueryParameters},
+    ws::{self, Presented, QueryParameters},
 };
 use crate::http::state::AppState;
 use mozaiks_plugins::HostError;
@@ -58,7 +58,7 @@ pub(super) async fn get_stream(
 
 fn resume(headers: &HeaderMap, query: &QueryParameters<'_>) -> Option<Resume> {
     match headers.get(&LAST_EVENT_ID) {
-        Some(id) => Some(Resume::parse(id.to_str().unwrap_or_default())),
-        None => query.get("since").map(|since| Resume::parse(&since)),
+        Some(id) => ws::resume(query, Some(id.to_str().unwrap_or_default())),
+        None => ws::resume(query, query.get("since").as_deref()),
     }
 }

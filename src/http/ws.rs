@@ -84,7 +84,7 @@ async fn open_socket(
         path_user,
         credentials,
         tracked: query.flag("recover"),
-        resume: query.get("since").map(|since| Resume::parse(&since)),
+        resume: resume(&query, query.get("since").as_deref()),
     };
     let upgrade = hyper::upgrade::on(&mut request);
     Ok(switch_protocols(
@@ -94,6 +94,12 @@ async fn open_socket(
         offers_bearer,
         socket,
     ))
+}
+
+/// Where a client goes on, and in the place of which connection, where it says so.
+pub(super) fn resume(query: &QueryParameters<'_>, position: Option<&str>) -> Option<Resume> {
+    let resume = Resume::parse(position?);
+    Some(resume.in_place_of(query.get("connection").as_deref()))
 }
 
 fn switch_protocols(

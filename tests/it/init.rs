@@ -182,8 +182,7 @@ async fn the_files_beside_the_plugin_name_what_exists() {
         "plugins_path",
         "listen",
         "database_uri",
-        "jwks_url",
-        "issuer",
+        "oidc_issuer",
         "audience",
     ] {
         let mut lines = shown.lines();

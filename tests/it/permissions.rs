@@ -18,7 +18,7 @@ use crate::{
 const PROBE: &str = include_str!("permissions/probe.py");
 
 /// What each operation of the third kind needs.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 25] = [
     ("watch", "database:orders:read"),
     ("watch_all", "database:*:read"),
     ("database_stats", "database:*:read"),
@@ -29,6 +29,10 @@ const NEEDED: [(&str, &str); 21] = [
     ("everybody", "websocket"),
     ("send", "websocket"),
     ("on_message", "websocket"),
+    ("enter_group", "websocket"),
+    ("leave_group", "websocket"),
+    ("send_to_group", "websocket"),
+    ("presence", "websocket"),
     ("broadcast", "broadcast"),
     ("notify", "notifications"),
     ("list_notifications", "notifications"),

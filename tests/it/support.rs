@@ -12,4 +12,4 @@ pub use client::{Answer, TestClient};
 pub use docstore::DocstoreProcess;
 pub use raw::RawConnection;
 pub use tls::{Over, Stream, TestCertificate, connect};
-pub use token::{Claims, hs256};
+pub use token::{Claims, SECRET, hs256};

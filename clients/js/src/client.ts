@@ -7,6 +7,7 @@ import { TokenSource } from "./token.js";
 import type {
   CloseReason,
   ConnectionState,
+  GroupMessage,
   JsonObject,
   Message,
   MessageHandler,
@@ -157,6 +158,21 @@ export class MozaiksClient<P extends object = NoPlugins> {
         this.#handlers.delete(type);
       }
     };
+  }
+
+  /**
+   * Calls `handler` with each message of a group that plugins have let this client into. What comes and
+   * goes is told by messages of the type `group_presence`, where the plugin wants it so.
+   *
+   * @returns A function that ends it; the client stays in the group, as that is the plugin's to say.
+   */
+  onGroup<T extends GroupMessage = GroupMessage>(
+    group: string,
+    handler: MessageHandler<T>,
+  ): () => void {
+    return this.on<T>(ANY, (message) => {
+      if (message._group === group) handler(message);
+    });
   }
 
   /** Calls `handler` whenever the state changes. Returns a function that ends it. */

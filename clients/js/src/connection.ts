@@ -45,6 +45,8 @@ export class Connection {
   #state: ConnectionState = "closed";
   #socket: WebSocketLike | undefined;
   #position: Position | undefined;
+  /** The last connection that was acknowledged: its groups are wanted again. */
+  #connectionId: string | undefined;
   /** The last token was refused: the next one must be a new one. */
   #needsNewToken = false;
   /** Attempts that ended without an acknowledgement, since the last one. */
@@ -135,7 +137,9 @@ export class Connection {
   #address(): string {
     const position = this.#position;
     const since = position ? `&since=${position.epoch}:${position.offset}` : "";
-    return `${this.#options.url}?recover=true${since}`;
+    const id = position && this.#connectionId;
+    const instead = id === undefined ? "" : `&connection=${encodeURIComponent(id)}`;
+    return `${this.#options.url}?recover=true${since}${instead}`;
   }
 
   #received(data: string, token: string): void {
@@ -153,6 +157,8 @@ export class Connection {
   #acknowledged(ack: Message, token: string): void {
     const { epoch, offset } = ack as unknown as Position;
     this.#position = { epoch, offset };
+    const id = ack["connection_id"];
+    this.#connectionId = typeof id === "string" ? id : undefined;
     this.#needsNewToken = false;
     this.#failures = 0;
     this.#stable = setTimeout(() => this.#backoff.reset(), this.#options.stableAfterMs);

@@ -18,6 +18,8 @@ export type { ActionTypes, InputOf, PluginTypes, ResultOf } from "./plugins.js";
 export type {
   CloseReason,
   ConnectionState,
+  GroupMessage,
+  GroupPresence,
   JsonObject,
   Message,
   MessageHandler,

@@ -6,6 +6,20 @@ export interface Message extends JsonObject {
   type: string;
 }
 
+/** A message to a group. */
+export interface GroupMessage extends Message {
+  _group: string;
+}
+
+/** Who has come to a group and gone from it. */
+export interface GroupPresence extends GroupMessage {
+  type: "group_presence";
+  joined: string[];
+  left: string[];
+  /** How many users are there now. */
+  count: number;
+}
+
 /** Called with each message of a type. */
 export type MessageHandler<T extends Message = Message> = (message: T) => void;
 

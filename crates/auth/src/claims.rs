@@ -7,10 +7,10 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
-use crate::{AuthError, Principal, VerifiedContacts};
-use mozaiks_config::AuthConfig;
+use crate::{AuthError, Principal, VerifiedContacts, mapping::ClaimMapping};
+use mozaiks_config::{AuthConfig, KeySource};
 
 /// The app id that stands for "many apps" in the configuration.
 const ANY_APP: &str = "*";
@@ -23,15 +23,20 @@ pub(super) struct ClaimRules {
     issuer: Option<String>,
     audience: Option<String>,
     leeway_seconds: u64,
+    mapping: ClaimMapping,
 }
 
 impl ClaimRules {
     pub(super) fn new(config: &AuthConfig) -> Self {
         Self {
             app_id: (config.app_id != ANY_APP).then(|| Arc::from(config.app_id.as_str())),
-            issuer: config.issuer.clone(),
+            issuer: match &config.keys {
+                Some(KeySource::Oidc(issuer)) => Some(issuer.clone()),
+                _ => config.issuer.clone(),
+            },
             audience: config.audience.clone(),
             leeway_seconds: whole_seconds_up(config.leeway),
+            mapping: ClaimMapping::new(&config.claims),
         }
     }
 
@@ -65,9 +70,9 @@ impl ClaimRules {
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
         let app_id = self.app_id(&claims)?;
-        let user_id = user_id(&claims)?;
+        let user_id = self.mapping.user_id(&claims)?;
         let username = username(&claims)?;
-        let roles = roles(&claims)?;
+        let roles = self.mapping.roles(&claims)?;
         let is_superadmin = match present(&claims, "is_superadmin") {
             None => false,
             Some(Value::Bool(claim)) => *claim,
@@ -77,6 +82,7 @@ impl ClaimRules {
                 ));
             }
         };
+        self.mapping.check_scopes(&claims)?;
         Ok(Principal {
             app_id,
             user_id,
@@ -125,28 +131,19 @@ impl ClaimRules {
     }
 
     fn app_id(&self, claims: &Map<String, Value>) -> Result<Arc<str>, AuthError> {
-        let claim = match present(claims, "app_id") {
-            None => None,
-            Some(Value::String(claim)) if !claim.is_empty() => Some(claim.as_str()),
-            Some(_) => {
-                return Err(AuthError::Invalid(
-                    "the claim app_id must be a non-empty string",
-                ));
-            }
-        };
-        match (&self.app_id, claim) {
+        match (&self.app_id, self.mapping.app_id(claims)?) {
             (Some(own), None) => Ok(Arc::clone(own)),
             (Some(own), Some(claim)) if **own == *claim => Ok(Arc::clone(own)),
             (Some(_), Some(_)) => Err(AuthError::AppMismatch),
-            (None, Some(ANY_APP)) => Err(AuthError::Invalid("the claim app_id must name one app")),
+            (None, Some(ANY_APP)) => Err(AuthError::Invalid("it must name one app")),
             (None, Some(claim)) => Ok(Arc::from(claim)),
-            (None, None) => Err(AuthError::Invalid("the claim app_id is missing")),
+            (None, None) => Err(self.mapping.no_app()),
         }
     }
 }
 
 /// A claim that is there; null counts as absent.
-fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(super) fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).filter(|value| !value.is_null())
 }
 
@@ -169,36 +166,6 @@ fn seconds(value: &Value) -> Option<u64> {
 
 fn whole_seconds_up(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-fn user_id(claims: &Map<String, Value>) -> Result<Arc<str>, AuthError> {
-    let sentences = [
-        (
-            "user_id",
-            "the claim user_id must be a non-empty string or an integer",
-        ),
-        (
-            "sub",
-            "the claim sub must be a non-empty string or an integer",
-        ),
-        (
-            "uid",
-            "the claim uid must be a non-empty string or an integer",
-        ),
-    ];
-    for (name, sentence) in sentences {
-        match present(claims, name) {
-            None => {}
-            Some(Value::String(id)) if !id.is_empty() => return Ok(Arc::from(id.as_str())),
-            Some(Value::Number(id)) if is_integer(id) => return Ok(Arc::from(id.to_string())),
-            Some(_) => return Err(AuthError::Invalid(sentence)),
-        }
-    }
-    Err(AuthError::Invalid("it names no user (user_id, sub or uid)"))
-}
-
-fn is_integer(number: &Number) -> bool {
-    number.is_u64() || number.is_i64()
 }
 
 fn username(claims: &Map<String, Value>) -> Result<Option<Arc<str>>, AuthError> {
@@ -231,35 +198,6 @@ fn verified(claims: &Map<String, Value>, address: &str, is_verified: &str) -> Op
     };
     let address = claims.get(address)?.as_str()?;
     (said && !address.is_empty()).then(|| Arc::from(address))
-}
-
-fn roles(claims: &Map<String, Value>) -> Result<Vec<Arc<str>>, AuthError> {
-    if let Some(value) = present(claims, "roles") {
-        return role_list(value).ok_or(AuthError::Invalid(
-            "the claim roles must be a string or a list of strings",
-        ));
-    }
-    let wrong = AuthError::Invalid("the claim realm_access must hold a list of strings as roles");
-    match present(claims, "realm_access") {
-        None => Ok(Vec::new()),
-        Some(Value::Object(access)) => match present(access, "roles") {
-            None => Ok(Vec::new()),
-            Some(value) => role_list(value).ok_or(wrong),
-        },
-        Some(_) => Err(wrong),
-    }
-}
-
-fn role_list(value: &Value) -> Option<Vec<Arc<str>>> {
-    match value {
-        Value::String(role) if role.is_empty() => Some(Vec::new()),
-        Value::String(role) => Some(vec![Arc::from(role.as_str())]),
-        Value::Array(roles) => roles
-            .iter()
-            .map(|role| role.as_str().map(Arc::from))
-            .collect(),
-        _ => None,
-    }
 }
 
 /// Claims by name. A name that stands twice is refused: which one counts would be a guess.

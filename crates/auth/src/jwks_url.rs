@@ -1,4 +1,4 @@
-//! Keys behind a URL: fetched when they are missing or have aged, one fetch at a time, no more often
+//! Keys behind a URL, or of an issuer: fetched when they are missing or have aged, one fetch at a time, no more often
 //! than allowed. While the URL is down the keys of before are kept.
 
 use std::{
@@ -6,17 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
-use reqwest::{Client, Url, redirect};
+use reqwest::Url;
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
+    discovery::Issuer,
+    fetch::{FETCH_TIMEOUT, Fetcher, too_slow},
     key_store::KeySlot,
-    keys::{KeySet, MAX_DOCUMENT_BYTES},
+    keys::KeySet,
 };
 
-/// A whole fetch.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys older than this are fetched again in the background, when a token comes.
 const REFRESH_AFTER: Duration = Duration::from_secs(600);
 /// Keys older than this are fetched again before they are used: a key that was withdrawn while
@@ -44,14 +45,39 @@ impl UrlTiming {
     }
 }
 
-/// The URL, its client, and where fetched keys go.
+/// Where the keys are, and where they go once fetched.
 pub(super) struct JwksUrl {
-    url: Url,
-    client: Client,
+    place: Place,
+    fetcher: Fetcher,
     timing: UrlTiming,
     slot: Arc<KeySlot>,
     /// Held for a few instructions only, never across a fetch.
     state: Mutex<State>,
+}
+
+/// Who says where the keys are.
+enum Place {
+    /// The configuration.
+    Url(Url),
+    /// The issuer's discovery document, each time.
+    Issuer(Issuer),
+}
+
+/// What a fetch has brought.
+#[derive(PartialEq, Eq)]
+struct Fetched {
+    document: Vec<u8>,
+    /// What its keys may be used with, where the issuer says it.
+    algorithms: Option<Vec<Algorithm>>,
+}
+
+/// How fetching went so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FetchStats {
+    /// Fetches that brought keys.
+    pub succeeded: u64,
+    /// Fetches that brought none.
+    pub failed: u64,
 }
 
 #[derive(Default)]
@@ -60,10 +86,11 @@ struct State {
     last_begin: Option<Instant>,
     /// When keys came last.
     last_success: Option<Instant>,
-    /// The last fetch that ended brought no keys.
-    last_failed: bool,
-    /// The document they came from, to see whether a new one differs.
-    document: Vec<u8>,
+    /// Why the last fetch that ended brought no keys.
+    last_failure: Option<String>,
+    /// What they came from, to see whether a new one differs.
+    fetched: Option<Fetched>,
+    stats: FetchStats,
     /// Ends (its sender is dropped) when the running fetch is over.
     in_flight: Option<watch::Receiver<()>>,
 }
@@ -75,24 +102,29 @@ impl JwksUrl {
         slot: Arc<KeySlot>,
     ) -> Result<Arc<Self>, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
-        let mut client = Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            // A redirect could lead to plain http or into the inner network.
-            .redirect(redirect::Policy::none());
-        if url.scheme() == "http" {
-            // Only this machine is fetched from without TLS, and no proxy leads there.
-            client = client.no_proxy();
-        }
-        let client = client
-            .build()
-            .map_err(|error| format!("no client for it: {error}"))?;
-        Ok(Arc::new(Self {
-            url,
-            client,
+        let fetcher = Fetcher::new(&url)?;
+        Ok(Self::at(Place::Url(url), fetcher, timing, slot))
+    }
+
+    /// The keys of an OIDC issuer.
+    pub(super) fn of_issuer(
+        issuer: &str,
+        timing: UrlTiming,
+        slot: Arc<KeySlot>,
+    ) -> Result<Arc<Self>, String> {
+        let issuer = Issuer::new(issuer)?;
+        let fetcher = Fetcher::new(issuer.document())?;
+        Ok(Self::at(Place::Issuer(issuer), fetcher, timing, slot))
+    }
+
+    fn at(place: Place, fetcher: Fetcher, timing: UrlTiming, slot: Arc<KeySlot>) -> Arc<Self> {
+        Arc::new(Self {
+            place,
+            fetcher,
             timing,
             slot,
             state: Mutex::default(),
-        }))
+        })
     }
 
     /// Whether tokens must wait for a fetch: no keys yet, or only stale ones, and a fetch is allowed.
@@ -125,7 +157,17 @@ impl JwksUrl {
     /// Whether the last fetch brought no keys, or none has ended yet.
     pub(super) fn is_unreachable(&self) -> bool {
         let state = self.state.lock();
-        state.last_failed || state.last_success.is_none()
+        state.last_failure.is_some() || state.last_success.is_none()
+    }
+
+    /// Why the last fetch that has ended brought no keys, where it brought none.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        self.state.lock().last_failure.clone()
+    }
+
+    /// How fetching went so far.
+    pub(super) fn stats(&self) -> FetchStats {
+        self.state.lock().stats
     }
 
     /// Begins a fetch or joins the one that runs, and waits for its end. Returns at once where the
@@ -172,71 +214,61 @@ impl JwksUrl {
     }
 
     async fn fetch_once(&self) {
-        let came = match self.download().await {
-            Ok(document) => self.take(document),
-            Err(error) => {
-                tracing::warn!(
-                    error,
-                    "the JWKS URL did not answer with keys; those of before are kept"
-                );
-                false
-            }
-        };
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.download()).await;
+        let outcome = fetched
+            .unwrap_or_else(|_| Err(too_slow()))
+            .and_then(|fetched| self.take(fetched));
+        if let Err(error) = &outcome {
+            tracing::warn!(
+                error,
+                "no keys could be fetched to check tokens with; those of before are kept"
+            );
+        }
         let mut state = self.state.lock();
-        state.last_failed = !came;
-        if came {
-            state.last_success = Some(Instant::now());
-        }
-    }
-
-    /// Uses the document; `false` where it cannot be used.
-    fn take(&self, document: Vec<u8>) -> bool {
-        if self.state.lock().document == document {
-            return true;
-        }
-        match KeySet::from_jwks(&document) {
-            Ok(keys) => {
-                tracing::info!(jwks.keys = keys.len(), "fetched keys from the JWKS URL");
-                self.slot.replace(keys);
-                self.state.lock().document = document;
-                true
+        match outcome {
+            Ok(()) => {
+                state.last_failure = None;
+                state.last_success = Some(Instant::now());
+                state.stats.succeeded += 1;
             }
             Err(error) => {
-                tracing::warn!(
-                    error,
-                    "the document of the JWKS URL cannot be used; the keys of before are kept"
-                );
-                false
+                state.last_failure = Some(error);
+                state.stats.failed += 1;
             }
         }
     }
 
-    /// The document. Errors name no URL, which may hold credentials.
-    async fn download(&self) -> Result<Vec<u8>, String> {
-        let describe = |error: reqwest::Error| {
-            if error.is_timeout() {
-                return format!("no answer within {} s", FETCH_TIMEOUT.as_secs());
+    /// Uses what came, where it differs from what is in use.
+    fn take(&self, fetched: Fetched) -> Result<(), String> {
+        if self.state.lock().fetched.as_ref() == Some(&fetched) {
+            return Ok(());
+        }
+        let mut keys = KeySet::from_jwks(&fetched.document)
+            .map_err(|error| format!("the JWKS document cannot be used: {error}"))?;
+        if let Some(algorithms) = &fetched.algorithms {
+            keys.restrict_to(algorithms)?;
+        }
+        tracing::info!(jwks.keys = keys.len(), "fetched keys to check tokens with");
+        self.slot.replace(keys);
+        self.state.lock().fetched = Some(fetched);
+        Ok(())
+    }
+
+    async fn download(&self) -> Result<Fetched, String> {
+        let accept = "application/jwk-set+json, application/json";
+        let (document, algorithms) = match &self.place {
+            Place::Url(url) => (self.fetcher.download(url, accept).await, None),
+            Place::Issuer(issuer) => {
+                let announced = issuer.ask(&self.fetcher).await?;
+                let document = self.fetcher.download(&announced.jwks, accept).await;
+                (document, announced.algorithms)
             }
-            error.without_url().to_string()
         };
-        let mut response = self
-            .client
-            .get(self.url.clone())
-            .header("accept", "application/jwk-set+json, application/json")
-            .send()
-            .await
-            .map_err(describe)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(format!("status {}", response.status().as_u16()));
-        }
-        let mut document = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(describe)? {
-            if document.len() + chunk.len() > MAX_DOCUMENT_BYTES {
-                return Err("the document is larger than 1MiB".into());
-            }
-            document.extend_from_slice(&chunk);
-        }
-        Ok(document)
+        let document = document.map_err(|error| format!("the JWKS document: {error}"))?;
+        Ok(Fetched {
+            document,
+            algorithms,
+        })
     }
 }
 

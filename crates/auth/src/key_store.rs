@@ -10,7 +10,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    jwks_url::{JwksUrl, UrlTiming},
+    jwks_url::{FetchStats, JwksUrl, UrlTiming},
     keys::{KeySet, read_limited},
 };
 use mozaiks_config::{AuthConfig, KeySource};
@@ -62,7 +62,7 @@ enum Source {
 impl KeyStore {
     pub(super) fn from_config(config: &AuthConfig, timing: UrlTiming) -> Result<Self, String> {
         let source = config.keys.as_ref().ok_or(
-            "no source of keys is configured: set MOZAIKS_JWT_SECRET, MOZAIKS_JWKS_URL, \
+            "no source of keys is configured: set MOZAIKS_OIDC_ISSUER, MOZAIKS_JWT_SECRET, MOZAIKS_JWKS_URL, \
              MOZAIKS_JWKS_FILE or MOZAIKS_JWT_PUBLIC_KEY_FILE",
         )?;
         let fixed = |keys| Self {
@@ -86,6 +86,15 @@ impl KeyStore {
                 let slot = KeySlot::new(KeySet::default());
                 let source = JwksUrl::new(url, timing, Arc::clone(&slot))
                     .map_err(|error| format!("jwks_url: {error}"))?;
+                Self {
+                    slot,
+                    source: Source::Url(source),
+                }
+            }
+            KeySource::Oidc(issuer) => {
+                let slot = KeySlot::new(KeySet::default());
+                let source = JwksUrl::of_issuer(issuer, timing, Arc::clone(&slot))
+                    .map_err(|error| format!("oidc_issuer: {error}"))?;
                 Self {
                     slot,
                     source: Source::Url(source),
@@ -127,6 +136,22 @@ impl KeyStore {
         match &self.source {
             Source::Fixed | Source::File(_) => false,
             Source::Url(url) => url.is_unreachable(),
+        }
+    }
+
+    /// Why the last try to fetch keys brought none.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        match &self.source {
+            Source::Fixed | Source::File(_) => None,
+            Source::Url(url) => url.last_failure(),
+        }
+    }
+
+    /// How fetching went so far.
+    pub(super) fn fetch_stats(&self) -> FetchStats {
+        match &self.source {
+            Source::Fixed | Source::File(_) => FetchStats::default(),
+            Source::Url(url) => url.stats(),
         }
     }
 

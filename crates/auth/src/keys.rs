@@ -127,6 +127,30 @@ impl KeySet {
         Ok(Self { keys })
     }
 
+    /// Leaves each key only the algorithms that its issuer announces; a key without any goes.
+    pub(super) fn restrict_to(&mut self, announced: &[Algorithm]) -> Result<(), String> {
+        let was_empty = self.keys.is_empty();
+        for key in &mut self.keys {
+            key.algorithms.retain(|one| announced.contains(one));
+        }
+        self.keys.retain(|key| !key.algorithms.is_empty());
+        if self.keys.is_empty() && !was_empty {
+            return Err("no key is for an algorithm that the issuer announces".into());
+        }
+        Ok(())
+    }
+
+    /// The algorithms that keys are used with, each once.
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all: Vec<Algorithm> = Vec::new();
+        for algorithm in self.keys.iter().flat_map(|key| &key.algorithms) {
+            if !all.contains(algorithm) {
+                all.push(*algorithm);
+            }
+        }
+        all
+    }
+
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.keys.len()

@@ -6,9 +6,12 @@
 mod cache;
 mod claims;
 pub mod dev_secret;
+mod discovery;
+mod fetch;
 mod jwks_url;
 mod key_store;
 mod keys;
+mod mapping;
 pub mod signer;
 mod token;
 mod verifier;
@@ -19,6 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use cache::CacheStats;
+pub use jwks_url::FetchStats;
 pub use verifier::TokenVerifier;
 
 /// Who a verified token speaks for.
@@ -26,11 +30,11 @@ pub use verifier::TokenVerifier;
 pub struct Principal {
     /// The app the call belongs to.
     pub app_id: Arc<str>,
-    /// `user_id`, else `sub`, else `uid`.
+    /// From the configured claims, else `user_id`, else `sub`, else `uid`.
     pub user_id: Arc<str>,
     /// `username`, else `preferred_username`, else `email`.
     pub username: Option<Arc<str>>,
-    /// `roles`, else `realm_access.roles`.
+    /// From the configured claims, else `roles`, else `realm_access.roles`.
     pub roles: Vec<Arc<str>>,
     /// Role `superadmin`, or the claim `is_superadmin: true`.
     pub is_superadmin: bool,
@@ -67,6 +71,9 @@ pub enum AuthError {
     /// 401 `TOKEN_INVALID`. The sentence may go to the client; it never quotes the token.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
+    /// 401 `TOKEN_INVALID`, of a claim that the configuration names.
+    #[error("the token is not valid: {0}")]
+    InvalidClaim(Arc<str>),
     /// 401 `TOKEN_EXPIRED`.
     #[error("the token has expired")]
     Expired,
@@ -83,4 +90,7 @@ pub enum AuthError {
     /// 403 `APP_MISMATCH`.
     #[error("the token belongs to another app")]
     AppMismatch,
+    /// 403 `FORBIDDEN`: the token is good and lacks a scope that every token must have.
+    #[error("the token lacks the scope {0}")]
+    ScopeMissing(Arc<str>),
 }

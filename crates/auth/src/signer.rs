@@ -7,9 +7,10 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use mozaiks_config::{AuthConfig, KeySource};
+use crate::mapping::put;
+use mozaiks_config::{AuthConfig, ClaimPath, KeySource};
 
 /// Life of the tokens in the lines that development mode prints.
 const DEV_TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -54,22 +55,6 @@ pub enum SignError {
     Failed(String),
 }
 
-#[derive(Serialize)]
-struct Claims<'a> {
-    user_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    roles: &'a [String],
-    app_id: &'a str,
-    iat: u64,
-    exp: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<&'a str>,
-}
-
 /// Signs a token that a gateway of this configuration accepts.
 ///
 /// # Errors
@@ -78,6 +63,7 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
     let (secret, algorithm) = match &config.keys {
         Some(KeySource::Secret { secret, algorithm }) => (secret, algorithm),
         Some(KeySource::PemFile(_)) => return Err(SignError::PublicKeyOnly("public key")),
+        Some(KeySource::Oidc(_)) => return Err(SignError::PublicKeyOnly("issuer's keys")),
         Some(KeySource::JwksFile(_) | KeySource::JwksUrl(_)) => {
             return Err(SignError::PublicKeyOnly("JWKS document"));
         }
@@ -99,19 +85,47 @@ pub fn sign(config: &AuthConfig, request: &TokenRequest<'_>) -> Result<String, S
     let now_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let claims = Claims {
-        user_id: request.user_id,
-        username: request.username,
-        roles: request.roles,
-        app_id,
-        iat: now_unix,
-        exp: now_unix.saturating_add(request.ttl.as_secs()),
-        iss: config.issuer.as_deref(),
-        aud: config.audience.as_deref(),
-    };
+    let mut claims = Map::new();
+    claims.insert("iat".into(), now_unix.into());
+    let exp = now_unix.saturating_add(request.ttl.as_secs());
+    claims.insert("exp".into(), exp.into());
+    let texts = [
+        ("username", request.username),
+        ("iss", config.issuer.as_deref()),
+        ("aud", config.audience.as_deref()),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            claims.insert(name.into(), text.into());
+        }
+    }
+    let mapped = &config.claims;
+    put_first(
+        &mut claims,
+        &mapped.user_id,
+        "user_id",
+        request.user_id.into(),
+    );
+    put_first(&mut claims, &mapped.app_id, "app_id", app_id.into());
+    if !request.roles.is_empty() {
+        put_first(&mut claims, &mapped.roles, "roles", json!(request.roles));
+    }
+    if !mapped.required_scopes.is_empty() {
+        claims.insert("scope".into(), mapped.required_scopes.join(" ").into());
+    }
     let key = EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&Header::new(algorithm), &claims, &key)
         .map_err(|error| SignError::Failed(error.to_string()))
+}
+
+/// Puts a value into the first of the configured claims, else into the usual one.
+fn put_first(claims: &mut Map<String, Value>, paths: &[ClaimPath], usual: &str, value: Value) {
+    match paths.first() {
+        Some(path) => put(claims, path, value),
+        None => {
+            claims.insert(usual.into(), value);
+        }
+    }
 }
 
 /// A request of the gateway's that development mode shows.

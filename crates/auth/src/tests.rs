@@ -4,8 +4,10 @@
 mod cache;
 mod claims;
 mod dev_secret;
+mod discovery;
 mod jwks_url;
 mod keys;
+mod mapping;
 mod shapes;
 mod signer;
 

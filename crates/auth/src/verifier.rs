@@ -14,7 +14,7 @@ use crate::{
     AuthError, CacheStats, Principal,
     cache::{Digest, TokenCache},
     claims::ClaimRules,
-    jwks_url::UrlTiming,
+    jwks_url::{FetchStats, UrlTiming},
     key_store::{CurrentKeys, KeyStore},
     keys::SignatureCheck,
     token::{MAX_TOKEN_BYTES, UnverifiedToken},
@@ -43,7 +43,7 @@ enum Outcome {
 }
 
 impl TokenVerifier {
-    /// Reads the configured keys. A JWKS URL that is down is not an error: keys are fetched later.
+    /// Reads the configured keys. An issuer or a JWKS URL that is down is not an error: keys are fetched later.
     ///
     /// # Errors
     /// A sentence that names the key of the configuration and what is wrong with it.
@@ -67,7 +67,7 @@ impl TokenVerifier {
     }
 
     /// Verifies from what is known now, without waiting: the hot path. `None` where the keys must be
-    /// fetched first (unknown `kid` of a JWKS URL); then [`Self::verify`] is the way.
+    /// fetched first (unknown `kid`, keys behind a URL); then [`Self::verify`] is the way.
     pub fn verify_now(&self, token: &str) -> Option<Result<Arc<Principal>, AuthError>> {
         if token.len() > MAX_TOKEN_BYTES {
             return Some(Err(AuthError::TooLarge));
@@ -96,7 +96,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Fetches the keys of a JWKS URL now, so that the first token need not wait. Does nothing for
+    /// Fetches the keys of an issuer or a JWKS URL now, so that the first token need not wait. Does nothing for
     /// other sources. Returns after 5 s at the latest, whether keys came or not.
     pub async fn prefetch(&self) {
         self.keys.fetch().await;
@@ -105,6 +105,22 @@ impl TokenVerifier {
     /// How many keys are known at the moment.
     pub fn key_count(&self) -> usize {
         self.keys.known().keys.len()
+    }
+
+    /// The algorithms of the keys that are known at the moment, by name.
+    pub fn key_algorithms(&self) -> Vec<String> {
+        let algorithms = self.keys.known().keys.algorithms();
+        algorithms.iter().map(|one| format!("{one:?}")).collect()
+    }
+
+    /// Why the last fetch of keys brought none; `None` where it brought some or nothing is fetched.
+    pub fn fetch_failure(&self) -> Option<String> {
+        self.keys.last_failure()
+    }
+
+    /// How fetching keys went so far.
+    pub fn fetch_stats(&self) -> FetchStats {
+        self.keys.fetch_stats()
     }
 
     /// What the cache of verified tokens did so far; where it is turned off, every token is a miss.

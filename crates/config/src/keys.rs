@@ -14,6 +14,7 @@ use crate::{
     Config, LogFormat,
     notifications::ChannelInputs,
     redact::{HIDDEN, redact_uri},
+    sign_in::{self, ClaimPath},
     value,
 };
 
@@ -26,6 +27,7 @@ pub struct Settings {
     pub(super) jwt_public_key_file: Option<PathBuf>,
     pub(super) jwks_file: Option<PathBuf>,
     pub(super) jwks_url: Option<String>,
+    pub(super) oidc_issuer: Option<String>,
     pub(super) log_format: String,
     pub(super) channels: ChannelInputs,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             jwt_public_key_file: None,
             jwks_file: None,
             jwks_url: None,
+            oidc_issuer: None,
             log_format: log_format.into(),
             channels: ChannelInputs::default(),
         }
@@ -126,6 +129,8 @@ pub(super) enum Field {
     Origins(fn(&mut Settings) -> &mut Vec<String>),
     Networks(fn(&mut Settings) -> &mut Vec<IpNet>),
     Hosts(fn(&mut Settings) -> &mut Vec<String>),
+    Claims(fn(&mut Settings) -> &mut Vec<ClaimPath>),
+    Scopes(fn(&mut Settings) -> &mut Vec<String>),
 }
 
 /// Each kind of field as a row writes it.
@@ -155,6 +160,8 @@ fields! {
     origins => Origins(at: At<Vec<String>>);
     networks => Networks(at: At<Vec<IpNet>>);
     hosts => Hosts(at: At<Vec<String>>);
+    claims => Claims(at: At<Vec<ClaimPath>>);
+    scopes => Scopes(at: At<Vec<String>>);
 }
 
 /// A row of the table: the key's name, what it does, and what is done with a value. The variable and the
@@ -241,7 +248,11 @@ impl Key {
     pub(super) fn is_list(&self) -> bool {
         matches!(
             self.field,
-            Field::Origins(_) | Field::Networks(_) | Field::Hosts(_)
+            Field::Origins(_)
+                | Field::Networks(_)
+                | Field::Hosts(_)
+                | Field::Claims(_)
+                | Field::Scopes(_)
         )
     }
 
@@ -259,6 +270,8 @@ impl Key {
             Field::Origins(_) => "ORIGINS",
             Field::Networks(_) => "NETWORKS",
             Field::Hosts(_) => "HOSTS",
+            Field::Claims(_) => "CLAIMS",
+            Field::Scopes(_) => "SCOPES",
         }
     }
 
@@ -288,6 +301,8 @@ impl Key {
             Field::Hosts(_) => {
                 "host names, addresses and networks such as 10.0.0.0/8, by comma".into()
             }
+            Field::Claims(_) => "claims such as sub or realm_access.roles, by comma".into(),
+            Field::Scopes(_) => "scopes such as read:tasks, by space or comma".into(),
         }
     }
 
@@ -355,6 +370,8 @@ impl Key {
                     .collect::<Option<Vec<_>>>()?;
                 *at(settings) = hosts;
             }
+            Field::Claims(at) => *at(settings) = sign_in::claim_paths(text)?,
+            Field::Scopes(at) => *at(settings) = sign_in::scopes(text)?,
         }
         Some(())
     }
@@ -374,6 +391,14 @@ impl Key {
             Field::Origins(at) | Field::Hosts(at) => {
                 let listed = at(settings);
                 (!listed.is_empty()).then(|| listed.join(","))?
+            }
+            Field::Claims(at) => {
+                let listed: Vec<_> = at(settings).iter().map(ClaimPath::as_str).collect();
+                (!listed.is_empty()).then(|| listed.join(","))?
+            }
+            Field::Scopes(at) => {
+                let listed = at(settings);
+                (!listed.is_empty()).then(|| listed.join(" "))?
             }
             Field::Networks(at) => {
                 let networks: Vec<_> = at(settings).iter().map(IpNet::to_string).collect();

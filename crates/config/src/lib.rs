@@ -17,6 +17,7 @@ mod rates;
 mod realtime;
 mod redact;
 mod requirements;
+mod sign_in;
 mod source;
 mod table;
 mod tls;
@@ -43,11 +44,12 @@ pub use rates::RatesConfig;
 pub use realtime::RealtimeConfig;
 pub use redact::redact_uri;
 pub use requirements::RequirementsConfig;
+pub use sign_in::{ClaimPath, ClaimsConfig};
 pub use source::{Environment, MapEnvironment, Origin, ProcessEnvironment};
 pub use table::KEYS;
 pub use tls::TlsConfig;
 pub use usage::UsageConfig;
-pub use value::duration as parse_duration;
+pub use value::{duration as parse_duration, is_loopback};
 pub use workers::WorkersConfig;
 
 /// The whole, checked configuration. Each part of the gateway is given its own section only.
@@ -144,8 +146,10 @@ pub struct AuthConfig {
     pub leeway: Duration,
     /// Verified tokens kept. `MOZAIKS_TOKEN_CACHE_SIZE` (0 turns the cache off)
     pub token_cache_size: usize,
-    /// Least time between two fetches of the JWKS URL. `MOZAIKS_JWKS_MIN_REFRESH_SECONDS`
+    /// Least time between two fetches of keys. `MOZAIKS_JWKS_MIN_REFRESH_SECONDS`
     pub jwks_min_refresh: Duration,
+    /// Where in a token users, roles, apps and scopes stand.
+    pub claims: ClaimsConfig,
 }
 
 /// Where signing keys come from.
@@ -164,6 +168,8 @@ pub enum KeySource {
     JwksFile(PathBuf),
     /// A JWKS document behind a URL. `MOZAIKS_JWKS_URL`
     JwksUrl(String),
+    /// An issuer whose discovery document names its keys. `MOZAIKS_OIDC_ISSUER`
+    Oidc(String),
 }
 
 /// Where documents live.
@@ -306,6 +312,7 @@ impl std::fmt::Debug for KeySource {
             Self::PemFile(path) => write!(f, "PemFile({})", path.display()),
             Self::JwksFile(path) => write!(f, "JwksFile({})", path.display()),
             Self::JwksUrl(url) => write!(f, "JwksUrl({})", redact_uri(url)),
+            Self::Oidc(issuer) => write!(f, "Oidc({issuer})"),
         }
     }
 }
@@ -406,6 +413,7 @@ impl Default for AuthConfig {
             leeway: Duration::from_secs(30),
             token_cache_size: 16 * 1024,
             jwks_min_refresh: Duration::from_secs(30),
+            claims: ClaimsConfig::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Config, Environment, KEYS, Key, KeySource, LogFormat, Origin, Problem, Problems,
-    keys::Settings, notifications, original, tls,
+    keys::Settings, notifications, original, sign_in, tls,
 };
 
 /// The file that is read where none is named, if it exists.
@@ -105,6 +105,13 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
     );
     tls::check(&settings.config.server.tls, &origins, &mut problems);
     settings.config.auth.keys = key_source(&settings, &origins, &mut problems);
+    let issuer = settings.config.auth.issuer.as_deref();
+    sign_in::check_issuer(
+        settings.oidc_issuer.as_deref(),
+        issuer,
+        &origins,
+        &mut problems,
+    );
     let names_key_source = |problem: &Problem| KEY_SOURCES.iter().any(|n| problem.key.contains(n));
     if inputs.auth_required
         && !settings.config.dev
@@ -115,8 +122,8 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
             key: "jwt_secret".into(),
             origin: "nowhere".into(),
             found: "no key to check tokens with".into(),
-            allowed: "set MOZAIKS_JWT_SECRET to at least 32 bytes, or one of \
-                      MOZAIKS_JWKS_URL, MOZAIKS_JWKS_FILE, MOZAIKS_JWT_PUBLIC_KEY_FILE; or start \
+            allowed: "set MOZAIKS_OIDC_ISSUER to the issuer of your users' tokens, \
+                      MOZAIKS_JWT_SECRET to at least 32 bytes, or one of MOZAIKS_JWKS_URL, MOZAIKS_JWKS_FILE, MOZAIKS_JWT_PUBLIC_KEY_FILE; or start \
                       with --dev to try things out"
                 .into(),
         });
@@ -183,7 +190,13 @@ fn from_flag_or_environment(
     }
 }
 
-const KEY_SOURCES: [&str; 4] = ["jwt_secret", "jwt_public_key_file", "jwks_file", "jwks_url"];
+const KEY_SOURCES: [&str; 5] = [
+    "jwt_secret",
+    "jwt_public_key_file",
+    "jwks_file",
+    "jwks_url",
+    "oidc_issuer",
+];
 
 /// The one source of signing keys; two at once are a problem, as one of them is a mistake.
 fn key_source(
@@ -213,6 +226,7 @@ fn key_source(
     let file = settings.jwt_public_key_file.clone().map(KeySource::PemFile);
     file.or_else(|| settings.jwks_file.clone().map(KeySource::JwksFile))
         .or_else(|| settings.jwks_url.clone().map(KeySource::JwksUrl))
+        .or_else(|| settings.oidc_issuer.clone().map(KeySource::Oidc))
 }
 
 /// What a person should be told although it stops nothing.

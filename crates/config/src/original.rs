@@ -83,11 +83,6 @@ const REFUSED: &[(&str, Matters, &str)] = &[
         "false or unset: the gateway issues no tokens of its own; clients send those of the issuer",
     ),
     (
-        "MOZAIKS_USER_ID_CLAIM",
-        Matters::Unless(&["sub"]),
-        "unset: users are known by `user_id`, else `sub`, else `uid`",
-    ),
-    (
         "MOZAIKS_USERNAME_CLAIM",
         Matters::Unless(&["username", "preferred_username"]),
         "unset: names stand in `username`, else `preferred_username`, else `email`",
@@ -96,11 +91,6 @@ const REFUSED: &[(&str, Matters, &str)] = &[
         "MOZAIKS_EMAIL_CLAIM",
         Matters::Unless(&["email"]),
         "unset: addresses stand in `email`",
-    ),
-    (
-        "MOZAIKS_ROLES_CLAIM",
-        Matters::Unless(&["roles", "realm_access.roles"]),
-        "unset: roles stand in `roles`, else `realm_access.roles`",
     ),
     (
         "MOZAIKS_ADMIN_ROLE",
@@ -152,12 +142,12 @@ const UNUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "MOZAIKS_MANAGED",
-        "`jwks_url`, `issuer` and `audience` say whose tokens are taken",
+        "`oidc_issuer` and `audience` say whose tokens are taken",
         "false",
     ),
     (
         "MOZAIKS_HOSTING_MODE",
-        "`jwks_url`, `issuer` and `audience` say whose tokens are taken",
+        "`oidc_issuer` and `audience` say whose tokens are taken",
         "",
     ),
     ("MOZAIKS_SDK_VERSION", "the gateway brings its SDK", ""),
@@ -288,7 +278,9 @@ pub(super) fn refused(
             {
                 None
             }
-            "external" | "oidc" | "platform" => Some("jwks_url, which this mode means"),
+            "external" | "oidc" | "platform" => {
+                Some("oidc_issuer or jwks_url, which this mode means")
+            }
             _ => Some("external, oidc, platform, local or jwt"),
         };
         if let Some(instead) = instead {

@@ -40,6 +40,15 @@ pub struct RealtimeConfig {
     /// Live connections of one user, sockets and event streams.
     /// `MOZAIKS_WS_MAX_CONNECTIONS_PER_USER`
     pub max_connections_per_user: usize,
+    /// Groups of one app. `MOZAIKS_WS_MAX_GROUPS`
+    pub max_groups: usize,
+    /// Users in one group. `MOZAIKS_WS_MAX_GROUP_MEMBERS`
+    pub max_group_members: usize,
+    /// Groups that one user is in. `MOZAIKS_WS_MAX_GROUPS_PER_USER`
+    pub max_groups_per_user: usize,
+    /// From one message that tells a group who comes and goes to the next.
+    /// `MOZAIKS_WS_GROUP_GATHER_SECONDS`
+    pub group_gather: Duration,
     /// Sockets that have not said who they are. `MOZAIKS_WS_MAX_UNAUTHENTICATED`
     pub max_unauthenticated: usize,
     /// Messages of one connection being handled by plugins. `MOZAIKS_WS_MAX_RUNNING_HANDLERS`
@@ -72,6 +81,10 @@ impl Default for RealtimeConfig {
             history_bytes: 512 * 1024,
             history_budget_bytes: 64 * 1024 * 1024,
             max_connections_per_user: 10,
+            max_groups: 10_000,
+            max_group_members: 10_000,
+            max_groups_per_user: 100,
+            group_gather: Duration::from_millis(100),
             max_unauthenticated: 1024,
             max_running_handlers: 32,
             ticket_ttl: Duration::from_secs(30),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use super::*;
 
 mod original;
+mod sign_in;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -122,12 +122,20 @@ pub(super) fn is_safe_url(text: &str) -> bool {
     };
     match url.scheme() {
         "https" => url.has_host(),
-        "http" => url.host_str().is_some_and(is_loopback_host),
+        "http" => url.host_str().is_some_and(is_loopback),
         _ => false,
     }
 }
 
-fn is_loopback_host(host: &str) -> bool {
+/// Whether this can be an OIDC issuer: a URL that may be called, without credentials, query and fragment.
+pub(super) fn is_issuer(text: &str) -> bool {
+    is_safe_url(text)
+        && !text.contains(['?', '#'])
+        && Url::parse(text).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
+}
+
+/// Whether a URL's host is this machine.
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

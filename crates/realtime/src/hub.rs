@@ -6,6 +6,9 @@
 
 mod broadcasts;
 mod channel;
+mod grouping;
+mod groups;
+mod memberships;
 
 use std::sync::{
     Arc,
@@ -16,9 +19,11 @@ use dashmap::DashMap;
 use tokio::time::Instant;
 
 pub(super) use self::channel::{Connection, Form};
+pub use self::groups::{GroupError, GroupPresence};
 use self::{
     broadcasts::{BroadcastLimits, Broadcasts},
     channel::{Channel, Joined},
+    groups::{GroupCounts, GroupLimits, Groups},
 };
 use super::{
     budget::Budget,
@@ -51,6 +56,9 @@ pub struct Resume {
     pub epoch: Box<str>,
     /// The last message it has.
     pub offset: u64,
+    /// That connection, whose groups it wants to be in again; without it those of all connections of
+    /// the user that have ended lately.
+    pub connection: Option<Box<str>>,
 }
 
 impl Resume {
@@ -64,6 +72,16 @@ impl Resume {
         Self {
             epoch: epoch.into(),
             offset,
+            connection: None,
+        }
+    }
+
+    /// In the place of a certain connection, where one is named.
+    #[must_use]
+    pub fn in_place_of(self, connection: Option<&str>) -> Self {
+        Self {
+            connection: connection.map(Box::from),
+            ..self
         }
     }
 }
@@ -88,6 +106,14 @@ pub struct HubStats {
     pub queued_bytes: usize,
     /// Bytes kept for users who reconnect.
     pub history_bytes: usize,
+    /// Groups that somebody is in, and users in them, counted in each.
+    pub groups: usize,
+    /// Users in groups, counted in each.
+    pub group_members: usize,
+    /// Messages sent to groups since start.
+    pub group_messages: u64,
+    /// What was not let into a group since start.
+    pub group_refusals: u64,
     /// Messages given to a connection since start.
     pub messages_sent: u64,
     /// Writes that sockets were given since start.
@@ -106,6 +132,7 @@ pub struct Hub {
     /// Bytes kept in histories.
     history_budget: Arc<Budget>,
     presence: Arc<dyn PresenceSink>,
+    group_counts: Arc<GroupCounts>,
     /// Set once; nobody is let in afterwards.
     shutting_down: AtomicBool,
     messages_sent: Arc<AtomicU64>,
@@ -115,6 +142,7 @@ pub struct Hub {
 struct App {
     users: DashMap<Arc<str>, Arc<Channel>>,
     broadcasts: Arc<Broadcasts>,
+    groups: Arc<Groups>,
 }
 
 /// Who connects, and how.
@@ -135,6 +163,7 @@ impl Hub {
             queues: Queues::new(&config),
             history_budget: Arc::new(Budget::new(config.history_budget_bytes)),
             presence,
+            group_counts: Arc::default(),
             shutting_down: AtomicBool::new(false),
             messages_sent: Arc::default(),
             closed: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -156,7 +185,7 @@ impl Hub {
     /// broadcasts gather; whoever sends something else to one of them sends it behind. Waits where
     /// broadcasts come faster than they can be written.
     pub async fn broadcast(&self, app_id: &str, message: &Arc<Message>) -> usize {
-        let Some(app) = self.apps.get(app_id).map(|app| Arc::clone(&app)) else {
+        let Some(app) = self.app(app_id) else {
             return 0;
         };
         let starts_walk = app.broadcasts.append_waiting(message).await;
@@ -177,11 +206,7 @@ impl Hub {
         connection_id: &str,
         message: &Arc<Message>,
     ) -> bool {
-        let connection = self
-            .connections
-            .get(connection_id)
-            .map(|connection| Arc::clone(&connection))
-            .filter(|connection| *connection.app_id == *app_id);
+        let connection = self.connection(app_id, connection_id);
         let reached = connection.is_some_and(|connection| {
             if let Some(channel) = self.find_channel(app_id, &connection.user_id) {
                 channel.catch_up(Instant::now());
@@ -246,7 +271,12 @@ impl Hub {
 
     /// Counts for metrics.
     pub fn stats(&self) -> HubStats {
+        let groups = &self.group_counts;
         HubStats {
+            groups: groups.groups.load(Ordering::Relaxed),
+            group_members: groups.members.load(Ordering::Relaxed),
+            group_messages: groups.messages.load(Ordering::Relaxed),
+            group_refusals: groups.refused.load(Ordering::Relaxed),
             connections: self.connections.len(),
             queued_bytes: self.queues.budget.used_bytes(),
             history_bytes: self.history_budget.used_bytes(),
@@ -284,14 +314,17 @@ impl Hub {
             return Err(SubscribeError::ShuttingDown);
         }
         loop {
-            let channel = self.channel(&connection.app_id, &connection.user_id);
+            let (app, channel) = self.channel(&connection.app_id, &connection.user_id);
             match channel.join(
                 &connection,
                 request.resume.as_ref(),
                 self.config.max_connections_per_user,
                 &*self.presence,
             ) {
-                Joined::Yes => return Ok(connection),
+                Joined::Yes(to_tell) => {
+                    self.tell(&app, to_tell);
+                    return Ok(connection);
+                }
                 Joined::Retired => {}
                 Joined::Full => {
                     self.connections.remove(&id);
@@ -306,9 +339,26 @@ impl Hub {
         if self.connections.remove(&connection.id).is_none() {
             return;
         }
-        if let Some(channel) = self.find_channel(&connection.app_id, &connection.user_id) {
-            channel.leave(connection, &*self.presence);
+        let Some(app) = self.app(&connection.app_id) else {
+            return;
+        };
+        let channel = app.users.get(&connection.user_id);
+        if let Some(channel) = channel.map(|channel| Arc::clone(&channel)) {
+            let to_tell = channel.leave(connection, &*self.presence);
+            self.tell(&app, to_tell);
         }
+    }
+
+    fn app(&self, app_id: &str) -> Option<Arc<App>> {
+        self.apps.get(app_id).map(|app| Arc::clone(&app))
+    }
+
+    /// A connection of the app.
+    fn connection(&self, app_id: &str, connection_id: &str) -> Option<Arc<Connection>> {
+        let found = self.connections.get(connection_id);
+        found
+            .map(|connection| Arc::clone(&connection))
+            .filter(|connection| *connection.app_id == *app_id)
     }
 
     pub(super) fn count_closed(&self, code: CloseCode) {
@@ -324,13 +374,19 @@ impl Hub {
         app.users.get(user_id).map(|channel| Arc::clone(&channel))
     }
 
-    fn channel(&self, app_id: &Arc<str>, user_id: &Arc<str>) -> Arc<Channel> {
+    fn channel(&self, app_id: &Arc<str>, user_id: &Arc<str>) -> (Arc<App>, Arc<Channel>) {
         let new_app = || {
             let limits = BroadcastLimits {
                 bytes: self.config.queue_bytes / BROADCAST_QUEUE_FRACTION,
                 gather: self.config.gather,
             };
+            let group_limits = GroupLimits {
+                groups: self.config.max_groups,
+                members: self.config.max_group_members,
+                of_user: self.config.max_groups_per_user,
+            };
             Arc::new(App {
+                groups: Groups::new(group_limits, Arc::clone(&self.group_counts)),
                 users: DashMap::new(),
                 broadcasts: Broadcasts::new(limits, Arc::clone(&self.messages_sent)),
             })
@@ -340,6 +396,7 @@ impl Hub {
         // its batch before, and the channel begins behind it.
         let new_channel = || {
             Channel::new(
+                Arc::clone(user_id),
                 RingLimits {
                     messages: self.config.history_messages,
                     bytes: self.config.history_bytes.min(self.config.queue_bytes / 2),
@@ -347,13 +404,14 @@ impl Hub {
                 },
                 Arc::clone(&self.history_budget),
                 Arc::clone(&app.broadcasts),
+                Arc::clone(&app.groups),
             )
         };
         let channel = app
             .users
             .entry(Arc::clone(user_id))
             .or_insert_with(new_channel);
-        Arc::clone(&channel)
+        (Arc::clone(&app), Arc::clone(&channel))
     }
 
     fn count_sent(&self, count: usize) {

@@ -25,7 +25,7 @@ pub mod wire;
 mod testing;
 
 pub use close::CloseCode;
-pub use hub::{Hub, HubStats, PresenceSink, Resume};
+pub use hub::{GroupError, Hub, HubStats, PresenceSink, Resume};
 pub use message::{Message, MessageError};
 pub use services::{
     AuthFailure, Authenticator, Identity, MessageRouter, Realtime, RouteFailure, Routed, Sender,

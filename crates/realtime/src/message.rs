@@ -52,6 +52,25 @@ impl Message {
         Self::from_object_text(json.get().trim_ascii().as_bytes(), limit_bytes)
     }
 
+    /// As [`Self::from_raw`], with `_group` added at the object's end.
+    ///
+    /// # Errors
+    /// As [`Self::from_raw`].
+    pub fn for_group(
+        json: &RawValue,
+        group: &str,
+        limit_bytes: usize,
+    ) -> Result<Arc<Self>, MessageError> {
+        let text = json.get().trim_ascii().as_bytes();
+        // Checked first, so that what is said of its size is of what was given.
+        let checked = Self::from_object_text(text, limit_bytes)?;
+        let open = checked.payload()[..text.len() - 1].trim_ascii_end();
+        let comma = if open.len() > 1 { "," } else { "" };
+        let name = serde_json::to_string(group).map_err(|_| MessageError::NotSerializable)?;
+        let text = [open, format!("{comma}\"_group\":{name}}}").as_bytes()].concat();
+        Self::from_object_text(&text, usize::MAX)
+    }
+
     /// From any value that serialises as an object.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{budget::Budget, message::Message};
 
 /// Bookkeeping of one kept message, charged beside its text.
-const ENTRY_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 48;
 
 /// How much a ring keeps.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,8 @@ pub(super) struct Ring {
 #[derive(Debug)]
 struct Kept {
     message: Arc<Message>,
+    /// Whose it is, where it is for those in a group alone.
+    group: Option<Arc<str>>,
     at: Instant,
 }
 
@@ -52,7 +54,12 @@ impl Ring {
 
     /// Numbers a message and keeps it. Where it does not fit nothing older is kept either: a history
     /// with a hole would be taken for a whole one.
-    pub(super) fn push(&mut self, message: &Arc<Message>, now: Instant) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        message: &Arc<Message>,
+        group: Option<&Arc<str>>,
+        now: Instant,
+    ) -> u64 {
         self.offset += 1;
         self.drop_expired(now);
         let bytes = message.frame().len();
@@ -69,26 +76,32 @@ impl Ring {
         self.kept_bytes += bytes;
         self.kept.push_back(Kept {
             message: Arc::clone(message),
+            group: group.cloned(),
             at: now,
         });
         self.offset
     }
 
-    /// The messages after `offset` with their numbers, oldest first; `None` where some are gone (or
+    /// The messages after `offset` with their numbers and groups, oldest first; `None` where some are gone (or
     /// never were).
     pub(super) fn since(
         &mut self,
         offset: u64,
         now: Instant,
-    ) -> Option<impl Iterator<Item = (u64, &Arc<Message>)>> {
+    ) -> Option<impl Iterator<Item = (u64, &Arc<Message>, Option<&Arc<str>>)>> {
         self.drop_expired(now);
         let before_oldest = self.offset - self.kept.len() as u64;
         if offset < before_oldest || offset > self.offset {
             return None;
         }
         let skip = (offset - before_oldest) as usize;
-        let numbers = offset + 1..;
-        Some(numbers.zip(self.kept.iter().skip(skip).map(|kept| &kept.message)))
+        let numbered = (offset + 1..).zip(self.kept.iter().skip(skip));
+        Some(numbered.map(|(number, kept)| (number, &kept.message, kept.group.as_ref())))
+    }
+
+    /// Whether nothing after `offset` is gone.
+    pub(super) fn has_since(&mut self, offset: u64, now: Instant) -> bool {
+        self.since(offset, now).is_some()
     }
 
     /// Forgets what is older than the limit.
@@ -156,7 +169,11 @@ mod tests {
     }
 
     fn numbers(ring: &mut Ring, offset: u64, now: Instant) -> Option<Vec<u64>> {
-        Some(ring.since(offset, now)?.map(|(number, _)| number).collect())
+        Some(
+            ring.since(offset, now)?
+                .map(|(number, _, _)| number)
+                .collect(),
+        )
     }
 
     #[test]
@@ -166,7 +183,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!(numbers(&mut ring, 0, now), Some(vec![]));
         for n in 1..=5 {
-            assert_eq!(ring.push(&message(n), now), n);
+            assert_eq!(ring.push(&message(n), None, now), n);
         }
         assert_eq!(numbers(&mut ring, 5, now), Some(vec![]));
         assert_eq!(numbers(&mut ring, 3, now), Some(vec![4, 5]));
@@ -176,7 +193,7 @@ mod tests {
         let texts: Vec<_> = ring
             .since(3, now)
             .unwrap()
-            .map(|(_, message)| message.payload().to_vec())
+            .map(|(_, message, _)| message.payload().to_vec())
             .collect();
         assert_eq!(texts, [b"{\"n\":4}".to_vec(), b"{\"n\":5}".to_vec()]);
         drop(ring);
@@ -187,8 +204,8 @@ mod tests {
     fn old_messages_are_forgotten() {
         let mut ring = Ring::new(limits(10, 4096), Arc::new(Budget::new(1 << 20)));
         let start = Instant::now();
-        ring.push(&message(1), start);
-        ring.push(&message(2), start + Duration::from_secs(200));
+        ring.push(&message(1), None, start);
+        ring.push(&message(2), None, start + Duration::from_secs(200));
         let later = start + Duration::from_secs(301);
         assert_eq!(numbers(&mut ring, 0, later), None);
         assert_eq!(numbers(&mut ring, 1, later), Some(vec![2]));
@@ -204,12 +221,12 @@ mod tests {
         let mut ring = Ring::new(limits(100, one * 2), Arc::new(Budget::new(1 << 20)));
         let now = Instant::now();
         for n in 1..=3 {
-            ring.push(&message(n), now);
+            ring.push(&message(n), None, now);
         }
         assert_eq!(numbers(&mut ring, 1, now), Some(vec![2, 3]));
         assert_eq!(numbers(&mut ring, 0, now), None);
         let large = Message::from_value(&serde_json::json!({ "x": "y".repeat(99) }), 1024).unwrap();
-        ring.push(&large, now);
+        ring.push(&large, None, now);
         assert_eq!(numbers(&mut ring, 3, now), None, "too large to keep");
         assert_eq!(numbers(&mut ring, 4, now), Some(vec![]));
     }
@@ -220,10 +237,10 @@ mod tests {
         let budget = Arc::new(Budget::new(one * 2));
         let now = Instant::now();
         let mut other = Ring::new(limits(10, 4096), Arc::clone(&budget));
-        other.push(&message(1), now);
+        other.push(&message(1), None, now);
         let mut ring = Ring::new(limits(10, 4096), Arc::clone(&budget));
-        ring.push(&message(1), now);
-        ring.push(&message(2), now);
+        ring.push(&message(1), None, now);
+        ring.push(&message(2), None, now);
         assert_eq!(numbers(&mut ring, 0, now), None);
         assert_eq!(numbers(&mut ring, 1, now), None);
         assert_eq!(numbers(&mut ring, 2, now), Some(vec![]));
@@ -238,7 +255,7 @@ mod tests {
         let rings: Vec<Ring> = (0..10)
             .map(|_| {
                 let mut ring = Ring::new(limits(10, 4096), Arc::clone(&budget));
-                ring.push(&shared, now);
+                ring.push(&shared, None, now);
                 ring
             })
             .collect();

@@ -193,6 +193,8 @@ class TestGateway:
             return _json.dumps(self.websocket.is_connected(arguments["user_id"]))
         if operation == "ws.connected_users":
             return _json.dumps(self.websocket.connected_users())
+        if operation == "ws.presence":
+            return _json.dumps(self.websocket.groups.presence(arguments["group"]))
         raise HostError("NOT_FOUND", f"mozaiks.testing has no stand-in for {operation}")
 
     def publish(self, event: str, data: bytes) -> None:
@@ -268,6 +270,7 @@ class TestGateway:
 
     def _requests(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         sockets, notifications = self.websocket, self.notifications
+        groups = sockets.groups
         broadcasts, scheduled, app_id = self.broadcasts, self.scheduled, current_app.get()
         return {
             "ws.send_to_user": lambda p: sockets.send_to_user(p["user_id"], p["message"]),
@@ -275,6 +278,9 @@ class TestGateway:
             "ws.send_to_connection": lambda p: sockets.send_to_connection(
                 p["connection_id"], p["message"]
             ),
+            "ws.subscribe": lambda p: groups.subscribe(p["target"], p["group"]),
+            "ws.unsubscribe": lambda p: groups.unsubscribe(p["target"], p["group"]),
+            "ws.send_to_group": lambda p: groups.send(p["group"], p["message"]),
             "settings.get": self._get_settings,
             "settings.get_all": lambda p: self._settings_of(p["user_id"]),
             "settings.save": self._save_settings,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mozaiks.errors import HostError
+from mozaiks.testing._groups import RecordingGroups
 
 # What the gateway itself tells of: no plugin can emit it.
 OWN_EVENTS = frozenset(
@@ -198,6 +199,7 @@ class RecordingWebSockets:
         self.sent: list[SentMessage] = []
         self._connections: dict[str, str] = {}
         self._handlers: dict[int, tuple[str, Callable[..., Any]]] = {}
+        self.groups = RecordingGroups(self._connections)
 
     def connect(self, user_id: str) -> str:
         """Gives a user a connection.

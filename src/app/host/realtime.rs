@@ -1,5 +1,6 @@
 //! `ws.*`: live connections of the caller's app. A user is always one of that app.
 
+mod groups;
 mod messages;
 
 use std::sync::Arc;
@@ -48,7 +49,8 @@ impl HostPart for RealtimePart {
     }
 
     /// `ws.send_to_user {user_id, message}` and `ws.broadcast {message}` give the number of
-    /// connections reached, `ws.send_to_connection {connection_id, message}` whether it was.
+    /// connections reached, `ws.send_to_connection {connection_id, message}` whether it was. For
+    /// `ws.subscribe`, `ws.unsubscribe` and `ws.send_to_group` see `groups`.
     fn request(&self, caller: Caller, operation: &str, payload: Bytes) -> HostFuture {
         let operation = operation.to_owned();
         let connections = Arc::clone(&self.connections);
@@ -57,16 +59,21 @@ impl HostPart for RealtimePart {
                 "ws.send_to_user" => connections.send_to_user(&caller, &payload),
                 "ws.broadcast" => connections.broadcast(&caller, &payload).await,
                 "ws.send_to_connection" => connections.send_to_connection(&caller, &payload),
+                "ws.subscribe" => connections.subscribe(&caller, &payload),
+                "ws.unsubscribe" => connections.unsubscribe(&caller, &payload),
+                "ws.send_to_group" => connections.send_to_group(&caller, &payload).await,
                 other => Err(unknown(other)),
             }
         })
     }
 
-    /// `ws.is_connected {user_id}` gives whether, `ws.connected_users {}` a sorted list.
+    /// `ws.is_connected {user_id}` gives whether, `ws.connected_users {}` a sorted list,
+    /// `ws.presence {group}` who is in a group.
     fn query(&self, caller: &Caller, operation: &str, payload: &[u8]) -> Result<Bytes, HostError> {
         match operation {
             "ws.is_connected" => self.connections.is_connected(caller, payload),
             "ws.connected_users" => self.connections.connected_users(caller),
+            "ws.presence" => self.connections.presence(caller, payload),
             other => Err(unknown(other)),
         }
     }

@@ -305,7 +305,7 @@ fn declare_token(error: &AuthError) -> Declaration<'_> {
             .challenge("Bearer realm=\"mozaiks\", error=\"invalid_token\"")
     };
     match error {
-        AuthError::Invalid(_) => refused("TOKEN_INVALID"),
+        AuthError::Invalid(_) | AuthError::InvalidClaim(_) => refused("TOKEN_INVALID"),
         AuthError::Expired => refused("TOKEN_EXPIRED"),
         AuthError::NotYetValid => refused("TOKEN_NOT_YET_VALID"),
         AuthError::TooLarge => refused("TOKEN_TOO_LARGE"),
@@ -317,6 +317,11 @@ fn declare_token(error: &AuthError) -> Declaration<'_> {
         .retry(),
         AuthError::AppMismatch => {
             Declaration::new(StatusCode::FORBIDDEN, "APP_MISMATCH", error.to_string())
+        }
+        AuthError::ScopeMissing(scope) => {
+            Declaration::new(StatusCode::FORBIDDEN, "FORBIDDEN", error.to_string())
+                .challenge("Bearer realm=\"mozaiks\", error=\"insufficient_scope\"")
+                .told(Audience::Everyone, move || json!({ "scope": &**scope }))
         }
     }
 }

@@ -58,6 +58,10 @@ async def online():
     return websocket_manager.is_connected("ann")
 
 
+async def presence():
+    return websocket_manager.presence("g")
+
+
 async def everybody():
     return websocket_manager.connected_users()
 
@@ -139,6 +143,10 @@ REST = {
     "everybody": everybody,
     "send": lambda: websocket_manager.send_to_user("ann", {"type": "x"}),
     "on_message": on_message,
+    "enter_group": lambda: websocket_manager.subscribe("ann", "g"),
+    "leave_group": lambda: websocket_manager.unsubscribe("ann", "g"),
+    "send_to_group": lambda: websocket_manager.send_to_group("g", {"type": "x"}),
+    "presence": presence,
     "broadcast": lambda: websocket_manager.broadcast({"type": "x"}),
     "notify": lambda: notifications_manager.create_notification("ann", "t", "T", "m"),
     "list_notifications": lambda: notifications_manager.get_user_notifications("ann"),

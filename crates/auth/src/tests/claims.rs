@@ -12,7 +12,8 @@ fn check_raw(payload: &str) -> Result<Arc<Principal>, AuthError> {
 }
 
 fn is_invalid(result: &Result<Arc<Principal>, AuthError>) -> bool {
-    matches!(result, Err(AuthError::Invalid(_)))
+    use AuthError::{Invalid, InvalidClaim};
+    matches!(result, Err(Invalid(_) | InvalidClaim(_)))
 }
 
 #[test]
@@ -253,7 +254,7 @@ fn a_token_of_another_app_is_refused() {
     for wrong in [json!(1), json!(""), json!(["shop"])] {
         assert!(matches!(
             app(json!({"app_id": wrong})),
-            Err(AuthError::Invalid(_))
+            Err(AuthError::InvalidClaim(_))
         ));
     }
 }

@@ -2,7 +2,10 @@
 
 use super::secs;
 use crate::{
-    keys::{Key, choice, count, key, optional_path, optional_text, origins, seconds, switch, text},
+    keys::{
+        Key, choice, claims, count, key, optional_path, optional_text, origins, scopes, seconds,
+        switch, text,
+    },
     value,
 };
 
@@ -61,13 +64,22 @@ pub(super) const ACCESS: &[Key] = &[
     .aliases(&["MOZAIKS_PLATFORM_JWKS_URL"])
     .uri(),
     key!(
+        "oidc_issuer",
+        "Issuer of OIDC tokens: its discovery document names keys and algorithms, and `iss` must be it.",
+        optional_text(
+            |s| &mut s.oidc_issuer,
+            value::is_issuer,
+            "an https:// URL without a query, or http:// on this machine"
+        ),
+    ),
+    key!(
         "jwks_min_refresh_seconds",
-        "Least time between two fetches of the JWKS URL.",
+        "Least time between two fetches of the issuer's keys or the JWKS URL.",
         seconds(|s| &mut s.config.auth.jwks_min_refresh, secs(1), secs(3600)),
     ),
     key!(
         "issuer",
-        "Expected `iss`; not checked where unset.",
+        "Expected `iss`; where unset it is that of `oidc_issuer`, or not checked.",
         optional_text(
             |s| &mut s.config.auth.issuer,
             |text| !text.trim().is_empty(),
@@ -85,6 +97,28 @@ pub(super) const ACCESS: &[Key] = &[
         ),
     )
     .aliases(&["MOZAIKS_PLATFORM_AUDIENCE", "MOZAIKS_PLATFORM_JWT_AUDIENCE"]),
+    key!(
+        "user_id_claim",
+        "Claims of the user's id, of which the first that is there counts; unset: `user_id`, else `sub`, else `uid`.",
+        claims(|s| &mut s.config.auth.claims.user_id),
+    )
+    .aliases(&["MOZAIKS_PLATFORM_USER_ID_CLAIM"]),
+    key!(
+        "roles_claim",
+        "Claims of roles, joined: lists, or texts with spaces between; unset: `roles`, else `realm_access.roles`.",
+        claims(|s| &mut s.config.auth.claims.roles),
+    )
+    .aliases(&["MOZAIKS_PLATFORM_ROLES_CLAIM"]),
+    key!(
+        "app_id_claim",
+        "Claims of the app, of which the first that is there counts; unset: `app_id`.",
+        claims(|s| &mut s.config.auth.claims.app_id),
+    ),
+    key!(
+        "required_scopes",
+        "Scopes that every token must have in `scope` or `scp`.",
+        scopes(|s| &mut s.config.auth.claims.required_scopes),
+    ),
     key!(
         "jwt_leeway_seconds",
         "Clock difference that `exp` and `nbf` forgive.",

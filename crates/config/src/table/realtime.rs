@@ -98,6 +98,26 @@ pub(super) const REALTIME: &[Key] = &[
     )
     .aliases(&["WEBSOCKET_MAX_CONNECTIONS_PER_USER"]),
     key!(
+        "ws_max_groups",
+        "Groups of one app.",
+        count(|s| &mut s.config.realtime.max_groups, 0, 10_000_000),
+    ),
+    key!(
+        "ws_max_group_members",
+        "Users in one group.",
+        count(|s| &mut s.config.realtime.max_group_members, 1, 1_000_000),
+    ),
+    key!(
+        "ws_max_groups_per_user",
+        "Groups that one user is in.",
+        count(|s| &mut s.config.realtime.max_groups_per_user, 1, 100_000),
+    ),
+    key!(
+        "ws_group_gather_seconds",
+        "From one message that tells a group who comes and goes to the next.",
+        seconds(|s| &mut s.config.realtime.group_gather, ms(1), secs(60)),
+    ),
+    key!(
         "ws_max_unauthenticated",
         "Sockets that have not said who they are.",
         count(|s| &mut s.config.realtime.max_unauthenticated, 0, 1_000_000),

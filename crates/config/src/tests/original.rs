@@ -189,8 +189,8 @@ fn what_the_gateway_does_not_do_stops_the_start() {
     for (name, value) in [
         ("MONETIZATION", "1"),
         ("MOZAIKS_TOKEN_EXCHANGE", "true"),
-        ("MOZAIKS_PLATFORM_USER_ID_CLAIM", "oid"),
-        ("MOZAIKS_PLATFORM_ROLES_CLAIM", "groups"),
+        ("MOZAIKS_PLATFORM_USERNAME_CLAIM", "nickname"),
+        ("MOZAIKS_PLATFORM_ADMIN_ROLE", "boss"),
         ("MOZAIKS_PLATFORM_SUPERADMIN_ROLE", "SuperAdmin"),
     ] {
         let found = problem(&Setup::new().variable(name, value));
@@ -201,7 +201,8 @@ fn what_the_gateway_does_not_do_stops_the_start() {
     for (name, value) in [
         ("MONETIZATION", "0"),
         ("MOZAIKS_TOKEN_EXCHANGE", "False"),
-        ("MOZAIKS_PLATFORM_USER_ID_CLAIM", "sub"),
+        ("MOZAIKS_PLATFORM_USER_ID_CLAIM", "oid"),
+        ("MOZAIKS_ROLES_CLAIM", "groups"),
         ("MOZAIKS_PLATFORM_ADMIN_ROLE", "admin"),
     ] {
         assert_eq!(warnings(&Setup::new().variable(name, value)), "", "{name}");

@@ -13,9 +13,14 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
+mod groups;
+
+pub(super) use self::groups::ToTell;
 use super::{
     PresenceSink, Resume,
     broadcasts::{Batch, Broadcasts},
+    groups::Groups,
+    memberships::Memberships,
 };
 use crate::{
     budget::Budget,
@@ -134,7 +139,8 @@ impl Pieces<'_> {
 
 /// What came of [`Channel::join`].
 pub(super) enum Joined {
-    Yes,
+    /// With the groups whose members are to be told.
+    Yes(ToTell),
     /// The user has as many connections as allowed.
     Full,
     /// The channel has just been swept away; the caller looks it up again.
@@ -143,6 +149,7 @@ pub(super) enum Joined {
 
 /// One user of one app.
 pub(super) struct Channel {
+    user_id: Arc<str>,
     /// Distinguishes this history from one before a restart or a long absence.
     epoch: Box<str>,
     /// Held while a message is numbered and handed to every connection, so that all see one order
@@ -152,6 +159,8 @@ pub(super) struct Channel {
     connection_count: AtomicUsize,
     /// The app's, some of which this user may not have been given yet.
     broadcasts: Arc<Broadcasts>,
+    /// The app's.
+    groups: Arc<Groups>,
 }
 
 struct State {
@@ -159,6 +168,8 @@ struct State {
     ring: Ring,
     /// The number of the first broadcast that this user has not been given.
     next_broadcast: u64,
+    /// The groups that the user is in, where there are any.
+    memberships: Option<Box<Memberships>>,
     /// When the last connection left.
     idle_since: Instant,
     /// No longer in the map.
@@ -168,22 +179,31 @@ struct State {
 impl Channel {
     /// A user who gets the broadcasts from here on.
     pub(super) fn new(
+        user_id: Arc<str>,
         limits: RingLimits,
         history_budget: Arc<Budget>,
         broadcasts: Arc<Broadcasts>,
+        groups: Arc<Groups>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            user_id,
             epoch: random_hex::<8>().into(),
             state: Mutex::new(State {
                 connections: Vec::new(),
                 ring: Ring::new(limits, history_budget),
                 next_broadcast: broadcasts.end(),
+                memberships: None,
                 idle_since: Instant::now(),
                 retired: false,
             }),
             connection_count: AtomicUsize::new(0),
             broadcasts,
+            groups,
         })
+    }
+
+    pub(super) fn user_id(&self) -> &Arc<str> {
+        &self.user_id
     }
 
     pub(super) fn connection_count(&self) -> usize {
@@ -194,7 +214,7 @@ impl Channel {
     pub(super) fn send(&self, message: &Arc<Message>, now: Instant) -> usize {
         let mut state = self.state.lock();
         self.catch_up_locked(&mut state, now);
-        let offset = state.ring.push(message, now);
+        let offset = state.ring.push(message, None, now);
         let mut numbered = Numbered::new(message, &self.epoch, offset);
         state
             .connections
@@ -229,7 +249,7 @@ impl Channel {
         state.next_broadcast = batch.end();
         let first_offset = state.ring.offset() + 1;
         for message in messages {
-            state.ring.push(message, now);
+            state.ring.push(message, None, now);
         }
         let mut pieces = Pieces {
             messages,
@@ -248,7 +268,7 @@ impl Channel {
 
     /// Acknowledges a connection, replays what it missed and makes it a receiver.
     pub(super) fn join(
-        &self,
+        self: &Arc<Self>,
         connection: &Arc<Connection>,
         resume: Option<&Resume>,
         max_connections: usize,
@@ -262,20 +282,33 @@ impl Channel {
             return Joined::Full;
         }
         self.catch_up_locked(&mut state, Instant::now());
+        let state = &mut *state;
         let newest = state.ring.offset();
-        let missed = resume
-            .filter(|resume| resume.epoch == self.epoch)
-            .and_then(|resume| {
-                let missed = state.ring.since(resume.offset, Instant::now())?;
-                Some((resume.offset, missed))
-            });
+        let resumes = resume.filter(|resume| {
+            let is_ours = resume.epoch == self.epoch;
+            is_ours && state.ring.has_since(resume.offset, Instant::now())
+        });
+        if let Some(resume) = resumes {
+            Self::take_over_groups(state, resume, connection);
+        }
+        let memberships = state.memberships.as_deref();
+        let is_for = |group: Option<&Arc<str>>| {
+            let receives = |name| memberships.is_some_and(|all| all.receives(&connection.id, name));
+            group.is_none_or(|name| receives(name))
+        };
+        let missed = resumes.and_then(|resume| {
+            let missed = state.ring.since(resume.offset, Instant::now())?;
+            Some((resume.offset, missed))
+        });
         // The position after which messages follow, so that a client which breaks off during the
         // replay asks for the rest.
         let position = missed.as_ref().map_or(newest, |(offset, _)| *offset);
         let recovered = resume.is_some().then_some(missed.is_some());
         self.acknowledge(connection, position, recovered);
-        for (offset, message) in missed.into_iter().flat_map(|(_, missed)| missed) {
-            connection.send_numbered(&mut Numbered::new(message, &self.epoch, offset));
+        for (offset, message, group) in missed.into_iter().flat_map(|(_, missed)| missed) {
+            if is_for(group) {
+                connection.send_numbered(&mut Numbered::new(message, &self.epoch, offset));
+            }
         }
         state.connections.push(Arc::clone(connection));
         self.connection_count
@@ -284,16 +317,23 @@ impl Channel {
         if state.connections.len() == 1 {
             presence.user_connected(&connection.app_id, &connection.user_id);
         }
-        Joined::Yes
+        let mut to_tell = ToTell::new();
+        self.groups_joined(state, &mut to_tell);
+        Joined::Yes(to_tell)
     }
 
-    /// Takes a connection out.
-    pub(super) fn leave(&self, connection: &Connection, presence: &dyn PresenceSink) {
+    /// Takes a connection out. Gives the groups whose members are to be told.
+    pub(super) fn leave(
+        self: &Arc<Self>,
+        connection: &Connection,
+        presence: &dyn PresenceSink,
+    ) -> ToTell {
+        let mut to_tell = ToTell::new();
         let mut state = self.state.lock();
         let before = state.connections.len();
         state.connections.retain(|have| have.id != connection.id);
         if state.connections.len() == before {
-            return;
+            return to_tell;
         }
         self.connection_count
             .store(state.connections.len(), Ordering::Release);
@@ -303,16 +343,20 @@ impl Channel {
             state.idle_since = Instant::now();
             presence.user_disconnected(&connection.app_id, &connection.user_id);
         }
+        self.groups_left(&mut state, connection, &mut to_tell);
+        to_tell
     }
 
     /// Drops expired history. `true`, and no joining any more, where nobody is connected and nobody
     /// can come back to anything. Never waits: a channel in use is left for the next time.
-    pub(super) fn retire_if_idle(&self, now: Instant, history_age: Duration) -> bool {
+    pub(super) fn retire_if_idle(self: &Arc<Self>, now: Instant, history_age: Duration) -> bool {
         let Some(mut state) = self.state.try_lock() else {
             return false;
         };
         state.ring.drop_expired(now);
+        self.expire_groups(&mut state, now, history_age);
         let is_idle = state.connections.is_empty()
+            && state.memberships.is_none()
             && state.ring.is_empty()
             && now.saturating_duration_since(state.idle_since) > history_age;
         state.retired |= is_idle;

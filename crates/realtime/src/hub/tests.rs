@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::Presence;
 
 mod broadcasts;
+mod groups;
 
 struct Setup {
     hub: Arc<Hub>,

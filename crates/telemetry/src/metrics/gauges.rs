@@ -25,12 +25,26 @@ pub struct Gauges {
     pub token_cache_hits: u64,
     /// Tokens verified anew, since the start.
     pub token_cache_misses: u64,
+    /// Keys that tokens are checked with.
+    pub auth_keys: u64,
+    /// Fetches of keys that brought some, since the start.
+    pub key_fetches: u64,
+    /// Fetches of keys that brought none, since the start.
+    pub key_fetch_failures: u64,
     /// Live connections: sockets and event streams.
     pub sockets_open: u64,
     /// Bytes waiting for live connections that do not keep up.
     pub socket_queued_bytes: u64,
     /// Bytes kept for users who reconnect.
     pub socket_history_bytes: u64,
+    /// Groups of live connections.
+    pub groups: u64,
+    /// Users in groups, counted in each.
+    pub group_members: u64,
+    /// Messages sent to groups, since the start.
+    pub group_messages: u64,
+    /// Users and connections that found no room in a group, since the start.
+    pub group_refusals: u64,
     /// Messages given to live connections, since the start.
     pub socket_messages_sent: u64,
     /// Writes to live connections, since the start.

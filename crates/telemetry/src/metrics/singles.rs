@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 34] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 41] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -43,6 +43,24 @@ impl Metrics {
                 gauges.token_cache_misses,
             ),
             (
+                "mozaiks_auth_keys",
+                "gauge",
+                "Keys that tokens are checked with.",
+                gauges.auth_keys,
+            ),
+            (
+                "mozaiks_key_fetches_total",
+                "counter",
+                "Fetches that brought keys.",
+                gauges.key_fetches,
+            ),
+            (
+                "mozaiks_key_fetch_failures_total",
+                "counter",
+                "Fetches that brought no keys.",
+                gauges.key_fetch_failures,
+            ),
+            (
                 "mozaiks_sockets_open",
                 "gauge",
                 "Live connections: sockets and event streams.",
@@ -59,6 +77,30 @@ impl Metrics {
                 "gauge",
                 "Kept for users who reconnect.",
                 gauges.socket_history_bytes,
+            ),
+            (
+                "mozaiks_groups",
+                "gauge",
+                "Groups of live connections.",
+                gauges.groups,
+            ),
+            (
+                "mozaiks_group_members",
+                "gauge",
+                "Users in groups, counted in each.",
+                gauges.group_members,
+            ),
+            (
+                "mozaiks_group_messages_total",
+                "counter",
+                "Messages sent to groups.",
+                gauges.group_messages,
+            ),
+            (
+                "mozaiks_group_refusals_total",
+                "counter",
+                "Users and connections that found no room in a group.",
+                gauges.group_refusals,
             ),
             (
                 "mozaiks_socket_messages_sent_total",
