@@ -23,6 +23,7 @@ mod files;
 mod handlers;
 mod health;
 mod hostile;
+mod image;
 mod init;
 mod jobs_declared;
 mod jobs_of_gateways;
