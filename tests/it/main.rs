@@ -13,6 +13,7 @@ mod data;
 mod database;
 mod demo;
 mod dependencies;
+mod documents;
 mod drain;
 mod environment;
 mod error_table;
