@@ -1,12 +1,14 @@
 # Build with: docker build -t mozaiks-gateway .
 # Run with:   docker run -p 8000:8000 -e MOZAIKS_JWT_SECRET=… -v plugins:/plugins -v data:/data mozaiks-gateway
+# Look with:  the same, and `doctor --container` behind it
 
 FROM rust:1-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-dev python3-venv cmake \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY Cargo.toml Cargo.lock build.rs rustfmt.toml clippy.toml ./
+COPY .cargo .cargo
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY crates crates
 COPY bench/programs bench/programs
 COPY src src
@@ -17,13 +19,12 @@ RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir ./pyth
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 libpython3.11 ca-certificates curl \
+    && apt-get install -y --no-install-recommends python3 libpython3.11 ca-certificates curl tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --create-home mozaiks \
     && install -d -o mozaiks -g mozaiks /plugins
 COPY --from=build /src/target/dist/mozaiks /src/target/dist/docstore /usr/local/bin/
 COPY --from=build /opt/venv /opt/venv
-COPY runtime/ai/plugins /plugins
 ENV VIRTUAL_ENV=/opt/venv \
     MOZAIKS_LISTEN=0.0.0.0:8000 \
     MOZAIKS_PLUGINS_PATH=/plugins \

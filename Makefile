@@ -70,11 +70,12 @@ test-python: binaries
 test-pythons: setup ## The same on every Python that is found, 3.10 to 3.13; see scripts/pythons.sh
 	bash scripts/test-pythons.sh
 
-# As the tests build, so that little is compiled twice; what is shipped is `make wheel`.
+# Of what the tests have compiled, so that nothing is compiled twice; what is shipped is `make wheel`.
 test-wheel: binaries ## The first hour with the wheel, in a bare environment, and integration tests against it
-	rm -rf $(TARGET)/wheels-dev
-	bash scripts/build-wheel.sh $(VENV_PYTHON) dev $(TARGET)/wheels-dev
-	bash scripts/test-wheel.sh $(TARGET)/wheels-dev/*.whl $(VENV_PYTHON)
+	rm -rf $(TARGET)/wheels-tests
+	bash scripts/build-wheel.sh $(VENV_PYTHON) tests $(TARGET)/wheels-tests
+	[ -d clients/js/node_modules ] || (cd clients/js && npm ci --no-audit --no-fund --loglevel=error)
+	bash scripts/test-wheel.sh $(TARGET)/wheels-tests/*.whl $(VENV_PYTHON)
 
 test-ferretdb: setup ## The data tests on a server that is not ours, where Go can fetch it
 	bash scripts/ferretdb.sh $(CARGO) test --test it data::

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds and tests the gateway and the SDK on every supported Python that is found: the Rust tests of
-# crates/python, the integration tests, and the SDK's own. Says which Pythons are missing.
+# crates/python, the integration tests, the SDK's own, and the first hour with a wheel. Says which Pythons are
+# missing.
 #
 # MOZAIKS_TEST_PYTHONS   interpreters to take instead of looking for them
 # MOZAIKS_PYTHONS_SHORT  leaves out the one that `make test` has tested, and of the integration tests all
@@ -24,6 +25,10 @@ test_on() { # version interpreter
   [ -z "$short" ] || filters=(execute:: hostile:: environment::)
   run_test it . "${filters[@]}" || return 1
   (cd python-sdk && "$venv/bin/python" -m pytest -q) || return 1
+  # Of what was just compiled: its wheel, and the first hour with it.
+  rm -rf "$venv/wheels"
+  bash scripts/build-wheel.sh "$venv/bin/python" tests "$venv/wheels" || return 1
+  bash scripts/test-wheel.sh "$venv"/wheels/*.whl "$2" none || return 1
 }
 
 run_test() { # target folder filters

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first hour with the wheel, from an empty folder and a bare virtual environment: install, begin an app,
-# call it, change it, test it. Then integration tests against what was installed.
+# call it, change it, test it, pack the client and call with that. Then integration tests against what was installed.
 # Says how long each step took; judges no time.
 #
 # Usage: test-wheel.sh WHEEL PYTHON [FILTER…]    which integration tests; `none` for none of them
@@ -39,23 +39,30 @@ until_so() {
     sleep 0.1
   done
 }
-# As a newcomer's shell: no variables of this repository's, nothing of its environment on the path.
+# As a newcomer's shell: no variables of this repository's, nothing of its environment on the path, and no
+# questions of pip's.
 for name in $(compgen -e MOZAIKS_ || true) DATABASE_URI JWT_SECRET VIRTUAL_ENV PYTHONPATH; do unset "$name"; done
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_QUIET=1
+python3() { "$python" "$@"; }
 
 cd "$folder"
-"$python" -m venv venv
-step "a bare virtual environment ($(venv/bin/python -V))"
-venv/bin/python -m pip install --quiet --disable-pip-version-check "$wheel"
+cp "$wheel" .
+# README's first lines, as they stand there.
+python3 -m venv .venv && . .venv/bin/activate
+unset -f python3
+step "a bare virtual environment ($(python -V))"
+pip install ./mozaiks_gateway-*.whl
 step "pip install $(basename "$wheel") ($(du -h "$wheel" | cut -f1))"
-export PATH=$folder/venv/bin:$PATH
 mozaiks init my_app >init.log
 step "mozaiks init my_app"
 cd my_app
 
 serve() {
+  # Of the one before: else its lines are taken for this one's, and it is sent a signal before it listens to any.
+  rm -f ../stdout.log ../stderr.log
   mozaiks serve --dev --listen 127.0.0.1:0 >../stdout.log 2>../stderr.log &
   gateway=$!
-  until_so grep -q '^try it: ' ../stderr.log || fail "the gateway did not get ready"
+  until_so grep -qs '^try it: ' ../stderr.log || fail "the gateway did not get ready"
   grep -q '^listening on http://127.0.0.1:' ../stdout.log || fail "it does not say where it listens"
 }
 answers() { sh -c "$(sed -n 's/^try it: //p' ../stderr.log)" | grep -qF "$1"; }
@@ -63,6 +70,7 @@ ends() { # signal
   kill -"$1" "$gateway"
   local code=0
   wait "$gateway" || code=$?
+  gateway=
   [ $code -eq 0 ] || fail "SIG$1 ends it with $code"
 }
 
@@ -73,17 +81,36 @@ step "the first call"
 sed -i 's/Hello, /Good day, /' plugins/hello/logic.py plugins/hello/tests/test_plugin.py
 until_so answers '"Good day, dev!"' || fail "the saved file is not served"
 step "a saved file's answer, in the same process"
+
+# What `npm publish` would send, where only that is installed.
+mkdir ../page
+(cd "$repository/clients/js" && npm pack --silent --pack-destination "$folder/page") >../pack.log 2>&1 ||
+  fail "npm pack"
+step "npm pack of the client"
+cat >../page/call.mjs <<'JS'
+import { MozaiksClient } from "mozaiks-client";
+
+const [address, token] = process.argv.slice(2);
+const client = new MozaiksClient(address, { getToken: () => token });
+console.log(JSON.stringify(await client.execute("hello", { action: "greet" })));
+JS
+(cd ../page && npm install --silent --offline --no-audit --no-fund ./mozaiks-client-*.tgz) >../pack.log 2>&1 ||
+  fail "npm install of the packed client"
+node ../page/call.mjs "$(sed -n 's/^listening on //p' ../stdout.log)" "$(mozaiks token --dev --user dev)" \
+  >../client.log 2>&1 || fail "the packed client"
+grep -qF '"Good day, dev!"' ../client.log || fail "the packed client's call"
+step "a call with the packed client, installed in an empty folder"
+
 ends TERM
 step "SIGTERM, until it has ended"
 serve
 ends INT
-gateway=
 step "started again, and ended with SIGINT"
 
 if mozaiks plugin test plugins/hello >../test.log 2>&1; then fail "tests without pytest"; fi
-grep -qF "$folder/venv/bin/python -m pip install pytest pytest-asyncio" ../test.log ||
+grep -q "$folder/.venv/bin/python[0-9.]* -m pip install pytest pytest-asyncio" ../test.log ||
   fail "it does not say what is missing"
-python -m pip install --quiet --disable-pip-version-check "$wheel[test]"
+pip install "$(echo ../mozaiks_gateway-*.whl)[test]"
 step "pip install …[test]"
 mozaiks plugin test plugins/hello >../test.log 2>&1 || fail "the plugin's tests"
 grep -q ' passed' ../test.log || fail "no test was run"
@@ -96,9 +123,10 @@ if mozaiks serve --dev --listen nonsense 2>/dev/null; then fail "a bad setting i
 MOZAIKS_PYTHON=/usr/bin/false mozaiks doctor --dev >../doctor.log && fail "another Python is taken"
 [ -z "$(find "$folder/my_app" -name __pycache__ -path '*plugins/hello/__pycache__')" ] ||
   fail "bytecode is written beside plugins"
+deactivate
 
 [ "$1" != none ] || exit 0
 cd "$repository"
-MOZAIKS_TEST_PROGRAM=$folder/venv/bin/mozaiks MOZAIKS_TEST_PYTHON=$folder/venv/bin/python \
-  MOZAIKS_DOCSTORE=$folder/venv/bin/docstore cargo test --quiet --workspace --test it -- "$@"
+MOZAIKS_TEST_PROGRAM=$folder/.venv/bin/mozaiks MOZAIKS_TEST_PYTHON=$folder/.venv/bin/python \
+  MOZAIKS_DOCSTORE=$folder/.venv/bin/docstore cargo test --quiet --workspace --test it -- "$@"
 step "integration tests: $*"

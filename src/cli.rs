@@ -50,7 +50,7 @@ enum Command {
     /// Print a token signed with the configured secret (with --dev: the generated one).
     Token(token::TokenArgs),
     /// Check Python, packages, plugins, database and auth: one line each.
-    Doctor(ConfigFlags),
+    Doctor(doctor::DoctorArgs),
     /// Print the effective configuration and where each value came from.
     Config(config::ConfigArgs),
     /// List, create and check plugins.
@@ -127,7 +127,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args),
         Command::Serve(flags) => serve::run(&flags),
         Command::Token(args) => token::run(&args),
-        Command::Doctor(flags) => doctor::run(&flags),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Plugin(args) => plugin::run(&args),
         Command::Worker => worker::run(),

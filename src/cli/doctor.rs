@@ -1,17 +1,27 @@
 //! `mozaiks doctor`: what would keep the gateway or its plugins from working, one line each.
 
+mod container;
 mod database;
 mod python;
 
 pub(super) use python::interpreter;
 
-use std::{fmt, fs, os::unix::fs::DirBuilderExt as _, path::Path};
+use std::{fmt, fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use super::{Failure, flags::ConfigFlags, print};
 use crate::app::TlsPair;
 use mozaiks_auth::{TokenVerifier, dev_secret};
 use mozaiks_config::{AuthConfig, Config, KeySource, TlsConfig, redact_uri};
 use mozaiks_plugins::discovery;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Check as well what a container needs in production.
+    #[arg(long)]
+    container: bool,
+    #[command(flatten)]
+    flags: ConfigFlags,
+}
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +76,15 @@ impl fmt::Display for Finding {
     }
 }
 
-pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
-    let findings = match flags.load(false) {
-        Ok(loaded) => examine(&loaded.config),
+pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
+    let findings = match args.flags.load(false) {
+        Ok(loaded) => {
+            let mut findings = examine(&loaded.config);
+            if args.container {
+                findings.extend(container::check(&loaded.config));
+            }
+            findings
+        }
         Err(problems) => problems
             .0
             .iter()
@@ -157,18 +173,22 @@ fn check_plugins(dir: &Path) -> Finding {
 /// Whether the embedded store can keep its files.
 fn check_data_dir(dir: &Path) -> Finding {
     let shown = dir.display();
+    match writable(dir) {
+        Ok(()) => Finding::ok("database", format!("embedded, under {shown}")),
+        Err(error) => Finding::fail("database", format!("embedded, but {shown}: {error}")),
+    }
+}
+
+/// Writes a file there and takes it away; the directory is made where it is missing.
+fn writable(dir: &Path) -> io::Result<()> {
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
     // As the gateway makes it: for its owner alone.
-    let written = fs::DirBuilder::new()
+    fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
         .and_then(|()| fs::write(&probe, b"doctor"))
-        .and_then(|()| fs::remove_file(&probe));
-    match written {
-        Ok(()) => Finding::ok("database", format!("embedded, under {shown}")),
-        Err(error) => Finding::fail("database", format!("embedded, but {shown}: {error}")),
-    }
+        .and_then(|()| fs::remove_file(&probe))
 }
 
 fn check_auth(config: &Config) -> Vec<Finding> {

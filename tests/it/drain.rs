@@ -87,6 +87,18 @@ async fn an_idle_gateway_ends_at_once() {
     }
 }
 
+/// A program that a script starts with `&` inherits that SIGINT is ignored; one of `nohup` SIGHUP.
+#[tokio::test]
+async fn signals_that_were_to_be_ignored_are_taken() {
+    for signal in ["TERM", "INT"] {
+        let mut app = TestApp::builder().ignoring("HUP INT TERM").start().await;
+        app.signal("HUP");
+        app.anonymous().get("/health").await.expect_ok();
+        app.signal(signal);
+        assert_eq!(app.ended().await.code(), Some(0), "{signal}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_signal_does_not_wait() {
     let mut app = TestApp::builder().plugin("patient", PATIENT).start().await;

@@ -8,7 +8,7 @@ use std::{
 
 use super::Finding;
 use mozaiks_config::PluginsConfig;
-use mozaiks_python::{BUILD_PYTHON, BUILD_VERSION, refusal, running};
+use mozaiks_python::{BUILD_PYTHON, BUILD_VERSION, refusal, running, sdk_dirs};
 
 /// Prints a line for each thing that is asked: name, tab, answer. Imports may fail in any way.
 const QUESTIONS: &str = r#"
@@ -80,6 +80,33 @@ pub(super) fn check(config: &PluginsConfig) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// What a line of code prints on the interpreter of the plugins, with the SDK that they have.
+///
+/// # Errors
+/// The last line that it says where it fails.
+pub(super) fn run(config: &PluginsConfig, code: &str) -> Result<String, String> {
+    let python = interpreter(config);
+    let mut command = Command::new(&python);
+    command.args(["-B", "-c", code]).stdin(Stdio::null());
+    let sdk = sdk_dirs(config.sdk_path.as_deref());
+    if !sdk.is_empty() {
+        let path = std::env::join_paths(sdk).map_err(|error| error.to_string())?;
+        command.env("PYTHONPATH", path);
+    }
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}", python.display()))?;
+    let last = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        text.lines().last().unwrap_or_default().to_owned()
+    };
+    if output.status.success() {
+        Ok(last(&output.stdout))
+    } else {
+        Err(last(&output.stderr))
+    }
 }
 
 fn check_version(version: &str, python: &Path) -> Finding {

@@ -266,6 +266,15 @@ impl Builder {
         self
     }
 
+    /// Starts it as `nohup` and a script's `&` start what they start: these signals are ignored.
+    pub fn ignoring(mut self, signals: &str) -> Self {
+        self.limits = Some(Limits {
+            script: format!("trap '' {signals}"),
+            in_namespace: false,
+        });
+        self
+    }
+
     /// Lets the process have so many inotify `instances` or `watches` at most.
     pub fn inotify(mut self, what: &str, most: u32) -> Self {
         self.limits = Some(Limits {
