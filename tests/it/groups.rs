@@ -41,7 +41,7 @@ async fn a_room_lives(isolation: &str) {
     assert_eq!(bob.message().await["type"], "room.closed");
     ann.say(&json!({"type": "room.enter", "room": "ann:1"}))
         .await;
-    let mut said = vec![ann.message().await, ann.message().await];
+    let mut said = [ann.message().await, ann.message().await];
     said.sort_by_key(|message| message["type"].to_string());
     assert_eq!(said[0]["type"], "group_presence");
     assert_eq!(said[0]["joined"], json!(["ann"]));
