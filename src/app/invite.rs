@@ -6,7 +6,10 @@ use std::{io::Read as _, net::SocketAddr, path::Path};
 use crate::http::{App, page_of};
 use mozaiks_auth::signer::{DevRequest, dev_curl_line, dev_page_url};
 use mozaiks_config::AuthConfig;
-use mozaiks_plugins::registry::{Plugin, PluginState};
+use mozaiks_plugins::{
+    actions::Action,
+    registry::{Plugin, PluginState},
+};
 
 /// The plugin that is shown first, where there is one of that name.
 const FIRST: &str = "hello";
@@ -41,10 +44,14 @@ fn first_request(app: &App) -> Option<DevRequest> {
     };
     let first = plugins.iter().filter(|plugin| &*plugin.name == FIRST);
     if let Some(plugin) = first.chain(&plugins).find(called) {
-        let body = if &*plugin.name == FIRST || knows_the_greeting(&plugin.dir) {
-            format!("{{\"action\": \"{GREETING}\"}}")
+        let action = if &*plugin.name == FIRST || knows_the_greeting(&plugin.dir) {
+            Some(GREETING.to_owned())
         } else {
-            "{}".to_owned()
+            easiest_action(plugin)
+        };
+        let body = match action {
+            Some(name) => format!("{{\"action\": \"{name}\"}}"),
+            None => "{}".to_owned(),
         };
         return Some(DevRequest {
             path: format!("/api/execute/{}", plugin.name),
@@ -66,6 +73,18 @@ fn first_request(app: &App) -> Option<DevRequest> {
             body: None,
         })
     })
+}
+
+/// Of a plugin whose calls name an action the one that wants the least; names of actions are letters, digits
+/// and `_ . : -`.
+fn easiest_action(plugin: &Plugin) -> Option<String> {
+    let PluginState::Active(load) = plugin.state() else {
+        return None;
+    };
+    let actions = load.actions().filter(|actions| !actions.has_execute())?;
+    let wanted = |action: &&Action| action.input["required"].as_array().map_or(0, Vec::len);
+    let easiest = actions.list().iter().min_by_key(wanted)?;
+    Some(easiest.name.to_string())
 }
 
 /// Whether a path has no parameters, whose values would have to be known, and nothing that a shell would take

@@ -67,7 +67,7 @@ test("forms of typed actions on /docs", { skip: withoutGateway ?? withoutBrowser
     await form.locator("[name=title]").fill("x");
     const { answer } = await call();
     assert.equal(answer.error_code, "VALIDATION_ERROR");
-    assert.equal(answer.details.path, "/lines");
+    assert.equal(answer.details.path, "/lines/0/count");
     assert.equal(await form.locator("[aria-invalid=true]").getAttribute("name"), "lines");
     // What is no JSON is not sent.
     await form.locator("[name=lines]").fill("[{");

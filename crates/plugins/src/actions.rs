@@ -12,8 +12,14 @@ use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use self::locate::{cheap_to_refuse, misfit};
-use crate::{body, dispatch::DispatchError, host::HostError, runtime::CallError, schema::Misfit};
+use self::locate::misfit;
+use crate::{
+    body,
+    dispatch::DispatchError,
+    host::HostError,
+    runtime::CallError,
+    schema::{Misfit, cheap_to_refuse},
+};
 
 /// Actions of one plugin.
 const MAX_ACTIONS: usize = 500;
@@ -57,7 +63,8 @@ pub struct Action {
     /// JSON Schema of the answer.
     pub result: Value,
     fits: Validator,
-    locates: Validator,
+    /// What says where a value does not fit, where that is another.
+    locates: Option<Validator>,
 }
 
 /// The actions of a load.
@@ -196,9 +203,10 @@ impl Action {
                 .build(schema)
                 .map_err(|error| wrong(&format!("what it takes has no JSON Schema: {error}")))
         };
+        let cheap = cheap_to_refuse(&input);
         Ok(Self {
             fits: compiled(&input)?,
-            locates: compiled(&cheap_to_refuse(&input))?,
+            locates: (cheap != input).then(|| compiled(&cheap)).transpose()?,
             name: name.as_str().into(),
             description: description.clone(),
             input,
@@ -211,7 +219,7 @@ impl Action {
         if self.fits.is_valid(&object) {
             return None;
         }
-        Some(misfit(&self.locates, &object))
+        Some(misfit(self.locates.as_ref().unwrap_or(&self.fits), &object))
     }
 
     fn refusal(&self, misfit: &Misfit) -> HostError {

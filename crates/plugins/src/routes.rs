@@ -11,7 +11,7 @@ use crate::{
     generation::{Generation, PluginFunction},
     names::RESERVED_SEGMENTS,
     rates::{Counted, Rate, RateLimits},
-    schema::{Misfit, misfits},
+    schema::{Misfit, cheap_to_refuse, first_misfit},
 };
 
 /// Methods that a route may have; `HEAD` follows `GET`.
@@ -96,12 +96,12 @@ impl Route {
 
     /// What of `{body, query, params}` does not fit.
     pub fn check_request(&self, request: &Value) -> Option<Misfit> {
-        misfit(self.request.as_ref()?, request)
+        first_misfit(self.request.as_ref()?, request)
     }
 
     /// What of an answer does not fit.
     pub fn check_response(&self, response: impl FnOnce() -> Value) -> Option<Misfit> {
-        misfit(self.response.as_ref()?, &response())
+        first_misfit(self.response.as_ref()?, &response())
     }
 
     /// Calls a minute of one caller: what it says, else what all routes have.
@@ -119,10 +119,6 @@ impl Route {
         };
         self.limits.count_route(rate, caller)
     }
-}
-
-fn misfit(validator: &Validator, value: &Value) -> Option<Misfit> {
-    misfits(validator, value, 1).pop()
 }
 
 /// A route that was found, with its parameters.
@@ -337,7 +333,7 @@ fn validator(key: &str, schema: Option<&Value>) -> Result<Option<Validator>, Rou
     let Some(schema) = schema else {
         return Ok(None);
     };
-    jsonschema::draft202012::new(schema)
+    jsonschema::draft202012::new(&cheap_to_refuse(schema))
         .map(Some)
         .map_err(|error| RouteError::Invalid(format!("{key} is no JSON Schema: {error}")))
 }
@@ -403,6 +399,29 @@ fn pattern(path: &str) -> Result<(String, Vec<String>), RouteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unions_that_hold_themselves_cost_no_more_than_what_they_are_held_against() {
+        let side = |kind: &str| {
+            serde_json::json!({"required": ["child"], "properties": {
+                "child": {"anyOf": [
+                    {"$ref": "#/$defs/Left"}, {"$ref": "#/$defs/Right"}, {"type": "null"},
+                ]},
+                "kind": {"const": kind},
+            }, "type": "object"})
+        };
+        let schema = serde_json::json!({
+            "properties": {"body": {"$ref": "#/$defs/Left"}},
+            "$defs": {"Left": side("left"), "Right": side("right")},
+        });
+        let validator = validator("request_schema", Some(&schema)).unwrap().unwrap();
+        let tree = (0..60).fold(
+            7.into(),
+            |child: Value, _| serde_json::json!({"child": child}),
+        );
+        let misfit = first_misfit(&validator, &serde_json::json!({"body": tree})).unwrap();
+        assert_eq!(misfit.path, "/body/child");
+    }
 
     #[test]
     fn paths_are_written_in_two_ways() {

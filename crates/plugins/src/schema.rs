@@ -1,8 +1,12 @@
 //! Values against the JSON Schemas of plugins: what does not fit, and where.
 
+mod unions;
+
 use jsonschema::Validator;
 use serde::Serialize;
 use serde_json::Value;
+
+pub(crate) use self::unions::cheap_to_refuse;
 
 /// Something that a schema does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -11,6 +15,15 @@ pub struct Misfit {
     pub path: String,
     /// What is wrong.
     pub message: String,
+}
+
+/// The first thing of a value that does not fit: what else does not is not looked for.
+pub(crate) fn first_misfit(validator: &Validator, value: &Value) -> Option<Misfit> {
+    let error = validator.validate(value).err()?;
+    Some(Misfit {
+        path: error.instance_path().to_string(),
+        message: error.to_string(),
+    })
 }
 
 /// What of a value does not fit, so much of it at most.

@@ -206,6 +206,8 @@ function named(name, make) {
 }
 
 function pretty(text) {
+  // Numbers of so many digits would be others.
+  if (/\d{16}/.test(text)) return text;
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {

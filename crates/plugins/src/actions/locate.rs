@@ -1,116 +1,14 @@
-//! Where a value does not fit, at a cost that a client cannot drive up.
-//!
-//! Whether a value fits is remembered by the library for each part of it. Why it does not is not: of a union
-//! it collects what is wrong with the value for each of its types, and where those hold the union again that
-//! doubles with each level of the value. So unions that are large when written out say no more than that
-//! nothing of them fits.
+//! Where an action's input does not fit.
 
-use std::collections::HashMap;
-
-use jsonschema::{Validator, error::ValidationErrorKind};
-use serde_json::{Map, Value, json};
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::Value;
 
 use crate::schema::Misfit;
 
-/// Parts that a union may have, written out, to be looked into.
-const MAX_PARTS: u64 = 500;
 /// Longest message, in characters.
 const MAX_MESSAGE: usize = 300;
 /// Longest place, in bytes.
 const MAX_PATH: usize = 1000;
-
-/// A schema that fits what the given one does, and whose refusals are cheap.
-pub(super) fn cheap_to_refuse(schema: &Value) -> Value {
-    let empty = Map::new();
-    let definitions = schema["$defs"].as_object().unwrap_or(&empty);
-    let mut weights = Weights {
-        definitions,
-        known: HashMap::new(),
-    };
-    rewritten(schema, &mut weights)
-}
-
-fn rewritten(schema: &Value, weights: &mut Weights<'_>) -> Value {
-    let parts = match schema {
-        Value::Array(items) => {
-            return items.iter().map(|item| rewritten(item, weights)).collect();
-        }
-        Value::Object(parts) => parts,
-        other => return other.clone(),
-    };
-    let mut cheap = Map::new();
-    let mut closed = Vec::new();
-    for (key, part) in parts {
-        let is_union = matches!(&**key, "anyOf" | "oneOf") && part.is_array();
-        if is_union && weights.of(part) > MAX_PARTS {
-            closed.push(json!({ "not": { "not": { key: part } } }));
-        } else if is_data(key) {
-            cheap.insert(key.clone(), part.clone());
-        } else {
-            cheap.insert(key.clone(), rewritten(part, weights));
-        }
-    }
-    if !closed.is_empty() {
-        let all = cheap.entry("allOf").or_insert_with(|| json!([]));
-        if let Value::Array(all) = all {
-            all.extend(closed);
-        }
-    }
-    Value::Object(cheap)
-}
-
-/// What holds values, and no schemas.
-fn is_data(key: &str) -> bool {
-    matches!(key, "const" | "enum" | "default" | "examples")
-}
-
-/// How many parts schemas have when their references are written out.
-struct Weights<'a> {
-    definitions: &'a Map<String, Value>,
-    /// By definition; what is being counted weighs more than anything.
-    known: HashMap<&'a str, u64>,
-}
-
-impl<'a> Weights<'a> {
-    fn of(&mut self, schema: &Value) -> u64 {
-        match schema {
-            Value::Array(items) => {
-                let sum = |sum: u64, item| sum.saturating_add(self.of(item));
-                items.iter().fold(0, sum)
-            }
-            Value::Object(parts) => {
-                let mut sum: u64 = 1;
-                for (key, part) in parts {
-                    let weight = match part.as_str() {
-                        Some(reference) if key.ends_with("$ref") || key == "$dynamicRef" => {
-                            self.of_reference(reference)
-                        }
-                        _ if is_data(key) => 0,
-                        _ => self.of(part),
-                    };
-                    sum = sum.saturating_add(weight);
-                }
-                sum
-            }
-            _ => 0,
-        }
-    }
-
-    fn of_reference(&mut self, reference: &str) -> u64 {
-        let name = reference.strip_prefix("#/$defs/").unwrap_or_default();
-        let Some((name, definition)) = self.definitions.get_key_value(name) else {
-            // Somewhere else: it may lead back.
-            return u64::MAX;
-        };
-        if let Some(known) = self.known.get(name.as_str()) {
-            return *known;
-        }
-        self.known.insert(name, u64::MAX);
-        let weight = self.of(definition);
-        self.known.insert(name, weight);
-        weight
-    }
-}
 
 /// The first thing that does not fit in a value that does not fit.
 pub(super) fn misfit(validator: &Validator, value: &Value) -> Misfit {
@@ -120,6 +18,7 @@ pub(super) fn misfit(validator: &Validator, value: &Value) -> Misfit {
             message: "it does not fit the schema".into(),
         };
     };
+    let error = innermost(&error);
     let mut path = error.instance_path().to_string();
     let message = match error.kind() {
         ValidationErrorKind::Required { property } => {
@@ -138,6 +37,41 @@ pub(super) fn misfit(validator: &Validator, value: &Value) -> Misfit {
         path: cut(path, MAX_PATH),
         message: cut(message, MAX_MESSAGE),
     }
+}
+
+/// What is wrong within a union, where one of its types is what was meant: the one in which the value gets
+/// furthest, or the only one whose kind it is.
+fn innermost<'a, 'b>(error: &'a ValidationError<'b>) -> &'a ValidationError<'b> {
+    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) =
+        error.kind()
+    else {
+        return error;
+    };
+    let depth = |error: &ValidationError<'_>| error.instance_path().as_str().matches('/').count();
+    let here = depth(error);
+    let found = context
+        .iter()
+        .filter_map(|branch| branch.first())
+        .map(innermost);
+    let meant: Vec<_> = found
+        .filter(|found| depth(found) > here || !is_of_another_kind(found))
+        .collect();
+    match meant.as_slice() {
+        [one] => one,
+        several => {
+            let furthest = several.iter().max_by_key(|found| depth(found));
+            furthest
+                .filter(|found| depth(found) > here)
+                .map_or(error, |found| *found)
+        }
+    }
+}
+
+fn is_of_another_kind(error: &ValidationError<'_>) -> bool {
+    matches!(
+        error.kind(),
+        ValidationErrorKind::Type { .. } | ValidationErrorKind::Constant { .. }
+    )
 }
 
 fn step(path: &mut String, name: &str) {
