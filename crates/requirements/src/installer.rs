@@ -283,7 +283,7 @@ fn constraint_lines(environment: &BTreeMap<String, String>) -> String {
 fn said_last(text: &str) -> &str {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_error = |line: &&str| line.starts_with("ERROR") || line.starts_with("error");
-    let error = lines().filter(is_error).next_back();
+    let error = lines().rfind(is_error);
     let error = error.filter(|line| line.len() > "error:".len());
     error
         .or_else(|| lines().next_back())
