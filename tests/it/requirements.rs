@@ -264,7 +264,7 @@ fn uv() -> Option<PathBuf> {
 #[tokio::test]
 async fn uv_installs_as_pip_does() {
     let Some(uv) = uv() else {
-        println!("skipped: there is no uv on PATH (or name one with MOZAIKS_TEST_UV)");
+        eprintln!("skipped: there is no uv on PATH (or name one with MOZAIKS_TEST_UV)");
         return;
     };
     let wheels = Wheels::new();
