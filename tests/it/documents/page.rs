@@ -39,7 +39,7 @@ pub enum Begins {
 
 /// A gateway that the page has started.
 struct Gateway {
-    _child: Child,
+    child: Child,
     address: String,
     said: String,
 }
@@ -73,6 +73,10 @@ pub async fn walk(page: &str, begins: Begins) {
             None => command,
         };
         if command.starts_with("mozaiks serve") {
+            // Its data directory is one gateway's at a time.
+            if let Some(mut before) = gateway.take() {
+                before.child.kill().await.unwrap();
+            }
             let started = serve(&command, &mut shell, &environment).await;
             is_said(
                 page,
@@ -165,6 +169,7 @@ fn environment(folder: &Path) -> Vec<(String, String)> {
 /// Starts a gateway as the page says, on a free port, in the shell's folder; tells the shell where it is.
 async fn serve(command: &str, shell: &mut Shell, environment: &[(String, String)]) -> Gateway {
     let folder = shell.succeeds("pwd").await;
+    let (command, _comment) = command.split_once(" #").unwrap_or((command, ""));
     let arguments = command.strip_prefix("mozaiks ").unwrap();
     let mut child = Command::new(program())
         .args(arguments.split_whitespace())
@@ -187,7 +192,7 @@ async fn serve(command: &str, shell: &mut Shell, environment: &[(String, String)
         .succeeds(&format!("export MOZAIKS_URL={address}"))
         .await;
     Gateway {
-        _child: child,
+        child,
         address: address.to_owned(),
         said: format!("{listening}{log}"),
     }
