@@ -22,7 +22,7 @@ fn broken_plugins_say_why_and_leave_others_alone() {
         let reason = failure(gateway, "no_entry");
         assert_eq!(
             reason,
-            "logic.py defines neither execute(data) nor run(data)"
+            "logic.py defines neither execute(data) nor run(data), and no @action"
         );
         let reason = failure(gateway, "bad_manifest");
         assert_eq!(
