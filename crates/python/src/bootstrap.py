@@ -30,8 +30,11 @@ GROUP = getattr(builtins, "BaseExceptionGroup", None)
 
 # A byte for each instruction: 1 where CPython looks for asynchronous exceptions before the function
 # goes on. Where it does not, what the instruction has taken (a lock) might not be given back.
+# 2 marks what begins the exceptional end of a `with`.
 CHECKED_INSTRUCTIONS = bytes(
-    name == "RESUME"
+    2
+    if name == "WITH_EXCEPT_START"
+    else name == "RESUME"
     or ("CALL" in name and "INTRINSIC" not in name)
     or ("JUMP" in name and not name.endswith("NO_INTERRUPT"))
     for name in opcode.opname[:256]

@@ -5,6 +5,14 @@
 //! library's it would cost everybody theirs. So it is sent only while the plugin's code is innermost, and
 //! only at an instruction at whose end CPython looks for it. Code that is hardly ever there, as it logs or
 //! opens files all the time, ends where it does that: such a function may fail anyway.
+//!
+//! From Python 3.13 on a thread that has just let another run does not see what was sent meanwhile before
+//! it looks the next time: in the plugin's own code, or at the beginning of a function that this calls,
+//! which has taken nothing yet. The one function that must not fail there is the end of a `with`
+//! (`with_blocks`).
+
+#[cfg(Py_3_13)]
+mod with_blocks;
 
 use std::path::Path;
 
@@ -61,7 +69,8 @@ impl OwnCode {
 }
 
 /// Whether the innermost frame of the thread is of code that `own` knows, and about to look for
-/// exceptions. Runs no Python code, so that the thread cannot go on meanwhile.
+/// exceptions. Runs no Python code, so that the thread cannot go on meanwhile. Unless `insisting`, code inside
+/// a `with` is spared where its end could be what the exception prevents.
 ///
 /// # Safety
 /// `thread` is the state of a living thread.
@@ -69,6 +78,7 @@ pub(super) unsafe fn may_stop(
     py: Python<'_>,
     thread: *mut ffi::PyThreadState,
     own: &dyn Fn(&str, &str) -> bool,
+    insisting: bool,
 ) -> bool {
     // Making the frame's object may collect garbage (before 3.12), and collecting runs Python code.
     let _still = NoCollection::begin(py);
@@ -77,7 +87,30 @@ pub(super) unsafe fn may_stop(
         let frame = ffi::PyThreadState_GetFrame(thread);
         Bound::from_owned_ptr_or_opt(py, frame.cast())
     };
-    frame.is_some_and(|frame| looks_next(&frame).unwrap_or(false) && is_own(&frame, own))
+    frame.is_some_and(|frame| {
+        looks_next(&frame).unwrap_or(false)
+            && is_own(&frame, own)
+            && (insisting || !may_skip_an_end(frame, own))
+    })
+}
+
+/// Whether the exception could keep a `with` of the plugin's code from ending.
+#[cfg(Py_3_13)]
+fn may_skip_an_end(frame: Bound<'_, PyAny>, own: &dyn Fn(&str, &str) -> bool) -> bool {
+    let callers = std::iter::successors(Some(frame), |frame| {
+        let caller = frame.getattr(intern!(frame.py(), "f_back")).ok()?;
+        (!caller.is_none()).then_some(caller)
+    });
+    callers
+        .take(TOLD_FRAMES)
+        .take_while(|frame| is_own(frame, own))
+        .any(|frame| with_blocks::holds(&frame).unwrap_or(true))
+}
+
+/// Exceptions arrive at the very instruction.
+#[cfg(not(Py_3_13))]
+fn may_skip_an_end(_frame: Bound<'_, PyAny>, _own: &dyn Fn(&str, &str) -> bool) -> bool {
+    false
 }
 
 fn is_own(frame: &Bound<'_, PyAny>, own: &dyn Fn(&str, &str) -> bool) -> bool {

@@ -124,12 +124,14 @@ impl Progress {
 
     /// Raises `exception` in the thread, but only if it is still in that very step (or in none, if that
     /// is asked for) and in code of which `own` says, by module and file, that it may be interrupted. The
-    /// thread goes on only while it holds the interpreter, which the caller holds now.
+    /// thread goes on only while it holds the interpreter, which the caller holds now. `insisting`:
+    /// see [`frames::may_stop`].
     pub(super) fn interrupt(
         &self,
         step: Option<Step>,
         own: &dyn Fn(&str, &str) -> bool,
         exception: &Bound<'_, PyAny>,
+        insisting: bool,
     ) -> Interruption {
         if self.current() != step {
             return Interruption::Over;
@@ -139,7 +141,7 @@ impl Progress {
         }
         let state = self.state.load(Ordering::Acquire);
         // SAFETY: the thread takes its state away before it ends, and the interpreter is held for both.
-        if state.is_null() || !unsafe { frames::may_stop(exception.py(), state, own) } {
+        if state.is_null() || !unsafe { frames::may_stop(exception.py(), state, own, insisting) } {
             // Whose the code of no step is, nobody knows when it looks.
             if step.is_some() {
                 self.asked.ask();

@@ -146,7 +146,7 @@ fn end_imports(watch: &Watch, now: Instant) {
         match step {
             Some(step) if !over => {
                 let own = |module: &str, file: &str| import.own.holds(module, file);
-                interrupt(&import.progress, Some(step), &own);
+                interrupt(&import.progress, Some(step), &own, true);
             }
             _ => watch.end_import(import),
         }
@@ -171,10 +171,12 @@ fn interrupt(
     progress: &Progress,
     step: Option<Step>,
     own: &dyn Fn(&str, &str) -> bool,
+    insisting: bool,
 ) -> Interruption {
     attach(|py| {
         for _ in 0..TRIES {
-            let sent = progress.interrupt(step, own, Kinds::get(py).interrupted.bind(py));
+            let sent =
+                progress.interrupt(step, own, Kinds::get(py).interrupted.bind(py), insisting);
             if sent != Interruption::Elsewhere {
                 return sent;
             }

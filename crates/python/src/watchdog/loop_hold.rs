@@ -91,6 +91,7 @@ pub(super) fn look(hold: &mut Option<LoopHold>, parts: &Parts, now: Instant) {
         &parts.looping.progress,
         parts.looping.progress.current(),
         &own,
+        true,
     ) == Interruption::Sent
     {
         hold.interrupted = Some(now);

@@ -98,7 +98,9 @@ impl HeldThreads {
             .is_none_or(|last| now.duration_since(last) >= REPEAT);
         if due && let Some(code) = &code {
             let own = |module: &str, file: &str| code.own.holds(module, file);
-            if interrupt(progress, Some(step), &own) == Interruption::Sent {
+            // Before it is written off it is ended wherever it is.
+            let insisting = now.duration_since(held.since) >= GRACE + WRITE_OFF / 2;
+            if interrupt(progress, Some(step), &own, insisting) == Interruption::Sent {
                 held.interrupted = Some(now);
             }
         }
