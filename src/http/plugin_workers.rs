@@ -33,6 +33,8 @@ pub(super) struct IsolationInfo {
     workers: Vec<WorkerInfo>,
     /// Calls that wait for a worker.
     waiting: usize,
+    /// Whether it has no worker because nobody has called for a while: the next call has one made.
+    resting: bool,
     /// Workers that have died since the gateway's start.
     restarts: u64,
     /// Why the last one did.
@@ -217,9 +219,9 @@ pub(super) fn placement(
             _ => limit.used,
         },
     });
-    let (workers, waiting, enforced) = view
+    let (workers, waiting, resting, enforced) = view
         .pool
-        .map(|pool| (pool.workers, pool.waiting, pool.enforced))
+        .map(|pool| (pool.workers, pool.waiting, pool.resting, pool.enforced))
         .unwrap_or_default();
     let isolation = IsolationInfo {
         mode: view.mode,
@@ -237,6 +239,7 @@ pub(super) fn placement(
             })
             .collect(),
         waiting,
+        resting,
         restarts: view.restarts,
         last_exit: view.last_exit.map(|reason| reason.to_string()),
         walls: enforced

@@ -53,6 +53,7 @@ mod realtime;
 mod registry;
 mod reloading;
 mod requirements;
+mod resting;
 mod schemas;
 mod sign_in;
 mod support;

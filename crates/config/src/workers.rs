@@ -20,6 +20,9 @@ pub struct WorkersConfig {
     pub heartbeat_timeout: Duration,
     /// From a call's cancellation to its worker's end. `MOZAIKS_WORKER_KILL_GRACE_SECONDS`
     pub kill_grace: Duration,
+    /// Without a call for so long, a plugin's own worker ends until the next; zero is never.
+    /// `MOZAIKS_WORKER_IDLE_SECONDS`
+    pub idle: Duration,
     /// Calls after which a worker is replaced; 0 is never. `MOZAIKS_WORKER_RECYCLE_CALLS`
     pub recycle_calls: usize,
     /// Resident bytes at which a worker is replaced; 0 is never. `MOZAIKS_WORKER_RECYCLE_BYTES`
@@ -62,6 +65,7 @@ impl Default for WorkersConfig {
             heartbeat: Duration::from_secs(1),
             heartbeat_timeout: Duration::from_secs(10),
             kill_grace: Duration::from_millis(500),
+            idle: Duration::ZERO,
             recycle_calls: 0,
             recycle_bytes: 0,
             crash_limit: 3,

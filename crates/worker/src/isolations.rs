@@ -267,6 +267,7 @@ impl Isolations {
             + self.plugins.resolver_threads;
         let settings = PoolSettings {
             quarantine: true,
+            idle: (!self.config.idle.is_zero()).then_some(self.config.idle),
             confinement: Confinement {
                 wall: true,
                 strict: self.config.strict,
@@ -324,6 +325,8 @@ impl Isolations {
             max_requests: self.plugins.max_requests,
             drain_timeout: self.config.drain_timeout,
             max_depth: self.plugins.max_depth,
+            idle: None,
+            description: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod child;
 pub mod confine;
 pub mod crashes;
 mod database_use;
+mod description;
 mod frame;
 mod isolations;
 mod link;

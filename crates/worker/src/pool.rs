@@ -16,15 +16,21 @@ use mozaiks_plugins::{
     runtime::{CrashReason, RuntimeStatus},
 };
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
-    confine::Confinement, crashes::Crashes, registrations::Registrations, sampler::Watched,
-    spawner::Spawner, worker::Worker,
+    confine::Confinement,
+    crashes::Crashes,
+    description::{Description, DescriptionFile},
+    registrations::Registrations,
+    sampler::Watched,
+    spawner::Spawner,
+    worker::Worker,
 };
 
 mod choice;
 mod life;
+mod rest;
 mod slot;
 mod view;
 
@@ -67,6 +73,11 @@ pub struct PoolSettings {
     pub drain_timeout: Duration,
     /// How deep a body may be nested.
     pub max_depth: usize,
+    /// A worker without calls for so long ends; the next call has one made. Of pools of one.
+    pub idle: Option<Duration>,
+    /// Where a load's description is kept, for code that never changes: a later load of it needs no worker
+    /// before its first call.
+    pub description: Option<DescriptionFile>,
 }
 
 /// Hears of what happens to workers.
@@ -93,6 +104,8 @@ pub struct WorkerPool {
     state: Mutex<State>,
     /// Whose turn it is.
     turn: AtomicUsize,
+    /// Told whenever a worker is ready, or none is to be had.
+    settled: Notify,
 }
 
 #[derive(Default)]
@@ -126,6 +139,8 @@ struct Record {
     confirmed: bool,
     /// Steps of its life that a new worker takes too.
     steps: Vec<life::Step>,
+    /// What it has said of itself, where that is kept.
+    loaded: Option<LoadedPlugin>,
 }
 
 struct Slot {
@@ -134,6 +149,8 @@ struct Slot {
     worker: Option<Arc<Worker>>,
     /// A worker is being made.
     starting: bool,
+    /// There is none because nobody needed one; it is made when somebody does.
+    resting: bool,
 }
 
 enum Command {
@@ -143,6 +160,8 @@ enum Command {
     ),
     /// Replace the worker of this number.
     Replace(u64),
+    /// Somebody needs the worker that rests.
+    Wake,
 }
 
 impl WorkerPool {
@@ -165,6 +184,7 @@ impl WorkerPool {
             me: Weak::clone(me),
             state: Mutex::default(),
             turn: AtomicUsize::new(0),
+            settled: Notify::new(),
         })
     }
 
@@ -176,6 +196,7 @@ impl WorkerPool {
             (workers.collect(), state.waiting.len())
         };
         PoolView {
+            resting: self.rests(),
             enforced: workers
                 .first()
                 .map(|worker| worker.enforced.clone())
@@ -195,7 +216,7 @@ impl WorkerPool {
         }
     }
 
-    fn ensure_slots(&self) -> Vec<mpsc::Sender<Command>> {
+    fn ensure_slots(&self, resting: bool) -> Vec<mpsc::Sender<Command>> {
         let mut state = self.state.lock();
         while !state.over && state.slots.len() < self.settings.size {
             let (commands, todo) = mpsc::channel(COMMANDS);
@@ -203,11 +224,12 @@ impl WorkerPool {
             state.slots.push(Slot {
                 commands,
                 worker: None,
-                starting: true,
+                starting: !resting,
+                resting,
             });
             if let Some(me) = self.me.upgrade() {
                 self.handle
-                    .spawn(slot::run(Arc::downgrade(&me), index, todo));
+                    .spawn(slot::run(Arc::downgrade(&me), index, todo, resting));
             }
         }
         let slots = state.slots.iter();
@@ -216,17 +238,21 @@ impl WorkerPool {
 
     /// Loads into every worker; a load that one of them cannot have is one that none has.
     async fn load_everywhere(&self, source: PluginSource) -> Result<LoadedPlugin, LoadError> {
+        if let Some(loaded) = self.load_described(&source) {
+            return Ok(loaded);
+        }
         let generation = source.generation;
         {
             let record = Record {
                 source: source.clone(),
                 confirmed: false,
                 steps: Vec::new(),
+                loaded: None,
             };
             self.state.lock().records.insert(generation, record);
         }
         let mut answers = Vec::new();
-        for commands in self.ensure_slots() {
+        for commands in self.ensure_slots(false) {
             let (sender, receiver) = oneshot::channel();
             // Refused by a place that has ended, whose receiver says so.
             drop(commands.send(Command::Load(source.clone(), sender)).await);
@@ -239,10 +265,12 @@ impl WorkerPool {
                 outcome = loaded;
             }
         }
-        if outcome.is_ok() {
+        if let Ok(loaded) = &outcome {
             if let Some(record) = self.state.lock().records.get_mut(&generation) {
                 record.confirmed = true;
+                record.loaded = Some(loaded.clone());
             }
+            self.describe(generation);
         } else {
             self.drop_load(generation);
         }
@@ -280,6 +308,7 @@ impl WorkerPool {
         for (_, sender) in waiting {
             sender.send(Err(CallError::NotLoaded)).ok();
         }
+        self.settled.notify_waiters();
         // Their tasks end with their commands, and the workers with these.
         drop(slots);
     }
@@ -294,7 +323,7 @@ impl WorkerPool {
                     drop(state);
                     worker.call(call, resolved, sender);
                 }
-                None if state.expects() => {
+                None if state.expects() || state.wake() => {
                     state.waiting.push_back((call, sender));
                 }
                 None => {
@@ -311,6 +340,7 @@ impl WorkerPool {
         for (_, sender) in waiting {
             sender.send(Err(CallError::NotLoaded)).ok();
         }
+        self.settled.notify_waiters();
     }
 
     fn worker_of(&self, call: CallId) -> Option<(usize, Arc<Worker>)> {
@@ -358,7 +388,7 @@ impl PluginRuntime for WorkerPool {
             worker.call(call, resolved, sender);
             return Ok(receiver);
         }
-        if !state.expects() {
+        if !state.expects() && !state.wake() {
             drop(state);
             sender.send(Err(CallError::NotLoaded)).ok();
             return Ok(receiver);
@@ -443,6 +473,7 @@ impl WorkerPool {
         if let Some(slot) = state.slots.get_mut(slot) {
             // Another is on its way from here on.
             slot.starting = true;
+            slot.resting = false;
         }
         for call in calls.into_iter().rev() {
             state.waiting.push_front(call);

@@ -22,6 +22,17 @@ struct Key {
     occurrence: usize,
 }
 
+impl Key {
+    fn first(generation: Generation, registration: &Registration) -> Self {
+        Self {
+            generation,
+            kind: registration.kind.clone(),
+            spec: registration.spec.clone(),
+            occurrence: 0,
+        }
+    }
+}
+
 struct Function {
     key: Key,
     handler: HandlerId,
@@ -54,6 +65,36 @@ impl Registrations {
         }
     }
 
+    /// A function that no worker has yet, as an earlier load has registered it.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub(crate) fn expect(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<RegistrationId, HostError> {
+        let _one_at_a_time = self.registering.lock();
+        let mut key = Key::first(caller.generation, &registration);
+        while self.table.lock().by_key.contains_key(&key) {
+            key.occurrence += 1;
+        }
+        self.make(caller, registration, key, Vec::new())
+    }
+
+    /// What a load has registered, in that order.
+    pub(crate) fn of(&self, generation: Generation) -> Vec<(Box<str>, Bytes)> {
+        let table = self.table.lock();
+        let of_it = table.functions.iter();
+        let mut of_it: Vec<_> = of_it
+            .filter(|(_, function)| function.key.generation == generation)
+            .collect();
+        of_it.sort_unstable_by_key(|(id, _)| **id);
+        let keys = of_it.into_iter().map(|(_, function)| &function.key);
+        keys.map(|key| (key.kind.clone(), key.spec.clone()))
+            .collect()
+    }
+
     /// A worker registers its function `local`.
     ///
     /// # Errors
@@ -66,12 +107,7 @@ impl Registrations {
         local: u64,
     ) -> Result<RegistrationId, HostError> {
         let _one_at_a_time = self.registering.lock();
-        let mut key = Key {
-            generation: caller.generation,
-            kind: registration.kind.clone(),
-            spec: registration.spec.clone(),
-            occurrence: 0,
-        };
+        let mut key = Key::first(caller.generation, &registration);
         {
             let mut table = self.table.lock();
             while let Some(id) = table.by_key.get(&key).copied() {
@@ -93,6 +129,16 @@ impl Registrations {
                 }
             }
         }
+        self.make(caller, registration, key, vec![(worker, local)])
+    }
+
+    fn make(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+        key: Key,
+        locals: Vec<(u64, u64)>,
+    ) -> Result<RegistrationId, HostError> {
         let handler = HandlerId::next();
         let id = self.host.register(caller, registration, handler)?;
         let mut table = self.table.lock();
@@ -101,7 +147,7 @@ impl Registrations {
         let function = Function {
             key,
             handler,
-            locals: vec![(worker, local)],
+            locals,
         };
         table.functions.insert(id.0, function);
         Ok(id)

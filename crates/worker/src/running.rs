@@ -178,6 +178,11 @@ impl RunningCalls {
         entry.is_some_and(|entry| entry.reply.is_some())
     }
 
+    /// Whether nothing runs, nor any background work of what has been answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.lock().entries.is_empty()
+    }
+
     /// Calls without an answer.
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unanswered

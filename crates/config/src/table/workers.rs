@@ -47,6 +47,11 @@ pub(super) const WORKERS: &[Key] = &[
         seconds(|s| &mut s.config.workers.kill_grace, ms(10), secs(600)),
     ),
     key!(
+        "worker_idle_seconds",
+        "The worker of a `dedicated` plugin ends after so long without a call, and the next call starts another; 0 is never.",
+        seconds(|s| &mut s.config.workers.idle, secs(0), secs(86400)),
+    ),
+    key!(
         "worker_recycle_calls",
         "A worker is replaced after so many calls; 0 is never.",
         count(

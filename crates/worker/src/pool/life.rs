@@ -78,13 +78,41 @@ impl WorkerPool {
         call: Invocation,
     ) -> oneshot::Receiver<CallResult> {
         let (answer, receiver) = oneshot::channel();
+        let Some(me) = self.me.upgrade() else {
+            return receiver;
+        };
+        if let Some(done) = self.step_at_rest(generation, &step) {
+            answer.send(done).ok();
+            return receiver;
+        }
+        self.handle.spawn(async move {
+            if me.rests() {
+                me.awaken(call.timeout).await;
+            }
+            let outcome = me.step_in_all(generation, &step, call).await;
+            // What was to end is over, however that went.
+            if outcome.is_ok() || *step.name == *"on_disable" {
+                let is_loading = *step.name == *"on_load";
+                me.note_step(generation, step);
+                if is_loading {
+                    me.describe(generation);
+                }
+            }
+            answer.send(outcome).ok();
+        });
+        receiver
+    }
+
+    async fn step_in_all(
+        &self,
+        generation: Generation,
+        step: &Step,
+        call: Invocation,
+    ) -> CallResult {
         let workers: Vec<Arc<Worker>> = {
             let state = self.state.lock();
             let workers = state.slots.iter().filter_map(|slot| slot.worker.clone());
             workers.filter(|worker| worker.has(generation)).collect()
-        };
-        let Some(me) = self.me.upgrade() else {
-            return receiver;
         };
         let mut answers = Vec::new();
         let (wants, request_id, timeout) = (call.wants, Arc::clone(&call.request_id), call.timeout);
@@ -96,25 +124,18 @@ impl WorkerPool {
                 .unwrap_or_else(|| step.call(generation, wants, Arc::clone(&request_id), timeout));
             answers.push(worker.send(call, (generation, Target::Life(generation))));
         }
-        self.handle.spawn(async move {
-            let mut outcome: CallResult = Err(CallError::NotLoaded);
-            for (at, each) in answers.into_iter().enumerate() {
-                let each = each.await.unwrap_or(Err(CallError::NotLoaded));
-                if at == 0 || (outcome.is_ok() && each.is_err()) {
-                    outcome = each;
-                }
+        let mut outcome: CallResult = Err(CallError::NotLoaded);
+        for (at, each) in answers.into_iter().enumerate() {
+            let each = each.await.unwrap_or(Err(CallError::NotLoaded));
+            if at == 0 || (outcome.is_ok() && each.is_err()) {
+                outcome = each;
             }
-            // What was to end is over, however that went.
-            if outcome.is_ok() || *step.name == *"on_disable" {
-                me.note_step(generation, step);
-            }
-            answer.send(outcome).ok();
-        });
-        receiver
+        }
+        outcome
     }
 
     /// What a worker that comes later has to do.
-    fn note_step(&self, generation: Generation, step: Step) {
+    pub(super) fn note_step(&self, generation: Generation, step: Step) {
         let mut state = self.state.lock();
         let Some(record) = state.records.get_mut(&generation) else {
             return;

@@ -10,13 +10,15 @@ use std::{
 use mozaiks_plugins::{LoadError, runtime::CrashReason};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{Command, WorkerPool};
+use super::{Command, WorkerPool, rest};
 use crate::{sampler, worker::Worker};
 
 /// A worker that lived for so long did not die of its start.
 const SETTLED: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// How often it is looked whether a worker that gets no new calls has any.
+const LAST_CALLS: Duration = Duration::from_millis(20);
 /// How long a step that is repeated in a new worker may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -31,10 +33,24 @@ pub(super) async fn run(
     pool: Weak<WorkerPool>,
     index: usize,
     mut commands: mpsc::Receiver<Command>,
+    mut resting: bool,
 ) {
     // Workers that did not last, in a row.
     let mut short_lives = 0;
     loop {
+        let mut wanted = None;
+        while resting {
+            match commands.recv().await {
+                None => return,
+                // There is nothing to replace.
+                Some(Command::Replace(_)) => {}
+                Some(Command::Wake) => resting = false,
+                Some(Command::Load(source, answer)) => {
+                    wanted = Some((source, answer));
+                    resting = false;
+                }
+            }
+        }
         let Some(here) = pool.upgrade() else { return };
         let mut live = match start(&here, index).await {
             Ok(live) => live,
@@ -51,9 +67,19 @@ pub(super) async fn run(
             }
         };
         drop(here);
-        let Some(reason) = serve(&pool, index, &mut commands, &mut live).await else {
-            live.worker.process.kill(CrashReason::Stopped);
-            return;
+        if let Some((source, answer)) = wanted {
+            answer.send(live.worker.load(source).await).ok();
+        }
+        let reason = match serve(&pool, index, &mut commands, &mut live).await {
+            Ending::Died(reason) => reason,
+            Ending::Rests => {
+                resting = true;
+                continue;
+            }
+            Ending::Over => {
+                live.worker.process.kill(CrashReason::Stopped);
+                return;
+            }
         };
         let Some(here) = pool.upgrade() else { return };
         here.lose(index);
@@ -83,23 +109,44 @@ pub(super) async fn run(
     }
 }
 
-/// Does what the pool asks of a living worker; why it has ended, or `None` where the pool has.
+/// How a worker's time ends.
+enum Ending {
+    Died(CrashReason),
+    /// Nobody needs one.
+    Rests,
+    /// The pool has ended.
+    Over,
+}
+
+/// Does what the pool asks of a living worker, until its end.
 async fn serve(
     pool: &Weak<WorkerPool>,
     index: usize,
     commands: &mut mpsc::Receiver<Command>,
     live: &mut Live,
-) -> Option<CrashReason> {
+) -> Ending {
+    let Some(idle) = pool.upgrade().map(|here| here.settings.idle) else {
+        return Ending::Over;
+    };
     loop {
+        let worker = Arc::clone(&live.worker);
         tokio::select! {
-            ended = &mut live.serving => return Some(ended.unwrap_or(CrashReason::Protocol)),
-            command = commands.recv() => match command? {
-                Command::Load(source, answer) => {
+            ended = &mut live.serving => return Ending::Died(ended.unwrap_or(CrashReason::Protocol)),
+            () = rest::rested(&worker, idle) => {
+                let Some(here) = pool.upgrade() else { return Ending::Over };
+                if here.lay_down(index).is_some() {
+                    end_gently(&here, live).await;
+                    return Ending::Rests;
+                }
+            }
+            command = commands.recv() => match command {
+                None => return Ending::Over,
+                Some(Command::Load(source, answer)) => {
                     let loaded = live.worker.load(source).await;
                     answer.send(loaded).ok();
                 }
-                Command::Replace(number) if number == live.worker.number => {
-                    let here = pool.upgrade()?;
+                Some(Command::Replace(number)) if number == live.worker.number => {
+                    let Some(here) = pool.upgrade() else { return Ending::Over };
                     match start(&here, index).await {
                         Ok(new) => {
                             let old = std::mem::replace(live, new);
@@ -110,8 +157,8 @@ async fn serve(
                         ),
                     }
                 }
-                // Replaced already.
-                Command::Replace(_) => {}
+                // Replaced already; awake already.
+                Some(Command::Replace(_) | Command::Wake) => {}
             },
         }
     }
@@ -134,7 +181,7 @@ impl WorkerPool {
         let old = {
             let mut state = self.state.lock();
             state.slots.get_mut(index).and_then(|slot| {
-                slot.starting = false;
+                (slot.starting, slot.resting) = (false, false);
                 slot.worker.replace(Arc::clone(worker))
             })
         };
@@ -143,11 +190,16 @@ impl WorkerPool {
         }
         self.flush();
         self.prune();
+        self.settled.notify_waiters();
     }
 
     /// Ends registrations that no worker has brought again, once none is on its way.
     fn prune(&self) {
-        let is_whole = !self.state.lock().slots.iter().any(|slot| slot.starting);
+        let is_whole = {
+            let state = self.state.lock();
+            let mut slots = state.slots.iter();
+            !slots.any(|slot| slot.starting || slot.resting)
+        };
         if is_whole {
             self.registrations.prune();
         }
@@ -218,14 +270,26 @@ async fn start(pool: &Arc<WorkerPool>, index: usize) -> Result<Live, String> {
 }
 
 /// Lets a worker that was replaced finish what it has.
-async fn drain(pool: Arc<WorkerPool>, old: Live) {
+async fn drain(pool: Arc<WorkerPool>, mut old: Live) {
+    end_gently(&pool, &mut old).await;
+    pool.prune();
+}
+
+/// Ends a worker that gets no new calls once it has answered those that it has.
+async fn end_gently(pool: &WorkerPool, old: &mut Live) {
     let end = Instant::now() + pool.settings.drain_timeout;
-    while old.worker.running.count() > 0 && Instant::now() < end && !old.serving.is_finished() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    loop {
+        // Looked at after a moment: a call may be on its way to it from before.
+        tokio::time::sleep(LAST_CALLS).await;
+        let is_done = old.worker.running.count() == 0 || old.serving.is_finished();
+        if is_done || Instant::now() >= end {
+            break;
+        }
     }
     old.worker.process.kill(CrashReason::Stopped);
-    drop(old.serving.await);
-    pool.prune();
+    if !old.serving.is_finished() {
+        drop((&mut old.serving).await);
+    }
 }
 
 fn refuse_loads(commands: &mut mpsc::Receiver<Command>, error: &str) {

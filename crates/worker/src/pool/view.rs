@@ -11,6 +11,8 @@ pub struct PoolView {
     pub enforced: Vec<Enforced>,
     /// Calls that wait for a worker.
     pub waiting: usize,
+    /// Whether it has no worker because nobody needs one.
+    pub resting: bool,
 }
 
 /// A worker as admins see it.
