@@ -9,9 +9,6 @@ use mozaiks_config::Origin;
 use mozaiks_python::Turns;
 
 pub(super) fn run(flags: &ConfigFlags) -> Result<(), Failure> {
-    // Pages of 2 MiB would make what is resident twice what is used, and bring calls nothing. Where the
-    // kernel knows none there is nothing to switch off.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let loaded = flags.load(true)?;
     // No thread has been started yet.
     secrets::remove_from_environment();

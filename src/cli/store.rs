@@ -31,8 +31,6 @@ pub fn docstore(arguments: Vec<OsString>) -> u8 {
 }
 
 pub(super) fn run(args: StoreArgs) -> Result<(), Failure> {
-    // As in the gateway.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let log = LogConfig {
         filter: args.log_filter,
         format: match args.log_format.as_str() {
