@@ -14,7 +14,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(60);
 const HEADER: &str = "x-mozaiks-finding";
 
-/// Holds the loop until it is let go.
+/// Holds the loop, as a plugin does that sleeps in `async def`, until it is let go.
 const BLOCKS: &str = r#"import os, time
 
 

@@ -58,6 +58,7 @@ fn wait(mut child: Child, end: Instant) -> io::Result<Option<bool>> {
         if Instant::now() >= end {
             break None;
         }
+        // The system has no wait for one child with a limit that a thread beside others could use.
         std::thread::sleep(LOOK);
     };
     // Also what it has left behind, which would keep the pipe open. Refused where nothing is left.

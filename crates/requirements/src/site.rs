@@ -100,6 +100,7 @@ impl PluginSites {
                 Err(TryLockError::WouldBlock) if Instant::now() >= end => {
                     return Err("another process has been installing them all the time".into());
                 }
+                // Locks of files between processes have no wait with a limit.
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
             }
         }

@@ -326,13 +326,13 @@ def _list_of(value: Any) -> list[Any]:
 
 
 def _converted(items: list[Any], inner: Shape, memo: Memo) -> list[Any]:
-    convert, at = inner.convert, 0
+    convert = inner.convert
     converted: list[Any] = []
     try:
-        for at, item in enumerate(items):  # noqa: B007 - used where one does not fit
+        for item in items:
             converted.append(convert(item, memo))
     except Misfit as misfit:
-        raise misfit.within(at) from None
+        raise misfit.within(len(converted)) from None
     return converted
 
 

@@ -108,6 +108,7 @@ impl Hub {
                     while let Some(news) = teller.app.groups.take_news(&teller.group) {
                         let reached = teller.app.send_to_group(&teller.group, &news).await;
                         sent.fetch_add(reached as u64, Ordering::Relaxed);
+                        // A timer, not a wait: what comes meanwhile goes out together.
                         tokio::time::sleep(gather).await;
                     }
                     teller.has_ended = true;

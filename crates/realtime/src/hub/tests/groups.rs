@@ -283,6 +283,7 @@ async fn a_member_that_does_not_read_is_closed_and_the_others_do_not_notice() {
 async fn told(client: &Client) -> Vec<Value> {
     let mut all = Vec::new();
     for _ in 0..20 {
+        // The clock stands still but for this: no real time passes.
         tokio::time::sleep(Duration::from_millis(100)).await;
         all.extend(client.receive());
     }
