@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
-    support::{Answer, Claims, TestApp, TestClient, program, within},
+    support::{Answer, TestApp, TestClient, within},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -171,7 +171,7 @@ async def told(ctx, run):
     seen.append(await ctx.get_storage("run"))
 "#;
 
-async fn clock() -> TestApp {
+pub async fn clock() -> TestApp {
     with_sdk().plugin("clock", CLOCK).start().await
 }
 
@@ -430,43 +430,6 @@ async def work():
     run(&app, "clock", "gone")
         .await
         .expect_error(404, "NOT_FOUND");
-}
-
-#[tokio::test]
-async fn the_command_lists_and_runs_jobs() {
-    let app = clock().await;
-    let token = Claims::user("root").with("roles", vec!["admin"]).sign();
-    let url = format!("http://{}", app.address);
-    let command = async |args: &[&str]| {
-        let output = tokio::process::Command::new(program())
-            .args(["plugin", "jobs"])
-            .args(args)
-            .args(["--url", &url, "--token", &token])
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.success(),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    };
-    until(|| async {
-        let (_, said, _) = command(&["run", "clock", "raises"]).await;
-        (said == "clock raises: due now\n").then_some(())
-    })
-    .await;
-    runs_of(&app, "clock", "raises", 1).await;
-    let (_, listed, _) = command(&["list", "clock"]).await;
-    let line = listed
-        .lines()
-        .find(|line| line.starts_with("raises"))
-        .unwrap();
-    assert!(line.contains("0 0 1 1 * Europe/Berlin  next "), "{line}");
-    assert!(line.ends_with(": ValueError: no such luck"), "{line}");
-    let (done, _, error) = command(&["run", "clock", "none"]).await;
-    assert!(!done && error.contains("NOT_FOUND"), "{error}");
 }
 
 #[tokio::test]
