@@ -419,6 +419,9 @@ where
             signals.next().await
         }
     };
+    // Whoever reads the line may rely on it.
+    app.enter(Phase::Draining);
+    app.dispatcher.start_draining();
     tracing::info!(signal, "draining");
     health_checks.abort();
     recounts.abort();
@@ -461,8 +464,6 @@ async fn drain(
     scheduler: Scheduler,
     deliveries: DeliveryWorkers,
 ) {
-    app.enter(Phase::Draining);
-    app.dispatcher.start_draining();
     app.realtime.hub.shut_down();
     jobs.close();
     app.plugin_logs.close();
