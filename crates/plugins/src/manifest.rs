@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::permissions::Declared;
+use crate::{origin::Origin, permissions::Declared};
 pub use document::{
     ControllerPart, DeclaredEndpoint, EventPart, Isolation, JobPart, MiddlewarePart, PluginKind,
 };
@@ -52,6 +52,8 @@ pub struct Manifest {
     pub entry: Option<String>,
     /// Whether it comes with the gateway.
     pub kind: PluginKind,
+    /// Where its files come from, as whoever has read them says.
+    pub origin: Origin,
     /// Plugins that must be active, with the versions wanted.
     pub dependencies: std::collections::BTreeMap<String, semver::VersionReq>,
     /// What it wants to be allowed; by its source where it does not say.
@@ -163,6 +165,7 @@ impl Manifest {
                 .entry
                 .or(document.backend.and_then(|backend| backend.entry)),
             kind: document.kind.unwrap_or_default(),
+            origin: Origin::Directory,
             dependencies: document.dependencies.unwrap_or_default(),
             permissions: document.permissions,
             endpoints: document.endpoints.unwrap_or_default(),

@@ -22,9 +22,7 @@ impl PluginManager {
         found: &Found,
         row: Row,
     ) -> Result<(), LifeError> {
-        let plugin = self.parts.registry.entry(found);
-        plugin.apps().set(row.apps.clone());
-        plugin.set_operator_word(row.word.clone());
+        let plugin = self.entry_of(found, &row);
         let wanted = self.wants(&row);
         let quarantine = row.quarantine.clone();
         life.state.lock().row = Some(row);
@@ -64,8 +62,9 @@ impl PluginManager {
             drop(load);
             return Err(self.withhold(plugin, life, manifest, list).await);
         }
-        let placed_anew = (before.as_ref())
-            .is_some_and(|before| before.word != row.word || before.quarantine.is_some());
+        let placed_anew = (before.as_ref()).is_some_and(|before| {
+            before.word != row.word || before.quarantine.is_some() || before.stored != row.stored
+        });
         if placed_anew {
             return self.load_anew(plugin, life, wanted).await;
         }
@@ -147,7 +146,7 @@ impl PluginManager {
         life: &Life,
         on: bool,
     ) -> Result<(), LifeError> {
-        match self.parts.registry.locate(plugin) {
+        match self.locate(plugin, life).await {
             Ok(found) => self.load_found(plugin, life, &found, on).await,
             Err(reason) => Err(self.lose_source(plugin, life, &reason).await),
         }
@@ -265,6 +264,7 @@ impl PluginManager {
         };
         match stepped {
             Ok(()) => {
+                plugin.set_dir(found.dir.clone());
                 self.put_gate(&load);
                 Ok(load)
             }
