@@ -63,7 +63,7 @@ impl Found {
     /// A sentence, where there is no such file, or it is a link to outside.
     pub fn entry_for(&self, manifest: &Manifest) -> Result<Option<PathBuf>, String> {
         let Some(entry) = &manifest.entry else {
-            if self.entry.is_none() && !manifest.has_parts() {
+            if self.entry.is_none() && manifest.parts.is_empty() {
                 return Err("it has neither logic.py nor backend/logic.py".into());
             }
             return Ok(self.entry.clone());

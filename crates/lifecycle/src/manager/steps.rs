@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Instant};
 use mozaiks_plugins::{
     GenerationPhase,
     discovery::Found,
-    manifest::Manifest,
     registry::{Plugin, PluginState, Prepared},
     tree,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Failure, Life, PluginManager, is_active};
 use crate::{error::LifeError, order, rows::Row};
@@ -255,7 +254,7 @@ impl PluginManager {
                 summary,
             }),
             Ok(()) if has_life(&load) => {
-                let step = json!({"name": "on_load", "parts": parts_of(&load.manifest)});
+                let step = json!({"name": "on_load", "parts": load.manifest.parts.for_code()});
                 self.step(&load, step, self.config.app_id.clone())
                     .await
                     .map(drop)
@@ -384,14 +383,5 @@ pub(super) fn has_hook(load: &Prepared, name: &str) -> bool {
 
 /// Whether the load has a context: lifecycle functions, or files that are parts.
 fn has_life(load: &Prepared) -> bool {
-    !load.loaded.hooks.is_empty() || load.manifest.has_parts()
-}
-
-fn parts_of(manifest: &Manifest) -> Value {
-    json!({
-        "controllers": manifest.controllers,
-        "events": manifest.events,
-        "middleware": manifest.middleware,
-        "jobs": manifest.jobs,
-    })
+    !load.loaded.hooks.is_empty() || load.manifest.parts.has_code()
 }

@@ -84,7 +84,8 @@ impl Registry {
             name: plugin.name.clone(),
             dir: found.dir.clone(),
             entry,
-            has_parts: manifest.has_parts(),
+            has_parts: !manifest.parts.is_empty(),
+            parts: manifest.parts.modules(),
             cache: cache.clone(),
             site: site.map(|site| site.path.clone()),
         };
