@@ -18,6 +18,7 @@ mod recorder;
 mod requirements;
 mod run;
 mod socket_tokens;
+mod stored;
 mod usage;
 
 pub use crate::server::tls::Pair as TlsPair;

@@ -34,6 +34,7 @@ mod request_id;
 mod routes;
 mod settings;
 mod state;
+mod stored;
 mod stream;
 mod ticket;
 mod typed;

@@ -7,7 +7,23 @@ from mozaiks.plugin import (
     Request,
     Response,
     User,
+    controller,
+    job,
+    listener,
+    middleware,
     redirect,
 )
 
-__all__ = ["PluginContext", "PluginInfo", "Reply", "Request", "Response", "User", "redirect"]
+__all__ = [
+    "PluginContext",
+    "PluginInfo",
+    "Reply",
+    "Request",
+    "Response",
+    "User",
+    "controller",
+    "job",
+    "listener",
+    "middleware",
+    "redirect",
+]

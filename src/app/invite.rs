@@ -44,7 +44,7 @@ fn first_request(app: &App) -> Option<DevRequest> {
     };
     let first = plugins.iter().filter(|plugin| &*plugin.name == FIRST);
     if let Some(plugin) = first.chain(&plugins).find(called) {
-        let action = if &*plugin.name == FIRST || knows_the_greeting(&plugin.dir) {
+        let action = if &*plugin.name == FIRST || knows_the_greeting(&plugin.dir()) {
             Some(GREETING.to_owned())
         } else {
             easiest_action(plugin)

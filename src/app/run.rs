@@ -28,6 +28,7 @@ use super::{
     recorder::Recorder,
     requirements::InstalledSites,
     socket_tokens::SocketTokens,
+    stored,
     usage::Meters,
 };
 use crate::{
@@ -66,6 +67,7 @@ use mozaiks_plugins::{
     rates::RateLimits,
     registry::Registry,
     routes::PluginRoutes,
+    stored::StoredTrees,
     streams::Streams,
 };
 use mozaiks_python::{BytecodeFiller, PythonRuntime, Turns};
@@ -271,6 +273,11 @@ where
         config_changes.clone(),
     );
     let registry = Registry::new(&config.plugins, Arc::clone(&runtime));
+    let trees = stored::trees(
+        config.dev || config.plugins.stored,
+        &config.data_dir,
+        &store,
+    )?;
     registry.place_by(isolations.clone());
     registry.provide_by(InstalledSites::new(
         &config.plugins,
@@ -297,6 +304,7 @@ where
             audit: Arc::clone(&audit),
             events: Arc::clone(&events),
             apps: Arc::clone(&known_apps),
+            stored: trees.clone().map(|trees| trees as Arc<dyn StoredTrees>),
         },
         ManagerConfig {
             hook_timeout: config.plugins.hook_timeout,
@@ -305,6 +313,7 @@ where
         },
     );
     config_changes.fill(&manager);
+    let catalog = trees.map(|trees| stored::catalog(trees, &store, &manager, &audit));
     holders.fill(&runtime, &isolations, &manager);
     let plugin_health = HealthChecks::new(
         health::Parts {
@@ -347,6 +356,7 @@ where
         notification_operations,
         registry,
         plugins: manager,
+        catalog,
         plugin_routes: routes,
         rates,
         plugin_usage: usage,

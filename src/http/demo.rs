@@ -33,7 +33,7 @@ pub(super) fn routes() -> Router<AppState> {
 /// Whether a plugin has a page, and at which path it is.
 pub fn page_of(app: &App, plugin: &str) -> Option<String> {
     let plugin = app.registry.find(plugin)?;
-    static_files::find(&plugin.dir, INDEX)?;
+    static_files::find(&plugin.dir(), INDEX)?;
     Some(format!("/demo/{}/", plugin.name))
 }
 
@@ -78,7 +78,7 @@ async fn answer_file(
 ) -> Result<Response, ApiError> {
     let plugin = app.registry.find(plugin).ok_or(ApiError::NotFound)?;
     let read = move || {
-        let file = static_files::find(&plugin.dir, &name)?;
+        let file = static_files::find(&plugin.dir(), &name)?;
         // Between listing and reading a file may go; then there is none.
         Some((file.content_type, file.read().ok()?))
     };

@@ -192,7 +192,10 @@ pub fn domain_status(error_code: Option<&str>) -> StatusCode {
 
 fn host_status(code: &str) -> StatusCode {
     match code {
-        "DATABASE_UNAVAILABLE" | "OVERLOADED" => StatusCode::SERVICE_UNAVAILABLE,
+        "DATABASE_UNAVAILABLE" | "FEATURE_DISABLED" | "OVERLOADED" => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
         "RELOAD_FAILED" => StatusCode::CONFLICT,
         "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,

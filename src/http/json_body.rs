@@ -22,6 +22,9 @@ pub(super) struct Body<T>(pub(super) T);
 
 /// A type that an object of a client's becomes. Each says by itself how it refuses one.
 pub(super) trait FromObject: Sized {
+    /// Bytes of a body that is larger than usual.
+    const MAX_BYTES: usize = 0;
+
     /// # Errors
     /// Where the object is none of these.
     fn from_object(object: Map<String, Value>) -> Result<Self, ApiError>;
@@ -50,7 +53,9 @@ impl<T: FromObject> FromRequest<AppState> for Body<T> {
     ) -> Result<Self, Self::Rejection> {
         let (head, body) = request.into_parts();
         let typed = check_content(&head.headers)?;
-        let body = read_body(body, BodyLimits::of(&app.server), &app.bodies).await?;
+        let mut limits = BodyLimits::of(&app.server);
+        limits.max_bytes = limits.max_bytes.max(T::MAX_BYTES);
+        let body = read_body(body, limits, &app.bodies).await?;
         if body.is_empty() {
             return T::from_object(Map::new()).map(Self);
         }

@@ -80,7 +80,8 @@ fn document() -> Value {
     let mut paths = Map::new();
     for operation in operations() {
         let path = paths
-            .entry(operation.path)
+            // What stands for the rest of a path is a parameter like others.
+            .entry(operation.path.replace("{*", "{"))
             .or_insert_with(|| Value::Object(Map::new()));
         path[operation.method] = describe(operation, &mut taken, &mut given, &error);
     }
@@ -141,9 +142,12 @@ fn describe(
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_start_matches('*'))
         .map(|name| {
             let schema = match name {
-                "user_id" | "id" => json!({ "type": "string" }),
+                "user_id" | "id" | "part" | "row" | "path" | "key" | "file" => {
+                    json!({ "type": "string" })
+                }
                 _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -175,7 +179,7 @@ fn describe(
 fn operation_id(operation: &Operation) -> String {
     let words: Vec<_> = operation
         .path
-        .split(['/', '.', '{', '}'])
+        .split(['/', '.', '{', '}', '*'])
         .filter(|word| !word.is_empty())
         .collect();
     format!("{}_{}", operation.method, words.join("_"))

@@ -23,9 +23,9 @@ use mozaiks_lifecycle::{audit::Actor, storage::Owner};
 use mozaiks_plugins::{manifest, registry::Plugin};
 use types::{
     ActScope, AuditList, Discovered, EndpointList, NewConfig, PluginConfig, Removed, StorageList,
-    Switch, Window,
+    Switch,
 };
-pub(super) use types::{EndpointView, nothing_else};
+pub(super) use types::{EndpointView, Window, nothing_else};
 
 pub(super) fn actor(principal: &Principal, context: &RequestContext) -> Actor {
     Actor::of(principal, "http", &context.request_id)

@@ -4,11 +4,12 @@
 mod admin;
 mod notifications;
 mod plugins;
+mod stored;
 
 use axum::{Router, routing::MethodFilter};
 use schemars::json_schema;
 
-use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS};
+use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS, stored::STORED};
 use super::{
     openapi, operations as health,
     state::AppState,
@@ -204,7 +205,7 @@ const REST: &[Operation] = &[
 
 /// All of them, in the order of the documentation.
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-    [OPERATIONS, PLUGINS, NOTIFICATIONS, ADMIN, REST]
+    [OPERATIONS, PLUGINS, STORED, NOTIFICATIONS, ADMIN, REST]
         .into_iter()
         .flatten()
 }
@@ -225,6 +226,7 @@ impl Operation {
             "get" => MethodFilter::GET,
             "post" => MethodFilter::POST,
             "put" => MethodFilter::PUT,
+            "patch" => MethodFilter::PATCH,
             "delete" => MethodFilter::DELETE,
             other => unreachable!("invariant: no operation has the method {other}"),
         }

@@ -10,6 +10,7 @@ use std::{
 
 use super::{body::BodyRoom, openapi::PluginDocument, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
+use mozaiks_catalog::Catalog;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
@@ -43,6 +44,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// Takes them through their life.
     pub plugins: Arc<PluginManager>,
+    /// Those that are stored in the database; none where they are switched off.
+    pub catalog: Option<Arc<Catalog>>,
     /// Their routes.
     pub plugin_routes: Arc<PluginRoutes>,
     /// Their answers that come in pieces.

@@ -19,7 +19,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("docstore", &[]),
     ("events", &["mozaiks-auth", "mozaiks-config"]),
     ("files", &[]),
-    ("jobs", &["mozaiks-config", "mozaiks-store"]),
+    (
+        "jobs",
+        &["mozaiks-config", "mozaiks-schedule", "mozaiks-store"],
+    ),
     ("json_text", &[]),
     (
         "lifecycle",
@@ -48,6 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "mozaiks-auth",
             "mozaiks-config",
             "mozaiks-json-text",
+            "mozaiks-schedule",
             "mozaiks-telemetry",
         ],
     ),
@@ -65,6 +69,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &["mozaiks-auth", "mozaiks-config", "mozaiks-json-text"],
     ),
     ("requirements", &["mozaiks-config"]),
+    ("schedule", &[]),
     (
         "settings",
         &[

@@ -43,6 +43,7 @@ mod notifications;
 mod operations;
 mod origins;
 mod overload;
+mod parts;
 mod permissions;
 mod plugin_cache;
 mod plugin_commands;

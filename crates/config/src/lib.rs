@@ -231,6 +231,8 @@ pub struct PluginsConfig {
     /// Time between two looks at the registry where the database tells of no changes.
     /// `MOZAIKS_REGISTRY_POLL_SECONDS`
     pub registry_poll: Duration,
+    /// Whether plugins stored in the database can be written and run. `MOZAIKS_DATABASE_PLUGINS`
+    pub stored: bool,
     /// App of requests to public routes without a token, of a gateway of many. `MOZAIKS_PUBLIC_APP_ID`
     pub public_app_id: Option<String>,
     /// How long the start waits for imports. `MOZAIKS_PLUGIN_START_WAIT_SECONDS`
@@ -433,6 +435,7 @@ impl Default for PluginsConfig {
             watch: false,
             watch_poll: Duration::ZERO,
             registry_poll: Duration::from_secs(1),
+            stored: false,
             public_app_id: None,
             start_wait: Duration::from_secs(2),
             queue_size: 4096,

@@ -10,6 +10,8 @@ pub struct WorkersConfig {
     /// `inline`, `shared` or `dedicated`, for plugins in directories of the operator's that do not ask
     /// for more. `MOZAIKS_ISOLATION_DEFAULT_DIRECTORY`
     pub default_directory: String,
+    /// Where plugins run that are stored in the database and ask for nothing else.
+    pub default_database: String,
     /// Whether a plugin runs at all that cannot be confined here. `MOZAIKS_ISOLATION_STRICT`
     pub strict: bool,
     /// A worker's start, before it imports. `MOZAIKS_WORKER_START_TIMEOUT_SECONDS`
@@ -60,6 +62,7 @@ impl Default for WorkersConfig {
         Self {
             shared: 0,
             default_directory: "inline".into(),
+            default_database: "dedicated".into(),
             strict: false,
             start_timeout: Duration::from_secs(15),
             heartbeat: Duration::from_secs(1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, DateTime, Document, oid::ObjectId};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::schedule::Schedule;
+use mozaiks_schedule::Schedule;
 use mozaiks_store::{StoreError, StoreErrorKind};
 
 /// The states of a job's document.

@@ -6,8 +6,8 @@ use crate::{
     listing::JobRecord,
     model::{JobError, NewJob, schedule_document, state},
     queue::{JobQueue, new_document},
-    schedule::Schedule,
 };
+use mozaiks_schedule::Schedule;
 
 /// How often a declaration is tried while others change the same entry.
 const MAX_ROUNDS: usize = 8;

@@ -12,6 +12,7 @@ mod in_apps;
 mod quarantine;
 mod start;
 mod steps;
+mod stored;
 mod tell;
 
 use std::{
@@ -29,6 +30,7 @@ use mozaiks_plugins::{
     dispatch::Dispatcher,
     registry::{Plugin, PluginState, Prepared, Registry},
     routes::PluginRoutes,
+    stored::StoredTrees,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -92,6 +94,8 @@ pub struct Parts {
     pub events: Arc<EventBus>,
     /// The apps there are.
     pub apps: Arc<KnownApps>,
+    /// Lays down plugins that are rows; none where those are switched off.
+    pub stored: Option<Arc<dyn StoredTrees>>,
 }
 
 /// Takes plugins through their life.

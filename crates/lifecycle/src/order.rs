@@ -111,6 +111,7 @@ mod tests {
             name: name.into(),
             dir,
             entry: None,
+            origin: mozaiks_plugins::origin::Origin::Directory,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod grants;
 mod placement;
+mod stored;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,6 +17,7 @@ use mongodb::{
 };
 
 pub use grants::Grant;
+pub use stored::Stored;
 
 use crate::{error::LifeError, excerpt::head};
 use grants::read_grant;
@@ -64,6 +66,8 @@ pub struct Row {
     pub quarantine: Option<String>,
     /// What it may do beyond its own, where an admin has said so.
     pub granted: Option<Grant>,
+    /// Where its files are rows too: whose, and which revision serves.
+    pub stored: Option<Stored>,
 }
 
 impl Row {
@@ -81,6 +85,7 @@ impl Row {
             word: OperatorWord::default(),
             quarantine: None,
             granted: None,
+            stored: None,
         }
     }
 
@@ -96,6 +101,7 @@ impl Row {
             ("limits", self.word.limits != before.word.limits),
             ("quarantine", self.quarantine != before.quarantine),
             ("permissions_granted", self.granted != before.granted),
+            ("artifact", self.stored != before.stored),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))
@@ -136,6 +142,8 @@ pub struct Report<'a> {
     pub status: &'a str,
     /// Why it does not run: one line and the whole.
     pub error: Option<(&'a str, &'a str)>,
+    /// Whether its files are rows, which say themselves where they come from.
+    pub stored: bool,
 }
 
 /// Reads and writes rows.
@@ -207,21 +215,24 @@ impl Rows {
             let traceback = head(traceback, MAX_TRACEBACK_BYTES);
             doc! { "at": DateTime::now(), "summary": summary, "traceback": traceback }
         });
+        let mut set = doc! {
+            "display_name": &manifest.display_name,
+            "version": &manifest.version,
+            "description": manifest.description.as_deref(),
+            "author": manifest.author.as_deref(),
+            "type": kind,
+            "checksum": report.checksum,
+            "status": report.status,
+            "last_error": error,
+            "loaded_at": DateTime::now(),
+            "updated_at": DateTime::now(),
+        };
+        if !report.stored {
+            set.insert("source", doc! { "kind": source, "ref": report.source_path });
+            set.insert("source_path", report.source_path);
+        }
         let update = doc! {
-            "$set": {
-                "display_name": &manifest.display_name,
-                "version": &manifest.version,
-                "description": manifest.description.as_deref(),
-                "author": manifest.author.as_deref(),
-                "type": kind,
-                "source": { "kind": source, "ref": report.source_path },
-                "source_path": report.source_path,
-                "checksum": report.checksum,
-                "status": report.status,
-                "last_error": error,
-                "loaded_at": DateTime::now(),
-                "updated_at": DateTime::now(),
-            },
+            "$set": set,
             "$setOnInsert": {
                 "_id": Uuid::new().to_string(),
                 "enabled": new.enabled,
@@ -243,7 +254,8 @@ impl Rows {
         let written = self
             .collection()?
             .find_one_and_update(filter, update)
-            .upsert(true)
+            // A stored plugin that has no row any more was removed meanwhile.
+            .upsert(!report.stored)
             .return_document(ReturnDocument::After)
             .projection(decisions())
             .await
@@ -394,7 +406,7 @@ fn decisions() -> Document {
     doc! {
         "name": 1, "enabled": 1, "enabled_apps": 1, "disabled_apps": 1, "removed_at": 1, "reload": 1,
         "isolation": 1, "limits": 1, "quarantine": 1,
-        "permissions_granted": 1,
+        "permissions_granted": 1, "source.kind": 1, "owner_app": 1, "artifact.digest": 1,
     }
 }
 
@@ -423,6 +435,12 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         None | Some(Bson::Null) => BTreeSet::new(),
         Some(value) => apps(value).ok_or_else(|| odd("`disabled_apps` is no list of apps"))?,
     };
+    let stored = stored::read(document).map_err(odd)?;
+    // Whatever is said: what an app stores is that app's.
+    let only = match &stored {
+        None => only,
+        Some(stored) => Some(stored.only_its_own(only)),
+    };
     let removed = match document.get("removed_at") {
         None | Some(Bson::Null) => false,
         Some(Bson::DateTime(_)) => true,
@@ -450,6 +468,7 @@ fn readable(document: &Document) -> Result<Row, OddRow> {
         word: placement::word(document).map_err(odd)?,
         quarantine: placement::quarantine(document).map_err(odd)?,
         granted,
+        stored,
     })
 }
 

@@ -3,7 +3,11 @@
 use std::path::{Path, PathBuf};
 
 pub use crate::names::is_plugin_name;
-use crate::{manifest::Manifest, names::refusal};
+use crate::{
+    manifest::{self, Manifest, PluginKind, ReadManifest},
+    names::refusal,
+    origin::Origin,
+};
 
 /// Plugins in one directory at most; more is a misdirected path.
 const MAX_ENTRIES: usize = 4096;
@@ -17,9 +21,41 @@ pub struct Found {
     pub dir: PathBuf,
     /// `logic.py`, else `backend/logic.py`; `None` where the manifest has to say.
     pub entry: Option<PathBuf>,
+    /// Where its files come from.
+    pub origin: Origin,
 }
 
 impl Found {
+    /// A directory that a stored plugin was laid down in.
+    ///
+    /// # Errors
+    /// A sentence that says why it holds no plugin.
+    pub fn stored(dir: &Path, name: &str) -> Result<Self, String> {
+        let dir = dir
+            .canonicalize()
+            .map_err(|error| format!("its path cannot be resolved: {error}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            entry: inspect(&dir, &dir, name)?,
+            dir,
+            origin: Origin::Database,
+        })
+    }
+
+    /// Its manifest, which knows where the files come from.
+    ///
+    /// # Errors
+    /// As [`manifest::read`].
+    pub fn manifest(&self) -> Result<ReadManifest, String> {
+        let mut read = manifest::read(&self.dir, &self.name)?;
+        if !self.origin.is_operators() {
+            // Only what the operator has put there comes with the gateway.
+            read.manifest.kind = PluginKind::Dynamic;
+            read.manifest.origin = self.origin;
+        }
+        Ok(read)
+    }
+
     /// The file to import: the manifest's entry, else by convention; none where the plugin is made of
     /// parts alone.
     ///
@@ -27,7 +63,7 @@ impl Found {
     /// A sentence, where there is no such file, or it is a link to outside.
     pub fn entry_for(&self, manifest: &Manifest) -> Result<Option<PathBuf>, String> {
         let Some(entry) = &manifest.entry else {
-            if self.entry.is_none() && !manifest.has_parts() {
+            if self.entry.is_none() && manifest.parts.is_empty() {
                 return Err("it has neither logic.py nor backend/logic.py".into());
             }
             return Ok(self.entry.clone());
@@ -78,7 +114,12 @@ pub fn discover(root: &Path) -> std::io::Result<(Vec<Found>, Vec<Skipped>)> {
             continue;
         }
         match inspect(&real_root, &dir, &name) {
-            Ok(entry) => found.push(Found { name, dir, entry }),
+            Ok(entry) => found.push(Found {
+                name,
+                dir,
+                entry,
+                origin: Origin::Directory,
+            }),
             Err(reason) => skipped.push(Skipped { dir, reason }),
         }
     }
@@ -99,6 +140,7 @@ pub fn locate(root: &Path, dir: &Path, name: &str) -> Result<Found, String> {
         name: name.to_owned(),
         dir: dir.to_owned(),
         entry: inspect(&real_root, dir, name)?,
+        origin: Origin::Directory,
     })
 }
 

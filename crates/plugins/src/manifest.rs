@@ -2,16 +2,16 @@
 //! the gateway works with.
 
 mod document;
+pub mod parts;
 
 use std::{path::Path, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::permissions::Declared;
-pub use document::{
-    ControllerPart, DeclaredEndpoint, EventPart, Isolation, JobPart, MiddlewarePart, PluginKind,
-};
+use crate::{origin::Origin, permissions::Declared};
+pub use document::{DeclaredEndpoint, Isolation, PluginKind};
 use document::{Document, kind};
+pub use parts::Parts;
 
 use crate::limits::{self, ResourceLimits};
 
@@ -52,6 +52,8 @@ pub struct Manifest {
     pub entry: Option<String>,
     /// Whether it comes with the gateway.
     pub kind: PluginKind,
+    /// Where its files come from, as whoever has read them says.
+    pub origin: Origin,
     /// Plugins that must be active, with the versions wanted.
     pub dependencies: std::collections::BTreeMap<String, semver::VersionReq>,
     /// What it wants to be allowed; by its source where it does not say.
@@ -78,14 +80,8 @@ pub struct Manifest {
     pub max_concurrency: Option<usize>,
     /// Python packages.
     pub requirements: Vec<String>,
-    /// Routes kept as files.
-    pub controllers: Vec<ControllerPart>,
-    /// Event listeners kept as files.
-    pub events: Vec<EventPart>,
-    /// Middleware kept as files.
-    pub middleware: Vec<MiddlewarePart>,
-    /// Scheduled jobs kept as files.
-    pub jobs: Vec<JobPart>,
+    /// What it has as files of their own: routes, hooks, listeners, jobs, widgets, …
+    pub parts: Parts,
 }
 
 /// A manifest that was read, and what seemed odd about it.
@@ -118,11 +114,17 @@ pub fn read(dir: &Path, name: &str) -> Result<ReadManifest, String> {
             std::fs::read(&path).map_err(|error| format!("{file} cannot be read: {error}"))?;
         let value: Value = serde_json::from_slice(&text)
             .map_err(|error| format!("{file} is not valid JSON: {error}"))?;
-        return parse(value, name).map_err(|reason| format!("{file}: {reason}"));
+        let mut read = parse(value, name).map_err(|reason| format!("{file}: {reason}"))?;
+        let looked = parts::look(dir, &mut read.manifest.parts);
+        let warnings = looked.map_err(|reason| format!("{file}: {reason}"))?;
+        read.warnings.extend(warnings);
+        return Ok(read);
     }
+    let mut manifest = Manifest::of(name);
+    let warnings = parts::look(dir, &mut manifest.parts)?;
     Ok(ReadManifest {
-        manifest: Manifest::of(name),
-        warnings: Vec::new(),
+        manifest,
+        warnings,
         other_name: None,
     })
 }
@@ -130,18 +132,10 @@ pub fn read(dir: &Path, name: &str) -> Result<ReadManifest, String> {
 impl Manifest {
     /// The manifest of a plugin that has none.
     pub fn of(name: &str) -> Self {
-        Self::from_document(Document::default(), name)
+        Self::from_document(Document::default(), Parts::default(), name)
     }
 
-    /// Whether files are named that are parts of the plugin.
-    pub fn has_parts(&self) -> bool {
-        !(self.controllers.is_empty()
-            && self.events.is_empty()
-            && self.middleware.is_empty()
-            && self.jobs.is_empty())
-    }
-
-    fn from_document(document: Document, name: &str) -> Self {
+    fn from_document(document: Document, parts: Parts, name: &str) -> Self {
         Self {
             version: document
                 .version
@@ -163,6 +157,7 @@ impl Manifest {
                 .entry
                 .or(document.backend.and_then(|backend| backend.entry)),
             kind: document.kind.unwrap_or_default(),
+            origin: Origin::Directory,
             dependencies: document.dependencies.unwrap_or_default(),
             permissions: document.permissions,
             endpoints: document.endpoints.unwrap_or_default(),
@@ -176,10 +171,7 @@ impl Manifest {
             timeout: document.timeout_seconds.map(Duration::from_secs_f64),
             max_concurrency: document.max_concurrency,
             requirements: document.requirements.unwrap_or_default(),
-            controllers: document.controllers.unwrap_or_default(),
-            events: document.events.unwrap_or_default(),
-            middleware: document.middleware.unwrap_or_default(),
-            jobs: document.jobs.unwrap_or_default(),
+            parts,
         }
     }
 }
@@ -221,7 +213,7 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
             warnings.push(unknown_key(&key, &normal, &known));
         }
     }
-    let document: Document =
+    let mut document: Document =
         serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
             let path = error.path().to_string();
             let top = path.split(['.', '[']).next().unwrap_or_default();
@@ -238,7 +230,9 @@ pub fn parse(value: Value, name: &str) -> Result<ReadManifest, String> {
     check_gateway_version(&document)?;
     let permissions = document.permissions.as_ref();
     warnings.extend(permissions.map(Declared::warnings).into_iter().flatten());
-    let mut manifest = Manifest::from_document(document, name);
+    let (parts, odd) = parts::read(&mut document)?;
+    warnings.extend(odd);
+    let mut manifest = Manifest::from_document(document, parts, name);
     let (limits, unknown) = ResourceLimits::parse(&manifest.resource_limits)?;
     manifest.limits = limits;
     for key in unknown {

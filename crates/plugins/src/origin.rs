@@ -29,9 +29,9 @@ pub enum Origin {
 impl Origin {
     /// Where the plugin of a manifest comes from.
     pub fn of(manifest: &Manifest) -> Self {
-        match manifest.kind {
-            PluginKind::Dynamic => Self::Directory,
-            PluginKind::Static => Self::Builtin,
+        match (manifest.origin, manifest.kind) {
+            (Self::Directory, PluginKind::Static) => Self::Builtin,
+            (origin, _) => origin,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     generation::{CallLimits, Generation, GenerationPhase, LiveGeneration},
     host::Caller,
     manifest::Manifest,
+    origin::Origin,
     permissions::Permissions,
     placement::{OperatorWord, Runtimes},
     runtime::PluginRuntime,
@@ -41,8 +42,10 @@ const LOADS_AT_A_TIME: usize = 8;
 pub struct Plugin {
     /// Its name: the directory's, checked.
     pub name: Arc<str>,
-    /// Its directory.
-    pub dir: PathBuf,
+    /// Its directory, which is another for each revision of a stored plugin.
+    dir: RwLock<PathBuf>,
+    /// The app of a stored plugin: to others it is not there.
+    owner: OnceLock<Arc<str>>,
     /// Replaced whole at each load.
     current: RwLock<Current>,
     /// Every generation that somebody holds: also the one being loaded, whose code registers things
@@ -81,7 +84,8 @@ impl Plugin {
     pub(super) fn new(name: &str, dir: PathBuf) -> Self {
         Self {
             name: name.into(),
-            dir,
+            dir: RwLock::new(dir),
+            owner: OnceLock::new(),
             current: RwLock::new(Current {
                 state: PluginState::Loading,
                 manifest: Arc::new(Manifest::of(name)),
@@ -92,6 +96,26 @@ impl Plugin {
             apps: Arc::default(),
             operator: RwLock::default(),
         }
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.read().clone()
+    }
+
+    /// Its files lie there from now on.
+    pub fn set_dir(&self, dir: PathBuf) {
+        *self.dir.write() = dir;
+    }
+
+    /// It is stored, by this app: what is said first counts.
+    pub fn set_owner(&self, app_id: &str) {
+        let _ = self.owner.set(app_id.into());
+    }
+
+    /// Whether it is there for an app: a stored plugin is for its own alone.
+    pub fn is_of(&self, app_id: &str) -> bool {
+        self.owner.get().is_none_or(|owner| **owner == *app_id)
     }
 
     /// What the operator has said of where it runs.
@@ -403,7 +427,7 @@ impl Registry {
         plugin: &Arc<Plugin>,
         runtime: Arc<dyn PluginRuntime>,
     ) -> Result<Generation, ReloadError> {
-        let found = discovery::locate(&self.config.dir, &plugin.dir, &plugin.name)
+        let found = discovery::locate(&self.config.dir, &plugin.dir(), &plugin.name)
             .map_err(|reason| ReloadError::Failed(reason.into()))?;
         self.load(plugin, found, runtime)
             .await
@@ -430,7 +454,7 @@ impl Registry {
     /// # Errors
     /// A sentence that says why it holds no plugin any more.
     pub fn locate(&self, plugin: &Plugin) -> Result<Found, String> {
-        discovery::locate(&self.config.dir, &plugin.dir, &plugin.name)
+        discovery::locate(&self.config.dir, &plugin.dir(), &plugin.name)
     }
 
     /// Looks for a plugin that is not listed yet, by its name.
@@ -456,6 +480,7 @@ impl Registry {
             name: name.to_owned(),
             dir: self.config.dir.join(name),
             entry: None,
+            origin: Origin::Directory,
         })
     }
 

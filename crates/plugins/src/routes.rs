@@ -329,7 +329,10 @@ fn decoded(segment: &str) -> String {
         .into_owned()
 }
 
-fn validator(key: &str, schema: Option<&Value>) -> Result<Option<Validator>, RouteError> {
+pub(crate) fn validator(
+    key: &str,
+    schema: Option<&Value>,
+) -> Result<Option<Validator>, RouteError> {
     let Some(schema) = schema else {
         return Ok(None);
     };
@@ -339,7 +342,7 @@ fn validator(key: &str, schema: Option<&Value>) -> Result<Option<Validator>, Rou
 }
 
 /// A path as it is looked up, with its parameters numbered, and their names.
-fn pattern(path: &str) -> Result<(String, Vec<String>), RouteError> {
+pub(crate) fn pattern(path: &str) -> Result<(String, Vec<String>), RouteError> {
     let invalid = |reason: &str| RouteError::Invalid(format!("the path {path:?} {reason}"));
     if !path.starts_with('/') {
         return Err(invalid("must begin with '/'"));

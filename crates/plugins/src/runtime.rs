@@ -54,8 +54,10 @@ pub struct PluginSource {
     pub dir: PathBuf,
     /// The file with `execute` or the lifecycle functions; `None` where it is made of parts alone.
     pub entry: Option<PathBuf>,
-    /// Whether its manifest names files that are parts of it.
+    /// Whether files of it are parts of it.
     pub has_parts: bool,
+    /// Those that are imported with it, below its directory: `controllers/visits.py`.
+    pub parts: Vec<String>,
     /// Where bytecode of its modules is kept, to be read.
     pub cache: Option<PathBuf>,
     /// Where what it needs is installed.

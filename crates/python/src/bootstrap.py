@@ -167,6 +167,8 @@ def import_trouble(error, trace, directory):
         if code.co_filename.startswith(directory + os.sep):
             place = f"{os.path.relpath(code.co_filename, directory)}, line {trace.tb_lineno}"
         trace = trace.tb_next
+    if isinstance(error, SyntaxError) and str(error.filename).startswith(directory + os.sep):
+        place = f"{os.path.relpath(error.filename, directory)}, line {error.lineno}"
     if place is None:
         return None
     name = getattr(error, "name", None)
@@ -242,7 +244,7 @@ class PluginFinder:
         return spec
 
 
-def load_plugin(package, directory, entry, has_parts, folder=None):
+def load_plugin(package, directory, entry, parts, folder=None):
     """Imports a plugin as the package ``package``.
 
     Args:
@@ -250,7 +252,7 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
         directory: The plugin's directory.
         entry: The file with ``execute`` or the lifecycle functions, below the directory; None where
             the plugin is made of parts alone.
-        has_parts: Whether its manifest names files that are parts of it.
+        parts: Whether files of it are parts of it, and those that are imported with it.
         folder: Where bytecode of its modules is kept; None where none is.
 
     Returns:
@@ -267,6 +269,12 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
         importlib.import_module("mozaiks")
     except ImportError:
         pass
+    has_parts, files = parts
+    modules = []
+    if files:
+        from mozaiks.plugin import _declare
+
+        modules = _declare.begin(package, files)
     if PluginFinder not in sys.meta_path:
         sys.meta_path.insert(0, PluginFinder)
     kept = KEPT[package] = Kept(folder)
@@ -295,6 +303,8 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
     else:
         relative = os.path.splitext(os.path.relpath(entry, directory))[0]
         module = importlib.import_module(package + "." + relative.replace(os.sep, "."))
+    for part in modules:
+        importlib.import_module(part)
     function = getattr(module, "execute", None)
     if function is None:
         function = getattr(module, "run", None)
@@ -307,7 +317,7 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
 
         function, actions = finish(root, function)
     life = None
-    if has_parts or LIFECYCLE.intersection(vars(module)):
+    if modules or LIFECYCLE.intersection(vars(module)):
         from mozaiks.plugin._life import Life
 
         life = Life(package, module, function)
@@ -315,7 +325,7 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
     if function is None and not names and not has_parts:
         raise LookupError(f"{file} defines neither execute(data) nor run(data), and no @action")
     doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
-    life_step = life.run if names or has_parts else None
+    life_step = life.run if names or modules else None
     is_on_loop = function is not None and is_async(function)
     counts = (kept.cached, kept.compiled)
     return function, is_on_loop, doc or None, life_step, names, has_execute, actions, counts
@@ -324,6 +334,9 @@ def load_plugin(package, directory, entry, has_parts, folder=None):
 def forget_package(package):
     """Drops a package and everything below it from ``sys.modules``."""
     KEPT.pop(package, None)
+    declared = sys.modules.get("mozaiks.plugin._declare")
+    if declared is not None:
+        declared.forget(package)
     below = package + "."
     # A copy, as imports on other threads change it meanwhile; a plugin may have put in any key.
     for name in list(sys.modules):

@@ -35,6 +35,7 @@ mod pools;
 mod prepare;
 mod progress;
 mod runtime_types;
+mod source_check;
 mod turns;
 mod watch;
 mod watchdog;
@@ -58,6 +59,7 @@ pub use inside::{run_inside, running};
 pub use interpreter::{
     BUILD_PYTHON, BUILD_VERSION, executable, prepare, readable_dirs, refusal, sdk_dirs,
 };
+pub use source_check::SourceChecker;
 pub use turns::Turns;
 
 /// The embedded CPython with its one event loop thread; implements

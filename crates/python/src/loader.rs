@@ -146,7 +146,7 @@ fn import_plugin(
             &code.own.package,
             source.dir.as_os_str(),
             source.entry.as_ref().map(|entry| entry.as_os_str()),
-            source.has_parts,
+            (source.has_parts, &source.parts),
             source.cache.as_ref().map(|folder| folder.as_os_str()),
         ),
     )?;

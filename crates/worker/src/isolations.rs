@@ -12,6 +12,7 @@ use mozaiks_plugins::{
     discovery::Found,
     limits::ResourceLimits,
     manifest::{Isolation, Manifest},
+    origin::Origin,
     placement::Runtimes,
     registry::Plugin,
     runtime::CrashReason,
@@ -193,7 +194,13 @@ impl Isolations {
         if let Some(mode) = plugin.operator_word().isolation {
             return decided(mode, "operator");
         }
-        let usual = match self.config.default_directory.as_str() {
+        let usual = match Origin::of(manifest) {
+            Origin::Database | Origin::Generated => &self.config.default_database,
+            Origin::Directory | Origin::Builtin | Origin::Package | Origin::Git => {
+                &self.config.default_directory
+            }
+        };
+        let usual = match usual.as_str() {
             "dedicated" => Isolation::Dedicated,
             "shared" => Isolation::Shared,
             _ => Isolation::Inline,

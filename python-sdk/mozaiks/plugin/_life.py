@@ -1,9 +1,7 @@
-"""Finds a plugin's lifecycle functions and the files that are parts of it; used by the gateway."""
+"""Finds a plugin's lifecycle functions and runs the steps of its life; used by the gateway."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -11,6 +9,7 @@ from typing import Any
 
 from mozaiks.plugin import _handler
 from mozaiks.plugin._context import PluginContext
+from mozaiks.plugin._parts import Parts, import_database
 
 Function = Callable[..., Any]
 
@@ -23,14 +22,6 @@ NAMES: dict[str, tuple[str, ...]] = {
     "on_unload": ("on_unload", "onUnload", "cleanup", "Cleanup"),
     "check_health": ("check_health", "checkHealth"),
     "on_config_change": ("on_config_change", "onConfigChange"),
-}
-
-# Functions that a part's file may have, in the order in which they are looked for.
-PART_FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "controllers": ("handler",),
-    "events": ("listener", "handler"),
-    "middleware": ("middleware", "handler"),
-    "jobs": ("run", "handler"),
 }
 
 
@@ -50,7 +41,7 @@ class Life:
         self._context: PluginContext | None = None
         self.functions = _functions(module)
         if self.functions:
-            _import_database(module)
+            import_database(module)
 
     async def run(self, step: dict[str, Any]) -> Any:
         """Runs one step.
@@ -86,57 +77,13 @@ class Life:
         actions = getattr(sys.modules.get(self._package), "__mozaiks_actions__", None)
         if actions is not None:
             actions.context = self._context
+        own = Parts(self._package, self._context, parts)
         # Outer layers first: what comes later is wrapped by them.
-        for part in parts.get("middleware", []):
-            handler = self._part("middleware", part)
-            self._context.register_middleware(handler, part.get("order", 10))
+        own.register_middleware()
         await self._call("on_load")
         await self._call("register_routes")
-        for part in parts.get("controllers", []):
-            handler = self._part("controllers", part)
-            options = {
-                key: part[key]
-                for key in (
-                    "requires_auth",
-                    "roles",
-                    "rate_limit",
-                    "request_schema",
-                    "response_schema",
-                    "timeout_seconds",
-                )
-                if part.get(key) is not None
-            }
-            self._context.register_route(part["method"], part["path"], handler, **options)
-        for part in parts.get("events", []):
-            self._context.on(part["event"], self._part("events", part))
-        for part in parts.get("jobs", []):
-            options = {
-                key: part[key]
-                for key in ("timezone", "missed", "timeout_seconds")
-                if part.get(key) is not None
-            }
-            name = part.get("name") or _stem(part["file"]).replace("/", ".")
-            self._context.schedule_task(
-                part["cron"], self._part("jobs", part), name=name, **options
-            )
+        own.register()
         self._context._listeners.end_loading()
-
-    def _part(self, folder: str, part: dict[str, Any]) -> Function:
-        stem = _stem(part["file"])
-        module = importlib.import_module(f"{self._package}.{folder}.{stem.replace('/', '.')}")
-        _import_database(module)
-        wanted = part.get("function")
-        names = (wanted,) if wanted else (*PART_FUNCTIONS[folder], stem.rsplit("/", 1)[-1])
-        for name in names:
-            function = getattr(module, name, None)
-            if callable(function):
-                context = self._context
-                takes = _handler.arity(function, 2)
-                if folder == "controllers" and takes == 2 and _second(function) == "ctx":
-                    return _with_context(function, context)
-                return function  # type: ignore[no-any-return]
-        looked_for = " or ".join(names)
-        raise LookupError(f"{folder}/{part['file']} has no function {looked_for}")
 
     async def _call(self, name: str, *more: Any) -> Any:
         function = self.functions.get(name)
@@ -144,21 +91,6 @@ class Life:
             return None
         arguments = (self._context, *more)
         return await _handler.call(function, *arguments[: _handler.arity(function, len(arguments))])
-
-
-def _second(function: Function) -> str:
-    return list(inspect.signature(function).parameters)[1]
-
-
-def _with_context(function: Function, context: PluginContext | None) -> Function:
-    async def handler(request: Any) -> Any:
-        return await _handler.call(function, request, context)
-
-    return handler
-
-
-def _stem(file: str) -> str:
-    return file[:-3] if file.endswith(".py") else file
 
 
 def _functions(module: ModuleType) -> dict[str, Function]:
@@ -198,17 +130,3 @@ def metadata(module: ModuleType) -> dict[str, Any]:
         return {}
     found = get()
     return dict(found) if isinstance(found, dict) else {}
-
-
-def _import_database(module: ModuleType) -> None:
-    """Imports what is behind `ctx.db` while the plugin is loaded, where its code names it.
-
-    The first use would hold the loop for as long.
-    """
-    codes = [found.__code__ for found in vars(module).values() if inspect.isfunction(found)]
-    while codes:
-        code = codes.pop()
-        if "db" in code.co_names:
-            importlib.import_module("mozaiks.database")
-            return
-        codes.extend(const for const in code.co_consts if inspect.iscode(const))

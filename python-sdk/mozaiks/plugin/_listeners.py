@@ -56,7 +56,7 @@ class Listeners:
         number = next(self._numbers)
         listened = self._events.get(event)
         if listened is None:
-            listened = _Event(step)
+            listened = _Event(event, step)
             _host.register("event", {"pattern": event, "with_id": True}, listened.deliver)
             self._events[event] = listened
         listened.add(_Entry((priority, number), handler, step))
@@ -89,7 +89,8 @@ class _Entry:
 class _Event:
     """The functions for one event."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, pattern: str, step: str) -> None:
+        self._pattern = pattern
         self.step = step
         self._entries: list[_Entry] = []
         self._failed: OrderedDict[int, list[_Entry]] = OrderedDict()
@@ -100,7 +101,7 @@ class _Event:
     def keep_loaded(self) -> None:
         self._entries = [entry for entry in self._entries if entry.step == "load"]
 
-    async def deliver(self, data: Any, event_id: int) -> None:
+    async def deliver(self, data: Any, event_id: int, name: str = "") -> None:
         """Calls all of them, or those that have not taken this event before."""
         left = list(self._failed.pop(event_id, self._entries))
         failed: list[_Entry] = []
@@ -110,7 +111,9 @@ class _Event:
                 # What one does to the data is not for the next to see.
                 own = data if len(left) == 1 and not failed else copy.deepcopy(data)
                 try:
-                    await _handler.call(left[0].handler, own)
+                    handler = left[0].handler
+                    named = getattr(handler, "__mozaiks_named__", False)
+                    await _handler.call(handler, *(own, name or self._pattern)[: 2 if named else 1])
                 except Exception as raised:
                     failed.append(left[0])
                     error = error or raised

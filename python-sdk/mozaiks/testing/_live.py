@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import tempfile
 import uuid
@@ -14,8 +15,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from mozaiks import _host, _json
+from mozaiks.plugin import _declare
 from mozaiks.plugin._life import Life
 from mozaiks.testing._gateway import TestGateway, current_app
+from mozaiks.testing._parts import files_of, parts_of
 from mozaiks.testing._plugin_data import StartedPlugin, current_plugin
 from mozaiks.testing._run import PluginCode, entry_of, load_package, resolved, run_plugin
 
@@ -252,11 +255,9 @@ async def start_plugin(
         execute = entry_of(package, module)
         code = None if execute is None else PluginCode(module, execute)
         plugin = LivePlugin(gateway, about, Life(package, module, execute), code)
-        parts = {
-            part: manifest[part]
-            for part in ("middleware", "controllers", "events", "jobs")
-            if manifest.get(part)
-        }
+        parts = parts_of(directory, manifest)
+        for part in _declare.begin(package, files_of(parts)):
+            importlib.import_module(part)
         with plugin._running("default"):
             await plugin._life.run({"name": "on_load", "parts": parts})
             await plugin._life.run({"name": "on_enable"})
@@ -265,6 +266,7 @@ async def start_plugin(
         finally:
             await plugin.call("on_disable")
             await plugin.call("on_unload")
+            _declare.forget(package)
 
 
 def _manifest(directory: Path) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def load_package(directory: Path) -> tuple[str, types.ModuleType]:
     relative = next(
         (name for name in ("logic", "backend.logic") if _file(directory, name).is_file()), None
     )
-    if relative is None:
+    is_of_parts = any((directory / name).is_file() for name in ("plugin.json", "manifest.json"))
+    if relative is None and not is_of_parts:
         raise FileNotFoundError(f"{directory} has neither logic.py nor backend/logic.py")
     package = f"_mozaiks_test_plugins_{next(_loads)}_{directory.name.replace('-', '_')}"
     init = directory / "__init__.py"
@@ -114,6 +115,8 @@ def load_package(directory: Path) -> tuple[str, types.ModuleType]:
         root = types.ModuleType(package)
         root.__path__ = [str(directory)]
         sys.modules[package] = root
+    if relative is None:
+        return package, root
     return package, importlib.import_module(f"{package}.{relative}")
 
 

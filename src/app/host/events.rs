@@ -148,7 +148,7 @@ impl HostPart for EventsPart {
         #[derive(Deserialize)]
         struct ForEvent {
             pattern: String,
-            /// Whether the function is given the event's number beside its data.
+            /// Whether the function is given the event's number and its name beside its data.
             #[serde(default)]
             with_id: bool,
         }
@@ -304,11 +304,11 @@ async fn call(
 
 fn arguments(event: &Event, with_id: bool) -> Bytes {
     let data = event.data.to_json();
-    let mut arguments = BytesMut::with_capacity(data.len() + 24);
+    let mut arguments = BytesMut::with_capacity(data.len() + 256);
     arguments.put_u8(b'[');
     arguments.put_slice(&data);
     if with_id {
-        arguments.put_slice(format!(",{}", event.id).as_bytes());
+        arguments.put_slice(format!(",{},{}", event.id, json!(event.name)).as_bytes());
     }
     arguments.put_u8(b']');
     arguments.freeze()

@@ -10,6 +10,7 @@ use mozaiks_config::Config;
 use mozaiks_plugins::{
     discovery::{self, Found},
     manifest,
+    origin::Origin,
 };
 use mozaiks_python::BUILD_VERSION;
 use mozaiks_requirements::{
@@ -128,6 +129,7 @@ pub(super) fn installed_for(config: &Config, dir: &Path) -> Option<PathBuf> {
         name,
         dir: dir.to_owned(),
         entry: None,
+        origin: Origin::Directory,
     };
     let requirements = requirements_of(&plugin).ok()?;
     (!requirements.is_empty())

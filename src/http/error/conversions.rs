@@ -1,7 +1,10 @@
 //! What the parts of the gateway fail with, as [`ApiError`].
 
+use serde_json::{Value, json};
+
 use super::ApiError;
 use mozaiks_auth::AuthError;
+use mozaiks_catalog::CatalogError;
 use mozaiks_lifecycle::error::LifeError;
 use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::HostTrouble};
 
@@ -14,6 +17,32 @@ impl From<AuthError> for ApiError {
 impl From<LifeError> for ApiError {
     fn from(error: LifeError) -> Self {
         Self::Life(error)
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        let refused = |code, message: String, details: Option<Value>| {
+            Self::Host(HostError {
+                code,
+                message,
+                details: details.map(|details| details.to_string().into()),
+            })
+        };
+        let message = error.to_string();
+        match error {
+            CatalogError::Invalid { path, .. } => {
+                refused("VALIDATION_ERROR", message, Some(json!({ "path": path })))
+            }
+            CatalogError::NoPlugin => Self::PluginNotFound,
+            CatalogError::NotFound(_) => refused("NOT_FOUND", message, None),
+            CatalogError::Forbidden(why) => Self::Forbidden(why),
+            CatalogError::Conflict { details, .. } => refused("CONFLICT", message, details),
+            CatalogError::TooLarge { .. } => refused("PAYLOAD_TOO_LARGE", message, None),
+            CatalogError::Disabled => refused("FEATURE_DISABLED", message, None),
+            CatalogError::Life { code, details, .. } => refused(code, message, details),
+            CatalogError::Store(error) => Self::Life(LifeError::Store(error)),
+        }
     }
 }
 

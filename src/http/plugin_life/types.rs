@@ -155,13 +155,13 @@ pub(in crate::http) struct Window {
     /// How many at most.
     pub(super) limit: Option<usize>,
     /// Only keys that begin so.
-    pub(super) prefix: Option<String>,
+    pub(in crate::http) prefix: Option<String>,
     /// `next_cursor` of the answer before.
-    pub(super) cursor: Option<String>,
+    pub(in crate::http) cursor: Option<String>,
 }
 
 impl Window {
-    pub(super) fn limit(&self) -> usize {
+    pub(in crate::http) fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
     }
 }

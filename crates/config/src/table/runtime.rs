@@ -67,6 +67,11 @@ pub(super) const RUNTIME: &[Key] = &[
         seconds(|s| &mut s.config.plugins.registry_poll, ms(100), secs(3600)),
     ),
     key!(
+        "database_plugins",
+        "Whether plugins that are stored in the database can be written and run; in development mode they can in any case.",
+        switch(|s| &mut s.config.plugins.stored),
+    ),
+    key!(
         "public_app_id",
         "App of requests to public routes that bring no token, where a gateway serves many apps.",
         optional_text(

@@ -13,6 +13,14 @@ pub(super) const WORKERS: &[Key] = &[
         ),
     ),
     key!(
+        "isolation_default_database",
+        "Where plugins run that are stored in the database and ask for nothing else: inline, shared or dedicated, as above.",
+        choice(
+            |s| &mut s.config.workers.default_database,
+            &["inline", "shared", "dedicated"]
+        ),
+    ),
+    key!(
         "isolation_strict",
         "Whether a plugin that cannot be confined on this machine as it should be is refused, rather than run with a note.",
         switch(|s| &mut s.config.workers.strict),

@@ -71,6 +71,12 @@ impl PluginManager {
         scope: Scope<'_>,
     ) -> Result<(), LifeError> {
         let rows = &self.parts.rows;
+        // Of one that an app has stored that app is the whole.
+        let scope = if self.is_stored(&plugin.name) {
+            Scope::Gateway
+        } else {
+            scope
+        };
         if enabled
             && let Scope::App(_) = scope
             && let Some(Ok(row)) = rows.one(&plugin.name).await?
@@ -212,6 +218,9 @@ impl PluginManager {
                 // Another was quicker.
                 continue;
             }
+            if self.is_stored(&found.name) {
+                continue;
+            }
             self.parts.rows.set_removed(&found.name, false).await?;
             let row = match self.parts.rows.one(&found.name).await? {
                 Some(Ok(row)) => row,
@@ -312,7 +321,12 @@ impl PluginManager {
             .await;
     }
 
-    fn check_dependants(&self, name: &str, what: &str, scope: Scope<'_>) -> Result<(), LifeError> {
+    pub(super) fn check_dependants(
+        &self,
+        name: &str,
+        what: &str,
+        scope: Scope<'_>,
+    ) -> Result<(), LifeError> {
         let list: Vec<String> = self
             .parts
             .registry

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mozaiks_plugins::{
     discovery::Found,
-    manifest::{self, Manifest},
+    manifest::Manifest,
     origin::Origin,
     permissions::{Declared, Permissions, missing},
     registry::{Plugin, PluginState},
@@ -141,7 +141,7 @@ impl PluginManager {
         life: &Life,
         found: &Found,
     ) -> Option<(Arc<Manifest>, Vec<String>)> {
-        let read = manifest::read(&found.dir, &found.name).ok()?;
+        let read = found.manifest().ok()?;
         let row = life.state.lock().row.clone();
         let list = self.unconsented(&read.manifest, row.as_ref())?;
         Some((Arc::new(read.manifest), list))

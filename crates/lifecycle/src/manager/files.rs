@@ -25,6 +25,10 @@ impl PluginManager {
     /// Looks at the files of a plugin: loads it where it is new, or anew where its code has changed.
     pub async fn look_at_files(&self, name: &str, look: Look) {
         let registry = &self.parts.registry;
+        if self.is_stored(name) {
+            // Its files are rows: a directory of that name is another's, and is not run.
+            return;
+        }
         if registry.find(name).is_none() && registry.look_for(name).is_err() {
             // A directory that is no plugin, or none yet.
             if let Some(skipped) = registry.note_misnamed(name) {
@@ -140,6 +144,11 @@ impl PluginManager {
         };
         life.state.lock().has_row = row.is_some();
         let row = row.unwrap_or_else(|| self.new_row(name));
+        if row.stored.is_some() {
+            life.state.lock().row = Some(row);
+            tracing::warn!(plugin.name = name, "plugin.directory_of_a_stored_name");
+            return false;
+        }
         if row.removed {
             life.state.lock().row = Some(row);
             tracing::info!(plugin.name = name, "plugin.was_removed");
@@ -180,6 +189,13 @@ impl PluginManager {
                 self.publish("plugin_reloaded", json!({"plugin": &*plugin.name}));
             }
         }
+    }
+
+    /// Whether the database has said that a plugin's files are rows.
+    pub(super) fn is_stored(&self, name: &str) -> bool {
+        let life = self.lives.read().get(name).cloned();
+        let row = life.and_then(|life| life.state.lock().row.clone());
+        row.is_some_and(|row| row.stored.is_some())
     }
 
     /// The gateway itself, as somebody who acts.

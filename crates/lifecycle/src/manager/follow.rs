@@ -121,6 +121,7 @@ impl PluginManager {
                 life.state.lock().row = Some(row);
             }
             None if row.removed => life.state.lock().row = Some(row),
+            None if row.stored.is_some() => self.appear_stored(life, name, row).await,
             // A failure is in the plugin's state, and told.
             Some(plugin) => {
                 if let Err(error) = self.obey(&plugin, life, row).await {
@@ -161,6 +162,15 @@ impl PluginManager {
                 self.report(&plugin, life).await;
             }
             return Ok(false);
+        }
+        let was_stored = {
+            let state = life.state.lock();
+            state.row.as_ref().is_some_and(|row| row.stored.is_some())
+        };
+        if was_stored {
+            // Its files were rows as well: nothing could bring it back.
+            self.drop_stored(life, name).await;
+            return Ok(true);
         }
         self.parts.rows.bury(name).await?;
         tracing::info!(plugin.name = name, "plugin.row_deleted");

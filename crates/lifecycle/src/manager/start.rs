@@ -23,9 +23,10 @@ impl PluginManager {
     async fn load_what_is_there(self: &Arc<Self>) {
         let (found, skipped) = match self.parts.registry.discover() {
             Ok(found) => found,
+            // Those that are rows are there all the same.
             Err(error) => {
                 tracing::warn!(%error, "plugins.directory_unreadable");
-                return;
+                Default::default()
             }
         };
         for skipped in skipped {
@@ -43,7 +44,7 @@ impl PluginManager {
         let (mut rows, odd) = self.rows_at_start().await;
         let found: Vec<_> = found
             .into_iter()
-            .filter(|found| rows.get(&found.name).is_none_or(|row| !row.removed))
+            .filter(|found| rows.get(&found.name).is_none_or(is_for_a_directory))
             .collect();
         for found in &found {
             // Listed from the start, as loading.
@@ -85,6 +86,8 @@ impl PluginManager {
             life.state.lock().has_row = true;
             if row.removed {
                 life.state.lock().row = Some(row);
+            } else if row.stored.is_some() {
+                self.appear_stored(&life, &name, row).await;
             } else {
                 self.appear(&life, &name, row).await;
             }
@@ -103,4 +106,9 @@ impl PluginManager {
             }
         }
     }
+}
+
+/// Whether a row is that of a plugin in a directory, and is not of one that was removed.
+fn is_for_a_directory(row: &Row) -> bool {
+    !row.removed && row.stored.is_none()
 }

@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Instant};
 use mozaiks_plugins::{
     GenerationPhase,
     discovery::Found,
-    manifest::Manifest,
     registry::{Plugin, PluginState, Prepared},
     tree,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Failure, Life, PluginManager, is_active};
 use crate::{error::LifeError, order, rows::Row};
@@ -22,9 +21,7 @@ impl PluginManager {
         found: &Found,
         row: Row,
     ) -> Result<(), LifeError> {
-        let plugin = self.parts.registry.entry(found);
-        plugin.apps().set(row.apps.clone());
-        plugin.set_operator_word(row.word.clone());
+        let plugin = self.entry_of(found, &row);
         let wanted = self.wants(&row);
         let quarantine = row.quarantine.clone();
         life.state.lock().row = Some(row);
@@ -64,8 +61,9 @@ impl PluginManager {
             drop(load);
             return Err(self.withhold(plugin, life, manifest, list).await);
         }
-        let placed_anew = (before.as_ref())
-            .is_some_and(|before| before.word != row.word || before.quarantine.is_some());
+        let placed_anew = (before.as_ref()).is_some_and(|before| {
+            before.word != row.word || before.quarantine.is_some() || before.stored != row.stored
+        });
         if placed_anew {
             return self.load_anew(plugin, life, wanted).await;
         }
@@ -147,7 +145,7 @@ impl PluginManager {
         life: &Life,
         on: bool,
     ) -> Result<(), LifeError> {
-        match self.parts.registry.locate(plugin) {
+        match self.locate(plugin, life).await {
             Ok(found) => self.load_found(plugin, life, &found, on).await,
             Err(reason) => Err(self.lose_source(plugin, life, &reason).await),
         }
@@ -256,7 +254,7 @@ impl PluginManager {
                 summary,
             }),
             Ok(()) if has_life(&load) => {
-                let step = json!({"name": "on_load", "parts": parts_of(&load.manifest)});
+                let step = json!({"name": "on_load", "parts": load.manifest.parts.for_code()});
                 self.step(&load, step, self.config.app_id.clone())
                     .await
                     .map(drop)
@@ -265,6 +263,7 @@ impl PluginManager {
         };
         match stepped {
             Ok(()) => {
+                plugin.set_dir(found.dir.clone());
                 self.put_gate(&load);
                 Ok(load)
             }
@@ -384,14 +383,5 @@ pub(super) fn has_hook(load: &Prepared, name: &str) -> bool {
 
 /// Whether the load has a context: lifecycle functions, or files that are parts.
 fn has_life(load: &Prepared) -> bool {
-    !load.loaded.hooks.is_empty() || load.manifest.has_parts()
-}
-
-fn parts_of(manifest: &Manifest) -> Value {
-    json!({
-        "controllers": manifest.controllers,
-        "events": manifest.events,
-        "middleware": manifest.middleware,
-        "jobs": manifest.jobs,
-    })
+    !load.loaded.hooks.is_empty() || load.manifest.parts.has_code()
 }

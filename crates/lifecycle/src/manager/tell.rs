@@ -70,8 +70,8 @@ impl PluginManager {
             PluginState::Failed(_) => "error",
         };
         let manifest = plugin.manifest();
-        let source_path = plugin
-            .dir
+        let dir = plugin.dir();
+        let source_path = dir
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         let report = Report {
@@ -82,6 +82,7 @@ impl PluginManager {
             status,
             error: (error.as_ref())
                 .map(|failure| (failure.summary.as_str(), failure.traceback.as_str())),
+            stored: row.as_ref().is_some_and(|row| row.stored.is_some()),
         };
         if missing && load.is_none() {
             // Another gateway may have them, and tells how they are.

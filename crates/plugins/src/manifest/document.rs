@@ -9,6 +9,9 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 
+use super::parts::{
+    ControllerPart, EventPart, HookPart, JobPart, MiddlewarePart, ScriptPart, Section, WidgetPart,
+};
 use crate::permissions::{Declared, PermissionsShape};
 
 /// The manifest of a plugin, `plugin.json` or `manifest.json` in its directory.
@@ -91,14 +94,27 @@ pub struct Document {
     pub max_concurrency: Option<usize>,
     /// Python packages, as pip names them.
     pub requirements: Option<Vec<String>>,
-    /// Routes kept as files below `controllers/`.
-    pub controllers: Option<Vec<ControllerPart>>,
-    /// Event listeners kept as files below `events/`.
-    pub events: Option<Vec<EventPart>>,
-    /// Middleware kept as files below `middleware/`.
-    pub middleware: Option<Vec<MiddlewarePart>>,
-    /// Scheduled jobs kept as files below `jobs/`.
-    pub jobs: Option<Vec<JobPart>>,
+    /// Routes kept as files below `controllers/`, by file.
+    #[schemars(with = "Option<Section<ControllerPart>>")]
+    pub controllers: Option<Value>,
+    /// Hooks kept as files below `hooks/`, by file.
+    #[schemars(with = "Option<Section<HookPart>>")]
+    pub hooks: Option<Value>,
+    /// Event listeners kept as files below `events/`, by file.
+    #[schemars(with = "Option<Section<EventPart>>")]
+    pub events: Option<Value>,
+    /// Middleware kept as files below `middleware/`, by file.
+    #[schemars(with = "Option<Section<MiddlewarePart>>")]
+    pub middleware: Option<Value>,
+    /// Scheduled jobs kept as files below `jobs/`, by file.
+    #[schemars(with = "Option<Section<JobPart>>")]
+    pub jobs: Option<Value>,
+    /// Widgets kept as files below `widgets/`, by file.
+    #[schemars(with = "Option<Section<WidgetPart>>")]
+    pub widgets: Option<Value>,
+    /// Files that pages load, by their path below the plugin's directory.
+    #[schemars(with = "Option<Section<ScriptPart>>")]
+    pub scripts: Option<Value>,
 }
 
 /// `backend` of a manifest.
@@ -143,86 +159,6 @@ pub struct DeclaredEndpoint {
     /// Below `/api/plugins/{name}`.
     #[serde(alias = "url")]
     pub path: String,
-}
-
-/// One file below `controllers/`.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct ControllerPart {
-    /// Its name below `controllers/`.
-    pub file: String,
-    /// The function; `handler`, else the file's own name, where it is missing.
-    pub function: Option<String>,
-    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
-    pub method: String,
-    /// Below `/api/plugins/{name}`; parameters as `{id}` or `:id`.
-    pub path: String,
-    /// Whether a token is wanted.
-    #[serde(default = "yes")]
-    pub requires_auth: bool,
-    /// Roles of which the caller must have one.
-    #[serde(default)]
-    pub roles: Vec<String>,
-    /// Calls a minute of one user, or of one address.
-    pub rate_limit: Option<u32>,
-    /// JSON Schema over `{body, query, params}`.
-    pub request_schema: Option<Value>,
-    /// JSON Schema of the answer.
-    pub response_schema: Option<Value>,
-    /// One call, in seconds.
-    #[serde(default, deserialize_with = "seconds")]
-    pub timeout_seconds: Option<f64>,
-}
-
-/// One file below `events/`.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct EventPart {
-    /// Its name below `events/`.
-    pub file: String,
-    /// The function; `listener`, else `handler`, else the file's own name, where it is missing.
-    pub function: Option<String>,
-    /// The event's name or pattern.
-    pub event: String,
-}
-
-/// One file below `middleware/`.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct MiddlewarePart {
-    /// Its name below `middleware/`.
-    pub file: String,
-    /// The function; `middleware`, else `handler`, else the file's own name, where it is missing.
-    pub function: Option<String>,
-    /// Lower ones are outer ones.
-    #[serde(default = "ten")]
-    pub order: i32,
-}
-
-/// One file below `jobs/`.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct JobPart {
-    /// Its name below `jobs/`.
-    pub file: String,
-    /// The function; `run`, else `handler`, else the file's own name, where it is missing.
-    pub function: Option<String>,
-    /// Five or six fields: (second,) minute, hour, day of the month, month, day of the week.
-    #[serde(alias = "schedule")]
-    pub cron: String,
-    /// The job's name; that of the file where it is missing.
-    pub name: Option<String>,
-    /// An IANA name; `UTC` where it is missing.
-    pub timezone: Option<String>,
-    /// `skip` (where it is missing) or `run_once`: what becomes of runs whose time passed.
-    pub missed: Option<String>,
-    /// One run, in seconds.
-    #[serde(default, deserialize_with = "seconds", alias = "timeoutSeconds")]
-    pub timeout_seconds: Option<f64>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn ten() -> i32 {
-    10
 }
 
 // The shapes that a value may have, for the schema only.
@@ -354,7 +290,7 @@ fn relative_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
     Ok(Some(path))
 }
 
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     const MAX_SECONDS: f64 = 3600.0;
     match Option::<Value>::deserialize(from)? {
         None => Ok(None),

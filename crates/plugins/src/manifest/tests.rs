@@ -115,8 +115,8 @@ fn complaints_name_the_key() {
             "dependencies: x: \"new\" is no version range",
         ),
         (
-            json!({"events": [{"file": "a.py"}]}),
-            "events[0]: missing field `event`",
+            json!({"events": [{"event_name": "a"}]}),
+            "events[0].file: is missing",
         ),
         (
             json!({"version": "1.0"}),

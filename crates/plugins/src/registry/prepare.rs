@@ -8,7 +8,7 @@ use crate::{
     discovery::Found,
     findings::{FindingKind, MISSING_INIT},
     generation::{GenerationPhase, LiveGeneration},
-    manifest::{self, Isolation, Manifest},
+    manifest::{Isolation, Manifest},
     runtime::{LoadError, LoadedPlugin, PluginRuntime, PluginSource},
     site::Site,
 };
@@ -29,7 +29,7 @@ impl Registry {
             error: LoadError::Manifest(reason),
             manifest,
         };
-        let read = manifest::read(&found.dir, &found.name).map_err(|reason| wrong(reason, None))?;
+        let read = found.manifest().map_err(|reason| wrong(reason, None))?;
         for warning in &read.warnings {
             tracing::warn!(plugin.name = &*plugin.name, warning, "plugin.manifest_odd");
         }
@@ -37,8 +37,11 @@ impl Registry {
         if let Some(name) = read.other_name
             && let Some(first) = self.find(&name)
         {
-            let (first, second) = (first.dir.display(), found.dir.display());
-            let reason = format!("name: two plugins are named {name:?}: {first} and {second}");
+            let (first, second) = (first.dir(), found.dir.display());
+            let reason = format!(
+                "name: two plugins are named {name:?}: {} and {second}",
+                first.display()
+            );
             return Err(wrong(reason, Some(manifest)));
         }
         let entry = found
@@ -81,7 +84,8 @@ impl Registry {
             name: plugin.name.clone(),
             dir: found.dir.clone(),
             entry,
-            has_parts: manifest.has_parts(),
+            has_parts: !manifest.parts.is_empty(),
+            parts: manifest.parts.modules(),
             cache: cache.clone(),
             site: site.map(|site| site.path.clone()),
         };

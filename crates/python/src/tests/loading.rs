@@ -96,6 +96,7 @@ fn a_new_generation_takes_over_and_the_old_one_ends() {
         dir: plugin.clone(),
         entry: Some(plugin.join("logic.py")),
         has_parts: false,
+        parts: Vec::new(),
         cache: None,
         site: None,
     };
