@@ -62,6 +62,7 @@ pub(super) async fn open(
     let declared = std::iter::once(mozaiks_settings::COLLECTION)
         .chain(mozaiks_notifications::COLLECTIONS.iter().copied())
         .chain(mozaiks_lifecycle::COLLECTIONS)
+        .chain(mozaiks_entities::COLLECTIONS)
         .collect();
     let store = Store::open(options, declared)
         .await

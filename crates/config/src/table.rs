@@ -5,6 +5,7 @@ mod access;
 mod data;
 mod jobs;
 mod log;
+mod migrations;
 mod notifications;
 mod outbound;
 mod process;
@@ -20,7 +21,8 @@ mod workers;
 use std::time::Duration;
 
 use self::{
-    access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
+    access::ACCESS, data::DATA, jobs::JOBS, log::LOG, migrations::MIGRATIONS,
+    notifications::NOTIFICATIONS,
     outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY, rates::RATES,
     realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER, usage::USAGE,
     workers::WORKERS,
@@ -38,7 +40,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 15] = [
+const PARTS: [&[Key]; 16] = [
     PROCESS,
     DATA,
     ACCESS,
@@ -50,6 +52,7 @@ const PARTS: [&[Key]; 15] = [
     WORKERS,
     OUTBOUND,
     JOBS,
+    MIGRATIONS,
     USAGE,
     LOG,
     REALTIME,
