@@ -12,6 +12,7 @@ mod host;
 mod invite;
 mod life;
 mod loop_holders;
+mod migrations;
 mod plugin_cache;
 mod presence;
 mod recorder;

@@ -23,6 +23,7 @@ mod plugin_actions;
 mod plugin_jobs;
 mod plugin_life;
 mod plugin_logs;
+mod plugin_migrations;
 mod plugin_permissions;
 mod plugin_routes;
 mod plugin_usage;

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DatabaseUnavailable",
+    "EntityNotMigrated",
     "HostError",
     "NetworkDenied",
     "PermissionDenied",
@@ -57,6 +58,10 @@ class QuotaExceeded(HostError):
     """What the plugin may store is used up; taking away still works."""
 
 
+class EntityNotMigrated(HostError):
+    """The collection of an entity is not there yet: its migration was not run in this app."""
+
+
 class NetworkDenied(HostError):
     """The gateway does not send the request: where it goes is not reached from here."""
 
@@ -72,6 +77,7 @@ class UpstreamError(HostError):
 _KINDS: dict[str, type[HostError]] = {
     "PERMISSION_DENIED": PermissionDenied,
     "QUOTA_EXCEEDED": QuotaExceeded,
+    "ENTITY_NOT_MIGRATED": EntityNotMigrated,
     "NETWORK_DENIED": NetworkDenied,
     "UPSTREAM_TIMEOUT": UpstreamTimeout,
     "UPSTREAM_ERROR": UpstreamError,

@@ -63,6 +63,7 @@ pub(super) async fn open(
         .chain(mozaiks_notifications::COLLECTIONS.iter().copied())
         .chain(mozaiks_lifecycle::COLLECTIONS)
         .chain(mozaiks_catalog::COLLECTIONS)
+        .chain(mozaiks_entities::COLLECTIONS)
         .collect();
     let store = Store::open(options, declared)
         .await

@@ -3,6 +3,7 @@
 mod access;
 mod apps;
 mod database;
+mod entities;
 mod events;
 mod files;
 mod guard;
@@ -30,6 +31,7 @@ use futures_util::future::BoxFuture;
 
 pub use apps::Apps;
 pub use database::DatabasePart;
+pub use entities::EntitiesPart;
 pub use events::EventsPart;
 pub use files::FilesPart;
 pub use guard::Guard;

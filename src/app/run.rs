@@ -15,15 +15,15 @@ use super::{
     followers::Followers,
     greeting::announce,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, FilesPart, Guard, HostPart, HttpPart,
-        JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart,
-        PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers,
-        SettingsPart, StorageMeter, StoragePart, StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EntitiesPart, EventsPart, FilesPart, Guard, HostPart,
+        HttpPart, JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet,
+        NotificationsPart, PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
+        SeenUsers, SettingsPart, StorageMeter, StoragePart, StreamPart,
     },
     invite::invite,
     life::LifeSlot,
     loop_holders::LoopHolders,
-    plugin_cache,
+    migrations, plugin_cache,
     presence::PresenceEvents,
     recorder::Recorder,
     requirements::InstalledSites,
@@ -139,11 +139,13 @@ where
     let apps = Apps::new(&config.auth.app_id);
     let registry_slot = RegistrySlot::default();
     let denials = Arc::new(Denials::default());
+    let (tables, running_migrations) = Default::default();
     let guard = Guard::new(
         Arc::clone(&registry_slot),
         Arc::clone(&denials),
         Arc::clone(&events),
         apps.clone(),
+        Arc::clone(&tables),
     );
     let mut parts: Vec<Box<dyn HostPart>> = vec![Box::new(RealtimePart::new(
         Arc::clone(&hub),
@@ -161,13 +163,18 @@ where
     let storage = Arc::new(PluginStorage::new(Arc::clone(&store)));
     let files_dir = config.data_dir.join("files");
     let files = PluginFiles::new(&files_dir, config.plugins.files_max_bytes);
-    let meter = StorageMeter::new(&store, &storage, &files, &registry_slot);
+    let meter = StorageMeter::new(&store, &storage, &files, &registry_slot, &tables);
     let quotas = Quotas::new(Arc::new(meter), config.plugins.storage_recount);
     parts.push(Box::new(DatabasePart::new(
         Arc::clone(&store),
         apps.clone(),
         Arc::clone(&guard),
         Arc::clone(&quotas),
+        Arc::clone(&running_migrations),
+    )));
+    parts.push(Box::new(EntitiesPart::new(
+        Arc::clone(&tables),
+        apps.clone(),
     )));
     parts.push(Box::new(FilesPart::new(files, &quotas, &guard, &apps)));
     parts.push(Box::new(SettingsPart::new(
@@ -236,13 +243,20 @@ where
         Arc::new(SeenUsers(Arc::clone(&notifications))),
     ];
     let dispatcher = Dispatcher::with_limits(observers, DelayLimits::new(&config.queue_delay));
+    let migrations = migrations::machine(
+        &config.migrations,
+        (&store, embedded.is_some()),
+        &dispatcher,
+        &tables,
+        &running_migrations,
+    );
     let plugin_jobs = PluginJobs::new(
         jobs::Parts {
             store: Arc::clone(&store),
             dispatcher: Arc::clone(&dispatcher),
             events: Arc::clone(&events),
             apps: Arc::clone(&known_apps),
-            gateway: gateway_name(),
+            gateway: migrations::gateway_name(),
         },
         config.jobs.clone(),
     );
@@ -366,6 +380,7 @@ where
         plugin_quotas: quotas,
         plugin_audit: audit,
         plugin_jobs,
+        migrations: Arc::clone(&migrations),
         plugin_health,
         plugin_denials: denials,
         plugin_document: PluginDocument::default(),
@@ -394,6 +409,7 @@ where
         config.dev,
         hangups,
     );
+    let following = migrations::follow(&migrations, &app.store, config.plugins.registry_poll);
     let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
@@ -448,21 +464,13 @@ where
         }
     };
     sweeping.abort();
+    following.abort();
     if let Some(embedded) = embedded {
         embedded.shutdown().await;
     }
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
-}
-
-/// What this process is called in the history of jobs: several gateways share one database.
-fn gateway_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match host.trim() {
-        "" => std::process::id().to_string(),
-        host => format!("{host}:{}", std::process::id()),
-    }
 }
 
 /// No new calls, no new connections; running calls and their answers finish, or their time is up.

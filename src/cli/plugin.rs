@@ -6,6 +6,7 @@ mod inspect;
 mod jobs;
 mod list;
 mod logs;
+mod migrate;
 mod operate;
 mod permissions;
 mod requirements;
@@ -63,6 +64,8 @@ enum PluginCommand {
     Permissions(permissions::PermissionsArgs),
     /// List or run the scheduled jobs of a plugin of a running gateway.
     Jobs(jobs::JobsArgs),
+    /// List, run or undo the migrations of plugins of a running gateway.
+    Migrate(migrate::MigrateArgs),
     /// Print the types of plugins' actions for TypeScript, as a running gateway describes them.
     Types(types::TypesArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -96,6 +99,7 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Config(args) => operate::config(args),
         PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
+        PluginCommand::Migrate(args) => migrate::run(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::InstallRequirements(args) => requirements::install(args),
         PluginCommand::Types(args) => types::run(args),

@@ -100,6 +100,8 @@ pub enum ApiError {
     },
     /// What the plugin may store is used up.
     QuotaExceeded,
+    /// The plugin needs an entity whose collection is not there yet.
+    EntityNotMigrated,
     /// The plugin cancelled its own call, or shutdown did.
     PluginCancelled,
     /// The plugin returned no dict.
@@ -197,7 +199,9 @@ fn host_status(code: &str) -> StatusCode {
         }
         "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
-        "RELOAD_FAILED" => StatusCode::CONFLICT,
+        "RELOAD_FAILED" | "CHECKSUM_MISMATCH" | "MIGRATION_RUNNING" | "MIGRATION_DONE"
+        | "NO_ROLLBACK" => StatusCode::CONFLICT,
+        "ENTITY_NOT_MIGRATED" => StatusCode::FAILED_DEPENDENCY,
         "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,
         domain => domain_status(Some(domain)),
     }

@@ -12,6 +12,7 @@ use super::{body::BodyRoom, openapi::PluginDocument, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
 use mozaiks_catalog::Catalog;
 use mozaiks_config::ServerConfig;
+use mozaiks_entities::machine::Machine;
 use mozaiks_events::EventBus;
 use mozaiks_lifecycle::{
     audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
@@ -64,6 +65,8 @@ pub struct App {
     pub plugin_audit: Arc<AuditLog>,
     /// What they do at certain times.
     pub plugin_jobs: Arc<PluginJobs>,
+    /// What changes their collections.
+    pub migrations: Arc<Machine>,
     /// How they say that they are.
     pub plugin_health: Arc<HealthChecks>,
     /// What plugins were denied.

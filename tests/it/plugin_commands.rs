@@ -48,7 +48,7 @@ pub fn mozaiks(args: &[&str]) -> Command {
 }
 
 /// The command as an admin of a gateway.
-fn admin(app: &TestApp, args: &[&str]) -> Command {
+pub fn admin(app: &TestApp, args: &[&str]) -> Command {
     let token = Claims::user("root").with("roles", vec!["admin"]).sign();
     let mut command = mozaiks(args);
     command

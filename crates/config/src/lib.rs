@@ -7,6 +7,7 @@ mod events;
 mod jobs;
 mod keys;
 mod load;
+mod migrations;
 mod notifications;
 mod original;
 mod outbound;
@@ -35,6 +36,7 @@ pub use ipnet::IpNet as IpNetwork;
 pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
 pub use load::{COMMANDS_OWN, Inputs, Loaded, load};
+pub use migrations::MigrationsConfig;
 pub use notifications::{ChannelsConfig, EmailConfig, NotificationsConfig, PushConfig, SmsConfig};
 pub use outbound::OutboundConfig;
 pub use print::{effective, markdown_table};
@@ -77,6 +79,8 @@ pub struct Config {
     pub workers: WorkersConfig,
     /// Their scheduled jobs and health checks.
     pub jobs: PluginJobsConfig,
+    /// Migrations of plugins.
+    pub migrations: MigrationsConfig,
     /// Live connections and their limits.
     pub realtime: RealtimeConfig,
     /// What is published.
@@ -342,6 +346,7 @@ impl Default for Config {
             usage: UsageConfig::default(),
             workers: WorkersConfig::default(),
             jobs: PluginJobsConfig::default(),
+            migrations: MigrationsConfig::default(),
             realtime: RealtimeConfig::default(),
             events: EventsConfig::default(),
             notifications: NotificationsConfig::default(),

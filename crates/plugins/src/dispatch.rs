@@ -198,13 +198,13 @@ impl Dispatcher {
             self.check_delay(traffic, call.kind)?;
         }
         if let Some(app_id) = &call.app_id
-            && call.kind != CallKind::Life
+            && !call.kind.is_about_plugin()
             && !generation.is_on_for(app_id)
         {
             return Err(DispatchError::Disabled);
         }
         if let (Some(gate), Some(app_id)) = (generation.gate(), &call.app_id)
-            && call.kind != CallKind::Life
+            && !call.kind.is_about_plugin()
             && !gate.is_open(app_id)
         {
             let (gate, app_id) = (Arc::clone(gate), Arc::clone(app_id));

@@ -64,6 +64,8 @@ pub enum Target {
     Handler(HandlerId),
     /// A step in the life of a load of a plugin: loading, enabling, disabling, unloading, …
     Life(Generation),
+    /// A migration of the load's plugin, in one process of those that run it.
+    Migration(Generation),
 }
 
 /// What a function is to give.
@@ -157,6 +159,8 @@ pub enum CallKind {
     Life,
     /// A run of a scheduled job.
     Job,
+    /// A migration.
+    Migration,
 }
 
 impl CallKind {
@@ -165,7 +169,7 @@ impl CallKind {
     pub(crate) fn is_from_outside(self) -> bool {
         match self {
             Self::Execute | Self::Message | Self::Route => true,
-            Self::Event | Self::Life | Self::Job => false,
+            Self::Event | Self::Life | Self::Job | Self::Migration => false,
         }
     }
 
@@ -179,14 +183,23 @@ impl CallKind {
             Self::Route => Counted::Route,
             Self::Life => Counted::Life,
             Self::Job => Counted::Job,
+            Self::Migration => Counted::Migration,
         }
     }
 
     /// Whether its own limit counts where that is longer than the plugin's for calls.
     pub(crate) fn may_take_longer(self) -> bool {
         match self {
-            Self::Job => true,
+            Self::Job | Self::Migration => true,
             Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life => false,
+        }
+    }
+
+    /// Whether it is about the plugin itself: it does not wait until the plugin is on in its app.
+    pub(crate) fn is_about_plugin(self) -> bool {
+        match self {
+            Self::Life | Self::Migration => true,
+            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Job => false,
         }
     }
 
@@ -195,7 +208,7 @@ impl CallKind {
         match self {
             Self::Execute => Wants::Dict,
             Self::Route | Self::Life => Wants::Json,
-            Self::Event | Self::Message | Self::Job => Wants::Anything,
+            Self::Event | Self::Message | Self::Job | Self::Migration => Wants::Anything,
         }
     }
 }

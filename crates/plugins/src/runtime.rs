@@ -273,6 +273,8 @@ pub enum HostTrouble {
     PermissionDenied(Box<str>),
     /// What the plugin may store is used up.
     QuotaExceeded,
+    /// The collection of an entity is not there yet.
+    EntityNotMigrated,
 }
 
 /// Why a call was not taken.

@@ -22,7 +22,13 @@ from _mozaiks_bytecode import key_of, read_code
 
 # MongoDB's code; the gateway and the SDK use it too.
 OUT_OF_DISK_SPACE = 14031
-TROUBLES = ("DATABASE_UNAVAILABLE", "STORAGE_FULL", "PERMISSION_DENIED", "QUOTA_EXCEEDED")
+TROUBLES = (
+    "DATABASE_UNAVAILABLE",
+    "STORAGE_FULL",
+    "PERMISSION_DENIED",
+    "QUOTA_EXCEEDED",
+    "ENTITY_NOT_MIGRATED",
+)
 
 # Python 3.11 and newer.
 GROUP = getattr(builtins, "BaseExceptionGroup", None)

@@ -53,6 +53,8 @@ pub(super) enum Function {
     Entry(Arc<Code>),
     /// A step in the life of such a load.
     Life(Arc<Code>),
+    /// A migration of such a load's plugin.
+    Migration(Arc<Code>),
     Handler(Arc<Handler>),
 }
 
@@ -60,7 +62,7 @@ impl Function {
     /// What it is part of.
     pub(super) fn code(&self) -> &Arc<Code> {
         match self {
-            Self::Entry(code) | Self::Life(code) => code,
+            Self::Entry(code) | Self::Life(code) | Self::Migration(code) => code,
             Self::Handler(handler) => &handler.code,
         }
     }
@@ -69,7 +71,7 @@ impl Function {
     pub(super) fn is_async(&self) -> bool {
         match self {
             Self::Entry(code) => code.entry.get().is_some_and(|entry| entry.is_async),
-            Self::Life(_) => true,
+            Self::Life(_) | Self::Migration(_) => true,
             Self::Handler(handler) => handler.is_async,
         }
     }
@@ -85,9 +87,24 @@ impl Function {
                 Some(Some(run)) => run.clone_ref(py),
                 Some(None) | None => py.None(),
             },
+            Self::Migration(code) => migration_of(py, &code.own.package).unwrap_or_else(|error| {
+                let reason = crate::error::summary(py, &error);
+                tracing::error!(
+                    plugin.name = &*code.plugin,
+                    reason,
+                    "the SDK runs no migrations"
+                );
+                py.None()
+            }),
             Self::Handler(handler) => handler.function.clone_ref(py),
         }
     }
+}
+
+/// What runs a migration of a package's. Imported when the first one runs: most plugins have none.
+fn migration_of(py: Python<'_>, package: &str) -> PyResult<Py<PyAny>> {
+    let runner = py.import("mozaiks.plugin._migrate")?;
+    Ok(runner.call_method1("of", (package,))?.unbind())
 }
 
 /// What is loaded. Written at load, unload and registration, read for every call.
@@ -112,6 +129,7 @@ impl CodeTable {
                 code.life.get()?.as_ref()?;
                 Some(Function::Life(code))
             }
+            Target::Migration(generation) => Some(Function::Migration(self.code(generation)?)),
             Target::Handler(handler) => {
                 let handler = self.handlers.read().get(&handler).cloned()?;
                 Some(Function::Handler(handler))

@@ -101,6 +101,7 @@ fn host_trouble(py: Python<'_>, error: &PyErr) -> Option<HostTrouble> {
         "STORAGE_FULL" => Some(HostTrouble::StorageFull),
         "PERMISSION_DENIED" => Some(HostTrouble::PermissionDenied(permission.into())),
         "QUOTA_EXCEEDED" => Some(HostTrouble::QuotaExceeded),
+        "ENTITY_NOT_MIGRATED" => Some(HostTrouble::EntityNotMigrated),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod answers;
+mod checked;
 mod commands;
 mod cursors;
 mod error;

@@ -14,11 +14,15 @@ impl Store {
         &self,
         app_id: &str,
         beginning: &str,
+        others: &[String],
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<u64, StoreError> {
         let database = self.database(app_id)?;
         let named = doc! {
-            "name": { "$regex": format!("^{beginning}") },
+            "$or": [
+                { "name": { "$regex": format!("^{beginning}") } },
+                { "name": { "$in": others.to_vec() } },
+            ],
             "type": { "$in": ["collection", "timeseries"] },
         };
         let names = database.list_collection_names().filter(named).await;

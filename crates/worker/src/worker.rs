@@ -194,9 +194,9 @@ impl Worker {
     /// Whether it can run this now, and the target as the worker knows it.
     pub(crate) fn resolve(&self, target: Target) -> Option<(Generation, Target)> {
         match target {
-            Target::Execute(generation) | Target::Life(generation) => {
-                self.has(generation).then_some((generation, target))
-            }
+            Target::Execute(generation)
+            | Target::Life(generation)
+            | Target::Migration(generation) => self.has(generation).then_some((generation, target)),
             Target::Handler(handler) => {
                 let local = self.registrations.local(self.number, handler)?;
                 let generation = self.registrations.generation(handler)?;

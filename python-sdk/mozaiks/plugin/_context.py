@@ -15,10 +15,11 @@ from mozaiks import http as _http
 from mozaiks.event_bus import event_bus
 from mozaiks.files import Files
 from mozaiks.http import Http
-from mozaiks.plugin import _handler
+from mozaiks.plugin import _handler, _models
 from mozaiks.plugin._info import PluginInfo
 from mozaiks.plugin._listeners import Listeners
 from mozaiks.plugin._logger import PluginLogger
+from mozaiks.plugin._models import Models
 from mozaiks.plugin._request import Request
 from mozaiks.websocket import websocket_manager
 
@@ -66,6 +67,11 @@ class PluginContext:
         from mozaiks.database import db
 
         return db
+
+    @property
+    def models(self) -> Models:
+        """The plugin's entities in the caller's app: `ctx.models["Cart"]` or `ctx.models.Cart`."""
+        return _models.models
 
     @property
     def app_id(self) -> str | None:

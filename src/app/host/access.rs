@@ -16,16 +16,18 @@ pub(super) struct PluginAccess {
     guard: Arc<Guard>,
     permissions: Arc<Permissions>,
     plugin: Arc<str>,
+    app_id: Arc<str>,
     user_id: Option<Arc<str>>,
 }
 
 impl PluginAccess {
-    /// That of the load that asks, for the user whose call runs.
-    pub(super) fn of(guard: &Arc<Guard>, caller: &Caller) -> Self {
+    /// That of the load that asks, in an app, for the user whose call runs.
+    pub(super) fn of(guard: &Arc<Guard>, caller: &Caller, app_id: &Arc<str>) -> Self {
         Self {
             guard: Arc::clone(guard),
             permissions: guard.permissions(caller),
             plugin: Arc::clone(&caller.plugin),
+            app_id: Arc::clone(app_id),
             user_id: (caller.principal.as_ref()).map(|principal| principal.user_id.clone()),
         }
     }
@@ -42,7 +44,7 @@ impl PluginAccess {
 
 impl DatabaseAccess for PluginAccess {
     fn rule(&self, collection: &str) -> CollectionRule {
-        let is_own = self.guard.owns_collection(&self.plugin, collection);
+        let is_own = (self.guard).owns_collection(&self.app_id, &self.plugin, collection);
         let rule = self.permissions.collection(collection, is_own);
         CollectionRule {
             read: rule.read,
@@ -73,7 +75,8 @@ impl DatabaseAccess for PluginAccess {
             Some(prefix) => doc! { "name": { "$regex": format!("^{}", literal(prefix)) } },
             None => doc! { "name": *name },
         });
-        let mut shown = vec![own];
+        let tables = self.guard.tables(&self.app_id, &self.plugin);
+        let mut shown = vec![own, doc! { "name": { "$in": tables } }];
         shown.extend(granted);
         Some(doc! { "$or": shown })
     }

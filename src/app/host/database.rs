@@ -9,6 +9,7 @@ use super::{
     Apps, Guard, HostFuture, HostPart, access::PluginAccess, guard::PERMISSION_DENIED,
     meter::added_bytes, unknown, write_json,
 };
+use mozaiks_entities::running::RunningMigrations;
 use mozaiks_lifecycle::{error::LifeError, quotas::Quotas};
 use mozaiks_plugins::{Caller, Generation, HostError};
 use mozaiks_store::{CommandCaller, Store, StoreError};
@@ -19,12 +20,20 @@ pub struct DatabasePart {
     apps: Apps,
     guard: Arc<Guard>,
     quotas: Arc<Quotas>,
+    migrations: Arc<RunningMigrations>,
 }
 
 impl DatabasePart {
-    /// Over the gateway's connection.
-    pub fn new(store: Arc<Store>, apps: Apps, guard: Arc<Guard>, quotas: Arc<Quotas>) -> Self {
+    /// Over the gateway's connection. What `migrations` runs has a database of its own.
+    pub fn new(
+        store: Arc<Store>,
+        apps: Apps,
+        guard: Arc<Guard>,
+        quotas: Arc<Quotas>,
+        migrations: Arc<RunningMigrations>,
+    ) -> Self {
         Self {
+            migrations,
             store,
             apps,
             guard,
@@ -47,16 +56,24 @@ impl HostPart for DatabasePart {
             Ok(app_id) => app_id,
             Err(error) => return Box::pin(async move { Err(error) }),
         };
+        if let Some(migration) = self.migrations.of(caller.call) {
+            return Box::pin(async move {
+                let done = migration.command(caller.generation.0, payload).await;
+                done.map_err(with_response)
+            });
+        }
         let store = Arc::clone(&self.store);
         let guard = Arc::clone(&self.guard);
-        let access = PluginAccess::of(&guard, &caller);
+        let access = PluginAccess::of(&guard, &caller, &app_id);
         let sender = CommandCaller {
             generation: caller.generation.0,
             app_id,
             plugin: Arc::clone(&caller.plugin),
             user_id: access.owner(),
         };
-        let added = added_bytes(&payload, |name| guard.owns_collection(&caller.plugin, name));
+        let added = added_bytes(&payload, |name| {
+            guard.owns_collection(&sender.app_id, &caller.plugin, name)
+        });
         let quotas = Arc::clone(&self.quotas);
         Box::pin(async move {
             let charge = match added {

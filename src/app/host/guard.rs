@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Apps, RegistrySlot, read_json};
+use mozaiks_entities::tables::Tables;
 use mozaiks_events::{EventBus, EventDraft};
 use mozaiks_plugins::{
     Caller, HostError,
@@ -24,6 +25,7 @@ pub struct Guard {
     denials: Arc<Denials>,
     events: Arc<EventBus>,
     apps: Apps,
+    tables: Arc<Tables>,
 }
 
 impl Guard {
@@ -33,12 +35,14 @@ impl Guard {
         denials: Arc<Denials>,
         events: Arc<EventBus>,
         apps: Apps,
+        tables: Arc<Tables>,
     ) -> Arc<Self> {
         Arc::new(Self {
             registry,
             denials,
             events,
             apps,
+            tables,
         })
     }
 
@@ -53,9 +57,18 @@ impl Guard {
             )
     }
 
-    /// Whether a collection is a plugin's own.
-    pub fn owns_collection(&self, plugin: &str, collection: &str) -> bool {
-        (self.registry.get()).is_some_and(|registry| registry.owns_collection(plugin, collection))
+    /// Whether a collection of an app is a plugin's own: one of its entities, else by its name.
+    pub fn owns_collection(&self, app_id: &str, plugin: &str, collection: &str) -> bool {
+        match self.tables.owner(app_id, collection) {
+            Some(owner) => *owner == *plugin,
+            None => (self.registry.get())
+                .is_some_and(|registry| registry.owns_collection(plugin, collection)),
+        }
+    }
+
+    /// The collections of a plugin's entities in an app.
+    pub fn tables(&self, app_id: &str, plugin: &str) -> Vec<String> {
+        self.tables.of_plugin(app_id, plugin)
     }
 
     /// Plugins whose collections begin as this one's do, and are not its own.

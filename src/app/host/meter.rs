@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bson::{RawBsonRef, RawDocument};
 use futures_util::future::BoxFuture;
+use mozaiks_entities::tables::Tables;
 use mozaiks_files::{FilesError, Owner, PluginFiles};
 use mozaiks_lifecycle::{
     error::LifeError,
@@ -21,6 +22,7 @@ pub struct StorageMeter {
     values: Arc<PluginStorage>,
     files: Arc<PluginFiles>,
     registry: RegistrySlot,
+    tables: Arc<Tables>,
 }
 
 impl StorageMeter {
@@ -30,12 +32,14 @@ impl StorageMeter {
         values: &Arc<PluginStorage>,
         files: &Arc<PluginFiles>,
         registry: &RegistrySlot,
+        tables: &Arc<Tables>,
     ) -> Self {
         Self {
             store: Arc::clone(store),
             values: Arc::clone(values),
             files: Arc::clone(files),
             registry: Arc::clone(registry),
+            tables: Arc::clone(tables),
         }
     }
 }
@@ -48,13 +52,16 @@ impl Meter for StorageMeter {
     ) -> BoxFuture<'static, Result<u64, LifeError>> {
         let (store, values) = (Arc::clone(&self.store), Arc::clone(&self.values));
         let (files, registry) = (Arc::clone(&self.files), Arc::clone(&self.registry));
+        let tables = Arc::clone(&self.tables);
         Box::pin(async move {
-            let is_own = |collection: &str| {
-                (registry.get())
-                    .is_some_and(|registry| registry.owns_collection(&plugin, collection))
+            let is_own = |collection: &str| match tables.owner(&app_id, collection) {
+                Some(owner) => owner == plugin,
+                None => (registry.get())
+                    .is_some_and(|registry| registry.owns_collection(&plugin, collection)),
             };
+            let of_entities = tables.of_plugin(&app_id, &plugin);
             let documents = store
-                .collections_bytes(&app_id, &format!("{plugin}_"), is_own)
+                .collections_bytes(&app_id, &format!("{plugin}_"), &of_entities, is_own)
                 .await?;
             let owner = ValuesOwner {
                 app_id: &app_id,

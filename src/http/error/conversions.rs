@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use mozaiks_auth::AuthError;
 use mozaiks_catalog::CatalogError;
+use mozaiks_entities::error::EntityError;
 use mozaiks_lifecycle::error::LifeError;
 use mozaiks_plugins::{CallError, HostError, dispatch::DispatchError, runtime::HostTrouble};
 
@@ -43,6 +44,28 @@ impl From<CatalogError> for ApiError {
             CatalogError::Life { code, details, .. } => refused(code, message, details),
             CatalogError::Store(error) => Self::Life(LifeError::Store(error)),
         }
+    }
+}
+
+impl From<EntityError> for ApiError {
+    fn from(error: EntityError) -> Self {
+        match &error {
+            EntityError::Unavailable(reason) => {
+                return Self::PluginUnavailable {
+                    reason: reason.as_str().into(),
+                    tell: true,
+                };
+            }
+            EntityError::Store(store) => {
+                tracing::warn!(error = %store, "entities or migrations were not read or written");
+            }
+            _ => {}
+        }
+        Self::Host(HostError {
+            code: error.code(),
+            message: error.public_message(),
+            details: error.details().map(|details| details.to_string().into()),
+        })
     }
 }
 
@@ -89,6 +112,10 @@ impl From<CallError> for ApiError {
                 trouble: Some(HostTrouble::QuotaExceeded),
                 ..
             } => Self::QuotaExceeded,
+            CallError::Raised {
+                trouble: Some(HostTrouble::EntityNotMigrated),
+                ..
+            } => Self::EntityNotMigrated,
             CallError::Raised {
                 trouble: Some(HostTrouble::PermissionDenied(permission)),
                 ..

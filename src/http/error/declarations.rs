@@ -213,6 +213,11 @@ impl ApiError {
                 "QUOTA_EXCEEDED",
                 "what the plugin may store is used up",
             ),
+            Self::EntityNotMigrated => D::new(
+                S::FAILED_DEPENDENCY,
+                "ENTITY_NOT_MIGRATED",
+                "an entity that the plugin needs is not migrated",
+            ),
             Self::PluginCancelled => D::new(
                 S::INTERNAL_SERVER_ERROR,
                 "PLUGIN_ERROR",

@@ -201,6 +201,11 @@ fn every_failure_of_a_call_has_its_row() {
             "QUOTA_EXCEEDED",
         ),
         (
+            raised_by_the_host(HostTrouble::EntityNotMigrated),
+            424,
+            "ENTITY_NOT_MIGRATED",
+        ),
+        (
             raised_by_the_host(HostTrouble::PermissionDenied("broadcast".into())),
             500,
             "PERMISSION_DENIED",
@@ -222,6 +227,11 @@ fn what_a_part_refuses_has_the_status_of_its_code() {
         ("INTERNAL_ERROR", 500),
         ("VALIDATION_ERROR", 422),
         ("NOT_FOUND", 404),
+        ("CHECKSUM_MISMATCH", 409),
+        ("MIGRATION_RUNNING", 409),
+        ("MIGRATION_DONE", 409),
+        ("NO_ROLLBACK", 409),
+        ("ENTITY_NOT_MIGRATED", 424),
     ] {
         let error = ApiError::from(HostError {
             code,

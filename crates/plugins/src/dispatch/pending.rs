@@ -17,7 +17,7 @@ use super::{Call, DispatchError, Dispatcher, RunningCall, TimeLimits};
 use crate::{
     app_gate::{AppGate, AppState},
     generation::LiveGeneration,
-    invocation::CallKind,
+    invocation::{CallId, CallKind},
     runtime::{CallError, CallReply, CallResult},
 };
 
@@ -44,6 +44,11 @@ impl PendingCall {
             running: Some(running),
             late: None,
         }
+    }
+
+    /// The call, once it has been taken by its runtime.
+    pub fn id(&self) -> Option<CallId> {
+        self.running.as_ref().map(|running| running.id)
     }
 
     /// Asks that the call be cancelled.
