@@ -25,6 +25,8 @@ pub struct WorkersConfig {
     /// Without a call for so long, a plugin's own worker ends until the next; zero is never.
     /// `MOZAIKS_WORKER_IDLE_SECONDS`
     pub idle: Duration,
+    /// The same for plugins that are stored in the database. `MOZAIKS_STORED_WORKER_IDLE_SECONDS`
+    pub stored_idle: Duration,
     /// Calls after which a worker is replaced; 0 is never. `MOZAIKS_WORKER_RECYCLE_CALLS`
     pub recycle_calls: usize,
     /// Resident bytes at which a worker is replaced; 0 is never. `MOZAIKS_WORKER_RECYCLE_BYTES`
@@ -69,6 +71,7 @@ impl Default for WorkersConfig {
             heartbeat_timeout: Duration::from_secs(10),
             kill_grace: Duration::from_millis(500),
             idle: Duration::ZERO,
+            stored_idle: Duration::from_secs(300),
             recycle_calls: 0,
             recycle_bytes: 0,
             crash_limit: 3,

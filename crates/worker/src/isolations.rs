@@ -23,7 +23,9 @@ use parking_lot::Mutex;
 use crate::{
     confine::Confinement,
     crashes::Crashes,
+    description::DescriptionFile,
     pool::{PoolObserver, PoolSettings, PoolView, WorkerPool},
+    program,
     sampler::Watched,
     spawner::Spawner,
 };
@@ -272,9 +274,21 @@ impl Isolations {
         let threads = self.plugins.thread_pool_size
             + self.plugins.executor_threads
             + self.plugins.resolver_threads;
+        let is_stored = !Origin::of(manifest).is_operators();
+        let idle = match is_stored {
+            true => self.config.stored_idle,
+            false => self.config.idle,
+        };
         let settings = PoolSettings {
             quarantine: true,
-            idle: (!self.config.idle.is_zero()).then_some(self.config.idle),
+            idle: (!idle.is_zero()).then_some(idle),
+            description: is_stored.then(|| {
+                // A stored tree lies in a directory that is named by its digest and never changes.
+                let site = site.map(|site| site.path.dir.as_path());
+                let code = (found.dir.as_path(), site, program::stamp());
+                let dir = self.data_dir.join("loads");
+                DescriptionFile::new(&dir, &plugin.name, format!("{code:?}").into())
+            }),
             confinement: Confinement {
                 wall: true,
                 strict: self.config.strict,

@@ -30,6 +30,20 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// What changes when the program does: its version, and when its files were written.
+pub fn stamp() -> String {
+    let files = match PYTHON.get() {
+        Some((python, script)) => vec![python.clone(), script.clone()],
+        None => vec![PathBuf::from("/proc/self/exe")],
+    };
+    let written = files.iter().map(|file| {
+        let file = std::fs::metadata(file).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    });
+    let written: Vec<_> = written.collect();
+    format!("{} {written:?}", env!("CARGO_PKG_VERSION"))
+}
+
 fn start(python: Option<&(PathBuf, PathBuf)>) -> Command {
     let Some((python, script)) = python else {
         // The same program, also where its file has been replaced since.

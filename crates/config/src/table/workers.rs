@@ -60,6 +60,11 @@ pub(super) const WORKERS: &[Key] = &[
         seconds(|s| &mut s.config.workers.idle, secs(0), secs(86400)),
     ),
     key!(
+        "stored_worker_idle_seconds",
+        "The same for plugins that are stored in the database, whose workers are not started before the first call either; 0 is never.",
+        seconds(|s| &mut s.config.workers.stored_idle, secs(0), secs(86400)),
+    ),
+    key!(
         "worker_recycle_calls",
         "A worker is replaced after so many calls; 0 is never.",
         count(
