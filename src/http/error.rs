@@ -196,10 +196,7 @@ fn host_status(code: &str) -> StatusCode {
     match code {
         "DATABASE_UNAVAILABLE" | "OVERLOADED" => StatusCode::SERVICE_UNAVAILABLE,
         "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
-        "RELOAD_FAILED"
-        | "CHECKSUM_MISMATCH"
-        | "MIGRATION_RUNNING"
-        | "MIGRATION_DONE"
+        "RELOAD_FAILED" | "CHECKSUM_MISMATCH" | "MIGRATION_RUNNING" | "MIGRATION_DONE"
         | "NO_ROLLBACK" => StatusCode::CONFLICT,
         "ENTITY_NOT_MIGRATED" => StatusCode::FAILED_DEPENDENCY,
         "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,

@@ -139,7 +139,10 @@ pub(super) async fn migrate_entity(
 ) -> Result<Answer<RunReport>, ApiError> {
     let subject = subject(&app, &name, &principal)?;
     let options = request.by(&principal);
-    let report = app.migrations.migrate_entity(&subject, &entity, &options).await?;
+    let report = app
+        .migrations
+        .migrate_entity(&subject, &entity, &options)
+        .await?;
     let actor = Actor::of(&principal, "http", &context.request_id);
     audit(&app, &actor, &name, "migrate_entity", &report, &options).await;
     Ok(Answer(report))
@@ -171,7 +174,10 @@ pub(super) async fn roll_back_migration(
 ) -> Result<Answer<RunReport>, ApiError> {
     let subject = subject(&app, &name, &principal)?;
     let options = request.by(&principal);
-    let report = app.migrations.roll_back(&subject, &version, &options).await?;
+    let report = app
+        .migrations
+        .roll_back(&subject, &version, &options)
+        .await?;
     let actor = Actor::of(&principal, "http", &context.request_id);
     audit(&app, &actor, &name, "roll_back", &report, &options).await;
     Ok(Answer(report))
@@ -198,5 +204,7 @@ async fn audit(
         "status": migration.status,
         "force": options.force,
     });
-    app.plugin_audit.write(actor, plugin, action, None, Some(&after)).await;
+    app.plugin_audit
+        .write(actor, plugin, action, None, Some(&after))
+        .await;
 }

@@ -22,10 +22,9 @@ use std::time::Duration;
 
 use self::{
     access::ACCESS, data::DATA, jobs::JOBS, log::LOG, migrations::MIGRATIONS,
-    notifications::NOTIFICATIONS,
-    outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY, rates::RATES,
-    realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER, usage::USAGE,
-    workers::WORKERS,
+    notifications::NOTIFICATIONS, outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY,
+    rates::RATES, realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER,
+    usage::USAGE, workers::WORKERS,
 };
 use crate::keys::Key;
 

@@ -20,7 +20,11 @@ pub(crate) enum Kind {
 }
 
 const KNOWN: [(&str, Kind, &[&str]); 9] = [
-    ("create", Kind::Create, &["validator", "validationLevel", "validationAction"]),
+    (
+        "create",
+        Kind::Create,
+        &["validator", "validationLevel", "validationAction"],
+    ),
     (
         "collMod",
         Kind::CollMod,
@@ -66,9 +70,14 @@ pub(crate) fn look(command: &Document) -> Result<Allowed<'_>, EntityError> {
     let Bson::String(collection) = subject else {
         return Err(wrong(format!("`{name}` does not name a collection")));
     };
-    let odd = command.keys().skip(1).find(|key| !fields.contains(&key.as_str()));
+    let odd = command
+        .keys()
+        .skip(1)
+        .find(|key| !fields.contains(&key.as_str()));
     if let Some(key) = odd {
-        return Err(wrong(format!("`{name}` has no field `{key}` in migrations")));
+        return Err(wrong(format!(
+            "`{name}` has no field `{key}` in migrations"
+        )));
     }
     let to = match kind {
         Kind::Rename => Some(
@@ -132,12 +141,22 @@ fn statements<'a>(command: &'a Document, field: &str) -> impl Iterator<Item = &'
 
 /// Whether a statement says what fields are to be, for all that it finds, and makes no document.
 fn sets_only(statement: &Document) -> bool {
-    const SETTING: [&str; 7] = ["$set", "$unset", "$min", "$max", "$addToSet", "$pull", "$pullAll"];
+    const SETTING: [&str; 7] = [
+        "$set",
+        "$unset",
+        "$min",
+        "$max",
+        "$addToSet",
+        "$pull",
+        "$pullAll",
+    ];
     let is_true = |key: &str| statement.get_bool(key).unwrap_or(false);
     is_true("multi")
         && !is_true("upsert")
         && statement.get_document("u").is_ok_and(|update| {
-            update.keys().all(|operator| SETTING.contains(&operator.as_str()))
+            update
+                .keys()
+                .all(|operator| SETTING.contains(&operator.as_str()))
         })
 }
 
@@ -226,8 +245,12 @@ mod tests {
         let is = |command: Document| look(&command).unwrap().is_repeatable(&command);
         assert!(is(doc! { "create": "a" }));
         assert!(is(doc! { "insert": "a", "documents": [{}] }));
-        assert!(is(doc! { "delete": "a", "deletes": [{ "q": {}, "limit": 0 }] }));
-        assert!(!is(doc! { "delete": "a", "deletes": [{ "q": {}, "limit": 1 }] }));
+        assert!(is(
+            doc! { "delete": "a", "deletes": [{ "q": {}, "limit": 0 }] }
+        ));
+        assert!(!is(
+            doc! { "delete": "a", "deletes": [{ "q": {}, "limit": 1 }] }
+        ));
         let update = |u: Bson, multi: bool| {
             doc! { "update": "a", "updates": [{ "q": {}, "u": u, "multi": multi }] }
         };

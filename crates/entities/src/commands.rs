@@ -88,7 +88,10 @@ impl Entity {
     fn spec(&self, index: &Index) -> Document {
         let mut key = Document::new();
         for part in &index.columns {
-            key.insert(self.field(&part.column), if part.descending { -1 } else { 1 });
+            key.insert(
+                self.field(&part.column),
+                if part.descending { -1 } else { 1 },
+            );
         }
         let mut spec = doc! { "key": key, "name": &index.name };
         if index.unique {
@@ -99,8 +102,12 @@ impl Entity {
                 if let Some(column) = self.column(&part.column)
                     && column.nullable
                 {
-                    let types: Vec<Bson> =
-                        column.kind.bson_types().into_iter().map(Bson::from).collect();
+                    let types: Vec<Bson> = column
+                        .kind
+                        .bson_types()
+                        .into_iter()
+                        .map(Bson::from)
+                        .collect();
                     present.insert(part.column.clone(), doc! { "$type": types });
                 }
             }
@@ -209,11 +216,26 @@ mod tests {
             let firsts = commands.iter().filter_map(|command| command.keys().next());
             firsts.cloned().collect()
         };
-        assert_eq!(names(&change.up), ["dropIndexes", "collMod", "createIndexes"]);
-        assert_eq!(change.up[0], doc! { "dropIndexes": "cart", "index": ["by_a"] });
+        assert_eq!(
+            names(&change.up),
+            ["dropIndexes", "collMod", "createIndexes"]
+        );
+        assert_eq!(
+            change.up[0],
+            doc! { "dropIndexes": "cart", "index": ["by_a"] }
+        );
         assert_eq!(change.up[2].get_array("indexes").unwrap().len(), 2);
-        assert_eq!(change.down[0], doc! { "dropIndexes": "cart", "index": ["by_a", "by_b"] });
-        assert_eq!(names(&change.down), ["dropIndexes", "collMod", "createIndexes"]);
-        assert_eq!(Change::between(Some(&first), &first).up, Vec::<Document>::new());
+        assert_eq!(
+            change.down[0],
+            doc! { "dropIndexes": "cart", "index": ["by_a", "by_b"] }
+        );
+        assert_eq!(
+            names(&change.down),
+            ["dropIndexes", "collMod", "createIndexes"]
+        );
+        assert_eq!(
+            Change::between(Some(&first), &first).up,
+            Vec::<Document>::new()
+        );
     }
 }

@@ -93,7 +93,9 @@ fn fitting(value: Value, column: &ColumnType) -> Result<ColumnDefault, String> {
     if fits(&value, column) {
         Ok(ColumnDefault::Literal(value))
     } else {
-        Err(format!("the default {value} is no value of the column's type"))
+        Err(format!(
+            "the default {value} is no value of the column's type"
+        ))
     }
 }
 
@@ -103,9 +105,9 @@ fn fits(value: &Value, column: &ColumnType) -> bool {
         (ColumnType::Text { max_length }, Value::String(text)) => {
             max_length.is_none_or(|most| text.chars().count() <= most as usize)
         }
-        (ColumnType::Integer, Value::Number(number)) => {
-            number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-        }
+        (ColumnType::Integer, Value::Number(number)) => number
+            .as_i64()
+            .is_some_and(|number| i32::try_from(number).is_ok()),
         (ColumnType::Bigint, Value::Number(number)) => number.as_i64().is_some(),
         (ColumnType::Decimal, Value::Number(_))
         | (ColumnType::Double, Value::Number(_))
@@ -153,7 +155,11 @@ mod tests {
             ("VARCHAR(36)", json!("GEN_RANDOM_UUID()"), Some(Uuid)),
             ("TIMESTAMP", json!("NOW()"), Some(Now)),
             ("TIMESTAMP", json!("now()"), Some(Now)),
-            ("DATE", json!("2026-01-01"), Some(Literal(json!("2026-01-01")))),
+            (
+                "DATE",
+                json!("2026-01-01"),
+                Some(Literal(json!("2026-01-01"))),
+            ),
             ("INTEGER", json!(0), Some(Literal(json!(0)))),
             ("INTEGER", json!(null), None),
             ("TEXT", json!("NULL"), None),
@@ -166,7 +172,11 @@ mod tests {
             ("ENUM('a','b')", json!("b"), Some(Literal(json!("b")))),
             ("DECIMAL(4,2)", json!("1.50"), Some(Literal(json!("1.50")))),
         ] {
-            assert_eq!(read(column, written.clone()), Ok(expected), "{column} {written}");
+            assert_eq!(
+                read(column, written.clone()),
+                Ok(expected),
+                "{column} {written}"
+            );
         }
     }
 

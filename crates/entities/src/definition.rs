@@ -129,7 +129,11 @@ impl Entity {
                 ));
             }
         };
-        unknown_key(schema, "schema_definition", &["columns", "indexes", "foreign_keys"])?;
+        unknown_key(
+            schema,
+            "schema_definition",
+            &["columns", "indexes", "foreign_keys"],
+        )?;
         let columns = list(schema, "columns", MAX_COLUMNS)?
             .iter()
             .enumerate()
@@ -247,7 +251,10 @@ fn list<'a>(
     match get(schema, key) {
         None => Ok(&[]),
         Some(Value::Array(items)) if items.len() <= most => Ok(items),
-        Some(Value::Array(_)) => Err(EntityError::invalid(key, format!("has over {most} entries"))),
+        Some(Value::Array(_)) => Err(EntityError::invalid(
+            key,
+            format!("has over {most} entries"),
+        )),
         Some(_) => Err(EntityError::invalid(key, "must be an array")),
     }
 }

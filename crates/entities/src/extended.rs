@@ -32,11 +32,13 @@ pub(crate) fn of_json(value: Value) -> Option<Bson> {
             Some(whole) => i32::try_from(whole).map_or(Bson::Int64(whole), Bson::Int32),
             None => Bson::Double(number.as_f64()?),
         },
-        Value::Array(items) => {
-            Bson::Array(items.into_iter().map(of_json).collect::<Option<_>>()?)
-        }
+        Value::Array(items) => Bson::Array(items.into_iter().map(of_json).collect::<Option<_>>()?),
         Value::Object(object) => {
-            if object.keys().next().is_some_and(|key| TYPES.contains(&key.as_str())) {
+            if object
+                .keys()
+                .next()
+                .is_some_and(|key| TYPES.contains(&key.as_str()))
+            {
                 return serde_json::from_value(Value::Object(object)).ok();
             }
             let mut document = Document::new();
@@ -70,7 +72,9 @@ pub(crate) fn to_json(value: &Bson) -> Value {
 
 /// As [`to_json`], of a document.
 pub(crate) fn document_to_json(document: &Document) -> Value {
-    let fields = document.iter().map(|(key, value)| (key.clone(), to_json(value)));
+    let fields = document
+        .iter()
+        .map(|(key, value)| (key.clone(), to_json(value)));
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
@@ -95,7 +99,11 @@ mod tests {
 
     #[test]
     fn what_is_no_extended_json_is_told() {
-        for value in [json!({ "$oid": "x" }), json!({ "$numberLong": 1, "more": 2 }), json!([{ "$date": [] }])] {
+        for value in [
+            json!({ "$oid": "x" }),
+            json!({ "$numberLong": 1, "more": 2 }),
+            json!([{ "$date": [] }]),
+        ] {
             assert_eq!(of_json(value.clone()), None, "{value}");
         }
         assert_eq!(document_of(json!([1])), None);

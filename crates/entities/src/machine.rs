@@ -12,7 +12,13 @@ mod own;
 mod plan;
 mod python;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bson::{Bson, doc};
 use mozaiks_plugins::dispatch::Dispatcher;
@@ -103,7 +109,10 @@ pub struct Machine {
     dispatcher: Arc<Dispatcher>,
     running: Arc<RunningMigrations>,
     config: MachineConfig,
+    /// Of tasks of this process one at a time runs the gateway's own.
     own_turn: tokio::sync::Mutex<()>,
+    /// Whether those were run.
+    is_prepared: AtomicBool,
 }
 
 impl Machine {
@@ -124,6 +133,7 @@ impl Machine {
             running: Arc::clone(running),
             config,
             own_turn: tokio::sync::Mutex::default(),
+            is_prepared: AtomicBool::new(false),
         })
     }
 
@@ -141,9 +151,8 @@ impl Machine {
                 MigrationView::of(Some(file), row)
             })
             .collect();
-        let without_file = |row: &&MigrationRow| {
-            (tree.migrations.iter()).all(|file| file.version != row.version)
-        };
+        let without_file =
+            |row: &&MigrationRow| (tree.migrations.iter()).all(|file| file.version != row.version);
         migrations.extend(
             (rows.iter().filter(without_file)).filter_map(|row| MigrationView::of(None, Some(row))),
         );
@@ -164,7 +173,9 @@ impl Machine {
     ) -> Result<(Vec<EntityView>, Vec<(String, String)>), EntityError> {
         let tree = Tree::read_aside(&subject.dir).await?;
         let rows = self.repository.entity_rows(Some(&subject.owner)).await?;
-        let views = (tree.entities.iter()).map(|file| entity::view(file, &rows)).collect();
+        let views = (tree.entities.iter())
+            .map(|file| entity::view(file, &rows))
+            .collect();
         Ok((views, problems(&tree, "entities/")))
     }
 
@@ -221,6 +232,10 @@ impl Machine {
         plan: impl Fn(Option<&MigrationRow>) -> Result<Plan, EntityError>,
     ) -> Result<RunReport, EntityError> {
         let owner = &subject.owner;
+        if !self.is_prepared.load(Ordering::Acquire) {
+            self.run_own().await?;
+            self.refresh().await?;
+        }
         for _ in 0..TRIES {
             self.repository.expire(Some(owner), false).await?;
             let row = self.repository.find(owner, version).await?;
@@ -231,7 +246,12 @@ impl Machine {
                 return self.dry_run(subject, &plan, &place, row.as_ref()).await;
             }
             if plan.is_python() && subject.generation.is_err() {
-                let why = subject.generation.as_ref().err().cloned().unwrap_or_default();
+                let why = subject
+                    .generation
+                    .as_ref()
+                    .err()
+                    .cloned()
+                    .unwrap_or_default();
                 return Err(EntityError::Unavailable(why));
             }
             let row = match row {
@@ -266,7 +286,9 @@ impl Machine {
             let (machine, subject, plan) = (Arc::clone(self), subject.clone(), Arc::new(plan));
             let (tree, of) = (tree.clone(), Arc::clone(&plan));
             let run = tokio::spawn(async move {
-                machine.see_through(&subject, &tree, &of, &place, &claim).await
+                machine
+                    .see_through(&subject, &tree, &of, &place, &claim)
+                    .await
             });
             if run.await.is_err() {
                 tracing::error!(version, "a migration's run has ended with a panic");
@@ -296,8 +318,12 @@ impl Machine {
         dry_run: bool,
     ) -> Result<Place, EntityError> {
         let mut own = subject.own();
+        own.others = self
+            .tables
+            .of_others(&subject.owner.app_id, &subject.owner.plugin);
         let claimed = self.repository.entity_rows(Some(&subject.owner)).await?;
-        own.tables.extend(claimed.iter().map(|row| row.table_name.clone()));
+        own.tables
+            .extend(claimed.iter().map(|row| row.table_name.clone()));
         let is_about = |table: &str| match &plan.migration.script {
             Script::Commands { up, down } => up.iter().chain(down).any(|command| {
                 look(command)
@@ -337,7 +363,10 @@ impl Machine {
         let is_own = subject.own().has(table);
         if !is_own
             && !subject.may_change(table)
-            && self.repository.has_collection(&subject.owner.app_id, table).await?
+            && self
+                .repository
+                .has_collection(&subject.owner.app_id, table)
+                .await?
         {
             return Err(taken(&file.entity));
         }
@@ -345,7 +374,9 @@ impl Machine {
             return Ok(());
         }
         let more = doc! { "plugin_name": &subject.display_name, "checksum": Bson::Null };
-        self.repository.claim_table(&subject.owner, file, &more).await?;
+        self.repository
+            .claim_table(&subject.owner, file, &more)
+            .await?;
         self.refresh().await
     }
 
@@ -357,9 +388,13 @@ impl Machine {
         };
         let own: &OwnCollections = own;
         let file = plan.migration.file_name.as_deref();
-        let file = file.map_or_else(|| "the migration".to_owned(), |name| format!("migrations/{name}"));
+        let file = file.map_or_else(
+            || "the migration".to_owned(),
+            |name| format!("migrations/{name}"),
+        );
         for (list, commands) in [("up", up), ("down", down)] {
-            check_list(list, commands, |name| own.has(name)).map_err(|error| error.within(&file))?;
+            check_list(list, commands, |name| own.has(name))
+                .map_err(|error| error.within(&file))?;
             for (at, command) in commands.iter().enumerate() {
                 self.repository
                     .check(place, command)

@@ -187,7 +187,10 @@ fn read_json(source: &str) -> Result<(Header, Script), EntityError> {
     let written: Value = serde_json::from_str(source)
         .map_err(|error| wrong("", format!("is not valid JSON: {error}")))?;
     let Value::Object(object) = written else {
-        return Err(wrong("", "a migration is an object with `up` and `down`".into()));
+        return Err(wrong(
+            "",
+            "a migration is an object with `up` and `down`".into(),
+        ));
     };
     let mut header = Header::default();
     for (key, value) in &object {
@@ -289,7 +292,10 @@ mod tests {
             panic!("{migration:?}");
         };
         assert_eq!(down[0], doc! { "drop": "hamid_cart" });
-        let at = up[1].get_array("documents").unwrap()[0].as_document().unwrap().get("at");
+        let at = up[1].get_array("documents").unwrap()[0]
+            .as_document()
+            .unwrap()
+            .get("at");
         assert!(matches!(at, Some(Bson::DateTime(_))));
         assert_eq!(of_text(&to_text(up)).as_ref(), Some(up));
         let without = read(&json!({ "up": [{ "create": "a" }] })).unwrap();
@@ -324,13 +330,22 @@ mod tests {
             (FILE, r#"{"up": {}}"#),
             (FILE, r#"{"up": [1]}"#),
             (FILE, r#"{"up": [{"find": "a"}]}"#),
-            (FILE, r#"{"up": [{"drop": "a"}], "down": [{"aggregate": "a"}]}"#),
-            (FILE, r#"{"up": [{"drop": "a"}], "version": "20250129_143001"}"#),
+            (
+                FILE,
+                r#"{"up": [{"drop": "a"}], "down": [{"aggregate": "a"}]}"#,
+            ),
+            (
+                FILE,
+                r#"{"up": [{"drop": "a"}], "version": "20250129_143001"}"#,
+            ),
             (FILE, r#"{"up": [{"drop": "a"}], "sql": "DROP TABLE a"}"#),
             (FILE, r#"{"up": [{"drop": "a"}], "version": 1}"#),
         ] {
             let refused = Migration::read(name, text.as_bytes());
-            assert!(matches!(refused, Err(EntityError::Invalid { .. })), "{name} {text}");
+            assert!(
+                matches!(refused, Err(EntityError::Invalid { .. })),
+                "{name} {text}"
+            );
         }
         let many = json!({ "up": vec![json!({ "drop": "a" }); 1001] });
         assert!(read(&many).is_err());

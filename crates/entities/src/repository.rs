@@ -16,8 +16,8 @@ use crate::{
     migration::{Direction, Migration, Script, to_text},
     rows::MigrationRow,
 };
-use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
 pub(crate) use entities::taken;
+use mozaiks_store::{CollectionSpec, IndexSpec, Store, StoreError, StoreErrorKind};
 pub(crate) use own::OWN_MIGRATIONS;
 pub(crate) use steps::{Outcome, Place};
 
@@ -133,7 +133,10 @@ impl Repository {
             .try_collect()
             .await
             .map_err(|error| self.failed(error))?;
-        Ok(found.iter().filter_map(|document| self.read(document)).collect())
+        Ok(found
+            .iter()
+            .filter_map(|document| self.read(document))
+            .collect())
     }
 
     /// One of them.
@@ -258,11 +261,15 @@ impl Repository {
         position: usize,
         done_checksum: &str,
     ) -> Result<bool, EntityError> {
-        self.change_mine(claim, progress(position, done_checksum)).await
+        self.change_mine(claim, progress(position, done_checksum))
+            .await
     }
 
     async fn change_mine(&self, claim: &Claim, set: Document) -> Result<bool, EntityError> {
-        let changed = self.rows()?.update_one(claim.mine(), doc! { "$set": set }).await;
+        let changed = self
+            .rows()?
+            .update_one(claim.mine(), doc! { "$set": set })
+            .await;
         let changed = changed.map_err(|error| self.failed(error))?;
         Ok(changed.matched_count == 1)
     }
@@ -279,7 +286,7 @@ impl Repository {
         set.insert("updated_at", DateTime::now());
         let change = doc! {
             "$set": set,
-            "$unset": { "claim": "", "lease_until": "" },
+            "$unset": { "claim": "", "lease_until": "", "session": "" },
             "$push": happened(what, None, Some(gateway)),
         };
         let changed = self.rows()?.update_one(claim.mine(), change).await;
@@ -299,17 +306,47 @@ impl Repository {
         if !all {
             filter.insert("lease_until", doc! { "$lte": DateTime::now() });
         }
+        self.end_sessions(&filter).await?;
         let change = doc! {
             "$set": {
                 "status": "failed",
                 "error_message": "the gateway that ran it ended, or gave no sign of life",
                 "updated_at": DateTime::now(),
             },
-            "$unset": { "claim": "", "lease_until": "" },
+            "$unset": { "claim": "", "lease_until": "", "session": "" },
             "$push": happened("failed", None, None),
         };
         let changed = self.rows()?.update_many(filter, change).await;
         Ok(changed.map_err(|error| self.failed(error))?.modified_count)
+    }
+
+    /// Ends the transactions of runs that are to be ended: what they hold locked would keep the next run
+    /// waiting until the server gives them up.
+    async fn end_sessions(&self, filter: &Document) -> Result<(), EntityError> {
+        let mut filter = filter.clone();
+        filter.insert("session", doc! { "$exists": true });
+        let found = self.rows()?.find(filter).await;
+        let found: Vec<Document> = match found {
+            Ok(found) => found
+                .try_collect()
+                .await
+                .map_err(|error| self.failed(error))?,
+            Err(error) => return Err(self.failed(error)),
+        };
+        let sessions: Vec<Bson> = found
+            .iter()
+            .filter_map(|row| row.get("session").cloned())
+            .collect();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let ended = self
+            .store
+            .own_database()?
+            .run_command(doc! { "killSessions": sessions })
+            .await;
+        ended.map_err(|error| self.failed(error))?;
+        Ok(())
     }
 }
 

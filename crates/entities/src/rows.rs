@@ -1,6 +1,6 @@
 //! What is kept of a migration and of an entity, and what admins see of it.
 
-use bson::{Bson, DateTime, Document, oid::ObjectId};
+use bson::{Bson, DateTime, Document};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -77,13 +77,14 @@ pub(crate) struct MigrationRow {
     pub(crate) script: Option<Script>,
     /// Whether it goes back, or went.
     pub(crate) goes_back: bool,
+    /// The entity as it was before, where one has made it of another version.
+    pub(crate) before: Option<Definition>,
     /// Commands of the list that are done.
     pub(crate) position: usize,
     /// Whether the next was begun.
     pub(crate) begun: bool,
     /// A number for those that are done.
     pub(crate) done_checksum: Option<String>,
-    pub(crate) claim: Option<ObjectId>,
     pub(crate) executed_at: Option<DateTime>,
     pub(crate) completed_at: Option<DateTime>,
     pub(crate) rolled_back_at: Option<DateTime>,
@@ -119,18 +120,23 @@ impl MigrationRow {
             checksum: text("checksum").unwrap_or_default(),
             script,
             goes_back: document.get_str("direction").is_ok_and(|way| way == "down"),
+            before: text("before_definition")
+                .zip(text("before_checksum"))
+                .map(|(written, checksum)| Definition { written, checksum }),
             position: whole(document, "position")
                 .and_then(|position| usize::try_from(position).ok())
                 .unwrap_or(0),
             begun: document.get_bool("begun").unwrap_or(false),
             done_checksum: text("done_checksum"),
-            claim: document.get_object_id("claim").ok(),
             executed_at: moment("executed_at"),
             completed_at: moment("completed_at"),
             rolled_back_at: moment("rolled_back_at"),
             execution_time_ms: whole(document, "execution_time_ms"),
             error_message: text("error_message"),
-            history: history.filter_map(Bson::as_document).map(happening).collect(),
+            history: history
+                .filter_map(Bson::as_document)
+                .map(happening)
+                .collect(),
         })
     }
 }
@@ -138,7 +144,11 @@ impl MigrationRow {
 fn happening(document: &Document) -> Happening {
     let text = |key: &str| document.get_str(key).ok().map(str::to_owned);
     Happening {
-        at: document.get_datetime("at").ok().map(|at| iso(*at)).unwrap_or_default(),
+        at: document
+            .get_datetime("at")
+            .ok()
+            .map(|at| iso(*at))
+            .unwrap_or_default(),
         what: text("what").unwrap_or_default(),
         by: text("by"),
         gateway: text("gateway"),
@@ -209,7 +219,10 @@ impl MigrationView {
                 .map(|file| &file.version)
                 .or(row.map(|row| &row.version))?
                 .clone(),
-            name: file.map(|file| &file.name).or(row.map(|row| &row.name))?.clone(),
+            name: file
+                .map(|file| &file.name)
+                .or(row.map(|row| &row.name))?
+                .clone(),
             description: file
                 .and_then(|file| file.description.clone())
                 .or(row.and_then(|row| row.description.clone())),
@@ -229,7 +242,9 @@ impl MigrationView {
             has_rollback: match (was_run.and_then(|row| row.script.clone()), file) {
                 (Some(script), _) => has_way_back(script),
                 (None, Some(file)) => file.has_way_back(),
-                (None, None) => row.and_then(|row| row.script.clone()).is_some_and(has_way_back),
+                (None, None) => row
+                    .and_then(|row| row.script.clone())
+                    .is_some_and(has_way_back),
             },
             position: row.map_or(0, |row| row.position),
             executed_at: moment(row.and_then(|row| row.executed_at)),
@@ -255,6 +270,15 @@ fn has_way_back(script: Script) -> bool {
     .has_way_back()
 }
 
+/// An entity as its collection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Definition {
+    /// Its file.
+    pub(crate) written: String,
+    /// Of that.
+    pub(crate) checksum: String,
+}
+
 /// What the database knows of an entity.
 #[derive(Debug, Clone)]
 pub(crate) struct EntityRow {
@@ -265,10 +289,8 @@ pub(crate) struct EntityRow {
     pub(crate) status: EntityStatus,
     pub(crate) migration_version: Option<String>,
     pub(crate) migrated_at: Option<DateTime>,
-    /// The definition as the collection is, as JSON of [`crate::definition::Entity`]'s file.
-    pub(crate) migrated: Option<String>,
-    /// Of that.
-    pub(crate) checksum: Option<String>,
+    /// As the collection is; none where there is none.
+    pub(crate) migrated: Option<Definition>,
 }
 
 impl EntityRow {
@@ -283,8 +305,9 @@ impl EntityRow {
             status: EntityStatus::of(&text("migration_status").unwrap_or_default()),
             migration_version: text("migration_version"),
             migrated_at: document.get_datetime("migrated_at").ok().copied(),
-            migrated: text("migrated_definition"),
-            checksum: text("checksum"),
+            migrated: text("migrated_definition")
+                .zip(text("checksum"))
+                .map(|(written, checksum)| Definition { written, checksum }),
         })
     }
 }

@@ -20,7 +20,10 @@ use mozaiks_plugins::{
 use mozaiks_store::{CommandCaller, Store, StoreError, StoreErrorKind};
 use parking_lot::Mutex;
 
-use crate::{access::OwnCollections, repository::{Owner, Place, Repository}};
+use crate::{
+    access::OwnCollections,
+    repository::{Owner, Place, Repository},
+};
 
 /// Writes of one dry run that are noted.
 const MAX_NOTED: usize = 10_000;
@@ -164,7 +167,9 @@ impl Running {
             plugin: Arc::clone(&self.owner.plugin),
             user_id: None,
         };
-        self.store.run_command(&caller, &*self.access, command).await
+        self.store
+            .run_command(&caller, &*self.access, command)
+            .await
     }
 
     /// Takes note of what would change something, and says what it is answered with.
@@ -204,7 +209,9 @@ impl Running {
         command.remove("$gateway");
         let mut noted = self.noted.lock();
         if noted.len() >= MAX_NOTED {
-            return Err(refused(&format!("a dry run writes {MAX_NOTED} times at most")));
+            return Err(refused(&format!(
+                "a dry run writes {MAX_NOTED} times at most"
+            )));
         }
         noted.push(command);
         Ok(Some(answer))

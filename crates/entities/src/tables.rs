@@ -2,7 +2,7 @@
 //! of a plugin and every use of a model. Read again where the rows have changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -12,10 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    definition::Entity,
-    error::EntityError,
-    migration::checksum,
-    repository::Repository,
+    definition::Entity, error::EntityError, migration::checksum, repository::Repository,
     rows::EntityRow,
 };
 
@@ -58,6 +55,16 @@ impl Tables {
             .collect()
     }
 
+    /// The tables of all other plugins' entities, in an app.
+    pub(crate) fn of_others(&self, app_id: &str, plugin: &str) -> BTreeSet<String> {
+        let apps = self.apps.read();
+        let owners = apps.get(app_id).into_iter().flat_map(|app| &app.owners);
+        owners
+            .filter(|(_, owner)| &***owner != plugin)
+            .map(|(table, _)| table.clone())
+            .collect()
+    }
+
     /// The entities of a plugin in an app; none where there are none.
     pub fn models(&self, app_id: &str, plugin: &str) -> Option<Arc<Models>> {
         self.apps.read().get(app_id)?.models.get(plugin).cloned()
@@ -71,7 +78,8 @@ impl Tables {
         let mut texts: HashMap<(String, String), Vec<&EntityRow>> = HashMap::new();
         for row in &rows {
             let app = apps.entry(row.app_id.clone()).or_default();
-            app.owners.insert(row.table_name.clone(), row.plugin.as_str().into());
+            app.owners
+                .insert(row.table_name.clone(), row.plugin.as_str().into());
             let of = (row.app_id.clone(), row.plugin.clone());
             texts.entry(of).or_default().push(row);
         }
@@ -102,6 +110,7 @@ fn models(rows: &[&EntityRow]) -> Models {
         let Some(written) = &row.migrated else {
             continue;
         };
+        let written = &written.written;
         let read = serde_json::from_str::<Value>(written).ok();
         if let Some(entity) = read.and_then(|written| Entity::read(&written).ok()) {
             text.push_str(written);

@@ -7,6 +7,7 @@ use crate::{
     definition::{Entity, check_links},
     error::EntityError,
     migration::{Migration, checksum},
+    rows::Definition,
 };
 
 /// Bytes of one file.
@@ -25,6 +26,16 @@ pub struct EntityFile {
     pub entity: Entity,
     /// What it says, as it is written.
     pub written: serde_json::Value,
+}
+
+impl EntityFile {
+    /// The entity, as its collection is once it is migrated.
+    pub(crate) fn definition(&self) -> Definition {
+        Definition {
+            written: self.written.to_string(),
+            checksum: self.checksum.clone(),
+        }
+    }
 }
 
 /// What there is of a plugin.
@@ -51,6 +62,9 @@ impl Tree {
             let read = serde_json::from_slice(&text)
                 .map_err(|error| EntityError::invalid("", format!("is not valid JSON: {error}")))
                 .and_then(|written| Ok((Entity::read(&written)?, written)));
+            if matches!(&read, Ok((_, written)) if written["is_enabled"] == false) {
+                continue;
+            }
             match read {
                 Ok((entity, written)) => tree.entities.push(EntityFile {
                     checksum: checksum(&text),
@@ -61,7 +75,9 @@ impl Tree {
                 Err(error) => tree.odd.push((path.clone(), error.within(&path))),
             }
         }
-        let all: Vec<Entity> = (tree.entities.iter()).map(|file| file.entity.clone()).collect();
+        let all: Vec<Entity> = (tree.entities.iter())
+            .map(|file| file.entity.clone())
+            .collect();
         for (at, file) in std::mem::take(&mut tree.entities).into_iter().enumerate() {
             match check_links(&all, at) {
                 Ok(()) => tree.entities.push(file),
@@ -79,14 +95,16 @@ impl Tree {
                         None => tree.migrations.push(migration),
                         Some(twin) => {
                             let what = format!("has the version of migrations/{twin}");
-                            tree.odd.push((path.clone(), EntityError::invalid(path, what)));
+                            tree.odd
+                                .push((path.clone(), EntityError::invalid(path, what)));
                         }
                     }
                 }
                 Err(error) => tree.odd.push((path, error.within("migrations"))),
             }
         }
-        tree.migrations.sort_by(|one, other| one.version.cmp(&other.version));
+        tree.migrations
+            .sort_by(|one, other| one.version.cmp(&other.version));
         Ok(tree)
     }
 
@@ -99,7 +117,10 @@ impl Tree {
         let read = tokio::task::spawn_blocking(move || Self::read(&dir)).await;
         match read {
             Ok(tree) => tree.map(Arc::new),
-            Err(error) => Err(EntityError::invalid("", format!("the files were not read: {error}"))),
+            Err(error) => Err(EntityError::invalid(
+                "",
+                format!("the files were not read: {error}"),
+            )),
         }
     }
 
@@ -114,7 +135,9 @@ impl Tree {
         let path = format!("entities/{name}.json");
         match self.odd.iter().find(|(odd, _)| *odd == path) {
             Some((_, error)) => Err(error.clone()),
-            None => Err(EntityError::NotFound(format!("there is no entity {name:?}"))),
+            None => Err(EntityError::NotFound(format!(
+                "there is no entity {name:?}"
+            ))),
         }
     }
 
@@ -133,9 +156,8 @@ fn files(
     endings: &[&str],
     odd: &mut Vec<(String, EntityError)>,
 ) -> Result<Vec<(String, Vec<u8>)>, EntityError> {
-    let unreadable = |error: std::io::Error| {
-        EntityError::invalid(folder, format!("cannot be read: {error}"))
-    };
+    let unreadable =
+        |error: std::io::Error| EntityError::invalid(folder, format!("cannot be read: {error}"));
     let entries = match std::fs::read_dir(dir.join(folder)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -148,8 +170,8 @@ fn files(
             continue;
         };
         let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-        let is_meant = ending.is_some_and(|ending| endings.contains(&ending))
-            && !name.starts_with(['.', '_']);
+        let is_meant =
+            ending.is_some_and(|ending| endings.contains(&ending)) && !name.starts_with(['.', '_']);
         if !is_meant {
             continue;
         }
@@ -211,13 +233,25 @@ mod tests {
         put("entities/Odd.json", "{");
         put("entities/notes.md", "");
         put("migrations/20250129_143001_b.py", "def up(db): pass");
-        put("migrations/20250129_143000_a.json", r#"{"up": [{"drop": "cart"}]}"#);
-        put("migrations/20250129_143000_c.json", r#"{"up": [{"drop": "cart"}]}"#);
-        put("migrations/20250129_143002_d.json", r#"{"up": [{"find": "cart"}]}"#);
+        put(
+            "migrations/20250129_143000_a.json",
+            r#"{"up": [{"drop": "cart"}]}"#,
+        );
+        put(
+            "migrations/20250129_143000_c.json",
+            r#"{"up": [{"drop": "cart"}]}"#,
+        );
+        put(
+            "migrations/20250129_143002_d.json",
+            r#"{"up": [{"find": "cart"}]}"#,
+        );
         put("migrations/20250129_143003_e.json", &" ".repeat(600_000));
         put("migrations/__init__.py", "");
-        std::os::unix::fs::symlink("/dev/zero", dir.path().join("migrations/20250129_143004_z.py"))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            "/dev/zero",
+            dir.path().join("migrations/20250129_143004_z.py"),
+        )
+        .unwrap();
         let tree = Tree::read(dir.path()).unwrap();
         assert_eq!(tree.entities.len(), 1);
         assert_eq!(tree.entity("Cart").unwrap().path, "entities/Cart.json");

@@ -113,7 +113,11 @@ impl ColumnType {
                     let parts: Vec<_> = inner.split(',').map(str::trim).collect();
                     parts.len() <= 2 && parts.iter().all(|part| part.parse::<u16>().is_ok())
                 });
-                if is_sized { Ok(Self::Decimal) } else { Err(unknown()) }
+                if is_sized {
+                    Ok(Self::Decimal)
+                } else {
+                    Err(unknown())
+                }
             }
             ("FLOAT" | "REAL" | "DOUBLE" | "DOUBLE PRECISION" | "FLOAT8" | "FLOAT4", None) => {
                 Ok(Self::Double)
@@ -121,7 +125,9 @@ impl ColumnType {
             ("BOOLEAN" | "BOOL", None) => Ok(Self::Boolean),
             ("DATE", None) => Ok(Self::Date),
             (
-                "TIMESTAMP" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE"
+                "TIMESTAMP"
+                | "TIMESTAMPTZ"
+                | "TIMESTAMP WITH TIME ZONE"
                 | "TIMESTAMP WITHOUT TIME ZONE",
                 inner,
             ) => {

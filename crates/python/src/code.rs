@@ -89,7 +89,11 @@ impl Function {
             },
             Self::Migration(code) => migration_of(py, &code.own.package).unwrap_or_else(|error| {
                 let reason = crate::error::summary(py, &error);
-                tracing::error!(plugin.name = &*code.plugin, reason, "the SDK runs no migrations");
+                tracing::error!(
+                    plugin.name = &*code.plugin,
+                    reason,
+                    "the SDK runs no migrations"
+                );
                 py.None()
             }),
             Self::Handler(handler) => handler.function.clone_ref(py),

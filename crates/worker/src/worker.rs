@@ -196,9 +196,7 @@ impl Worker {
         match target {
             Target::Execute(generation)
             | Target::Life(generation)
-            | Target::Migration(generation) => {
-                self.has(generation).then_some((generation, target))
-            }
+            | Target::Migration(generation) => self.has(generation).then_some((generation, target)),
             Target::Handler(handler) => {
                 let local = self.registrations.local(self.number, handler)?;
                 let generation = self.registrations.generation(handler)?;

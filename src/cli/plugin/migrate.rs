@@ -163,7 +163,9 @@ fn text(value: &Value) -> &str {
 fn all_plugins(remote: &Remote) -> Result<Vec<String>, Failure> {
     let answer = remote.get("/api/plugins")?;
     let names = items(&answer, "plugins").iter();
-    Ok(names.filter_map(|plugin| plugin["name"].as_str().map(str::to_owned)).collect())
+    Ok(names
+        .filter_map(|plugin| plugin["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
 /// The migrations that a file or a plugin names, with their plugins.
@@ -173,10 +175,13 @@ fn meant(remote: &Remote, what: &str, force: bool) -> Result<Vec<(String, String
         let listed = migrations(remote, what)?;
         let left = items(&listed, "migrations").iter().filter(|each| {
             // One that an entity has made is run by running the entity's again.
-            (force || !matches!(text(&each["status"]), "completed")) && each["file_name"].is_string()
+            (force || !matches!(text(&each["status"]), "completed"))
+                && each["file_name"].is_string()
         });
         let versions = left.filter_map(|each| each["version"].as_str());
-        return Ok(versions.map(|version| (what.to_owned(), version.to_owned())).collect());
+        return Ok(versions
+            .map(|version| (what.to_owned(), version.to_owned()))
+            .collect());
     }
     let mut parts = what.rsplit('/');
     let name = parts.next().unwrap_or_default();
@@ -190,7 +195,9 @@ fn meant(remote: &Remote, what: &str, force: bool) -> Result<Vec<(String, String
     let mut found = Vec::new();
     for plugin in plugins {
         let listed = migrations(remote, &plugin)?;
-        let named = items(&listed, "migrations").iter().filter(|each| each["file_name"] == name);
+        let named = items(&listed, "migrations")
+            .iter()
+            .filter(|each| each["file_name"] == name);
         found.extend(
             named.filter_map(|each| Some((plugin.clone(), each["version"].as_str()?.to_owned()))),
         );
@@ -201,7 +208,9 @@ fn meant(remote: &Remote, what: &str, force: bool) -> Result<Vec<(String, String
         _ => {
             let names: Vec<_> = found.iter().map(|(plugin, _)| &**plugin).collect();
             let names = names.join(", ");
-            Err(Failure::Usage(format!("{name} is a migration of {names}: say PLUGIN/migrations/{name}")))
+            Err(Failure::Usage(format!(
+                "{name} is a migration of {names}: say PLUGIN/migrations/{name}"
+            )))
         }
     }
 }
@@ -261,7 +270,11 @@ fn tell(ends: &[Value], json: bool) -> Result<(), Failure> {
         let mut lines = String::new();
         for end in ends {
             let migration = &end["migration"];
-            let name = format!("{} {}", text(&migration["version"]), text(&migration["name"]));
+            let name = format!(
+                "{} {}",
+                text(&migration["version"]),
+                text(&migration["name"])
+            );
             if end["dry_run"] == true {
                 lines.push_str(&format!("{name}: would do, {}:\n", text(&end["direction"])));
                 for command in items(end, "commands") {
@@ -274,7 +287,10 @@ fn tell(ends: &[Value], json: bool) -> Result<(), Failure> {
                 continue;
             }
             let took = migration["execution_time_ms"].as_i64().unwrap_or(0);
-            lines.push_str(&format!("{name}: {} in {took} ms\n", text(&migration["status"])));
+            lines.push_str(&format!(
+                "{name}: {} in {took} ms\n",
+                text(&migration["status"])
+            ));
             if let Some(why) = migration["error_message"].as_str() {
                 lines.push_str(&format!("{}\n", why.trim_end()));
             }
@@ -310,12 +326,22 @@ fn status(plugin: &str, listed: &Value, entities: &Value) -> Value {
 
 fn status_line(status: &Value) -> String {
     let mut line = text(&status["plugin"]).to_owned();
-    for key in ["completed", "pending", "running", "failed", "rolled_back", "problems"] {
+    for key in [
+        "completed",
+        "pending",
+        "running",
+        "failed",
+        "rolled_back",
+        "problems",
+    ] {
         if status[key] != 0 {
             line.push_str(&format!("  {} {}", key.replace('_', " "), status[key]));
         }
     }
-    let left: Vec<_> = items(status, "entities_not_migrated").iter().map(text).collect();
+    let left: Vec<_> = items(status, "entities_not_migrated")
+        .iter()
+        .map(text)
+        .collect();
     if !left.is_empty() {
         line.push_str(&format!("  not migrated: {}", left.join(", ")));
     }

@@ -19,13 +19,22 @@ const RUN: &[(&str, &str)] = &[
     ),
     NO_TOKEN,
     ADMINS,
-    ("404", "PLUGIN_NOT_FOUND, or NOT_FOUND: no such migration or entity."),
+    (
+        "404",
+        "PLUGIN_NOT_FOUND, or NOT_FOUND: no such migration or entity.",
+    ),
     (
         "409",
         "MIGRATION_RUNNING, MIGRATION_DONE, CHECKSUM_MISMATCH, NO_ROLLBACK; CONFLICT: a table is another's, or it was left half done another way.",
     ),
-    ("422", "VALIDATION_ERROR: a file, a type, a default or a command; `details.path`."),
-    ("503", "DATABASE_UNAVAILABLE; PLUGIN_UNAVAILABLE: one of Python's needs the plugin loaded."),
+    (
+        "422",
+        "VALIDATION_ERROR: a file, a type, a default or a command; `details.path`.",
+    ),
+    (
+        "503",
+        "DATABASE_UNAVAILABLE; PLUGIN_UNAVAILABLE: one of Python's needs the plugin loaded.",
+    ),
 ];
 
 pub(super) const PLUGINS: &[Operation] = &[

@@ -57,7 +57,8 @@ impl Column {
             ],
         )?;
         let name = name_of(object, "name").ok_or_else(|| wrong("has no name".into()))?;
-        if !(is_word(name, 64) || (name.starts_with('_') && is_word(&name[1..], 63))) || name == "_id"
+        if !(is_word(name, 64) || (name.starts_with('_') && is_word(&name[1..], 63)))
+            || name == "_id"
         {
             return Err(wrong(
                 "a column's name begins with a letter and has up to 64 letters, digits and _; `_id` is the \
@@ -143,7 +144,10 @@ pub(super) fn unknown_key(
             return Err(EntityError::invalid(path, what));
         }
         if seen.contains(&normal) {
-            return Err(EntityError::invalid(path, format!("{key:?} is given twice")));
+            return Err(EntityError::invalid(
+                path,
+                format!("{key:?} is given twice"),
+            ));
         }
         seen.push(normal);
     }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Entity, get, is_word,
+    Entity,
     columns::{Column, name_of, unknown_key},
-    place,
+    get, is_word, place,
 };
 use crate::error::EntityError;
 
@@ -35,7 +35,11 @@ pub struct Index {
 }
 
 impl Index {
-    pub(super) fn read(written: &Value, at: usize, columns: &[Column]) -> Result<Self, EntityError> {
+    pub(super) fn read(
+        written: &Value,
+        at: usize,
+        columns: &[Column],
+    ) -> Result<Self, EntityError> {
         let Value::Object(object) = written else {
             let path = format!("indexes.{at}");
             return Err(EntityError::invalid(path, "an index is an object"));
@@ -46,7 +50,8 @@ impl Index {
         let name = name_of(object, "name").ok_or_else(|| wrong("has no name".into()))?;
         if !is_word(name, 100) {
             return Err(wrong(
-                "an index's name begins with a letter and has up to 100 letters, digits and _".into(),
+                "an index's name begins with a letter and has up to 100 letters, digits and _"
+                    .into(),
             ));
         }
         let names = match get(object, "columns") {
@@ -57,11 +62,17 @@ impl Index {
             None => vec![false; names.len()],
             Some(Value::Array(orders)) if orders.len() == names.len() => orders
                 .iter()
-                .map(|order| descending(order).ok_or_else(|| wrong("`order` is ASC or DESC".into())))
+                .map(|order| {
+                    descending(order).ok_or_else(|| wrong("`order` is ASC or DESC".into()))
+                })
                 .collect::<Result<_, _>>()?,
             Some(order) => match descending(order) {
                 Some(order) => vec![order; names.len()],
-                None => return Err(wrong("`order` is ASC or DESC, or one for each column".into())),
+                None => {
+                    return Err(wrong(
+                        "`order` is ASC or DESC, or one for each column".into(),
+                    ));
+                }
             },
         };
         let mut parts: Vec<Part> = Vec::with_capacity(names.len());
@@ -125,21 +136,32 @@ pub struct ForeignKey {
 }
 
 impl ForeignKey {
-    pub(super) fn read(written: &Value, at: usize, columns: &[Column]) -> Result<Self, EntityError> {
+    pub(super) fn read(
+        written: &Value,
+        at: usize,
+        columns: &[Column],
+    ) -> Result<Self, EntityError> {
         let Value::Object(object) = written else {
             let path = format!("foreignKeys.{at}");
             return Err(EntityError::invalid(path, "a foreign key is an object"));
         };
         let path = place("foreignKeys", object, "column", at);
         let wrong = |message: String| EntityError::invalid(path.clone(), message);
-        unknown_key(object, &path, &["column", "references", "on_delete", "on_update", "name"])?;
+        unknown_key(
+            object,
+            &path,
+            &["column", "references", "on_delete", "on_update", "name"],
+        )?;
         let column = name_of(object, "column").unwrap_or_default();
         let Some(known) = columns.iter().find(|known| known.name == column) else {
             return Err(wrong(format!("there is no column {column:?}")));
         };
         let (table, target) = match get(object, "references") {
             Some(Value::String(text)) => {
-                let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
+                let parts = text
+                    .trim()
+                    .strip_suffix(')')
+                    .and_then(|text| text.split_once('('));
                 parts
                     .map(|(table, target)| (table.trim().to_owned(), target.trim().to_owned()))
                     .ok_or_else(|| wrong("`references` is written `table(column)`".into()))?
@@ -180,7 +202,10 @@ fn on_delete_words() -> String {
 }
 
 fn words(text: &str) -> String {
-    let words: Vec<_> = text.split([' ', '_']).filter(|word| !word.is_empty()).collect();
+    let words: Vec<_> = text
+        .split([' ', '_'])
+        .filter(|word| !word.is_empty())
+        .collect();
     words.join(" ").to_ascii_uppercase()
 }
 
@@ -198,7 +223,10 @@ pub fn check_links(entities: &[Entity], at: usize) -> Result<(), EntityError> {
             return Err(EntityError::invalid("entity_name", what));
         }
         if other.table_name == entity.table_name {
-            let what = format!("{:?} is the table of {} too", entity.table_name, other.entity_name);
+            let what = format!(
+                "{:?} is the table of {} too",
+                entity.table_name, other.entity_name
+            );
             return Err(EntityError::invalid("table_name", what));
         }
     }

@@ -59,25 +59,61 @@ fn what_does_not_fit_is_named() {
         move |written: &mut Value| written["schema_definition"]["columns"][at][key] = value
     };
     for (said, named) in [
-        (refused(column(3, "type", json!("SERIAL"))), "columns.cart_items_count"),
-        (refused(column(3, "default", json!("nextval('x')"))), "columns.cart_items_count"),
-        (refused(column(0, "default", json!("uuid_generate_v4()"))), "columns.id"),
+        (
+            refused(column(3, "type", json!("SERIAL"))),
+            "columns.cart_items_count",
+        ),
+        (
+            refused(column(3, "default", json!("nextval('x')"))),
+            "columns.cart_items_count",
+        ),
+        (
+            refused(column(0, "default", json!("uuid_generate_v4()"))),
+            "columns.id",
+        ),
         (refused(column(0, "nullable", json!(true))), "columns.id"),
-        (refused(column(1, "primaryKey", json!(true))), "columns.user_id"),
-        (refused(column(2, "name", json!("$where"))), "columns.$where"),
+        (
+            refused(column(1, "primaryKey", json!(true))),
+            "columns.user_id",
+        ),
+        (
+            refused(column(2, "name", json!("$where"))),
+            "columns.$where",
+        ),
         (refused(column(2, "name", json!("a.b"))), "columns.a.b"),
         (refused(column(2, "name", json!("_id"))), "columns._id"),
-        (refused(column(2, "name", json!("user_id"))), "columns.user_id"),
-        (refused(column(2, "check", json!("a > 1"))), "columns.session_id"),
-        (refused(column(2, "unique", json!("yes"))), "columns.session_id"),
+        (
+            refused(column(2, "name", json!("user_id"))),
+            "columns.user_id",
+        ),
+        (
+            refused(column(2, "check", json!("a > 1"))),
+            "columns.session_id",
+        ),
+        (
+            refused(column(2, "unique", json!("yes"))),
+            "columns.session_id",
+        ),
         (
             refused(|written| written["table_name"] = json!("system.users")),
             "table_name",
         ),
-        (refused(|written| written["table_name"] = json!("a$b")), "table_name"),
-        (refused(|written| written["table_name"] = json!("other.db")), "table_name"),
-        (refused(|written| written["table_name"] = json!("")), "table_name"),
-        (refused(|written| written["entity_name"] = json!("a b")), "entity_name"),
+        (
+            refused(|written| written["table_name"] = json!("a$b")),
+            "table_name",
+        ),
+        (
+            refused(|written| written["table_name"] = json!("other.db")),
+            "table_name",
+        ),
+        (
+            refused(|written| written["table_name"] = json!("")),
+            "table_name",
+        ),
+        (
+            refused(|written| written["entity_name"] = json!("a b")),
+            "entity_name",
+        ),
         (
             refused(|written| written["schema_definition"]["indexes"][0]["columns"] = json!(["x"])),
             "indexes.idx_hamid_cart_user",
@@ -104,8 +140,14 @@ fn what_does_not_fit_is_named() {
             }),
             "foreignKeys.user_id",
         ),
-        (refused(|written| written["schema_definition"]["triggers"] = json!([])), "schema_definition"),
-        (refused(|written| written["schema_definition"]["columns"] = json!([])), "columns"),
+        (
+            refused(|written| written["schema_definition"]["triggers"] = json!([])),
+            "schema_definition",
+        ),
+        (
+            refused(|written| written["schema_definition"]["columns"] = json!([])),
+            "columns",
+        ),
         (
             refused(|written| {
                 let column = written["schema_definition"]["columns"][2].clone();
@@ -114,7 +156,10 @@ fn what_does_not_fit_is_named() {
             "columns",
         ),
     ] {
-        assert!(said.starts_with(named), "{said} does not begin with {named}");
+        assert!(
+            said.starts_with(named),
+            "{said} does not begin with {named}"
+        );
     }
 }
 

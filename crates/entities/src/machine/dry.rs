@@ -37,7 +37,11 @@ impl Machine {
         };
         let mut reports = Vec::with_capacity(commands.len());
         for command in commands {
-            let name = command.keys().next().map(String::as_str).unwrap_or_default();
+            let name = command
+                .keys()
+                .next()
+                .map(String::as_str)
+                .unwrap_or_default();
             let collection = command.get_str(name).unwrap_or_default().to_owned();
             reports.push(CommandReport {
                 command: document_to_json(command),
@@ -70,7 +74,10 @@ impl Machine {
             "create" | "dropIndexes" => return Ok(Some(0)),
             "drop" | "renameCollection" | "createIndexes" | "collMod" => {
                 let collection = command.get_str(name).unwrap_or_default();
-                let all = self.repository.count(app_id, collection, Document::new()).await;
+                let all = self
+                    .repository
+                    .count(app_id, collection, Document::new())
+                    .await;
                 return all.map(Some);
             }
             "update" => ("updates", "q"),
@@ -84,7 +91,10 @@ impl Machine {
             let filter = statement.get_document(filter).cloned().unwrap_or_default();
             let found = self.repository.count(app_id, collection, filter).await?;
             let takes_one = statement.get_bool("multi").is_ok_and(|multi| !multi)
-                || matches!(statement.get("limit"), Some(Bson::Int32(1) | Bson::Int64(1)))
+                || matches!(
+                    statement.get("limit"),
+                    Some(Bson::Int32(1) | Bson::Int64(1))
+                )
                 || (list == "updates" && !statement.contains_key("multi"));
             sum += if takes_one { found.min(1) } else { found };
         }

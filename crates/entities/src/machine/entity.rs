@@ -7,7 +7,12 @@ use bson::{Document, doc};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Machine, RunOptions, RunReport, execute::Stopped, is_completed, plan::{self, Plan}};
+use super::{
+    Machine, RunOptions, RunReport,
+    execute::Stopped,
+    is_completed,
+    plan::{self, Plan},
+};
 use crate::{
     allowed::{Kind, look},
     commands::Change,
@@ -46,14 +51,20 @@ impl Machine {
             Some(row) => migrated(row),
             None => None,
         };
-        let is_same = row.is_some_and(|row| row.checksum.as_deref() == Some(&file.checksum));
-        if is_same && before.is_some() && !options.force {
+        let is_same = row.is_some_and(|row| is_as(row, file));
+        if is_same && !options.force {
             let version = row.and_then(|row| row.migration_version.clone());
             return Err(EntityError::Done(version.unwrap_or_default()));
         }
         let change = Change::between(before.as_ref().filter(|_| !options.force), &file.entity);
         let known = self.repository.all(&subject.owner).await?;
-        let migration = migration(file, before.is_none() || options.force, change, &tree, &known);
+        let migration = migration(
+            file,
+            before.is_none() || options.force,
+            change,
+            &tree,
+            &known,
+        );
         if options.dry_run {
             let plan = planned(migration);
             let place = self.place(subject, &tree, &plan, true).await?;
@@ -61,16 +72,24 @@ impl Machine {
             return self.dry_run(subject, &plan, &place, None).await;
         }
         self.take_table(subject, file, false).await?;
-        let more = doc! { "plugin_name": &subject.display_name };
-        self.repository.add(&subject.owner, &migration, &more).await?;
+        let was = row.and_then(|row| row.migrated.as_ref());
+        let more = doc! {
+            "plugin_name": &subject.display_name,
+            "before_definition": was.map(|was| &*was.written),
+            "before_checksum": was.map(|was| &*was.checksum),
+        };
+        self.repository
+            .add(&subject.owner, &migration, &more)
+            .await?;
         let version = migration.version.clone();
         self.go(subject, &tree, &version, options, |row| match row {
             // Whatever a run before has left half done is there.
-            Some(_) => {
-                plan::up(None, row, false)
-                    .unwrap_or_else(|| Err(super::none(&version)))
-                    .map(|plan| Plan { again: true, ..plan })
-            }
+            Some(_) => plan::up(None, row, false)
+                .unwrap_or_else(|| Err(super::none(&version)))
+                .map(|plan| Plan {
+                    again: true,
+                    ..plan
+                }),
             None => Ok(planned(migration.clone())),
         })
         .await
@@ -89,8 +108,13 @@ fn planned(migration: Migration) -> Plan {
 
 /// The entity as its collection is.
 fn migrated(row: &EntityRow) -> Option<Entity> {
-    let written: Value = serde_json::from_str(row.migrated.as_deref()?).ok()?;
+    let written: Value = serde_json::from_str(&row.migrated.as_ref()?.written).ok()?;
     Entity::read(&written).ok()
+}
+
+/// Whether the collection is as the file says.
+fn is_as(row: &EntityRow, file: &EntityFile) -> bool {
+    (row.migrated.as_ref()).is_some_and(|migrated| migrated.checksum == file.checksum)
 }
 
 /// The migration that makes a change: the one that was begun and not ended, else a new one.
@@ -117,7 +141,10 @@ fn migration(
             None => free_version(Utc::now(), tree, known),
         },
         name: format!("{verb}_{}", entity.table_name),
-        description: Some(format!("{verb} {} for {}", entity.table_name, entity.entity_name)),
+        description: Some(format!(
+            "{verb} {} for {}",
+            entity.table_name, entity.entity_name
+        )),
         file_name: None,
         entity_name: Some(entity.entity_name.clone()),
         checksum: sum,
@@ -214,12 +241,14 @@ pub(super) async fn after(
         };
         let is_of_it = own == Some(name) && plan.direction == Direction::Up;
         let settled = if is_of_it || made.contains(&**table) {
-            Some((EntityStatus::Migrated, Some(file)))
+            Some((EntityStatus::Migrated, Some(file.definition())))
         } else if plan.is_python() {
-            let is_there = repository.has_collection(&subject.owner.app_id, table).await?;
+            let is_there = repository
+                .has_collection(&subject.owner.app_id, table)
+                .await?;
             match (is_there, row.status) {
                 (true, EntityStatus::Pending | EntityStatus::Failed) => {
-                    Some((EntityStatus::Migrated, Some(file)))
+                    Some((EntityStatus::Migrated, Some(file.definition())))
                 }
                 (false, EntityStatus::Migrated) => Some((EntityStatus::Pending, None)),
                 _ => None,
@@ -227,17 +256,21 @@ pub(super) async fn after(
         } else {
             None
         };
-        if let Some((status, file)) = settled {
-            repository.settle_entity(&subject.owner, name, status, version, file).await?;
+        if let Some((status, is_as)) = settled {
+            repository
+                .settle_entity(&subject.owner, name, status, version, is_as.as_ref())
+                .await?;
         }
     }
     // A change of an entity that is undone leaves the collection as the version before said.
     if plan.direction == Direction::Down
         && let Some(name) = own
-        && rows.iter().any(|row| row.entity_name == name && row.status == EntityStatus::Migrated)
+        && let Some(row) = repository.find(&subject.owner, version).await?
+        && let Some(before) = &row.before
     {
+        let status = EntityStatus::Migrated;
         repository
-            .settle_entity(&subject.owner, name, EntityStatus::Pending, version, None)
+            .settle_entity(&subject.owner, name, status, version, Some(before))
             .await?;
     }
     Ok(())
@@ -263,14 +296,14 @@ pub(super) async fn failed(
 /// An entity as admins see it.
 pub(super) fn view(file: &EntityFile, rows: &[EntityRow]) -> EntityView {
     let entity = &file.entity;
-    let row = rows.iter().find(|row| {
-        row.entity_name == entity.entity_name && row.table_name == entity.table_name
-    });
+    let row = rows
+        .iter()
+        .find(|row| row.entity_name == entity.entity_name && row.table_name == entity.table_name);
     let before = row.and_then(migrated);
     let status = match row {
         Some(row) if row.status == EntityStatus::Failed => EntityStatus::Failed,
         Some(row) if row.status == EntityStatus::Migrated => {
-            if row.checksum.as_deref() == Some(&file.checksum) {
+            if is_as(row, file) {
                 EntityStatus::Migrated
             } else {
                 EntityStatus::Pending
@@ -288,7 +321,11 @@ pub(super) fn view(file: &EntityFile, rows: &[EntityRow]) -> EntityView {
         migration_status: status,
         migration_version: row.and_then(|row| row.migration_version.clone()),
         migrated_at: row.and_then(|row| row.migrated_at).map(iso),
-        schema_definition: file.written.get("schema_definition").cloned().unwrap_or_default(),
+        schema_definition: file
+            .written
+            .get("schema_definition")
+            .cloned()
+            .unwrap_or_default(),
         create_commands: shown(&create),
         drop_commands: shown(&back),
         pending_commands: match status {

@@ -11,7 +11,10 @@ use std::{
 use aws_lc_rs::digest;
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 
-use super::{Machine, entity, plan::{Plan, chained}};
+use super::{
+    Machine, entity,
+    plan::{Plan, chained},
+};
 use crate::{
     allowed::{Kind, look},
     error::EntityError,
@@ -60,7 +63,8 @@ impl Machine {
                 self.run_python(subject, plan, place, &held).await?;
             } else {
                 let seed = format!("{}/{}", subject.owner.app_id, subject.owner.plugin);
-                self.run_commands(&self.repository, plan, place, claim, &held, &seed).await?;
+                self.run_commands(&self.repository, plan, place, claim, &held, &seed)
+                    .await?;
             }
             entity::after(&self.repository, subject, tree, plan).await?;
             Ok(())
@@ -74,7 +78,8 @@ impl Machine {
         {
             tracing::warn!(%error, "an entity's failure was not written down");
         }
-        self.write_end(&self.repository, plan, claim, ended, started).await;
+        self.write_end(&self.repository, plan, claim, ended, started)
+            .await;
         if let Err(error) = self.refresh().await {
             tracing::warn!(%error, "which collections are whose was not read");
         }
@@ -117,7 +122,10 @@ impl Machine {
                 return;
             }
         };
-        match repository.finish(claim, set, what, &self.config.gateway).await {
+        match repository
+            .finish(claim, set, what, &self.config.gateway)
+            .await
+        {
             Ok(true) => tracing::info!(version, what, took_ms = took, "plugin_migration.ended"),
             Ok(false) => tracing::error!(version, "plugin_migration.lost"),
             // Its lease ends, and whoever looks then writes that it failed.
@@ -164,7 +172,11 @@ impl Machine {
             let next = position + 1;
             let again = plan.again || (plan.begun && position == plan.position);
             let failed = |error: mozaiks_store::StoreError| {
-                let what = format!("command {position} (`{}`): {}", allowed.name, error.for_plugins());
+                let what = format!(
+                    "command {position} (`{}`): {}",
+                    allowed.name,
+                    error.for_plugins()
+                );
                 Stopped::Failed(what)
             };
             if !allowed.is_repeatable(command) {
@@ -172,7 +184,7 @@ impl Machine {
                 match once.map_err(failed)? {
                     Outcome::Recorded => continue,
                     Outcome::Lost => return Err(Stopped::Lost),
-                    Outcome::Done | Outcome::NoTransactions => {}
+                    Outcome::NoTransactions => {}
                 }
             }
             let asked = Instant::now();
@@ -192,7 +204,10 @@ impl Machine {
                 Kind::Insert => &with_ids(command, &place_of_ids),
                 _ => command,
             };
-            repository.run(place, allowed, command, again).await.map_err(failed)?;
+            repository
+                .run(place, allowed, command, again)
+                .await
+                .map_err(failed)?;
             if !repository.done(claim, next, &sum).await? {
                 return Err(Stopped::Lost);
             }

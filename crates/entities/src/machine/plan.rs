@@ -151,7 +151,9 @@ fn go_on(
     let Some(done) = commands.get(..row.position) else {
         return Err(EntityError::ChecksumMismatch(version));
     };
-    let begins_alike = done.iter().fold(String::new(), |sum, each| chained(&sum, each));
+    let begins_alike = done
+        .iter()
+        .fold(String::new(), |sum, each| chained(&sum, each));
     if row.position > 0 && row.done_checksum.as_deref() != Some(&begins_alike) {
         return Err(EntityError::ChecksumMismatch(version));
     }
@@ -159,12 +161,18 @@ fn go_on(
         return Ok(plan);
     }
     // One that was begun must be the one that is to be done again.
-    let before = row.script.as_ref().and_then(|script| match (script, direction) {
-        (Script::Commands { up, .. }, Direction::Up) => up.get(row.position),
-        (Script::Commands { down, .. }, Direction::Down) => down.get(row.position),
-        (Script::Python { .. }, _) => None,
-    });
-    let Some(command) = commands.get(row.position).filter(|now| Some(*now) == before) else {
+    let before = row
+        .script
+        .as_ref()
+        .and_then(|script| match (script, direction) {
+            (Script::Commands { up, .. }, Direction::Up) => up.get(row.position),
+            (Script::Commands { down, .. }, Direction::Down) => down.get(row.position),
+            (Script::Python { .. }, _) => None,
+        });
+    let Some(command) = commands
+        .get(row.position)
+        .filter(|now| Some(*now) == before)
+    else {
         return Err(EntityError::ChecksumMismatch(version));
     };
     if !look(command)?.is_repeatable(command) {

@@ -10,11 +10,7 @@ use serde_json::json;
 
 use super::{Machine, execute::Stopped, plan::Plan};
 use crate::{
-    error::EntityError,
-    migration::Script,
-    repository::Place,
-    running::Running,
-    subject::Subject,
+    error::EntityError, migration::Script, repository::Place, running::Running, subject::Subject,
 };
 
 impl Machine {
@@ -58,7 +54,9 @@ impl Machine {
             request_id: format!("migration-{}", plan.migration.version).into(),
             timeout: Some(self.config.timeout),
         };
-        let begun = self.running.begin(&self.dispatcher, generation, call, running);
+        let begun = self
+            .running
+            .begin(&self.dispatcher, generation, call, running);
         let ended = match begun {
             Ok(mut call) => call.outcome().await,
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use crate::{
     definition::{Entity, EntityStatus},
     error::EntityError,
     migration::to_text,
-    rows::EntityRow,
+    rows::{Definition, EntityRow},
     tree::EntityFile,
 };
 use mozaiks_store::StoreErrorKind;
@@ -30,7 +30,10 @@ impl Repository {
         let filter = owner.map(Owner::filter).unwrap_or_default();
         let found = self.entities()?.find(filter).limit(MAX_ENTITIES).await;
         let found: Vec<Document> = match found {
-            Ok(found) => found.try_collect().await.map_err(|error| self.failed(error))?,
+            Ok(found) => found
+                .try_collect()
+                .await
+                .map_err(|error| self.failed(error))?,
             Err(error) => return Err(self.failed(error)),
         };
         Ok(found.iter().filter_map(EntityRow::of).collect())
@@ -39,11 +42,17 @@ impl Repository {
     /// How many there are, and when one was changed last.
     pub(crate) async fn entities_state(&self) -> Result<(u64, Option<DateTime>), EntityError> {
         let entities = self.entities()?;
-        let latest = entities.find_one(doc! {}).sort(doc! { "updated_at": -1 }).await;
+        let latest = entities
+            .find_one(doc! {})
+            .sort(doc! { "updated_at": -1 })
+            .await;
         let latest = latest.map_err(|error| self.failed(error))?;
         let count = entities.estimated_document_count().await;
         let count = count.map_err(|error| self.failed(error))?;
-        Ok((count, latest.and_then(|row| row.get_datetime("updated_at").ok().copied())))
+        Ok((
+            count,
+            latest.and_then(|row| row.get_datetime("updated_at").ok().copied()),
+        ))
     }
 
     /// Makes a table an entity's, or finds that it is. In one app a table is one entity's.
@@ -78,7 +87,11 @@ impl Repository {
             },
             "$inc": { "revision": 1 },
         };
-        let made = self.entities()?.update_one(filter, change).upsert(true).await;
+        let made = self
+            .entities()?
+            .update_one(filter, change)
+            .upsert(true)
+            .await;
         match made.map_err(|error| self.store.failed(error)) {
             Ok(_) => Ok(()),
             Err(error) if error.kind == StoreErrorKind::Conflict => Err(taken(entity)),
@@ -93,7 +106,7 @@ impl Repository {
         entity_name: &str,
         status: EntityStatus,
         version: &str,
-        file: Option<&EntityFile>,
+        is_as: Option<&Definition>,
     ) -> Result<(), EntityError> {
         let mut filter = owner.filter();
         filter.insert("entity_name", entity_name);
@@ -102,11 +115,11 @@ impl Repository {
             "migration_version": version,
             "updated_at": DateTime::now(),
         };
-        match (status, file) {
-            (EntityStatus::Migrated, Some(file)) => {
+        match (status, is_as) {
+            (EntityStatus::Migrated, Some(definition)) => {
                 set.insert("migrated_at", DateTime::now());
-                set.insert("migrated_definition", file.written.to_string());
-                set.insert("checksum", &file.checksum);
+                set.insert("migrated_definition", &definition.written);
+                set.insert("checksum", &definition.checksum);
             }
             (EntityStatus::Pending, None) => {
                 set.insert("migrated_at", Bson::Null);
@@ -115,7 +128,10 @@ impl Repository {
             }
             _ => {}
         }
-        let changed = self.entities()?.update_one(filter, doc! { "$set": set }).await;
+        let changed = self
+            .entities()?
+            .update_one(filter, doc! { "$set": set })
+            .await;
         changed.map_err(|error| self.failed(error))?;
         Ok(())
     }
@@ -127,7 +143,10 @@ impl Repository {
         name: &str,
     ) -> Result<bool, EntityError> {
         let database = self.store.database(app_id)?;
-        let named = database.list_collection_names().filter(doc! { "name": name }).await;
+        let named = database
+            .list_collection_names()
+            .filter(doc! { "name": name })
+            .await;
         Ok(!named.map_err(|error| self.failed(error))?.is_empty())
     }
 
@@ -138,7 +157,10 @@ impl Repository {
         collection: &str,
         filter: Document,
     ) -> Result<u64, EntityError> {
-        let collection = self.store.database(app_id)?.collection::<Document>(collection);
+        let collection = self
+            .store
+            .database(app_id)?
+            .collection::<Document>(collection);
         let counted = collection.count_documents(filter).await;
         counted.map_err(|error| self.failed(error))
     }
