@@ -209,6 +209,7 @@ impl Repository {
             "direction": taking.direction.as_str(),
             "position": i64::try_from(taking.position).unwrap_or(i64::MAX),
             "begun": taking.begun,
+            "refused": false,
             "claim": claim.token,
             "owner": taking.gateway,
             "lease_until": later(now, taking.lease),

@@ -83,6 +83,8 @@ pub(crate) struct MigrationRow {
     pub(crate) position: usize,
     /// Whether the next was begun.
     pub(crate) begun: bool,
+    /// Whether that one was refused, and is known not to be done.
+    pub(crate) refused: bool,
     /// A number for those that are done.
     pub(crate) done_checksum: Option<String>,
     pub(crate) executed_at: Option<DateTime>,
@@ -127,6 +129,7 @@ impl MigrationRow {
                 .and_then(|position| usize::try_from(position).ok())
                 .unwrap_or(0),
             begun: document.get_bool("begun").unwrap_or(false),
+            refused: document.get_bool("refused").unwrap_or(false),
             done_checksum: text("done_checksum"),
             executed_at: moment("executed_at"),
             completed_at: moment("completed_at"),
