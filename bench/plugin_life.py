@@ -47,7 +47,14 @@ def busy(version: int) -> str:
 class Gateway:
     """A gateway process and a way to talk to it."""
 
-    def __init__(self, binary: Path, folder: Path, plugins: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        folder: Path,
+        plugins: Path,
+        data: Path | None = None,
+        **environment: str,
+    ) -> None:
         """Starts it; returns when it has said where it listens."""
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("MOZAIKS_")},
@@ -60,7 +67,7 @@ class Gateway:
         if python := os.environ.get("MOZAIKS_PYTHON"):
             self.environment["MOZAIKS_PYTHON"] = python
         self.binary = binary
-        data = tempfile.mkdtemp(dir=folder)
+        data = data or Path(tempfile.mkdtemp(dir=folder))
         begin = time.monotonic()
         self.process = subprocess.Popen(
             [binary, "serve", "--listen", "127.0.0.1:0", "--plugins", plugins, "--data-dir", data],

@@ -1,11 +1,23 @@
 //! Who comes and goes, as events: `user:connected` and `user:disconnected`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
 use mozaiks_events::{EventBus, EventDraft};
-use mozaiks_realtime::PresenceSink;
+use mozaiks_realtime::{PresenceSink, Realtime};
+
+/// How often users who cannot come back to anything are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Forgets users who have been away for long, for as long as the gateway runs.
+pub(super) async fn sweep(realtime: Arc<Realtime>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        realtime.hub.sweep();
+    }
+}
 
 /// Publishes a user's first and last connection.
 pub struct PresenceEvents {

@@ -24,7 +24,7 @@ use super::{
     life::LifeSlot,
     loop_holders::LoopHolders,
     migrations, plugin_cache,
-    presence::PresenceEvents,
+    presence::{self, PresenceEvents},
     recorder::Recorder,
     requirements::InstalledSites,
     socket_tokens::SocketTokens,
@@ -78,8 +78,6 @@ use mozaiks_worker::Isolations;
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
-/// How often users who cannot come back to anything are forgotten.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// How long subscribers may take for what was published before.
 const DRAIN_EVENTS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the last call has ended.
@@ -410,7 +408,7 @@ where
         hangups,
     );
     let following = migrations::follow(&migrations, &app.store, config.plugins.registry_poll);
-    let sweeping = tokio::spawn(sweep(Arc::clone(&app.realtime)));
+    let sweeping = tokio::spawn(presence::sweep(Arc::clone(&app.realtime)));
     let deliveries = DeliveryWorkers::start(&app.notifications).map_err(anyhow::Error::msg)?;
     let scheduler = Scheduler::start(&app.notifications);
     let jobs = JobRunner::start(&app.plugin_jobs);
@@ -511,14 +509,5 @@ async fn drain(
             calls = app.dispatcher.in_flight(),
             "the time for draining is up"
         );
-    }
-}
-
-/// Forgets users who have been away for long, for as long as the gateway runs.
-async fn sweep(realtime: Arc<Realtime>) {
-    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        interval.tick().await;
-        realtime.hub.sweep();
     }
 }

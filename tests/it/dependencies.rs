@@ -17,6 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("auth", &["mozaiks-config"]),
     ("config", &[]),
     ("docstore", &[]),
+    ("entities", &["mozaiks-plugins", "mozaiks-store"]),
     ("events", &["mozaiks-auth", "mozaiks-config"]),
     ("files", &[]),
     (
@@ -107,6 +108,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         &[
             "crates/store/",
             "crates/docstore/tests/",
+            "crates/entities/src/repository",
             "crates/jobs/src/queue.rs",
             "crates/jobs/src/repository",
             "crates/lifecycle/src/apps.rs",
@@ -182,6 +184,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "mozaiks_auth",
             "mozaiks_config",
+            "mozaiks_entities",
             "mozaiks_events",
             "mozaiks_files",
             "mozaiks_jobs",
@@ -219,6 +222,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "mozaiks_auth",
             "mozaiks_config",
+            "mozaiks_entities",
             "mozaiks_events",
             "mozaiks_lifecycle",
             "mozaiks_notifications",

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
+    migrations::fits,
     support::{Answer, Builder, DocstoreProcess, TestApp},
 };
 
@@ -120,6 +121,8 @@ async fn an_entity_becomes_a_collection_with_rules_indexes_and_a_model() {
         (json!(1), &json!("pending"))
     );
     assert_eq!(one["create_commands"].as_array().unwrap().len(), 2);
+    let document = app.anonymous().get("/openapi.json").await.expect_ok();
+    fits(&document, "get /entities", &listed);
     assert_eq!(one["drop_commands"], json!([{ "drop": "hamid_cart" }]));
     let refused = app
         .user("ann")
@@ -138,6 +141,8 @@ async fn an_entity_becomes_a_collection_with_rules_indexes_and_a_model() {
     );
     let done = act(&app, path, &json!({})).await.expect_ok();
     assert_eq!(done["migration"]["status"], "completed", "{done}");
+    fits(&document, "post /entities/{entity_name}/migrate", &done);
+    fits(&document, "get /entities", &entities(&app).await);
     let version = done["migration"]["version"].as_str().unwrap();
     let one = entities(&app).await["entities"][0].clone();
     assert_eq!(one["migration_status"], "migrated");

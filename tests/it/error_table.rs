@@ -23,6 +23,26 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "life::routes_answer_whoever_may_with_what_they_are_given",
     ),
     (
+        "CHECKSUM_MISMATCH",
+        "migrations::a_migration_is_run_once_told_of_undone_and_run_again",
+    ),
+    (
+        "MIGRATION_DONE",
+        "migrations::a_migration_is_run_once_told_of_undone_and_run_again",
+    ),
+    (
+        "MIGRATION_RUNNING",
+        "migrations::two_gateways_run_a_migration_once",
+    ),
+    (
+        "NO_ROLLBACK",
+        "migrations::one_that_fails_says_why_and_goes_on_from_there",
+    ),
+    (
+        "ENTITY_NOT_MIGRATED",
+        "entities::an_entity_becomes_a_collection_with_rules_indexes_and_a_model",
+    ),
+    (
         "RELOAD_FAILED",
         "life::a_reload_serves_the_new_code_or_goes_on_with_the_old",
     ),

@@ -120,3 +120,73 @@ async fn work_that_goes_on_after_its_call_is_no_rest() {
     rests(&app).await;
     assert_ne!(pid(&app).await, first);
 }
+
+/// A stored plugin's code does not change: what it said of itself the first time is known the next.
+#[tokio::test]
+async fn a_stored_plugin_needs_no_worker_before_its_first_call() {
+    let data = tempfile::tempdir().unwrap();
+    let gateway = || {
+        with_sdk()
+            .data_dir(data.path())
+            .env("MOZAIKS_DATABASE_PLUGINS", "true")
+    };
+    let mut app = gateway().start().await;
+    let admin = app.admin();
+    let send = async |method: Method, path: &str, body: Value| {
+        Answer::of(admin.request(method, path).json(&body)).await
+    };
+    let made = send(
+        Method::POST,
+        "/api/plugins/registry",
+        json!({"name": "quiet"}),
+    )
+    .await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let (logic, who) = ("async def execute(data)", "def who(request)");
+    let code = |head| format!("import uuid\n\n\n{head}:\n    return {{\"of\": id(uuid)}}\n");
+    for file in [
+        json!({"path": "logic.py", "content": code(logic)}),
+        json!({"path": "controllers/who.py", "content": code(who), "metadata": {"method": "GET", "path": "/who"}}),
+    ] {
+        let saved = send(Method::PUT, "/api/plugins/registry/quiet/files", file).await;
+        assert_eq!(saved.expect_ok()["saved"], true, "{}", saved.text);
+    }
+    let activated = send(
+        Method::POST,
+        "/api/plugins/registry/quiet/activate",
+        json!({}),
+    );
+    activated.await.expect_ok();
+    let called = app.user("ann").execute("quiet", &json!({})).await;
+    called.expect_ok();
+    app.signal("TERM");
+    app.ended().await;
+    let app = gateway().start().await;
+    let path = "/api/plugins/registry/quiet/limits";
+    let isolation = app.admin().get(path).await.expect_ok()["isolation"].clone();
+    assert_eq!(
+        (&isolation["resting"], &isolation["workers"]),
+        (&json!(true), &json!([])),
+        "{isolation}"
+    );
+    // A route as well, which no worker has registered yet.
+    let calls = (0..8).map(async |number| {
+        let ann = app.user("ann");
+        let called = match number % 2 {
+            0 => ann.get("/api/plugins/quiet/who").await,
+            _ => ann.execute("quiet", &json!({})).await,
+        };
+        called.expect_ok()["of"].clone()
+    });
+    let processes = futures_util::future::join_all(calls).await;
+    assert!(
+        processes.windows(2).all(|two| two[0] == two[1]),
+        "{processes:?}"
+    );
+    let after = app.admin().get(path).await.expect_ok()["isolation"].clone();
+    assert_eq!(
+        after["workers"].as_array().map(Vec::len),
+        Some(1),
+        "{after}"
+    );
+}

@@ -15,13 +15,16 @@ pub(crate) struct OwnCollections {
     pub(crate) prefix: String,
     /// What begins so and is another plugin's.
     pub(crate) except: Vec<String>,
+    /// Tables of other plugins' entities.
+    pub(crate) others: BTreeSet<String>,
 }
 
 impl OwnCollections {
     /// Whether a collection is among them.
     pub(crate) fn has(&self, collection: &str) -> bool {
         self.tables.contains(collection)
-            || (collection.len() > self.prefix.len()
+            || (!self.others.contains(collection)
+                && collection.len() > self.prefix.len()
                 && collection.starts_with(&self.prefix)
                 && !(self.except.iter()).any(|other| collection.starts_with(other)))
     }

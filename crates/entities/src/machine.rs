@@ -12,7 +12,13 @@ mod own;
 mod plan;
 mod python;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bson::{Bson, doc};
 use mozaiks_plugins::dispatch::Dispatcher;
@@ -103,7 +109,10 @@ pub struct Machine {
     dispatcher: Arc<Dispatcher>,
     running: Arc<RunningMigrations>,
     config: MachineConfig,
+    /// Of tasks of this process one at a time runs the gateway's own.
     own_turn: tokio::sync::Mutex<()>,
+    /// Whether those were run.
+    is_prepared: AtomicBool,
 }
 
 impl Machine {
@@ -124,6 +133,7 @@ impl Machine {
             running: Arc::clone(running),
             config,
             own_turn: tokio::sync::Mutex::default(),
+            is_prepared: AtomicBool::new(false),
         })
     }
 
@@ -222,6 +232,10 @@ impl Machine {
         plan: impl Fn(Option<&MigrationRow>) -> Result<Plan, EntityError>,
     ) -> Result<RunReport, EntityError> {
         let owner = &subject.owner;
+        if !self.is_prepared.load(Ordering::Acquire) {
+            self.run_own().await?;
+            self.refresh().await?;
+        }
         for _ in 0..TRIES {
             self.repository.expire(Some(owner), false).await?;
             let row = self.repository.find(owner, version).await?;
@@ -304,6 +318,9 @@ impl Machine {
         dry_run: bool,
     ) -> Result<Place, EntityError> {
         let mut own = subject.own();
+        own.others = self
+            .tables
+            .of_others(&subject.owner.app_id, &subject.owner.plugin);
         let claimed = self.repository.entity_rows(Some(&subject.owner)).await?;
         own.tables
             .extend(claimed.iter().map(|row| row.table_name.clone()));

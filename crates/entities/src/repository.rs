@@ -209,6 +209,7 @@ impl Repository {
             "direction": taking.direction.as_str(),
             "position": i64::try_from(taking.position).unwrap_or(i64::MAX),
             "begun": taking.begun,
+            "refused": false,
             "claim": claim.token,
             "owner": taking.gateway,
             "lease_until": later(now, taking.lease),
@@ -286,7 +287,7 @@ impl Repository {
         set.insert("updated_at", DateTime::now());
         let change = doc! {
             "$set": set,
-            "$unset": { "claim": "", "lease_until": "" },
+            "$unset": { "claim": "", "lease_until": "", "session": "" },
             "$push": happened(what, None, Some(gateway)),
         };
         let changed = self.rows()?.update_one(claim.mine(), change).await;
@@ -306,17 +307,47 @@ impl Repository {
         if !all {
             filter.insert("lease_until", doc! { "$lte": DateTime::now() });
         }
+        self.end_sessions(&filter).await?;
         let change = doc! {
             "$set": {
                 "status": "failed",
                 "error_message": "the gateway that ran it ended, or gave no sign of life",
                 "updated_at": DateTime::now(),
             },
-            "$unset": { "claim": "", "lease_until": "" },
+            "$unset": { "claim": "", "lease_until": "", "session": "" },
             "$push": happened("failed", None, None),
         };
         let changed = self.rows()?.update_many(filter, change).await;
         Ok(changed.map_err(|error| self.failed(error))?.modified_count)
+    }
+
+    /// Ends the transactions of runs that are to be ended: what they hold locked would keep the next run
+    /// waiting until the server gives them up.
+    async fn end_sessions(&self, filter: &Document) -> Result<(), EntityError> {
+        let mut filter = filter.clone();
+        filter.insert("session", doc! { "$exists": true });
+        let found = self.rows()?.find(filter).await;
+        let found: Vec<Document> = match found {
+            Ok(found) => found
+                .try_collect()
+                .await
+                .map_err(|error| self.failed(error))?,
+            Err(error) => return Err(self.failed(error)),
+        };
+        let sessions: Vec<Bson> = found
+            .iter()
+            .filter_map(|row| row.get("session").cloned())
+            .collect();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let ended = self
+            .store
+            .own_database()?
+            .run_command(doc! { "killSessions": sessions })
+            .await;
+        ended.map_err(|error| self.failed(error))?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is kept of a migration and of an entity, and what admins see of it.
 
-use bson::{Bson, DateTime, Document, oid::ObjectId};
+use bson::{Bson, DateTime, Document};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -77,13 +77,16 @@ pub(crate) struct MigrationRow {
     pub(crate) script: Option<Script>,
     /// Whether it goes back, or went.
     pub(crate) goes_back: bool,
+    /// The entity as it was before, where one has made it of another version.
+    pub(crate) before: Option<Definition>,
     /// Commands of the list that are done.
     pub(crate) position: usize,
     /// Whether the next was begun.
     pub(crate) begun: bool,
+    /// Whether that one was refused, and is known not to be done.
+    pub(crate) refused: bool,
     /// A number for those that are done.
     pub(crate) done_checksum: Option<String>,
-    pub(crate) claim: Option<ObjectId>,
     pub(crate) executed_at: Option<DateTime>,
     pub(crate) completed_at: Option<DateTime>,
     pub(crate) rolled_back_at: Option<DateTime>,
@@ -119,12 +122,15 @@ impl MigrationRow {
             checksum: text("checksum").unwrap_or_default(),
             script,
             goes_back: document.get_str("direction").is_ok_and(|way| way == "down"),
+            before: text("before_definition")
+                .zip(text("before_checksum"))
+                .map(|(written, checksum)| Definition { written, checksum }),
             position: whole(document, "position")
                 .and_then(|position| usize::try_from(position).ok())
                 .unwrap_or(0),
             begun: document.get_bool("begun").unwrap_or(false),
+            refused: document.get_bool("refused").unwrap_or(false),
             done_checksum: text("done_checksum"),
-            claim: document.get_object_id("claim").ok(),
             executed_at: moment("executed_at"),
             completed_at: moment("completed_at"),
             rolled_back_at: moment("rolled_back_at"),
@@ -267,6 +273,15 @@ fn has_way_back(script: Script) -> bool {
     .has_way_back()
 }
 
+/// An entity as its collection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Definition {
+    /// Its file.
+    pub(crate) written: String,
+    /// Of that.
+    pub(crate) checksum: String,
+}
+
 /// What the database knows of an entity.
 #[derive(Debug, Clone)]
 pub(crate) struct EntityRow {
@@ -277,10 +292,8 @@ pub(crate) struct EntityRow {
     pub(crate) status: EntityStatus,
     pub(crate) migration_version: Option<String>,
     pub(crate) migrated_at: Option<DateTime>,
-    /// The definition as the collection is, as JSON of [`crate::definition::Entity`]'s file.
-    pub(crate) migrated: Option<String>,
-    /// Of that.
-    pub(crate) checksum: Option<String>,
+    /// As the collection is; none where there is none.
+    pub(crate) migrated: Option<Definition>,
 }
 
 impl EntityRow {
@@ -295,8 +308,9 @@ impl EntityRow {
             status: EntityStatus::of(&text("migration_status").unwrap_or_default()),
             migration_version: text("migration_version"),
             migrated_at: document.get_datetime("migrated_at").ok().copied(),
-            migrated: text("migrated_definition"),
-            checksum: text("checksum"),
+            migrated: text("migrated_definition")
+                .zip(text("checksum"))
+                .map(|(written, checksum)| Definition { written, checksum }),
         })
     }
 }

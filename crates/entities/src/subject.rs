@@ -51,6 +51,7 @@ impl Subject {
     pub(crate) fn own(&self) -> OwnCollections {
         OwnCollections {
             tables: Default::default(),
+            others: Default::default(),
             prefix: self.prefix.clone(),
             except: self.except.clone(),
         }

@@ -2,7 +2,7 @@
 //! of a plugin and every use of a model. Read again where the rows have changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -55,6 +55,16 @@ impl Tables {
             .collect()
     }
 
+    /// The tables of all other plugins' entities, in an app.
+    pub(crate) fn of_others(&self, app_id: &str, plugin: &str) -> BTreeSet<String> {
+        let apps = self.apps.read();
+        let owners = apps.get(app_id).into_iter().flat_map(|app| &app.owners);
+        owners
+            .filter(|(_, owner)| &***owner != plugin)
+            .map(|(table, _)| table.clone())
+            .collect()
+    }
+
     /// The entities of a plugin in an app; none where there are none.
     pub fn models(&self, app_id: &str, plugin: &str) -> Option<Arc<Models>> {
         self.apps.read().get(app_id)?.models.get(plugin).cloned()
@@ -100,6 +110,7 @@ fn models(rows: &[&EntityRow]) -> Models {
         let Some(written) = &row.migrated else {
             continue;
         };
+        let written = &written.written;
         let read = serde_json::from_str::<Value>(written).ok();
         if let Some(entity) = read.and_then(|written| Entity::read(&written).ok()) {
             text.push_str(written);

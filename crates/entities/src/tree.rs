@@ -7,6 +7,7 @@ use crate::{
     definition::{Entity, check_links},
     error::EntityError,
     migration::{Migration, checksum},
+    rows::Definition,
 };
 
 /// Bytes of one file.
@@ -25,6 +26,16 @@ pub struct EntityFile {
     pub entity: Entity,
     /// What it says, as it is written.
     pub written: serde_json::Value,
+}
+
+impl EntityFile {
+    /// The entity, as its collection is once it is migrated.
+    pub(crate) fn definition(&self) -> Definition {
+        Definition {
+            written: self.written.to_string(),
+            checksum: self.checksum.clone(),
+        }
+    }
 }
 
 /// What there is of a plugin.
@@ -51,6 +62,9 @@ impl Tree {
             let read = serde_json::from_slice(&text)
                 .map_err(|error| EntityError::invalid("", format!("is not valid JSON: {error}")))
                 .and_then(|written| Ok((Entity::read(&written)?, written)));
+            if matches!(&read, Ok((_, written)) if written["is_enabled"] == false) {
+                continue;
+            }
             match read {
                 Ok((entity, written)) => tree.entities.push(EntityFile {
                     checksum: checksum(&text),

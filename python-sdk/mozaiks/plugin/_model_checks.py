@@ -146,10 +146,13 @@ def _decimal(_: Mapping[str, Any], name: str, value: Any) -> Decimal128:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, decimal.Decimal)):
         raise _wrong(name, "a number", value)
     try:
-        with decimal.localcontext(create_decimal128_context()) as context:
-            return Decimal128(context.create_decimal(str(value)))
-    except (ArithmeticError, ValueError):
+        number = decimal.Decimal(str(value))
+    except ArithmeticError:
         raise _invalid(name, f"{name} must be a number") from None
+    if not number.is_finite():
+        raise _invalid(name, f"{name} must be a number that is finite")
+    with decimal.localcontext(create_decimal128_context()) as context:
+        return Decimal128(context.create_decimal(number))
 
 
 def _double(_: Mapping[str, Any], name: str, value: Any) -> float:
@@ -369,4 +372,3 @@ async def still_valid(
 
 def _python(value: Any) -> Any:
     return value.to_decimal() if isinstance(value, Decimal128) else value
-

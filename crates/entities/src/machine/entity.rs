@@ -51,8 +51,8 @@ impl Machine {
             Some(row) => migrated(row),
             None => None,
         };
-        let is_same = row.is_some_and(|row| row.checksum.as_deref() == Some(&file.checksum));
-        if is_same && before.is_some() && !options.force {
+        let is_same = row.is_some_and(|row| is_as(row, file));
+        if is_same && !options.force {
             let version = row.and_then(|row| row.migration_version.clone());
             return Err(EntityError::Done(version.unwrap_or_default()));
         }
@@ -72,7 +72,12 @@ impl Machine {
             return self.dry_run(subject, &plan, &place, None).await;
         }
         self.take_table(subject, file, false).await?;
-        let more = doc! { "plugin_name": &subject.display_name };
+        let was = row.and_then(|row| row.migrated.as_ref());
+        let more = doc! {
+            "plugin_name": &subject.display_name,
+            "before_definition": was.map(|was| &*was.written),
+            "before_checksum": was.map(|was| &*was.checksum),
+        };
         self.repository
             .add(&subject.owner, &migration, &more)
             .await?;
@@ -103,8 +108,13 @@ fn planned(migration: Migration) -> Plan {
 
 /// The entity as its collection is.
 fn migrated(row: &EntityRow) -> Option<Entity> {
-    let written: Value = serde_json::from_str(row.migrated.as_deref()?).ok()?;
+    let written: Value = serde_json::from_str(&row.migrated.as_ref()?.written).ok()?;
     Entity::read(&written).ok()
+}
+
+/// Whether the collection is as the file says.
+fn is_as(row: &EntityRow, file: &EntityFile) -> bool {
+    (row.migrated.as_ref()).is_some_and(|migrated| migrated.checksum == file.checksum)
 }
 
 /// The migration that makes a change: the one that was begun and not ended, else a new one.
@@ -231,14 +241,14 @@ pub(super) async fn after(
         };
         let is_of_it = own == Some(name) && plan.direction == Direction::Up;
         let settled = if is_of_it || made.contains(&**table) {
-            Some((EntityStatus::Migrated, Some(file)))
+            Some((EntityStatus::Migrated, Some(file.definition())))
         } else if plan.is_python() {
             let is_there = repository
                 .has_collection(&subject.owner.app_id, table)
                 .await?;
             match (is_there, row.status) {
                 (true, EntityStatus::Pending | EntityStatus::Failed) => {
-                    Some((EntityStatus::Migrated, Some(file)))
+                    Some((EntityStatus::Migrated, Some(file.definition())))
                 }
                 (false, EntityStatus::Migrated) => Some((EntityStatus::Pending, None)),
                 _ => None,
@@ -246,21 +256,21 @@ pub(super) async fn after(
         } else {
             None
         };
-        if let Some((status, file)) = settled {
+        if let Some((status, is_as)) = settled {
             repository
-                .settle_entity(&subject.owner, name, status, version, file)
+                .settle_entity(&subject.owner, name, status, version, is_as.as_ref())
                 .await?;
         }
     }
     // A change of an entity that is undone leaves the collection as the version before said.
     if plan.direction == Direction::Down
         && let Some(name) = own
-        && rows
-            .iter()
-            .any(|row| row.entity_name == name && row.status == EntityStatus::Migrated)
+        && let Some(row) = repository.find(&subject.owner, version).await?
+        && let Some(before) = &row.before
     {
+        let status = EntityStatus::Migrated;
         repository
-            .settle_entity(&subject.owner, name, EntityStatus::Pending, version, None)
+            .settle_entity(&subject.owner, name, status, version, Some(before))
             .await?;
     }
     Ok(())
@@ -293,7 +303,7 @@ pub(super) fn view(file: &EntityFile, rows: &[EntityRow]) -> EntityView {
     let status = match row {
         Some(row) if row.status == EntityStatus::Failed => EntityStatus::Failed,
         Some(row) if row.status == EntityStatus::Migrated => {
-            if row.checksum.as_deref() == Some(&file.checksum) {
+            if is_as(row, file) {
                 EntityStatus::Migrated
             } else {
                 EntityStatus::Pending

@@ -23,10 +23,13 @@ use crate::{
     subject::Subject,
     tree::Tree,
 };
+use mozaiks_store::StoreErrorKind;
 
 /// Why a run ended before its end.
 pub(super) enum Stopped {
-    /// A command was refused: this is written.
+    /// The server has refused a command, which is not done then: this is written.
+    Refused(String),
+    /// Something else went wrong; what was begun may be done.
     Failed(String),
     /// The claim is somebody else's: nothing is written any more.
     Lost,
@@ -73,7 +76,7 @@ impl Machine {
             ended = work => ended,
             () = self.lose(&self.repository, claim, &held) => Err(Stopped::Lost),
         };
-        if let Err(Stopped::Failed(_)) = &ended
+        if let Err(Stopped::Refused(_) | Stopped::Failed(_)) = &ended
             && let Err(error) = entity::failed(&self.repository, subject, plan).await
         {
             tracing::warn!(%error, "an entity's failure was not written down");
@@ -108,13 +111,17 @@ impl Machine {
                 });
                 "rolled_back"
             }
-            (Err(Stopped::Failed(reason)), _) => {
+            (Err(Stopped::Refused(reason) | Stopped::Failed(reason)), _) => {
                 tracing::warn!(version, reason = &**reason, "plugin_migration.failed");
                 let mut end = reason.len().min(MAX_ERROR_BYTES);
                 while !reason.is_char_boundary(end) {
                     end -= 1;
                 }
-                set.extend(doc! { "status": "failed", "error_message": &reason[..end] });
+                set.extend(doc! {
+                    "status": "failed",
+                    "error_message": &reason[..end],
+                    "refused": matches!(ended, Err(Stopped::Refused(_))),
+                });
                 "failed"
             }
             (Err(Stopped::Lost), _) => {
@@ -177,14 +184,18 @@ impl Machine {
                     allowed.name,
                     error.for_plugins()
                 );
-                Stopped::Failed(what)
+                match error.kind {
+                    StoreErrorKind::Unavailable => Stopped::Failed(what),
+                    _ if error.code.is_none() => Stopped::Failed(what),
+                    _ => Stopped::Refused(what),
+                }
             };
             if !allowed.is_repeatable(command) {
                 let once = repository.run_once(place, command, claim, next, &sum).await;
                 match once.map_err(failed)? {
                     Outcome::Recorded => continue,
                     Outcome::Lost => return Err(Stopped::Lost),
-                    Outcome::Done | Outcome::NoTransactions => {}
+                    Outcome::NoTransactions => {}
                 }
             }
             let asked = Instant::now();

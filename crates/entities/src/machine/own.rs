@@ -1,7 +1,10 @@
 //! The gateway's own migrations, run before any of a plugin.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,7 +27,6 @@ impl Machine {
     /// # Errors
     /// What the database says; [`EntityError::Running`] where another gateway takes longer than its lease.
     pub async fn run_own(&self) -> Result<(), EntityError> {
-        // Of two tasks of this process one does it.
         let _turn = self.own_turn.lock().await;
         let patience = Instant::now() + self.config.lease * 2;
         for own in OWN_MIGRATIONS {
@@ -41,6 +43,7 @@ impl Machine {
                 }
             }
         }
+        self.is_prepared.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -157,7 +157,8 @@ fn go_on(
     if row.position > 0 && row.done_checksum.as_deref() != Some(&begins_alike) {
         return Err(EntityError::ChecksumMismatch(version));
     }
-    if !row.begun {
+    // Of one that was refused a part may be there, such as documents before the one that did not fit.
+    if !row.begun || row.refused {
         return Ok(plan);
     }
     // One that was begun must be the one that is to be done again.

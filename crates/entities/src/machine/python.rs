@@ -74,7 +74,7 @@ impl Machine {
 impl From<Stopped> for EntityError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Failed(reason) => Self::Conflict(reason),
+            Stopped::Refused(reason) | Stopped::Failed(reason) => Self::Conflict(reason),
             Stopped::Lost => Self::Conflict("the run was lost to another gateway".into()),
         }
     }

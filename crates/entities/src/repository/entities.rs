@@ -9,7 +9,7 @@ use crate::{
     definition::{Entity, EntityStatus},
     error::EntityError,
     migration::to_text,
-    rows::EntityRow,
+    rows::{Definition, EntityRow},
     tree::EntityFile,
 };
 use mozaiks_store::StoreErrorKind;
@@ -106,7 +106,7 @@ impl Repository {
         entity_name: &str,
         status: EntityStatus,
         version: &str,
-        file: Option<&EntityFile>,
+        is_as: Option<&Definition>,
     ) -> Result<(), EntityError> {
         let mut filter = owner.filter();
         filter.insert("entity_name", entity_name);
@@ -115,11 +115,11 @@ impl Repository {
             "migration_version": version,
             "updated_at": DateTime::now(),
         };
-        match (status, file) {
-            (EntityStatus::Migrated, Some(file)) => {
+        match (status, is_as) {
+            (EntityStatus::Migrated, Some(definition)) => {
                 set.insert("migrated_at", DateTime::now());
-                set.insert("migrated_definition", file.written.to_string());
-                set.insert("checksum", &file.checksum);
+                set.insert("migrated_definition", &definition.written);
+                set.insert("checksum", &definition.checksum);
             }
             (EntityStatus::Pending, None) => {
                 set.insert("migrated_at", Bson::Null);

@@ -3,7 +3,10 @@
 //! What may be done twice is done, then written down. What may not is done and written down in one
 //! transaction, where the server has transactions.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bson::{Bson, Document, doc};
 use mongodb::ClientSession;
@@ -23,6 +26,12 @@ const DUPLICATE_KEY: i64 = 11000;
 /// `IllegalOperation`: a server that stands alone has no transactions.
 const NO_TRANSACTIONS: i32 = 20;
 
+/// What an error is called after which a transaction may be tried again.
+const TRANSIENT: &str = "TransientTransactionError";
+/// How long it is, and the wait between two tries.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// In which database commands are done, and with which collections.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
@@ -35,8 +44,6 @@ pub(crate) enum Place {
 /// What has become of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Done; it is to be written down.
-    Done,
     /// Done and written down.
     Recorded,
     /// Not done: the right to run the migration is somebody else's.
@@ -116,8 +123,33 @@ impl Repository {
         }
     }
 
-    /// Does a command that changes documents, and writes it down, or neither.
+    /// Does a command that changes documents, and writes it down, or neither. Where others write the same
+    /// documents at that moment it is tried again.
     pub(crate) async fn run_once(
+        &self,
+        place: &Place,
+        command: &Document,
+        claim: &Claim,
+        position: usize,
+        done_checksum: &str,
+    ) -> Result<Outcome, StoreError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let tried = self.try_once(place, command, claim, position, done_checksum);
+            match tried.await {
+                Err(error)
+                    if error.labels.iter().any(|label| label == TRANSIENT)
+                        && Instant::now() < patience =>
+                {
+                    // Nothing tells when they are done.
+                    tokio::time::sleep(PAUSE).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn try_once(
         &self,
         place: &Place,
         command: &Document,
@@ -130,6 +162,17 @@ impl Repository {
             Place::Control => self.store.own_database()?,
         };
         let mut session = database.client().start_session().await?;
+        // Whoever ends this run for us ends the session too, with what it holds locked.
+        let noted = doc! { "$set": { "session": session.id() } };
+        if self
+            .rows()?
+            .update_one(claim.mine(), noted)
+            .await?
+            .matched_count
+            == 0
+        {
+            return Ok(Outcome::Lost);
+        }
         session.start_transaction().await?;
         let done = async {
             let answer = database

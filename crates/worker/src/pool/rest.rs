@@ -88,8 +88,10 @@ impl WorkerPool {
 
     /// Loads what is known well enough not to be looked at: its functions are registered as it has
     /// registered them before.
-    pub(super) fn load_described(&self, source: &PluginSource) -> Option<LoadedPlugin> {
-        let known = self.settings.description.as_ref()?.read()?;
+    pub(super) async fn load_described(&self, source: &PluginSource) -> Option<LoadedPlugin> {
+        let file = self.settings.description.clone()?;
+        let known = tokio::task::spawn_blocking(move || file.read());
+        let known = known.await.ok().flatten()?;
         let caller = Caller {
             plugin: Arc::clone(&source.name),
             generation: source.generation,
