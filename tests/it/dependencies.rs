@@ -15,6 +15,7 @@ mod python;
 /// name among its dependencies.
 const CRATES: &[(&str, &[&str])] = &[
     ("auth", &["mozaiks-config"]),
+    ("catalog", &["mozaiks-plugins", "mozaiks-store"]),
     ("config", &[]),
     ("docstore", &[]),
     ("events", &["mozaiks-auth", "mozaiks-config"]),
@@ -106,6 +107,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         "mongodb",
         &[
             "crates/store/",
+            "crates/catalog/src/repository",
             "crates/docstore/tests/",
             "crates/jobs/src/queue.rs",
             "crates/jobs/src/repository",
@@ -167,6 +169,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "docstore",
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_notifications",
             "mozaiks_plugins",
@@ -181,6 +184,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &["http", "refusals", "server"],
         &[
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_events",
             "mozaiks_files",
@@ -218,6 +222,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &["refusals"],
         &[
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_events",
             "mozaiks_lifecycle",

@@ -56,6 +56,7 @@ mod reloading;
 mod requirements;
 mod schemas;
 mod sign_in;
+mod stored;
 mod support;
 mod tls;
 mod tokens;
