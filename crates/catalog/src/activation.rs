@@ -114,7 +114,10 @@ impl Catalog {
         if !saved.problems.is_empty() || !is_on || saved.waiting {
             return Ok(saved);
         }
-        let serving = plugin.digest.as_deref().filter(|_| plugin.status == "active");
+        let serving = plugin
+            .digest
+            .as_deref()
+            .filter(|_| plugin.status == "active");
         if serving == Some(&*pieces.tree()?.digest()) {
             // What is saved is what serves already.
             saved.active = true;

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::{
     assembly::Pieces,
     error::CatalogError,
-    files::{shown, unshown},
     kinds::Kind,
     manifest_file::{self, snake_case},
     parts::{content, file_name, take_enabled},
+    source::{shown, unshown},
     tree::{MANIFEST, MAX_FILES, Tree},
 };
 

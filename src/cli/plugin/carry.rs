@@ -116,20 +116,23 @@ pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
         (None, None) => own_name(&args.dir)?,
     };
     let pulled = mark.filter(|(of, _)| *of == name && !args.force);
-    let files = tree.files().map(|(path, content)| {
-        match std::str::from_utf8(content) {
+    let files = tree
+        .files()
+        .map(|(path, content)| match std::str::from_utf8(content) {
             Ok(text) => json!({ "name": path, "content": text }),
             Err(_) => {
                 json!({ "name": path, "content": STANDARD.encode(content), "encoding": "base64" })
             }
-        }
-    });
+        });
     let body = json!({
         "files": files.collect::<Vec<_>>(),
         "digest": pulled.map(|(_, digest)| digest),
     });
     let remote = args.remote.connect()?;
-    let answer = remote.put(&format!("/api/plugins/registry/{}/tree", segment(&name)), &body)?;
+    let answer = remote.put(
+        &format!("/api/plugins/registry/{}/tree", segment(&name)),
+        &body,
+    )?;
     keep_mark(&args.dir, &name, &stored_digest(&tree)?)?;
     let problems = answer["problems"].as_array().map(Vec::as_slice);
     let mut told = format!("pushed {name}: {} changes", answer["changed"]);
@@ -141,7 +144,11 @@ pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
         let text = |key: &str| printable(problem[key].as_str().unwrap_or_default());
         let line = problem["line"].as_u64();
         let line = line.map_or(String::new(), |line| format!(":{line}"));
-        told.push_str(&format!("warn  {}{line}: {}\n", text("file"), text("message")));
+        told.push_str(&format!(
+            "warn  {}{line}: {}\n",
+            text("file"),
+            text("message")
+        ));
     }
     Ok(print(&told)?)
 }
@@ -154,11 +161,7 @@ fn read(dir: &Path) -> Result<Tree, Failure> {
     Ok(Tree::new(files).map_err(anyhow::Error::new)?)
 }
 
-fn collect(
-    dir: &Path,
-    below: &Path,
-    files: &mut Vec<(String, Bytes)>,
-) -> anyhow::Result<()> {
+fn collect(dir: &Path, below: &Path, files: &mut Vec<(String, Bytes)>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir.join(below))? {
         let entry = entry?;
         let relative = below.join(entry.file_name());
@@ -214,7 +217,10 @@ fn own_name(dir: &Path) -> Result<String, Failure> {
     let real = dir
         .canonicalize()
         .with_context(|| format!("{} cannot be read", dir.display()))?;
-    let folder = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = real
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let read = manifest::read(&real, folder).map_err(|reason| anyhow!("{reason}"))?;
     Ok(read.other_name.unwrap_or_else(|| folder.to_owned()))
 }

@@ -257,8 +257,7 @@ async fn stored_code_sees_its_own_files_and_nothing_else() {
     assert_eq!(told["own"], "\nimport codecs\n\n\ndef", "{told}");
     for what in ["others", "data", "written"] {
         assert!(
-            ["PermissionError", "OSError"]
-                .contains(&told[what].as_str().unwrap_or_default()),
+            ["PermissionError", "OSError"].contains(&told[what].as_str().unwrap_or_default()),
             "{what}: {told}"
         );
     }

@@ -164,17 +164,33 @@ async fn a_plugin_becomes_a_directory_and_comes_back_byte_by_byte() {
     cart(&admin).await;
     activate_cart(&admin).await;
     let odd = json!({"path": "static/odd.bin", "content": "/wD+", "encoding": "base64"});
-    send(&admin, Method::PUT, &format!("{REGISTRY}/cart-hamid/files"), odd).await.expect_ok();
+    send(
+        &admin,
+        Method::PUT,
+        &format!("{REGISTRY}/cart-hamid/files"),
+        odd,
+    )
+    .await
+    .expect_ok();
     let room = tempfile::tempdir().unwrap();
     let dir = room.path().join("work");
     let at = dir.to_str().unwrap();
     let run = async |args: &[&str]| crate::plugin_commands::printed(command(&app, args)).await;
     let said = run(&["plugin", "pull", "cart-hamid", at]).await;
     assert_eq!(said, "pulled cart-hamid: 7 files\n");
-    assert_eq!(std::fs::read(dir.join("static/odd.bin")).unwrap(), [0xff, 0, 0xfe]);
-    assert_eq!(std::fs::read_to_string(dir.join("utils/formatters.py")).unwrap(), EUROS);
+    assert_eq!(
+        std::fs::read(dir.join("static/odd.bin")).unwrap(),
+        [0xff, 0, 0xfe]
+    );
+    assert_eq!(
+        std::fs::read_to_string(dir.join("utils/formatters.py")).unwrap(),
+        EUROS
+    );
     // Nothing has changed.
-    assert_eq!(run(&["plugin", "push", at]).await, "pushed cart-hamid: 0 changes, and it serves\n");
+    assert_eq!(
+        run(&["plugin", "push", at]).await,
+        "pushed cart-hamid: 0 changes, and it serves\n"
+    );
     // By an editor: the manifest as somebody likes it, a file more, one less.
     let manifest = std::fs::read_to_string(dir.join("plugin.json")).unwrap();
     let manifest = manifest.replace("  ", "\t");
@@ -185,17 +201,43 @@ async fn a_plugin_becomes_a_directory_and_comes_back_byte_by_byte() {
     std::fs::remove_file(dir.join("README.md")).unwrap();
     let said = run(&["plugin", "push", at]).await;
     assert_eq!(said, "pushed cart-hamid: 3 changes, and it serves\n");
-    let whole = admin.get(&format!("{REGISTRY}/cart-hamid")).await.expect_ok();
+    let whole = admin
+        .get(&format!("{REGISTRY}/cart-hamid"))
+        .await
+        .expect_ok();
     let files = whole["source_code"].as_array().unwrap();
-    let of = |path: &str| files.iter().find(|file| file["path"] == path).map(|file| file["content"].clone());
+    let of = |path: &str| {
+        files
+            .iter()
+            .find(|file| file["path"] == path)
+            .map(|file| file["content"].clone())
+    };
     assert_eq!(of("plugin.json"), Some(json!(manifest)));
-    assert_eq!((of("utils/more.py"), of("README.md")), (Some(json!("MORE = 1\n")), None));
+    assert_eq!(
+        (of("utils/more.py"), of("README.md")),
+        (Some(json!("MORE = 1\n")), None)
+    );
     use_cart(&app).await;
     // Changed here and there: nobody's work is lost.
-    put(&admin, "cart-hamid", "utils/more.py", "MORE = 2\n", json!(1)).await.expect_ok();
+    put(
+        &admin,
+        "cart-hamid",
+        "utils/more.py",
+        "MORE = 2\n",
+        json!(1),
+    )
+    .await
+    .expect_ok();
     std::fs::write(dir.join("utils/more.py"), "MORE = 3\n").unwrap();
-    for args in [["plugin", "push", at, "--url"], ["plugin", "pull", "cart-hamid", at]] {
-        let args = if args[3] == "--url" { &args[..3] } else { &args[..] };
+    for args in [
+        ["plugin", "push", at, "--url"],
+        ["plugin", "pull", "cart-hamid", at],
+    ] {
+        let args = if args[3] == "--url" {
+            &args[..3]
+        } else {
+            &args[..]
+        };
         let output = command(&app, args).output().await.unwrap();
         assert!(!output.status.success(), "{args:?}");
     }
@@ -204,6 +246,8 @@ async fn a_plugin_becomes_a_directory_and_comes_back_byte_by_byte() {
     std::fs::create_dir(&new).unwrap();
     std::fs::write(new.join("logic.py"), greeting("disk")).unwrap();
     run(&["plugin", "push", new.to_str().unwrap()]).await;
-    post(&admin, &format!("{REGISTRY}/from-disk/activate"), json!({})).await.expect_ok();
+    post(&admin, &format!("{REGISTRY}/from-disk/activate"), json!({}))
+        .await
+        .expect_ok();
     assert_eq!(says(&app.user("bob"), "from-disk").await, "disk");
 }

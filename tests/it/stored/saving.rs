@@ -96,8 +96,13 @@ async fn broken_code_is_a_draft_and_the_last_good_revision_serves() {
     );
     assert_eq!(says(&bob, "anns").await, "one");
     // Nor does an admin let it serve who saves something else.
-    let saved = put(&admin, "anns", "README.md", "# It\n", Value::Null).await.expect_ok();
-    assert_eq!((&saved["active"], &saved["waiting"]), (&json!(false), &json!(true)));
+    let saved = put(&admin, "anns", "README.md", "# It\n", Value::Null)
+        .await
+        .expect_ok();
+    assert_eq!(
+        (&saved["active"], &saved["waiting"]),
+        (&json!(false), &json!(true))
+    );
     assert_eq!(says(&bob, "anns").await, "one");
     post(&admin, &format!("{REGISTRY}/anns/activate"), json!({}))
         .await
