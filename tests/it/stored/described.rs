@@ -82,6 +82,10 @@ async fn what_is_sent_of_stored_plugins_is_what_is_described() {
     }
     let job = json!({"name": "n", "cron": "0 3 * * *", "handler_code": "def run():\n    pass\n"});
     ask!(POST "/jobs", "/jobs", job);
+    let entity = json!({"entity_name": "Cart", "table_name": "shown_cart", "schema_definition": {"columns": [{"name": "id", "type": "UUID", "primaryKey": true}]}});
+    ask!(POST "/entities", "/entities", entity);
+    let migration = json!({"file_name": "20250129_143000_first.json", "content": "{}"});
+    ask!(POST "/migrations", "/migrations", migration);
     let doc = json!({"file_name": "README.md", "content": "# x"});
     ask!(POST "/{part}", "/docs", doc);
     ask!(GET "/{part}", "/docs", Value::Null);
