@@ -1,5 +1,6 @@
 //! `mozaiks plugin`: what a plugin's developer needs before anything runs, and its operator while it runs.
 
+mod carry;
 mod code;
 pub(super) mod create;
 mod inspect;
@@ -66,6 +67,10 @@ enum PluginCommand {
     Jobs(jobs::JobsArgs),
     /// List, run or undo the migrations of plugins of a running gateway.
     Migrate(migrate::MigrateArgs),
+    /// Write the files of a plugin that a running gateway has stored into a directory.
+    Pull(carry::PullArgs),
+    /// Make a plugin that a running gateway has stored what a directory is.
+    Push(carry::PushArgs),
     /// Print the types of plugins' actions for TypeScript, as a running gateway describes them.
     Types(types::TypesArgs),
     /// Check a plugin's name, files, manifest and code without running it.
@@ -100,6 +105,8 @@ pub(super) fn run(args: &PluginArgs) -> Result<(), Failure> {
         PluginCommand::Permissions(args) => permissions::run(args),
         PluginCommand::Jobs(args) => jobs::run(args),
         PluginCommand::Migrate(args) => migrate::run(args),
+        PluginCommand::Pull(args) => carry::pull(args),
+        PluginCommand::Push(args) => carry::push(args),
         PluginCommand::Test(args) => test::run(args),
         PluginCommand::InstallRequirements(args) => requirements::install(args),
         PluginCommand::Types(args) => types::run(args),

@@ -41,7 +41,9 @@ pub(super) async fn call_plugin(
         .path()
         .strip_prefix(EXECUTE)
         .unwrap_or_default();
-    let plugin = (app.registry.find(name)).ok_or_else(|| unknown(app, name, &principal))?;
+    let plugin = (app.registry.find(name))
+        .filter(|plugin| plugin.is_of(&principal.app_id))
+        .ok_or_else(|| unknown(app, name, &principal))?;
     exchange.plugin = Some(Arc::clone(&plugin.name));
     // Before the body: whether the plugin can be called does not depend on what is in it.
     if let Err(error) = app.dispatcher.check(&plugin, &principal.app_id) {

@@ -14,7 +14,8 @@ use super::{
     error::ApiError,
     exchange::RequestContext,
     identify::Admin,
-    state::{App, AppState},
+    plugin_life::find,
+    state::AppState,
     typed::Answer,
 };
 use mozaiks_lifecycle::{
@@ -22,16 +23,11 @@ use mozaiks_lifecycle::{
     health::Health,
     jobs::{JobView, RunFilter, RunRecord},
 };
-use mozaiks_plugins::registry::Plugin;
 
 /// Runs of an answer where the client does not say.
 const DEFAULT_LIMIT: usize = 100;
 /// Runs of an answer at most.
 const MAX_LIMIT: usize = 1000;
-
-fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
-    app.registry.find(name).ok_or(ApiError::PluginNotFound)
-}
 
 /// Scheduled jobs of a plugin.
 #[derive(Serialize, JsonSchema)]
@@ -64,7 +60,7 @@ pub(super) async fn list_jobs(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<JobList>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let jobs = app.plugin_jobs.list(&principal.app_id, &name).await?;
     Ok(Answer(JobList {
         count: jobs.len(),
@@ -90,7 +86,7 @@ pub(super) async fn list_runs(
     PathId(name): PathId<String>,
     Arguments(window): Arguments<RunWindow>,
 ) -> Result<Answer<RunList>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let limit = window.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let filter = RunFilter {
         app_id: &principal.app_id,
@@ -118,7 +114,7 @@ pub(super) async fn run_job(
     PathId((name, job)): PathId<(String, String)>,
 ) -> Result<(StatusCode, Answer<JobView>), ApiError> {
     // A plugin that does not serve runs nothing.
-    (app.dispatcher).check(&*find(&app, &name)?, &principal.app_id)?;
+    (app.dispatcher).check(&*find(&app, &principal, &name)?, &principal.app_id)?;
     let app_id = &*principal.app_id;
     app.plugin_jobs.run_now(app_id, &name, &job).await?;
     let actor = Actor::of(&principal, "http", &context.request_id);
@@ -136,7 +132,7 @@ pub(super) async fn get_health(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginHealth>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let health = app.plugin_health.of(&name, &principal.app_id);
     Ok(Answer(PluginHealth {
         plugin: name,

@@ -31,13 +31,17 @@ pub(super) fn actor(principal: &Principal, context: &RequestContext) -> Actor {
     Actor::of(principal, "http", &context.request_id)
 }
 
-pub(super) fn find(app: &App, name: &str) -> Result<Arc<Plugin>, ApiError> {
-    app.registry.find(name).ok_or(ApiError::PluginNotFound)
+/// The plugin of that name, where it is there for the caller's app.
+pub(super) fn find(app: &App, principal: &Principal, name: &str) -> Result<Arc<Plugin>, ApiError> {
+    let found = app.registry.find(name);
+    found
+        .filter(|plugin| plugin.is_of(&principal.app_id))
+        .ok_or(ApiError::PluginNotFound)
 }
 
 /// The plugin as it is now.
 fn shown(app: &App, principal: &Principal, name: &str) -> Result<Answer<WholePlugin>, ApiError> {
-    let plugin = find(app, name)?;
+    let plugin = find(app, principal, name)?;
     Ok(Answer(describe_whole(app, &plugin, principal)))
 }
 
@@ -58,7 +62,7 @@ pub(super) async fn set_enabled(
     PathId(name): PathId<String>,
     Body(switch): Body<Switch>,
 ) -> Result<Answer<WholePlugin>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let whole_gateway = is_for_gateway(switch.scope, &principal)?;
     let scope = app.plugins.scope(&principal.app_id, whole_gateway);
     let actor = actor(&principal, &context);
@@ -75,7 +79,7 @@ pub(super) async fn reload(
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
 ) -> Result<Answer<WholePlugin>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     app.plugins
         .reload(&name, &actor(&principal, &context))
         .await?;
@@ -89,7 +93,7 @@ pub(super) async fn remove(
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
 ) -> Result<Answer<Removed>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     app.plugins
         .remove(&name, &actor(&principal, &context))
         .await?;
@@ -106,7 +110,7 @@ pub(super) async fn get_config(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginConfig>, ApiError> {
-    let manifest = find(&app, &name)?.manifest();
+    let manifest = find(&app, &principal, &name)?.manifest();
     let config = app
         .plugin_configs
         .effective(&principal.app_id, &name, &manifest.config);
@@ -122,7 +126,7 @@ pub(super) async fn put_config(
     PathId(name): PathId<String>,
     Body(new): Body<NewConfig>,
 ) -> Result<Answer<PluginConfig>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let whole_gateway = is_for_gateway(new.scope, &principal)?;
     let actor = actor(&principal, &context);
     let config = app
@@ -163,10 +167,10 @@ pub(super) async fn discover(
 /// `GET /api/plugins/registry/{name}/endpoints`.
 pub(super) async fn list_endpoints(
     State(AppState(app)): State<AppState>,
-    Admin(_): Admin,
+    Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<EndpointList>, ApiError> {
-    let plugin = find(&app, &name)?;
+    let plugin = find(&app, &principal, &name)?;
     let endpoints = endpoints(&app, &plugin);
     Ok(Answer(EndpointList {
         count: endpoints.len(),
@@ -223,7 +227,7 @@ pub(super) async fn list_storage(
     PathId(name): PathId<String>,
     Arguments(window): Arguments<Window>,
 ) -> Result<Answer<StorageList>, ApiError> {
-    find(&app, &name)?;
+    find(&app, &principal, &name)?;
     let owner = Owner {
         app_id: &principal.app_id,
         plugin: &name,

@@ -18,6 +18,7 @@ use super::{
     arguments::{Arguments, PathId},
     error::ApiError,
     identify::Admin,
+    plugin_life::find,
     state::{App, AppState},
     typed::{Answer, Description, Gives},
 };
@@ -83,7 +84,7 @@ pub(super) async fn list_logs(
     Arguments(wanted): Arguments<Wanted>,
 ) -> Result<Lines, ApiError> {
     // A name that is none has no lines, and makes no room for any.
-    let plugin = app.registry.find(&name).ok_or(ApiError::PluginNotFound)?;
+    let plugin = find(&app, &principal, &name)?;
     let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let audience = audience(&principal);
     let logs = &app.plugin_logs;

@@ -14,10 +14,11 @@ use super::{
     exchange::RequestContext,
     identify::Admin,
     json_body::{Body, FromObject},
-    plugin_life::nothing_else,
+    plugin_life::{find, nothing_else},
     state::{App, AppState},
     typed::Answer,
 };
+use mozaiks_auth::Principal;
 use mozaiks_lifecycle::{audit::Actor, manager::PermissionsView, rows::Scope};
 
 /// What an admin grants.
@@ -54,10 +55,10 @@ pub(super) struct PluginPermissions {
 /// `GET /api/plugins/registry/{name}/permissions`.
 pub(super) async fn get_permissions(
     State(AppState(app)): State<AppState>,
-    Admin(_): Admin,
+    Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginPermissions>, ApiError> {
-    shown(&app, name)
+    shown(&app, &principal, name)
 }
 
 /// `PUT /api/plugins/registry/{name}/permissions` with `{"granted": {…}}`.
@@ -73,14 +74,18 @@ pub(super) async fn put_permissions(
         // What a plugin may do it may do in every app.
         return Err(ApiError::Forbidden("this needs the role superadmin"));
     }
-    app.registry.find(&name).ok_or(ApiError::PluginNotFound)?;
+    find(&app, &principal, &name)?;
     let actor = Actor::of(&principal, "http", &context.request_id);
     app.plugins.grant(&name, new.granted, &actor).await?;
-    shown(&app, name)
+    shown(&app, &principal, name)
 }
 
-fn shown(app: &App, name: String) -> Result<Answer<PluginPermissions>, ApiError> {
-    let plugin = app.registry.find(&name).ok_or(ApiError::PluginNotFound)?;
+fn shown(
+    app: &App,
+    principal: &Principal,
+    name: String,
+) -> Result<Answer<PluginPermissions>, ApiError> {
+    let plugin = find(app, principal, &name)?;
     Ok(Answer(PluginPermissions {
         plugin: name,
         permissions: app.plugins.permissions(&plugin),

@@ -126,7 +126,7 @@ pub(super) async fn get_limits(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
-    let plugin = find(&app, &name)?;
+    let plugin = find(&app, &principal, &name)?;
     Ok(limits_answer(&app, &plugin, &principal).await)
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn put_limits(
     PathId(name): PathId<String>,
     Body(new): Body<NewLimits>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
-    let plugin = find(&app, &name)?;
+    let plugin = find(&app, &principal, &name)?;
     let actor = actor(&principal, &context);
     app.plugins
         .set_placement(&name, new.isolation, new.limits, &actor)
@@ -153,7 +153,7 @@ pub(super) async fn release(
     Extension(context): Extension<Arc<RequestContext>>,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
-    let plugin = find(&app, &name)?;
+    let plugin = find(&app, &principal, &name)?;
     app.isolations.crashes().forgive(&name);
     app.plugins
         .release(&name, &actor(&principal, &context))
@@ -167,7 +167,7 @@ pub(super) async fn restart(
     Admin(principal): Admin,
     PathId(name): PathId<String>,
 ) -> Result<Answer<PluginLimits>, ApiError> {
-    let plugin = find(&app, &name)?;
+    let plugin = find(&app, &principal, &name)?;
     if !app.isolations.restart(&plugin) {
         return Err(ApiError::Life(LifeError::Conflict {
             message: format!("{name} has no workers"),

@@ -234,6 +234,7 @@ pub(super) async fn list_plugins(
     let plugins = app.registry.list();
     let plugins: Vec<_> = plugins
         .iter()
+        .filter(|plugin| plugin.is_of(&principal.app_id))
         .map(|plugin| (plugin, describe(&app, plugin, &principal)))
         .filter(|(plugin, described)| wanted.takes(plugin, described))
         .map(|(_, described)| described)
@@ -251,7 +252,9 @@ pub(super) async fn get_plugin(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<WholePlugin>, ApiError> {
     let Path(name) = name.map_err(|_| ApiError::PluginNotFound)?;
-    let plugin = (app.registry.find(&name)).ok_or_else(|| unknown(&app, &name, &principal))?;
+    let plugin = (app.registry.find(&name))
+        .filter(|plugin| plugin.is_of(&principal.app_id))
+        .ok_or_else(|| unknown(&app, &name, &principal))?;
     if principal.is_admin() {
         count_storage(&app, &plugin, &principal).await;
     }

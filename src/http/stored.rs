@@ -31,8 +31,8 @@ pub(super) use dependencies::{approve, create_dependency, delete_dependency, lis
 pub(super) use files::{delete_file, list_revisions, put_file, rename_file, restore_file};
 pub(super) use packages::{clone_plugin, clone_template, export, import, list_templates, push};
 pub(super) use parts::{
-    create_hook, create_job, create_listener, create_part, delete_part, get_part, list_parts,
-    remap_listener, update_part,
+    create_entity, create_hook, create_job, create_listener, create_migration, create_part,
+    delete_part, get_part, list_parts, remap_listener, update_part,
 };
 pub(super) use storage::{delete_value, get_value, list_values, put_value};
 

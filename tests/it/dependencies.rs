@@ -15,6 +15,7 @@ mod python;
 /// name among its dependencies.
 const CRATES: &[(&str, &[&str])] = &[
     ("auth", &["mozaiks-config"]),
+    ("catalog", &["mozaiks-plugins", "mozaiks-store"]),
     ("config", &[]),
     ("docstore", &[]),
     ("entities", &["mozaiks-plugins", "mozaiks-store"]),
@@ -107,6 +108,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         "mongodb",
         &[
             "crates/store/",
+            "crates/catalog/src/repository",
             "crates/docstore/tests/",
             "crates/entities/src/repository",
             "crates/jobs/src/queue.rs",
@@ -169,6 +171,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "docstore",
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_notifications",
             "mozaiks_plugins",
@@ -183,6 +186,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &["http", "refusals", "server"],
         &[
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_entities",
             "mozaiks_events",
@@ -221,6 +225,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &["refusals"],
         &[
             "mozaiks_auth",
+            "mozaiks_catalog",
             "mozaiks_config",
             "mozaiks_entities",
             "mozaiks_events",

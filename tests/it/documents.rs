@@ -68,6 +68,11 @@ const EXCEPT: &[(&str, &str, How)] = &[
         How::Elsewhere("needs Docker; init.rs and image.rs have what it names"),
     ),
     (
+        "docs/database-plugins.md",
+        "curl -s -X POST $REGISTRY/cart-hamid/activate -H \"$AUTH\"",
+        How::Answers("409"),
+    ),
+    (
         "docs/isolation.md",
         "curl -s -X POST $URL/api/plugins/registry/tasks/release -H \"Authorization: Bearer $TOKEN\"",
         How::Answers("409"),
@@ -110,6 +115,7 @@ macro_rules! pages {
 
 pages! {
     the_readme: "README.md", Begins::Empty;
+    database_plugins: "docs/database-plugins.md", Begins::Empty;
     isolation: "docs/isolation.md", Begins::Served(plugins::of_the_repository);
     migrating: "docs/migrating.md", Begins::Empty;
     notifications: "docs/notifications.md", Begins::With(plugins::of_the_repository);

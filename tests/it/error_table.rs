@@ -54,6 +54,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "QUOTA_EXCEEDED",
         "quotas::a_plugin_in_the_gateway_keeps_its_quota",
     ),
+    (
+        "FEATURE_DISABLED",
+        "stored::attacks::stored_plugins_are_off_unless_wanted_and_for_authors_alone",
+    ),
     ("FORBIDDEN", "roles: src/http/error/tests.rs"),
     ("PLUGIN_DISABLED", "crates/plugins/src/dispatch/tests.rs"),
     ("DATABASE_UNAVAILABLE", "src/http/error/tests.rs"),

@@ -63,6 +63,7 @@ mod resting;
 mod schemas;
 mod sign_in;
 mod store_process;
+mod stored;
 mod support;
 mod tls;
 mod tokens;

@@ -84,9 +84,14 @@ async fn every_operation_has_schemas() {
             "restart",
             "run",
             "ticket",
+            "activate",
+            "deactivate",
+            "validate",
         ];
         let last = name.rsplit('/').next().unwrap();
-        let takes = (name.starts_with("post") || name.starts_with("put"))
+        let takes = ["post", "put", "patch"]
+            .iter()
+            .any(|method| name.starts_with(method))
             && !bodyless.contains(&last)
             || name.contains("/migrations/");
         assert_eq!(operation.get("requestBody").is_some(), takes, "{name}");
@@ -259,7 +264,7 @@ async fn what_is_sent_is_what_is_described() {
         ["schema"]
         .clone();
     asked.check("an error", &error, &refused);
-    asked.none_is_left_out();
+    asked.none_is_left_out(false);
 }
 
 async fn run_of_job(asked: &mut Asked<'_>, admin: &TestClient) {
@@ -425,14 +430,14 @@ async fn events(asked: &mut Asked<'_>, user: &TestClient, admin: &TestClient) {
 }
 
 /// Calls operations and holds what they answer against the document.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     document: &'a Value,
     operations: BTreeMap<String, Value>,
     done: BTreeSet<String>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(document: &'a Value) -> Self {
+    pub(crate) fn new(document: &'a Value) -> Self {
         Self {
             document,
             operations: operations(document),
@@ -459,7 +464,7 @@ impl<'a> Asked<'a> {
         self.call(client, Method::PUT, template, real, body).await
     }
 
-    async fn call(
+    pub(crate) async fn call(
         &mut self,
         client: &TestClient,
         method: Method,
@@ -499,12 +504,15 @@ impl<'a> Asked<'a> {
         assert!(errors.is_empty(), "{name}: {errors:#?} in {body}");
     }
 
-    fn none_is_left_out(&self) {
+    pub(crate) fn none_is_left_out(&self, stored: bool) {
         let left: Vec<&String> = self
             .operations
             .iter()
             .filter(|(name, operation)| {
                 let responses = operation["responses"].as_object().unwrap();
+                if of_stored(operation) != stored {
+                    return false;
+                }
                 let is_json = responses.iter().any(|(status, response)| {
                     status.starts_with('2') && response["content"].get("application/json").is_some()
                 });
@@ -514,6 +522,13 @@ impl<'a> Asked<'a> {
             .collect();
         assert!(left.is_empty(), "{left:#?}");
     }
+}
+
+/// Whether an operation is one of stored plugins, which are off in the gateway that is asked here:
+/// `stored/described.rs` asks for them.
+fn of_stored(operation: &Value) -> bool {
+    let away = operation["responses"]["503"]["description"].as_str();
+    away.is_some_and(|away| away.starts_with("FEATURE_DISABLED"))
 }
 
 /// All operations by method and path.

@@ -27,6 +27,8 @@ pub struct Saved {
     pub problems: Vec<Problem>,
     /// The revision of all files that serves.
     pub digest: Option<String>,
+    /// What authors have saved waits for an admin, who lets it serve by `activate`.
+    pub waiting: bool,
 }
 
 impl Catalog {
@@ -67,6 +69,7 @@ impl Catalog {
             active: true,
             problems,
             digest: Some(digest),
+            waiting: false,
         };
         Ok((view, saved))
     }
@@ -85,8 +88,9 @@ impl Catalog {
         self.get(by, &plugin.id).await
     }
 
-    /// After something was saved: serves it where the plugin is on, an admin has saved it, and nothing is
-    /// wrong. Whatever is wrong is told; what served goes on.
+    /// After something was saved: serves it where the plugin is on, an admin has saved it and nobody else
+    /// anything since the last activation, and nothing is wrong. Whatever is wrong is told; what served goes
+    /// on.
     pub(crate) async fn settle(
         &self,
         by: &Author,
@@ -101,9 +105,22 @@ impl Catalog {
             active: false,
             problems: self.problems(&plugin, &pieces).await?,
             digest: plugin.digest.clone(),
+            waiting: plugin.waiting || !by.is_admin,
         };
+        if !by.is_admin {
+            self.repository.set_waiting(&plugin).await?;
+        }
         let is_on = plugin.enabled && plugin.digest.is_some();
-        if !saved.problems.is_empty() || !is_on || !by.is_admin {
+        if !saved.problems.is_empty() || !is_on || saved.waiting {
+            return Ok(saved);
+        }
+        let serving = plugin
+            .digest
+            .as_deref()
+            .filter(|_| plugin.status == "active");
+        if serving == Some(&*pieces.tree()?.digest()) {
+            // What is saved is what serves already.
+            saved.active = true;
             return Ok(saved);
         }
         match self.serve(by, &plugin, &pieces, false).await {

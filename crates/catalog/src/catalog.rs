@@ -209,6 +209,9 @@ impl Catalog {
                 return Err(stale_manifest(&plugin, Value::Null));
             }
         }
+        if !by.is_admin {
+            self.repository.set_waiting(&plugin).await?;
+        }
         self.repository
             .describe(&plugin, is_template, category)
             .await?;

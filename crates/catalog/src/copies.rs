@@ -238,7 +238,7 @@ impl Catalog {
                 changed += 1;
             }
         }
-        if wanted.manifest != plugin.manifest {
+        if wanted.manifest != now.manifest()? {
             changed += 1;
             let replaced = self.repository.replace_manifest(&plugin, &wanted.manifest);
             if !replaced.await? {

@@ -1,6 +1,5 @@
-//! Files of a stored plugin: what there is, saving, taking away, renaming, and what was there before.
+//! Files of a stored plugin: saving one in the place of the revision that its author has seen.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +16,7 @@ use crate::{
     manifest_file,
     repository::Revision,
     rows::{FileRow, NewFile, PluginRow},
+    source::{shown, source_file, unshown},
     tree::{MANIFEST, check_path, check_size},
 };
 
@@ -35,42 +35,6 @@ pub struct NewContent {
     pub enabled: Option<bool>,
 }
 
-/// A file among the plugin's, with the badges that lists of files show.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SourceFile {
-    /// Its path below the plugin's directory.
-    pub path: String,
-    /// What it is.
-    pub kind: String,
-    /// As text; in base64 where `encoding` says so.
-    pub content: String,
-    /// `base64` of what is no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<&'static str>,
-    /// Goes up with each save.
-    pub revision: i64,
-    /// SHA-256.
-    pub checksum: String,
-    /// Whether it counts.
-    pub is_enabled: bool,
-    /// Of a listener.
-    #[serde(rename = "eventName", skip_serializing_if = "Option::is_none")]
-    pub event_name: Option<String>,
-    /// Of a hook.
-    #[serde(rename = "hookName", skip_serializing_if = "Option::is_none")]
-    pub hook_name: Option<String>,
-    /// Of a controller.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// Of a controller: below the plugin's own.
-    #[serde(rename = "routePath", skip_serializing_if = "Option::is_none")]
-    pub route_path: Option<String>,
-    /// When, in ISO 8601.
-    pub updated_at: Option<String>,
-    /// The user.
-    pub updated_by: Option<String>,
-}
-
 /// A file after something was done to it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FileView {
@@ -85,55 +49,7 @@ pub struct FileView {
     pub saved: Saved,
 }
 
-/// A file as it was.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RevisionView {
-    /// Its number.
-    pub revision: i64,
-    /// As text; in base64 where `encoding` says so.
-    pub content: String,
-    /// `base64` of what is no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<&'static str>,
-    /// SHA-256.
-    pub checksum: String,
-    /// Whether the file was taken away with it.
-    pub deleted: bool,
-    /// When, in ISO 8601.
-    pub at: Option<String>,
-    /// The user.
-    pub by: Option<String>,
-}
-
 impl Catalog {
-    /// All files of a plugin, by path.
-    ///
-    /// # Errors
-    /// Where there is none that the caller may read.
-    pub async fn source(&self, by: &Author, id: &str) -> Result<Vec<SourceFile>, CatalogError> {
-        let plugin = self.readable(by, id).await?;
-        let (pieces, rows) = self.pieces(&plugin).await?;
-        let manifest = pieces.manifest()?;
-        let mut files = vec![SourceFile {
-            path: MANIFEST.to_owned(),
-            kind: "manifest".to_owned(),
-            checksum: checksum(manifest.as_bytes()),
-            content: manifest,
-            encoding: None,
-            revision: plugin.revision,
-            is_enabled: true,
-            event_name: None,
-            hook_name: None,
-            method: None,
-            route_path: None,
-            updated_at: plugin.updated_at.clone(),
-            updated_by: None,
-        }];
-        files.extend(rows.iter().map(source_file));
-        files.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(files)
-    }
-
     /// Saves a file in the place of the revision that the caller has seen.
     ///
     /// # Errors
@@ -227,7 +143,7 @@ impl Catalog {
         Ok(revision)
     }
 
-    async fn keep(
+    pub(crate) async fn keep(
         &self,
         by: &Author,
         plugin: &PluginRow,
@@ -300,218 +216,7 @@ impl Catalog {
         })
     }
 
-    /// Takes a file away; its revisions stay.
-    ///
-    /// # Errors
-    /// Where there is none, and `Conflict` where another revision is there than the caller has seen.
-    pub async fn delete_file(
-        &self,
-        by: &Author,
-        id: &str,
-        path: &str,
-        revision: Option<i64>,
-    ) -> Result<FileView, CatalogError> {
-        let plugin = self.writable(by, id).await?;
-        let _turn = self.turn(&plugin).await;
-        let before = self.row_at(&plugin, path).await?;
-        if revision.is_some_and(|revision| revision != before.revision) {
-            return Err(stale(Some(&before), &unseen(path, revision)));
-        }
-        if !self.repository.delete_file(whose(&plugin), &before).await? {
-            return Err(stale(Some(&before), &unseen(path, revision)));
-        }
-        self.keep(by, &plugin, &before.file, before.revision + 1, true)
-            .await?;
-        self.note_file(by, &plugin, "delete", Some(&before), None)
-            .await;
-        Ok(FileView {
-            path: before.file.path.clone(),
-            revision: 0,
-            checksum: before.checksum.clone(),
-            saved: self.settle(by, &plugin).await?,
-        })
-    }
-
-    /// Gives a file another path; what is said of it goes with it where it stays what it is.
-    ///
-    /// # Errors
-    /// Where there is no such file, or another has the path.
-    pub async fn rename(
-        &self,
-        by: &Author,
-        id: &str,
-        from: &str,
-        to: &str,
-        revision: Option<i64>,
-    ) -> Result<FileView, CatalogError> {
-        let plugin = self.writable(by, id).await?;
-        check_path(to)?;
-        let Place::Row(kind) = place(to)? else {
-            return Err(CatalogError::invalid(
-                to,
-                "there is one plugin.json already",
-            ));
-        };
-        let _turn = self.turn(&plugin).await;
-        let before = self.row_at(&plugin, from).await?;
-        if revision.is_some_and(|revision| revision != before.revision) {
-            return Err(stale(Some(&before), &unseen(from, revision)));
-        }
-        let same_kind = kind == before.file.kind;
-        let file = NewFile {
-            kind,
-            path: to.to_owned(),
-            meta: if same_kind {
-                before.file.meta.clone()
-            } else {
-                Map::new()
-            },
-            ..before.file.clone()
-        };
-        let (mut pieces, _) = self.pieces(&plugin).await?;
-        pieces.files.retain(|other| other.path != from);
-        let is_there = pieces.files.iter().any(|other| other.path == to);
-        if is_there {
-            return Err(CatalogError::conflict(
-                format!("{to} is there already"),
-                None,
-            ));
-        }
-        pieces.files.push(file.clone());
-        drop(pieces.tree()?);
-        let whose = whose(&plugin);
-        // Of one kind the row stays, so that what must be unique is there once.
-        let revision = if same_kind {
-            self.write(by, &plugin, Some(&before), &file).await?
-        } else {
-            let revision = self.write(by, &plugin, None, &file).await?;
-            self.repository.delete_file(whose, &before).await?;
-            revision
-        };
-        self.keep(by, &plugin, &before.file, before.revision + 1, true)
-            .await?;
-        self.note_file(
-            by,
-            &plugin,
-            "rename",
-            Some(&before),
-            Some((&file, revision)),
-        )
-        .await;
-        Ok(FileView {
-            path: to.to_owned(),
-            revision,
-            checksum: checksum(&file.content),
-            saved: self.settle(by, &plugin).await?,
-        })
-    }
-
-    /// What a file was, newest first; also of one that is gone.
-    ///
-    /// # Errors
-    /// Where there never was such a file.
-    pub async fn revisions(
-        &self,
-        by: &Author,
-        id: &str,
-        path: &str,
-    ) -> Result<Vec<RevisionView>, CatalogError> {
-        let plugin = self.readable(by, id).await?;
-        let all = self.repository.revisions(whose(&plugin), path).await?;
-        if all.is_empty() {
-            return Err(no_file(path));
-        }
-        let all = all.into_iter().map(|one| {
-            let (content, encoding) = shown(&one.content);
-            RevisionView {
-                revision: one.revision,
-                content,
-                encoding,
-                checksum: one.checksum,
-                deleted: one.deleted,
-                at: one.at,
-                by: one.by,
-            }
-        });
-        Ok(all.collect())
-    }
-
-    /// Saves a file as it was.
-    ///
-    /// # Errors
-    /// Where there is no such revision.
-    pub async fn restore(
-        &self,
-        by: &Author,
-        id: &str,
-        path: &str,
-        revision: i64,
-    ) -> Result<FileView, CatalogError> {
-        let plugin = self.writable(by, id).await?;
-        let all = self.repository.revisions(whose(&plugin), path).await?;
-        let wanted = all.into_iter().find(|one| one.revision == revision);
-        let Some(wanted) = wanted else {
-            return Err(CatalogError::NotFound("there is no such revision".into()));
-        };
-        let now = match place(path)? {
-            Place::Manifest => Some(plugin.revision),
-            Place::Row(kind) => {
-                let now = self.repository.file(whose(&plugin), kind, path).await?;
-                // What was not said then is said no more.
-                now.map(|row| row.revision)
-            }
-        };
-        let mut said = wanted.meta;
-        if let Place::Row(kind) = place(path)? {
-            for name in kind.fields() {
-                said.entry(*name).or_insert(Value::Null);
-            }
-        }
-        let new = NewContent {
-            path: wanted.path,
-            content: Some(wanted.content),
-            revision: now,
-            said,
-            enabled: Some(wanted.enabled),
-        };
-        self.save(by, id, new).await
-    }
-
-    /// Takes a row away and keeps that it was there.
-    pub(crate) async fn drop_row(
-        &self,
-        by: &Author,
-        plugin: &PluginRow,
-        row: &FileRow,
-    ) -> Result<(), CatalogError> {
-        if !self.repository.delete_file(whose(plugin), row).await? {
-            return Err(stale(
-                Some(row),
-                &unseen(&row.file.path, Some(row.revision)),
-            ));
-        }
-        self.keep(by, plugin, &row.file, row.revision + 1, true)
-            .await
-    }
-
-    pub(crate) async fn row_at(
-        &self,
-        plugin: &PluginRow,
-        path: &str,
-    ) -> Result<FileRow, CatalogError> {
-        check_path(path)?;
-        let Place::Row(kind) = place(path)? else {
-            return Err(CatalogError::invalid(
-                path,
-                "a plugin is nothing without it",
-            ));
-        };
-        let row = self.repository.file(whose(plugin), kind, path).await?;
-        row.filter(|row| row.file.path == path)
-            .ok_or_else(|| no_file(path))
-    }
-
-    async fn note_file(
+    pub(crate) async fn note_file(
         &self,
         by: &Author,
         plugin: &PluginRow,
@@ -571,49 +276,6 @@ fn merged(kind: Kind, before: Option<&FileRow>, new: &NewContent) -> Result<NewF
     Ok(file)
 }
 
-fn source_file(row: &FileRow) -> SourceFile {
-    let (content, encoding) = shown(&row.file.content);
-    let said = |name: &str| {
-        let value = row.file.meta.get(name)?.as_str()?;
-        Some(value.to_owned())
-    };
-    SourceFile {
-        path: row.file.path.clone(),
-        kind: row.file.kind.name().to_owned(),
-        content,
-        encoding,
-        revision: row.revision,
-        checksum: row.checksum.clone(),
-        is_enabled: row.file.enabled,
-        event_name: said("event_name"),
-        hook_name: said("hook_name"),
-        method: said("method"),
-        route_path: said("path"),
-        updated_at: row.updated_at.clone(),
-        updated_by: row.updated_by.clone(),
-    }
-}
-
-/// Bytes as JSON can carry them.
-pub(crate) fn shown(content: &Bytes) -> (String, Option<&'static str>) {
-    match std::str::from_utf8(content) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => (STANDARD.encode(content), Some("base64")),
-    }
-}
-
-/// The bytes of what JSON has carried.
-pub(crate) fn unshown(content: &str, encoding: Option<&str>) -> Result<Bytes, String> {
-    match encoding {
-        None => Ok(Bytes::copy_from_slice(content.as_bytes())),
-        Some("base64") => STANDARD
-            .decode(content)
-            .map(Bytes::from)
-            .map_err(|error| format!("it is no base64: {error}")),
-        Some(other) => Err(format!("{other:?} is no encoding known here")),
-    }
-}
-
 impl NewContent {
     /// Content as JSON carries it.
     ///
@@ -624,7 +286,7 @@ impl NewContent {
     }
 }
 
-fn stale(now: Option<&FileRow>, yours: &NewContent) -> CatalogError {
+pub(crate) fn stale(now: Option<&FileRow>, yours: &NewContent) -> CatalogError {
     let content = yours.content.as_ref().map(|content| shown(content).0);
     let yours_view = json!({ "path": yours.path, "revision": yours.revision, "content": content });
     let current = now.map(source_file);
@@ -649,16 +311,6 @@ fn as_new(file: &NewFile, before: Option<&FileRow>) -> NewContent {
     }
 }
 
-fn unseen(path: &str, revision: Option<i64>) -> NewContent {
-    NewContent {
-        path: path.to_owned(),
-        content: None,
-        revision,
-        said: Map::new(),
-        enabled: None,
-    }
-}
-
 fn taken(file: &NewFile) -> CatalogError {
     let what = match file.kind {
         Kind::Controllers => "method and path are those of another controller",
@@ -667,8 +319,4 @@ fn taken(file: &NewFile) -> CatalogError {
         _ => "a file of this name is there",
     };
     CatalogError::conflict(format!("{}: {what}", file.path), None)
-}
-
-fn no_file(path: &str) -> CatalogError {
-    CatalogError::NotFound(format!("there is no file {path}"))
 }

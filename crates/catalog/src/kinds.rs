@@ -144,6 +144,7 @@ impl Kind {
                 "allowed_roles",
                 "rate_limit",
                 "timeout_seconds",
+                "function",
             ],
             Self::Hooks => &[
                 "description",
@@ -153,15 +154,25 @@ impl Kind {
                 "scope",
                 "required",
                 "public",
+                "function",
             ],
-            Self::Events => &["description", "event_name", "priority", "scope", "client"],
-            Self::Middleware => &["description", "phase", "priority", "applies_to"],
+            Self::Events => &[
+                "description",
+                "event_name",
+                "priority",
+                "scope",
+                "client",
+                "function",
+            ],
+            Self::Middleware => &["description", "phase", "priority", "applies_to", "function"],
             Self::Jobs => &[
                 "description",
                 "cron",
                 "timezone",
                 "missed",
                 "timeout_seconds",
+                "name",
+                "function",
             ],
             Self::Widgets => &[
                 "description",
@@ -170,6 +181,7 @@ impl Kind {
                 "default_config",
                 "category",
                 "icon",
+                "function",
             ],
             Self::Scripts => &["description", "scope", "load_priority", "script_type"],
             Self::Docs => &[

@@ -17,7 +17,7 @@ pub(crate) type Section = BTreeMap<String, Map<String, Value>>;
 pub(crate) type Sections = BTreeMap<Kind, Section>;
 
 /// Other spellings of keys that are met in older manifests and packages.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 14] = [
     ("roles", "allowed_roles"),
     ("event", "event_name"),
     ("hook", "hook_name"),
@@ -26,6 +26,12 @@ const KEYS: [(&str, &str); 8] = [
     ("schedule", "cron"),
     ("name", "widget_name"),
     ("enabled", "is_enabled"),
+    ("name", "hook_name"),
+    ("id", "widget_id"),
+    ("type", "script_type"),
+    ("priority", "load_priority"),
+    ("handler", "function"),
+    ("url", "path"),
 ];
 
 /// The object that a manifest's text is.
@@ -91,7 +97,7 @@ pub(crate) fn sections(manifest: &Map<String, Value>) -> Result<Sections, Catalo
                     let Value::Object(entry) = entry else {
                         return wrong(format!(".{file}: must be an object"));
                     };
-                    section.insert(file.clone(), normal(kind, entry));
+                    section.insert(named(kind, file), normal(kind, entry));
                 }
             }
             Some(Value::Array(entries)) => {
@@ -102,7 +108,7 @@ pub(crate) fn sections(manifest: &Map<String, Value>) -> Result<Sections, Catalo
                     };
                     let mut entry = normal(kind, entry);
                     entry.remove("file");
-                    section.insert(file.to_owned(), entry);
+                    section.insert(named(kind, file), entry);
                 }
             }
             Some(_) => return wrong(": must be an object".into()),
@@ -110,6 +116,16 @@ pub(crate) fn sections(manifest: &Map<String, Value>) -> Result<Sections, Catalo
         all.insert(kind, section);
     }
     Ok(all)
+}
+
+/// A file of code may be named without its ending.
+fn named(kind: Kind, file: &str) -> String {
+    let is_code = !matches!(kind, Kind::Scripts | Kind::Widgets);
+    if is_code && !file.contains('.') {
+        format!("{file}.py")
+    } else {
+        file.to_owned()
+    }
 }
 
 /// What rows say of parts.

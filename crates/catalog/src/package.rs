@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::{
     assembly::Pieces,
     error::CatalogError,
-    files::{shown, unshown},
     kinds::Kind,
     manifest_file::{self, snake_case},
     parts::{content, file_name, take_enabled},
+    source::{shown, unshown},
     tree::{MANIFEST, MAX_FILES, Tree},
 };
 
@@ -209,6 +209,10 @@ pub(crate) fn read(mut object: Map<String, Value>) -> Result<Unpacked, CatalogEr
     for kind in Kind::ALL {
         for row in take_list(&mut object, kind.name())? {
             let (path, bytes, said) = read_row(kind, row, &mut warnings)?;
+            let is_open = kind == Kind::Controllers && !said.contains_key("requires_auth");
+            if is_open && version == OLD_VERSION {
+                warnings.push(format!("{path}: requires_auth is not given, and is true"));
+            }
             if kind.has_section() && !said.is_empty() {
                 let name = kind.file_name(&path).to_owned();
                 sections.entry(kind).or_default().insert(name, said);
@@ -270,9 +274,6 @@ fn read_row(
             Some(_) => {}
             None => warnings.push(format!("{path}: {key} means nothing here")),
         }
-    }
-    if kind == Kind::Controllers && !said.contains_key("requires_auth") {
-        warnings.push(format!("{path}: requires_auth is not given, and is true"));
     }
     if enabled == Some(false) {
         said.insert("is_enabled".into(), false.into());

@@ -9,12 +9,13 @@ use crate::{
     activation::Saved,
     catalog::{Catalog, whose},
     error::CatalogError,
-    files::{NewContent, shown},
+    files::NewContent,
     kinds::{CONTENT_ALIASES, Kind, doc_type},
     live::Author,
     manifest_file::{self, snake_case as snake},
     paths,
     rows::{FileRow, PluginRow},
+    source::shown,
     tree::check_path,
 };
 

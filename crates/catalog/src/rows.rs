@@ -32,6 +32,8 @@ pub struct PluginRow {
     pub enabled: bool,
     /// The revision of all its files that serves.
     pub digest: Option<String>,
+    /// Whether somebody who is no admin has changed it since an admin has let it serve.
+    pub waiting: bool,
     /// How the gateway that has loaded it last says that it is.
     pub status: String,
     /// When, in ISO 8601.
@@ -61,6 +63,8 @@ pub struct PluginView {
     pub enabled: bool,
     /// The revision of all its files that serves.
     pub digest: Option<String>,
+    /// Whether what authors have saved waits for an admin, who lets it serve by `activate`.
+    pub waiting: bool,
     /// Goes up with each change of `plugin.json`.
     pub revision: i64,
     /// Whether others may copy it.
@@ -104,6 +108,7 @@ impl PluginRow {
             status: status.to_owned(),
             enabled: self.enabled && self.digest.is_some(),
             digest: self.digest.clone(),
+            waiting: self.waiting,
             revision: self.revision,
             is_template: self.is_template,
             template_of: self.template_of.clone(),

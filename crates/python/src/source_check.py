@@ -20,19 +20,21 @@ OWN = {"bson", "core", "mozaiks", "mozaiks_infra", "mozaiks_platform", "sdk"}
 """What the gateway gives to plugins."""
 
 STANDARD = {
-    "__future__", "abc", "array", "asyncio", "base64", "binascii", "bisect", "calendar", "cmath", "codecs",
-    "collections", "colorsys", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime",
-    "decimal", "difflib", "email", "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "hmac",
-    "html", "inspect", "io", "ipaddress", "itertools", "json", "keyword", "logging", "math", "numbers",
-    "operator", "pprint", "random", "re", "reprlib", "secrets", "statistics", "string", "struct", "textwrap",
-    "time", "traceback", "types", "typing", "unicodedata", "urllib.parse", "uuid", "warnings", "weakref",
-    "zlib", "zoneinfo",
+    "__future__", "abc", "array", "asyncio", "base64", "binascii", "bisect", "calendar", "cmath",
+    "codecs", "collections", "colorsys", "contextlib", "contextvars", "copy", "csv",
+    "dataclasses", "datetime", "decimal", "difflib", "email", "enum", "fractions", "functools",
+    "graphlib", "hashlib", "heapq", "hmac", "html", "inspect", "io", "ipaddress", "itertools",
+    "json", "keyword", "logging", "math", "numbers", "operator", "pprint", "random", "re",
+    "reprlib", "secrets", "statistics", "string", "struct", "textwrap", "time", "traceback",
+    "types", "typing", "unicodedata", "urllib.parse", "uuid", "warnings", "weakref", "zlib",
+    "zoneinfo",
 }  # fmt: skip
 """Modules of the standard library that compute and reach nothing outside."""
 
 MODULE_NAMES = {
-    "__annotations__", "__builtins__", "__cached__", "__debug__", "__doc__", "__file__", "__loader__",
-    "__name__", "__package__", "__path__", "__spec__", "__class__", "__qualname__", "__module__",
+    "__annotations__", "__builtins__", "__cached__", "__debug__", "__doc__", "__file__",
+    "__loader__", "__name__", "__package__", "__path__", "__spec__", "__class__", "__qualname__",
+    "__module__",
 }  # fmt: skip
 
 

@@ -58,12 +58,13 @@ struct PluginStatus {
 /// `GET /__mozaiks/admin/status`.
 pub(in crate::http) async fn get_status(
     State(AppState(app)): State<AppState>,
-    Admin(_): Admin,
+    Admin(principal): Admin,
 ) -> Answer<GatewayStatus> {
     let plugins = app.registry.list();
     let queue = app.dispatcher.queue();
     let plugins: Vec<_> = plugins
         .iter()
+        .filter(|plugin| plugin.is_of(&principal.app_id))
         .map(|plugin| PluginStatus {
             name: plugin.name.to_string(),
             figures: call_figures(&app, plugin),

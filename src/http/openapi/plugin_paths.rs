@@ -65,7 +65,11 @@ type Serving = (Arc<LiveGeneration>, Option<Arc<RouteTable>>);
 
 fn serving(app: &App) -> Vec<Serving> {
     let plugins = app.registry.list();
-    let served = plugins.iter().filter_map(|plugin| {
+    // What an app has stored is nobody else's business.
+    let open = plugins
+        .iter()
+        .filter(|plugin| plugin.is_of(&app.public_app_id));
+    let served = open.filter_map(|plugin| {
         let PluginState::Active(generation) = plugin.state() else {
             return None;
         };

@@ -236,10 +236,24 @@ pub(super) const STORED: &[Operation] = &[
         "201" "The row, and what became of it." NONE CONFLICT INVALID
     ),
     operation!(
+        "post" "/api/plugins/registry/{name}/entities",
+        create_entity,
+        User,
+        "A new entity of a stored plugin: `{entity_name, table_name, schema_definition}`.",
+        "201" "The row, and what became of it." NONE CONFLICT INVALID
+    ),
+    operation!(
+        "post" "/api/plugins/registry/{name}/migrations",
+        create_migration,
+        User,
+        "A new migration of a stored plugin: `{file_name, content}`.",
+        "201" "The row, and what became of it." NONE CONFLICT INVALID
+    ),
+    operation!(
         "get" "/api/plugins/registry/{name}/{part}",
         list_parts,
         User,
-        "The rows of one kind of a stored plugin: controllers, hooks, events, middleware, widgets, entities, migrations, docs, scripts.",
+        "The rows of one kind of a stored plugin: controllers, hooks, events, middleware, widgets, docs, scripts.",
         "200" "`{rows, count}`." NONE
     ),
     operation!(

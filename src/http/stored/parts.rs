@@ -62,6 +62,30 @@ pub(in crate::http) async fn create_job(
     made(&app, &principal, &context, &name, Kind::Jobs, body.fields).await
 }
 
+/// `POST …/entities`: how far the collection of each is is listed under the same address.
+pub(in crate::http) async fn create_entity(
+    State(AppState(app)): State<AppState>,
+    User(principal): User,
+    Extension(context): Extension<Arc<RequestContext>>,
+    PathId(name): PathId<String>,
+    Body(body): Body<RowBody>,
+) -> Made {
+    let kind = Kind::Entities;
+    made(&app, &principal, &context, &name, kind, body.fields).await
+}
+
+/// `POST …/migrations`: how far each is is listed under the same address.
+pub(in crate::http) async fn create_migration(
+    State(AppState(app)): State<AppState>,
+    User(principal): User,
+    Extension(context): Extension<Arc<RequestContext>>,
+    PathId(name): PathId<String>,
+    Body(body): Body<RowBody>,
+) -> Made {
+    let kind = Kind::Migrations;
+    made(&app, &principal, &context, &name, kind, body.fields).await
+}
+
 /// `POST /api/plugins/{name}/event-listeners` with `{event_name, listener_function, priority}`.
 pub(in crate::http) async fn create_listener(
     State(AppState(app)): State<AppState>,

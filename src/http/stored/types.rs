@@ -48,6 +48,7 @@ pub(in crate::http) struct NewPlugin {
     pub(super) category: Option<String>,
     /// Keys of `plugin.json`: `display_name`, `description`, `version`, `permissions`, …; any other key of
     /// the body is one too.
+    #[serde(default)]
     pub(super) manifest: Map<String, Value>,
 }
 
@@ -79,6 +80,7 @@ pub(in crate::http) struct PluginChange {
     /// Whether others may copy it.
     pub(super) is_template: Option<bool>,
     /// Keys of `plugin.json` to set, null takes one away; any other key of the body is one too.
+    #[serde(default)]
     pub(super) manifest: Map<String, Value>,
 }
 

@@ -68,6 +68,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("prepare", &["call", "driver", "job", "json_in", "outbox"]),
     ("interpreter", &["inside", "native"]),
     ("bytecode", &["interpreter"]),
+    ("source_check", &["interpreter"]),
     (
         "pool",
         &[

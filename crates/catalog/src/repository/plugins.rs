@@ -147,6 +147,16 @@ impl Repository {
         Ok(())
     }
 
+    /// Notes that somebody who is no admin has changed it.
+    pub(crate) async fn set_waiting(&self, plugin: &PluginRow) -> Result<(), CatalogError> {
+        let mut filter = stored(&plugin.app_id);
+        filter.extend(doc! { "_id": &plugin.id, "waiting": { "$ne": true } });
+        let update = doc! { "$set": { "waiting": true } };
+        let done = self.collection(PLUGINS)?.update_one(filter, update).await;
+        done.map_err(|error| self.store.failed(error))?;
+        Ok(())
+    }
+
     /// Takes the row away, and with it the name.
     pub(crate) async fn delete_plugin(&self, plugin: &PluginRow) -> Result<(), CatalogError> {
         let mut filter = stored(&plugin.app_id);
@@ -199,6 +209,7 @@ fn read(row: &Document) -> PluginRow {
         category: text(row, "category"),
         enabled: row.get_bool("enabled").unwrap_or_default(),
         digest: digest.and_then(|artifact| text(artifact, "digest")),
+        waiting: row.get_bool("waiting").unwrap_or_default(),
         status: text(row, "status").unwrap_or_default(),
         created_at: time(row, "created_at"),
         updated_at: time(row, "updated_at"),

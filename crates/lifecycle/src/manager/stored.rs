@@ -89,6 +89,8 @@ impl PluginManager {
         self.check_dependants(name, "removed", crate::rows::Scope::Gateway)?;
         let life = self.life(name);
         let _turn = life.turn.lock().await;
+        // So that nobody loads it again who reads its row before that is gone.
+        self.parts.rows.set_removed(name, true).await?;
         self.drop_stored(&life, name).await;
         self.note(actor, name, "remove", &json!({}), &Value::Null)
             .await;

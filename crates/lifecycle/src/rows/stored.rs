@@ -77,6 +77,8 @@ impl Rows {
         let mut set = doc! { "artifact": artifact, "updated_at": DateTime::now() };
         if enabled {
             set.insert("enabled", true);
+            // An admin has seen what authors have saved.
+            set.insert("waiting", false);
             set.insert("enabled_apps", Bson::Null);
             set.insert("disabled_apps", Vec::<Bson>::new());
             set.insert("removed_at", Bson::Null);

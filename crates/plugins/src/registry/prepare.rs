@@ -73,7 +73,8 @@ impl Registry {
             let placed = self.place(plugin, &generation, site);
             placed.map_err(|error| failed(error, &manifest))?;
         }
-        if !found.dir.join("__init__.py").is_file() {
+        // What is stored has one folder and a loader that makes the package.
+        if found.origin.is_operators() && !found.dir.join("__init__.py").is_file() {
             let (id, kind) = (generation.id(), FindingKind::MissingInit);
             self.findings.note(&plugin.name, id, kind, MISSING_INIT);
         }
