@@ -60,7 +60,9 @@ impl PluginRuntime for HeldCalls {
 fn handler_of(call: &Invocation) -> u64 {
     match call.target {
         Target::Handler(handler) => handler.0,
-        Target::Execute(_) | Target::Life(_) => panic!("not a handler: {call:?}"),
+        Target::Execute(_) | Target::Life(_) | Target::Migration(_) => {
+            panic!("not a handler: {call:?}")
+        }
     }
 }
 
