@@ -201,7 +201,7 @@ async fn an_entity_becomes_a_collection_with_rules_indexes_and_a_model() {
         (&json!(["HamidCart"]), &json!(true))
     );
     let stored = carts.find_one(doc! { "_id": id }).await.unwrap().unwrap();
-    assert_eq!(stored.get_str("state").ok(), Some("open"));
+    assert_eq!(stored.get_str("state").unwrap(), "open");
     let updated = gives(
         &app,
         "update",

@@ -394,7 +394,7 @@ async fn two_gateways_run_a_migration_once() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(own.get_str("status").ok(), Some("completed"));
+    assert_eq!(own.get_str("status").unwrap(), "completed");
     let indexes = control
         .collection::<Document>("plugin_migrations")
         .list_index_names()

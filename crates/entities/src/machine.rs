@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use bson::{Bson, doc};
+use bson::{Bson, DateTime, doc};
 use mozaiks_plugins::dispatch::Dispatcher;
 use mozaiks_store::{Store, StoreErrorKind};
 use schemars::JsonSchema;
@@ -113,6 +113,8 @@ pub struct Machine {
     own_turn: tokio::sync::Mutex<()>,
     /// Whether those were run.
     is_prepared: AtomicBool,
+    /// When this process began.
+    started: DateTime,
 }
 
 impl Machine {
@@ -134,6 +136,7 @@ impl Machine {
             config,
             own_turn: tokio::sync::Mutex::default(),
             is_prepared: AtomicBool::new(false),
+            started: DateTime::now(),
         })
     }
 
@@ -142,7 +145,7 @@ impl Machine {
     /// # Errors
     /// A tree that cannot be read, and what the database says.
     pub async fn list(&self, subject: &Subject) -> Result<Listing, EntityError> {
-        self.repository.expire(Some(&subject.owner), false).await?;
+        self.repository.expire(Some(&subject.owner), None).await?;
         let tree = Tree::read_aside(&subject.dir).await?;
         let rows = self.repository.all(&subject.owner).await?;
         let mut migrations: Vec<MigrationView> = (tree.migrations.iter())
@@ -237,7 +240,7 @@ impl Machine {
             self.refresh().await?;
         }
         for _ in 0..TRIES {
-            self.repository.expire(Some(owner), false).await?;
+            self.repository.expire(Some(owner), None).await?;
             let row = self.repository.find(owner, version).await?;
             let plan = plan(row.as_ref())?;
             let place = self.place(subject, tree, &plan, options.dry_run).await?;
@@ -409,8 +412,9 @@ impl Machine {
     /// # Errors
     /// What the database says.
     pub async fn recover(&self) -> Result<u64, EntityError> {
-        let plugins = self.repository.expire(None, self.config.alone).await?;
-        Ok(plugins + self.own.expire(None, self.config.alone).await?)
+        let before = self.config.alone.then_some(self.started);
+        let plugins = self.repository.expire(None, before).await?;
+        Ok(plugins + self.own.expire(None, before).await?)
     }
 
     /// Reads which collections are whose.

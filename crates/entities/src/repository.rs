@@ -295,18 +295,19 @@ impl Repository {
         Ok(changed.matched_count == 1)
     }
 
-    /// Ends what runs nowhere any more: its lease has passed. `all` ends whatever runs, where nobody else
-    /// can be running it.
+    /// Ends what runs nowhere any more: its lease has passed. `from_before` is a moment before which whatever
+    /// was begun has ended, where nobody else can be running it.
     pub(crate) async fn expire(
         &self,
         owner: Option<&Owner>,
-        all: bool,
+        from_before: Option<DateTime>,
     ) -> Result<u64, EntityError> {
         let mut filter = owner.map(Owner::filter).unwrap_or_default();
         filter.insert("claim", doc! { "$exists": true });
-        if !all {
-            filter.insert("lease_until", doc! { "$lte": DateTime::now() });
-        }
+        match from_before {
+            Some(moment) => filter.insert("executed_at", doc! { "$lt": moment }),
+            None => filter.insert("lease_until", doc! { "$lte": DateTime::now() }),
+        };
         self.end_sessions(&filter).await?;
         let change = doc! {
             "$set": {

@@ -53,7 +53,7 @@ impl Machine {
             plugin: "gateway".into(),
         };
         let version = &*migration.version;
-        self.own.expire(Some(&owner), false).await?;
+        self.own.expire(Some(&owner), None).await?;
         let row = self.own.find(&owner, version).await?;
         let plan = match plan::up(Some(migration), row.as_ref(), false) {
             Some(plan) => plan?,
