@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 mod execute;
 mod framing;
+mod hooks;
 mod identify;
 mod json_body;
 mod notifications;

@@ -33,7 +33,7 @@ class Host(Protocol):
         """Publishes an event."""
 
     def register(self, kind: str, spec: bytes, callback: Callback) -> int:
-        """Registers a function for `event`, `websocket`, `route`, `job`, ...; gives an id."""
+        """Registers a function for `event`, `route`, `job`, `hook`, ...; gives an id."""
 
     def unregister(self, registration: int) -> None:
         """Ends a registration."""
@@ -99,10 +99,11 @@ def get() -> Host:
 
 # What a registration of each kind is for, among the entries of its specification.
 _KEYS = {
-    "event": ("pattern", "with_id"),
+    "event": ("pattern", "with_id", "priority"),
     "websocket": ("type",),
     "route": ("method", "path"),
     "job": ("name",),
+    "hook": ("hook_name", "hook_type", "priority"),
 }
 
 
@@ -112,7 +113,7 @@ def register(
     """Registers a function; what `on_enable` has registered in another app already is that one.
 
     Args:
-        kind: `event`, `websocket`, `route`, `job` or `execute`.
+        kind: `event`, `websocket`, `route`, `job`, `hook` or `execute`.
         spec: What it is registered for, as the kind says; entries that are `None` are left out.
         callback: The function.
         function: What the plugin has given, where something goes round it.

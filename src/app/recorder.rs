@@ -33,8 +33,11 @@ impl CallObserver for Recorder {
             }
         }
         // A failed delivery is tried again, and logged with its dead letter.
-        // A step of a plugin's life, and a job's run, are told by whoever takes them.
-        if matches!(call.kind, CallKind::Event | CallKind::Life | CallKind::Job) {
+        // A step of a plugin's life, a job's run and a hook's function are told by whoever takes them.
+        if matches!(
+            call.kind,
+            CallKind::Event | CallKind::Life | CallKind::Job | CallKind::Hook
+        ) {
             return;
         }
         if let Err(DispatchError::Call(CallError::BadResult(what))) = call.outcome

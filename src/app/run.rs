@@ -15,10 +15,10 @@ use super::{
     followers::Followers,
     greeting::announce,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EventsPart, FilesPart, Guard, HostPart, HttpPart,
-        JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet, NotificationsPart,
-        PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart, SeenUsers,
-        SettingsPart, StorageMeter, StoragePart, StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EventsPart, FilesPart, Guard, HooksPart, HostPart,
+        HttpPart, JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet,
+        NotificationsPart, Pages, PluginMessages, PluginPart, RealtimePart, RegistrySlot,
+        RoutesPart, SeenUsers, SettingsPart, StorageMeter, StoragePart, StreamPart,
     },
     invite::invite,
     life::LifeSlot,
@@ -41,6 +41,7 @@ use mozaiks_auth::TokenVerifier;
 use mozaiks_config::{Config, PluginsConfig};
 use mozaiks_events::EventBus;
 use mozaiks_files::PluginFiles;
+use mozaiks_hooks::Hooks;
 use mozaiks_lifecycle::{
     apps::KnownApps,
     audit::AuditLog,
@@ -60,6 +61,7 @@ use mozaiks_notifications::{
 use mozaiks_outbound::Outbound;
 use mozaiks_plugins::{
     HostServices, PluginRuntime,
+    client_events::ClientEvents,
     dispatch::{CallObserver, Dispatcher},
     permissions::Denials,
     queue_delay::DelayLimits,
@@ -214,7 +216,7 @@ where
     let notifications = NotificationsManager::new(
         config.notifications,
         Arc::clone(&store),
-        outlet,
+        outlet.clone(),
         definitions,
     );
     let notification_operations = Operations::new(Arc::clone(&notifications));
@@ -245,6 +247,10 @@ where
         config.jobs.clone(),
     );
     parts.push(Box::new(JobsPart::new(Arc::clone(&plugin_jobs))));
+    let hooks = Hooks::new(Arc::clone(&dispatcher), config.hooks);
+    parts.push(Box::new(HooksPart::new(Arc::clone(&hooks), apps.clone())));
+    outlet.filter_mail_by(Arc::clone(&hooks));
+    let client_events = Arc::new(ClientEvents::default());
     let deliveries = EventsPart::new(
         Arc::clone(&events),
         apps,
@@ -252,6 +258,8 @@ where
         delivery_timeout,
         config.plugins.max_depth,
         Arc::clone(&guard),
+        Arc::clone(&client_events),
+        Pages::new(Arc::clone(&hub), realtime_config.max_push_bytes),
     );
     let host = Arc::new(Host::new(
         deliveries,
@@ -341,6 +349,8 @@ where
         server: config.server,
         verifier,
         events,
+        client_events,
+        hooks,
         store,
         settings,
         notifications,

@@ -143,7 +143,7 @@ fn describe(
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
             let schema = match name {
-                "user_id" | "id" => json!({ "type": "string" }),
+                "user_id" | "id" | "event_name" | "hook_name" => json!({ "type": "string" }),
                 _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })

@@ -12,14 +12,15 @@ use super::{body::BodyRoom, openapi::PluginDocument, origin::OriginAllowList};
 use mozaiks_auth::TokenVerifier;
 use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
+use mozaiks_hooks::Hooks;
 use mozaiks_lifecycle::{
     audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
     manager::PluginManager, quotas::Quotas, storage::PluginStorage, usage::PluginUsage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, dispatch::Dispatcher, permissions::Denials, rates::RateLimits,
-    registry::Registry, routes::PluginRoutes, streams::Streams,
+    PluginRuntime, client_events::ClientEvents, dispatch::Dispatcher, permissions::Denials,
+    rates::RateLimits, registry::Registry, routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
@@ -85,6 +86,10 @@ pub struct App {
     pub realtime: Arc<Realtime>,
     /// What happens, for whoever wants to hear of it.
     pub events: Arc<EventBus>,
+    /// Which events pages may publish.
+    pub client_events: Arc<ClientEvents>,
+    /// Filters and actions of plugins.
+    pub hooks: Arc<Hooks>,
     /// The database.
     pub store: Arc<Store>,
     /// What users have set.
@@ -157,6 +162,7 @@ impl App {
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
+        let hooks = self.hooks.figures();
         let (plugin_modules_cached, plugin_modules_compiled) = self.registry.modules().get();
         Gauges {
             jobs: JobGauges {
@@ -214,6 +220,8 @@ impl App {
             permission_denials: self.plugin_denials.counts(),
             findings: self.registry.findings().counts(),
             rate_limited: self.rates.refused().to_vec(),
+            event_levels_overrun: self.events.levels_overrun(),
+            hooks: [hooks.chains, hooks.failed, hooks.skipped, hooks.too_deep],
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),
             storage_refusals: self.plugin_quotas.refusals(),

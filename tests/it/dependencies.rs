@@ -20,6 +20,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("events", &["mozaiks-auth", "mozaiks-config"]),
     ("files", &[]),
     (
+        "hooks",
+        &["mozaiks-auth", "mozaiks-config", "mozaiks-plugins"],
+    ),
+    (
         "jobs",
         &["mozaiks-config", "mozaiks-schedule", "mozaiks-store"],
     ),
@@ -184,6 +188,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_config",
             "mozaiks_events",
             "mozaiks_files",
+            "mozaiks_hooks",
             "mozaiks_jobs",
             "mozaiks_lifecycle",
             "mozaiks_notifications",
@@ -207,6 +212,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         "refusals",
         &[],
         &[
+            "mozaiks_hooks",
             "mozaiks_notifications",
             "mozaiks_plugins",
             "mozaiks_settings",
@@ -220,6 +226,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
             "mozaiks_auth",
             "mozaiks_config",
             "mozaiks_events",
+            "mozaiks_hooks",
             "mozaiks_lifecycle",
             "mozaiks_notifications",
             "mozaiks_plugins",

@@ -36,7 +36,9 @@ const MANIFEST: &str = r#"{"name": "shown", "version": "1.2.3", "author": "Ann",
 
 /// What needs a mail server or a failed delivery to be answered well; others' tests do that, and the types
 /// are those of operations that are called here.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 6] = [
+    "post /api/events/{event_name}",
+    "post /api/hooks/{hook_name}/apply",
     "post /api/plugins/registry/{name}/release",
     "post /api/notifications/preferences/code",
     "post /api/notifications/preferences/confirm",

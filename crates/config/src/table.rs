@@ -3,6 +3,7 @@
 
 mod access;
 mod data;
+mod hooks;
 mod jobs;
 mod log;
 mod notifications;
@@ -20,7 +21,7 @@ mod workers;
 use std::time::Duration;
 
 use self::{
-    access::ACCESS, data::DATA, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
+    access::ACCESS, data::DATA, hooks::HOOKS, jobs::JOBS, log::LOG, notifications::NOTIFICATIONS,
     outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY, rates::RATES,
     realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER, usage::USAGE,
     workers::WORKERS,
@@ -38,7 +39,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 15] = [
+const PARTS: [&[Key]; 16] = [
     PROCESS,
     DATA,
     ACCESS,
@@ -50,6 +51,7 @@ const PARTS: [&[Key]; 15] = [
     WORKERS,
     OUTBOUND,
     JOBS,
+    HOOKS,
     USAGE,
     LOG,
     REALTIME,

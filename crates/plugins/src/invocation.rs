@@ -157,6 +157,8 @@ pub enum CallKind {
     Life,
     /// A run of a scheduled job.
     Job,
+    /// A function of a hook, in a chain.
+    Hook,
 }
 
 impl CallKind {
@@ -165,7 +167,7 @@ impl CallKind {
     pub(crate) fn is_from_outside(self) -> bool {
         match self {
             Self::Execute | Self::Message | Self::Route => true,
-            Self::Event | Self::Life | Self::Job => false,
+            Self::Event | Self::Life | Self::Job | Self::Hook => false,
         }
     }
 
@@ -179,6 +181,7 @@ impl CallKind {
             Self::Route => Counted::Route,
             Self::Life => Counted::Life,
             Self::Job => Counted::Job,
+            Self::Hook => Counted::Hook,
         }
     }
 
@@ -186,7 +189,9 @@ impl CallKind {
     pub(crate) fn may_take_longer(self) -> bool {
         match self {
             Self::Job => true,
-            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life => false,
+            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life | Self::Hook => {
+                false
+            }
         }
     }
 
@@ -194,7 +199,7 @@ impl CallKind {
     pub(crate) fn wants(self) -> Wants {
         match self {
             Self::Execute => Wants::Dict,
-            Self::Route | Self::Life => Wants::Json,
+            Self::Route | Self::Life | Self::Hook => Wants::Json,
             Self::Event | Self::Message | Self::Job => Wants::Anything,
         }
     }

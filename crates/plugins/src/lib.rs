@@ -7,6 +7,7 @@ pub mod actions;
 pub mod app_gate;
 pub mod apps;
 pub mod bytecode;
+pub mod client_events;
 pub mod discovery;
 pub mod dispatch;
 pub mod findings;

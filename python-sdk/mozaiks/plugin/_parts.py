@@ -9,8 +9,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mozaiks.plugin import _declare, _handler
+from mozaiks import _declare, _host
+from mozaiks.hooks import hooks
+from mozaiks.plugin import _handler
 from mozaiks.plugin._context import PluginContext
+from mozaiks.plugin._listeners import spec_of
 from mozaiks.plugin._request import Request
 
 Function = Callable[..., Any]
@@ -79,9 +82,23 @@ class Parts:
                 **options,
             )
         for part, function in self._of("events"):
+            event, priority = part["event_name"], part.get("priority", 10)
+            client = part.get("client", False)
+            if part.get("scope") == "frontend":
+                spec = {**spec_of(event, priority), "pages": True, "client": client or None}
+                _host.register("event", spec, _nothing)
+            else:
+                self._context._listeners.add(event, _listener(function), priority, client)
+        for part, function in self._of("hooks"):
             if part.get("scope") != "frontend":
-                listener = _listener(function)
-                self._context.on(part["event_name"], listener, part.get("priority", 10))
+                hooks.register(
+                    part["hook_name"],
+                    function,
+                    part.get("priority", 10),
+                    part.get("hook_type", "filter"),
+                    required=part.get("required", False),
+                    public=part.get("public", False),
+                )
         for part, function in self._of("jobs"):
             options = _given(part, "timezone", "missed", "timeout_seconds")
             name = part.get("name") or _stem(part["file"]).replace("/", ".")
@@ -93,6 +110,7 @@ class Parts:
         for written in self._written.get(folder, []):
             part = {key: value for key, value in written.items() if value is not None}
             if part.get("scope") == "frontend":
+                _check(folder, part)
                 found.append((part, _nothing))
                 continue
             module = self._module(folder, part["file"])

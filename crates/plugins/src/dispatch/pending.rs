@@ -17,7 +17,7 @@ use super::{Call, DispatchError, Dispatcher, RunningCall, TimeLimits};
 use crate::{
     app_gate::{AppGate, AppState},
     generation::LiveGeneration,
-    invocation::CallKind,
+    invocation::{CallId, CallKind},
     runtime::{CallError, CallReply, CallResult},
 };
 
@@ -144,6 +144,7 @@ impl Dispatcher {
         self: &Arc<Self>,
         gate: &Arc<AppGate>,
         app_id: Arc<str>,
+        id: CallId,
         generation: Arc<LiveGeneration>,
         call: Call,
     ) -> Result<PendingCall, DispatchError> {
@@ -170,7 +171,7 @@ impl Dispatcher {
                 // Being enabled may have put something round it.
                 call.target = target;
             }
-            dispatcher.start(generation, call)
+            dispatcher.start(id, generation, call)
         };
         Ok(PendingCall {
             later: Some(LaterCall {

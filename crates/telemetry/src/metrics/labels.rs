@@ -43,16 +43,19 @@ pub enum CallKind {
     Life,
     /// A run of a scheduled job.
     Job,
+    /// A function of a hook.
+    Hook,
 }
 
 impl CallKind {
-    pub(super) const ALL: [(CallKind, &'static str); 6] = [
+    pub(super) const ALL: [(CallKind, &'static str); 7] = [
         (CallKind::Execute, "execute"),
         (CallKind::Event, "event"),
         (CallKind::Message, "message"),
         (CallKind::Route, "route"),
         (CallKind::Life, "life"),
         (CallKind::Job, "job"),
+        (CallKind::Hook, "hook"),
     ];
 }
 
