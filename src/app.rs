@@ -5,6 +5,7 @@
 
 mod announcer;
 mod database;
+mod drain;
 mod embedded;
 mod followers;
 mod greeting;
@@ -12,6 +13,7 @@ mod host;
 mod invite;
 mod life;
 mod loop_holders;
+mod part_calls;
 mod plugin_cache;
 mod presence;
 mod recorder;

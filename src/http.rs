@@ -21,9 +21,11 @@ mod openapi;
 mod operations;
 pub mod origin;
 mod plugin_actions;
+mod plugin_executions;
 mod plugin_jobs;
 mod plugin_life;
 mod plugin_logs;
+mod plugin_parts;
 mod plugin_permissions;
 mod plugin_routes;
 mod plugin_usage;
@@ -34,10 +36,12 @@ mod request_body;
 mod request_id;
 mod routes;
 mod settings;
+mod slots;
 mod state;
 mod stream;
 mod ticket;
 mod typed;
+mod widgets;
 mod ws;
 
 use std::{

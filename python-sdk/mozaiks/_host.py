@@ -7,7 +7,9 @@ use, so that importing a plugin needs neither.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from mozaiks import _enabling, _json
@@ -107,6 +109,24 @@ _KEYS = {
 }
 
 
+# The file that is being registered, where it is a part of its plugin.
+_part: ContextVar[str | None] = ContextVar("part", default=None)
+
+
+@contextmanager
+def of_part(file: str) -> Iterator[None]:
+    """What is registered meanwhile is a part of the plugin.
+
+    Args:
+        file: Its file, below the plugin's directory.
+    """
+    token = _part.set(file)
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
 def register(
     kind: str, spec: dict[str, Any], callback: Callback, function: Callback | None = None
 ) -> int:
@@ -127,7 +147,9 @@ def register(
 
     def make() -> int:
         try:
-            return get().register(kind, _arguments(spec), callback)
+            # Jobs have runs of their own.
+            part = _part.get() if kind in ("route", "hook", "event", "widget") else None
+            return get().register(kind, _arguments({**spec, "part": part}), callback)
         except HostError as error:
             raise _readable(error) from None
 

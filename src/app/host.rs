@@ -15,12 +15,14 @@ mod life_error;
 mod meter;
 mod notifications;
 mod pages;
+mod part_names;
 mod plugin;
 mod realtime;
 mod routes;
 mod settings;
 mod storage;
 mod stream;
+mod widgets;
 
 use std::sync::{
     Arc, OnceLock,
@@ -42,12 +44,14 @@ pub use json::{read_json, write_json};
 pub use meter::StorageMeter;
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
 pub use pages::Pages;
+pub use part_names::PartNames;
 pub use plugin::{ConfigChanges, PluginPart};
 pub use realtime::{MessageHandlers, PluginMessages, RealtimePart};
 pub use routes::RoutesPart;
 pub use settings::{ManifestSchemas, SettingsPart};
 pub use storage::StoragePart;
 pub use stream::StreamPart;
+pub use widgets::WidgetsPart;
 
 pub use crate::refusals::host_error;
 
@@ -124,6 +128,7 @@ pub struct Host {
     next_registration: AtomicU64,
     ledger: Ledger,
     guard: Arc<Guard>,
+    names: Arc<PartNames>,
 }
 
 /// The registry, which comes after the runtime, which comes after the host.
@@ -137,6 +142,7 @@ impl Host {
         parts: Vec<Box<dyn HostPart>>,
         registry: RegistrySlot,
         guard: Arc<Guard>,
+        names: Arc<PartNames>,
     ) -> Self {
         Self {
             parts,
@@ -145,6 +151,7 @@ impl Host {
             next_registration: AtomicU64::new(1),
             ledger: Ledger::default(),
             guard,
+            names,
         }
     }
 
@@ -202,6 +209,7 @@ impl HostServices for Host {
             registration,
             function,
         };
+        self.names.note(handler, generation, &entry.registration);
         if self.ledger.note(entry.clone())?
             && let Err(error) = self.offer(&entry)
         {
@@ -226,6 +234,7 @@ impl HostServices for Host {
         for part in self.all_parts() {
             part.forget_generation(generation);
         }
+        self.names.forget_generation(generation);
         // The last holder of a load ends it, which comes back here to find nothing.
         drop(self.ledger.forget(generation));
     }

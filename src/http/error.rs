@@ -195,6 +195,7 @@ fn host_status(code: &str) -> StatusCode {
         "DATABASE_UNAVAILABLE" | "OVERLOADED" => StatusCode::SERVICE_UNAVAILABLE,
         "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
         "RELOAD_FAILED" => StatusCode::CONFLICT,
+        "WIDGET_NOT_FOUND" => StatusCode::NOT_FOUND,
         "INTERNAL_ERROR" | "HOOK_FAILED" => StatusCode::INTERNAL_SERVER_ERROR,
         domain => domain_status(Some(domain)),
     }

@@ -80,7 +80,7 @@ fn document() -> Value {
     let mut paths = Map::new();
     for operation in operations() {
         let path = paths
-            .entry(operation.path)
+            .entry(operation.path.replace("{*", "{"))
             .or_insert_with(|| Value::Object(Map::new()));
         path[operation.method] = describe(operation, &mut taken, &mut given, &error);
     }
@@ -142,8 +142,10 @@ fn describe(
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
+            let name = name.trim_start_matches('*');
             let schema = match name {
-                "user_id" | "id" | "event_name" | "hook_name" => json!({ "type": "string" }),
+                "user_id" | "id" | "event_name" | "hook_name" | "widget_id" | "page"
+                | "checksum" | "file" => json!({ "type": "string" }),
                 _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -175,7 +177,7 @@ fn describe(
 fn operation_id(operation: &Operation) -> String {
     let words: Vec<_> = operation
         .path
-        .split(['/', '.', '{', '}'])
+        .split(['/', '.', '{', '}', '*'])
         .filter(|word| !word.is_empty())
         .collect();
     format!("{}_{}", operation.method, words.join("_"))

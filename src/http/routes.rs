@@ -10,7 +10,7 @@ use schemars::json_schema;
 
 use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS};
 use super::{
-    hooks, openapi, operations as health,
+    hooks, openapi, operations as health, slots,
     state::AppState,
     stream, ticket,
     typed::{Endpoint, by},
@@ -61,6 +61,36 @@ const EXECUTE: Endpoint = Endpoint {
 };
 
 const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "get",
+        path: "/api/slots/{page}",
+        handler: by!(slots::get_slots),
+        who: Who::User,
+        summary: "The widgets that a page places, and whether each is there.",
+        answers: &[
+            ("200", "`{page, slots, count}`."),
+            ("401", "Not authenticated."),
+            ("404", "NOT_FOUND: no name of a page."),
+            ("503", "DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "put",
+        path: "/api/slots/{page}",
+        handler: by!(slots::put_slots),
+        who: Who::Admin,
+        summary: "Places `{slots}` on a page, and nothing else.",
+        answers: &[
+            ("200", "`{page, slots, count}`."),
+            ("401", "Not authenticated."),
+            ("403", "FORBIDDEN: this needs the role admin."),
+            (
+                "422",
+                "VALIDATION_ERROR: also of a widget that there is not; `details.path`.",
+            ),
+            ("503", "DATABASE_UNAVAILABLE."),
+        ],
+    },
     Operation {
         method: "post",
         path: "/api/events/{event_name}",

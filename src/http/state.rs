@@ -14,13 +14,15 @@ use mozaiks_config::ServerConfig;
 use mozaiks_events::EventBus;
 use mozaiks_hooks::Hooks;
 use mozaiks_lifecycle::{
-    audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
-    manager::PluginManager, quotas::Quotas, storage::PluginStorage, usage::PluginUsage,
+    audit::AuditLog, configs::PluginConfigs, executions::Executions, health::HealthChecks,
+    jobs::PluginJobs, manager::PluginManager, quotas::Quotas, slots::Slots, storage::PluginStorage,
+    usage::PluginUsage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, client_events::ClientEvents, dispatch::Dispatcher, permissions::Denials,
-    rates::RateLimits, registry::Registry, routes::PluginRoutes, streams::Streams,
+    PluginRuntime, assets::AssetTrees, client_events::ClientEvents, dispatch::Dispatcher,
+    permissions::Denials, rates::RateLimits, registry::Registry, renders::Renders,
+    routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
@@ -54,6 +56,14 @@ pub struct App {
     pub rates: Arc<RateLimits>,
     /// What they use.
     pub plugin_usage: Arc<PluginUsage>,
+    /// Their files for pages.
+    pub plugin_assets: Arc<AssetTrees>,
+    /// Their widgets of HTML.
+    pub plugin_renders: Arc<Renders>,
+    /// What pages place where.
+    pub plugin_slots: Arc<Slots>,
+    /// Calls of their parts.
+    pub plugin_executions: Arc<Executions>,
     /// What they keep under keys.
     pub plugin_storage: Arc<PluginStorage>,
     /// How much of what they may store they use.
@@ -221,6 +231,7 @@ impl App {
             findings: self.registry.findings().counts(),
             rate_limited: self.rates.refused().to_vec(),
             event_levels_overrun: self.events.levels_overrun(),
+            executions_dropped: self.plugin_executions.dropped(),
             hooks: [hooks.chains, hooks.failed, hooks.skipped, hooks.too_deep],
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),

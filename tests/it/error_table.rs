@@ -34,6 +34,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "HOOK_FAILED",
         "hooks::pages_reach_what_is_public_as_who_they_are",
     ),
+    ("WIDGET_NOT_FOUND", "page_parts.rs"),
     (
         "QUOTA_EXCEEDED",
         "quotas::a_plugin_in_the_gateway_keeps_its_quota",

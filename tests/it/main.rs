@@ -44,6 +44,7 @@ mod operations;
 mod origins;
 mod overload;
 mod page_events;
+mod page_parts;
 mod parts;
 mod permissions;
 mod plugin_cache;

@@ -69,6 +69,8 @@ pub struct Gauges {
     pub usage_uncounted: u64,
     /// Hooks: chains, functions that failed, functions that were left out, chains that were too deep.
     pub hooks: [u64; 4],
+    /// Calls of parts that were not written down.
+    pub executions_dropped: u64,
     /// Levels of subscribers that did not wait for the end of those before them.
     pub event_levels_overrun: u64,
     /// Callers whose rate was forgotten to make room, since the start.

@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 46] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 47] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -155,6 +155,12 @@ impl Metrics {
                 "counter",
                 "Subscribers that had waited long enough for those of a lower priority.",
                 gauges.event_levels_overrun,
+            ),
+            (
+                "mozaiks_executions_dropped_total",
+                "counter",
+                "Calls of plugins' parts that were not written down.",
+                gauges.executions_dropped,
             ),
             (
                 "mozaiks_hook_chains_total",
