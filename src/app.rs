@@ -5,6 +5,7 @@
 
 mod announcer;
 mod database;
+mod drain;
 mod embedded;
 mod followers;
 mod greeting;
@@ -13,6 +14,7 @@ mod invite;
 mod life;
 mod loop_holders;
 mod migrations;
+mod part_calls;
 mod plugin_cache;
 mod presence;
 mod recorder;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use mozaiks_hooks::HookError;
 use mozaiks_notifications::NotificationError;
 use mozaiks_plugins::HostError;
 use mozaiks_settings::SettingsError;
@@ -43,6 +44,17 @@ pub fn notification_error(error: NotificationError) -> HostError {
             host_error("INTERNAL_ERROR", "the database refused")
         }
     }
+}
+
+/// A refusal with the contract's code; why a function has failed is in the log.
+pub fn hook_error(error: HookError) -> HostError {
+    let code = match &error {
+        HookError::BadName | HookError::TooLarge(_) => "VALIDATION_ERROR",
+        HookError::NotPublic => "NOT_FOUND",
+        HookError::TooDeep(_) | HookError::TooMany(_) => "LIMIT_EXCEEDED",
+        HookError::Failed { .. } => "HOOK_FAILED",
+    };
+    host_error(code, error.to_string())
 }
 
 /// A refusal with the contract's code; what does not fit is in the details.

@@ -7,7 +7,9 @@ use, so that importing a plugin needs neither.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from mozaiks import _enabling, _json
@@ -33,7 +35,7 @@ class Host(Protocol):
         """Publishes an event."""
 
     def register(self, kind: str, spec: bytes, callback: Callback) -> int:
-        """Registers a function for `event`, `websocket`, `route`, `job`, ...; gives an id."""
+        """Registers a function for `event`, `route`, `job`, `hook`, ...; gives an id."""
 
     def unregister(self, registration: int) -> None:
         """Ends a registration."""
@@ -99,11 +101,30 @@ def get() -> Host:
 
 # What a registration of each kind is for, among the entries of its specification.
 _KEYS = {
-    "event": ("pattern", "with_id"),
+    "event": ("pattern", "with_id", "priority"),
     "websocket": ("type",),
     "route": ("method", "path"),
     "job": ("name",),
+    "hook": ("hook_name", "hook_type", "priority"),
 }
+
+
+# The file that is being registered, where it is a part of its plugin.
+_part: ContextVar[str | None] = ContextVar("part", default=None)
+
+
+@contextmanager
+def of_part(file: str) -> Iterator[None]:
+    """What is registered meanwhile is a part of the plugin.
+
+    Args:
+        file: Its file, below the plugin's directory.
+    """
+    token = _part.set(file)
+    try:
+        yield
+    finally:
+        _part.reset(token)
 
 
 def register(
@@ -112,7 +133,7 @@ def register(
     """Registers a function; what `on_enable` has registered in another app already is that one.
 
     Args:
-        kind: `event`, `websocket`, `route`, `job` or `execute`.
+        kind: `event`, `websocket`, `route`, `job`, `hook` or `execute`.
         spec: What it is registered for, as the kind says; entries that are `None` are left out.
         callback: The function.
         function: What the plugin has given, where something goes round it.
@@ -126,7 +147,9 @@ def register(
 
     def make() -> int:
         try:
-            return get().register(kind, _arguments(spec), callback)
+            # Jobs have runs of their own.
+            part = _part.get() if kind in ("route", "hook", "event", "widget") else None
+            return get().register(kind, _arguments({**spec, "part": part}), callback)
         except HostError as error:
             raise _readable(error) from None
 

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypedDict, TypeVar, overload
 
-from mozaiks import _host, _json
+from mozaiks import _declare, _host, _json
 from mozaiks._original import Guided
 from mozaiks.errors import HostError
 
@@ -68,17 +68,23 @@ class EventBus(Guided):
         return _PUBLISHED
 
     @overload
-    def subscribe(self, event: str, callback: F) -> F: ...
+    def subscribe(self, event: str, callback: F, priority: int = 10) -> F: ...
 
     @overload
-    def subscribe(self, event: str, callback: None = None) -> Callable[[F], F]: ...
+    def subscribe(
+        self, event: str, callback: None = None, priority: int = 10
+    ) -> Callable[[F], F]: ...
 
-    def subscribe(self, event: str, callback: F | None = None) -> F | Callable[[F], F]:
+    def subscribe(
+        self, event: str, callback: F | None = None, priority: int = 10
+    ) -> F | Callable[[F], F]:
         """Calls a function with the data of each event of a name. Also a decorator.
 
         Args:
             event: A name, or a pattern such as `task_manager:*`.
             callback: `async def` or `def`, called with the event's data.
+            priority: Subscribers with lower ones, of all plugins, try the event first; those of a
+                higher one wait for that, five seconds at most.
 
         Returns:
             The function, or a decorator where none is given.
@@ -90,12 +96,13 @@ class EventBus(Guided):
         if callback is None:
 
             def decorate(function: F) -> F:
-                return self.subscribe(event, function)
+                return self.subscribe(event, function, priority)
 
             return decorate
         if not callable(callback):
             raise TypeError("an event's callback must be a function")
-        registration = _host.register("event", {"pattern": event}, callback)
+        spec = {"pattern": event, "priority": None if priority == 10 else priority}
+        registration = _host.register("event", spec, callback)
         key = (event, _weak(callback, lambda ref: self._registrations.pop((event, ref), None)))
         self._registrations.setdefault(key, []).append(registration)
         return callback
@@ -176,13 +183,52 @@ def _weak(callback: Callable[..., Any], when_gone: Callable[[Any], Any] | None =
 event_bus = EventBus()
 
 
-def on_event(event: str) -> Callable[[F], F]:
+class EventSystem:
+    """`event_bus` under the names of the original plugin host."""
+
+    def on(self, event: str, callback: F, priority: int = 10) -> F:
+        """Calls a function with the data of each event of a name.
+
+        Args:
+            event: A name or a pattern.
+            callback: The function.
+            priority: Lower ones come first.
+
+        Returns:
+            The function.
+        """
+        return event_bus.subscribe(event, callback, priority)
+
+    def emit(self, event: str, data: Any = None) -> Awaitable[None]:
+        """Publishes an event and returns at once.
+
+        Args:
+            event: Its name.
+            data: A dict that JSON can carry.
+
+        Returns:
+            Something that may be awaited and need not be.
+        """
+        return event_bus.publish(event, data)
+
+
+event_system = EventSystem()
+
+
+def on_event(event: str, priority: int = 10) -> Callable[[F], F]:
     """Subscribes the decorated function to an event.
 
     Args:
         event: A name, or a pattern such as `task_manager:*`.
+        priority: Lower ones come first.
 
     Returns:
         The decorator.
     """
-    return event_bus.subscribe(event)
+
+    def decorate(function: F) -> F:
+        if _declare.of_part(function):
+            return _declare.mark(function, "events", event_name=event, priority=priority)
+        return event_bus.subscribe(event, function, priority)
+
+    return decorate

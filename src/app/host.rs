@@ -7,6 +7,7 @@ mod entities;
 mod events;
 mod files;
 mod guard;
+mod hooks;
 mod http;
 mod jobs;
 mod json;
@@ -14,12 +15,15 @@ mod ledger;
 mod life_error;
 mod meter;
 mod notifications;
+mod pages;
+mod part_names;
 mod plugin;
 mod realtime;
 mod routes;
 mod settings;
 mod storage;
 mod stream;
+mod widgets;
 
 use std::sync::{
     Arc, OnceLock,
@@ -35,17 +39,21 @@ pub use entities::EntitiesPart;
 pub use events::EventsPart;
 pub use files::FilesPart;
 pub use guard::Guard;
+pub use hooks::HooksPart;
 pub use http::HttpPart;
 pub use jobs::JobsPart;
 pub use json::{read_json, write_json};
 pub use meter::StorageMeter;
 pub use notifications::{DeclaredTypes, NotificationOutlet, NotificationsPart, SeenUsers};
+pub use pages::Pages;
+pub use part_names::PartNames;
 pub use plugin::{ConfigChanges, PluginPart};
 pub use realtime::{MessageHandlers, PluginMessages, RealtimePart};
 pub use routes::RoutesPart;
 pub use settings::{ManifestSchemas, SettingsPart};
 pub use storage::StoragePart;
 pub use stream::StreamPart;
+pub use widgets::WidgetsPart;
 
 pub use crate::refusals::host_error;
 
@@ -122,6 +130,7 @@ pub struct Host {
     next_registration: AtomicU64,
     ledger: Ledger,
     guard: Arc<Guard>,
+    names: Arc<PartNames>,
 }
 
 /// The registry, which comes after the runtime, which comes after the host.
@@ -135,6 +144,7 @@ impl Host {
         parts: Vec<Box<dyn HostPart>>,
         registry: RegistrySlot,
         guard: Arc<Guard>,
+        names: Arc<PartNames>,
     ) -> Self {
         Self {
             parts,
@@ -143,6 +153,7 @@ impl Host {
             next_registration: AtomicU64::new(1),
             ledger: Ledger::default(),
             guard,
+            names,
         }
     }
 
@@ -200,6 +211,7 @@ impl HostServices for Host {
             registration,
             function,
         };
+        self.names.note(handler, generation, &entry.registration);
         if self.ledger.note(entry.clone())?
             && let Err(error) = self.offer(&entry)
         {
@@ -224,6 +236,7 @@ impl HostServices for Host {
         for part in self.all_parts() {
             part.forget_generation(generation);
         }
+        self.names.forget_generation(generation);
         // The last holder of a load ends it, which comes back here to find nothing.
         drop(self.ledger.forget(generation));
     }

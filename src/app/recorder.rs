@@ -33,10 +33,10 @@ impl CallObserver for Recorder {
             }
         }
         // A failed delivery is tried again, and logged with its dead letter.
-        // A step of a plugin's life, a job's run, and a migration are told by whoever takes them.
+        // A step of a plugin's life, a job's run, a migration and a hook's function are told by whoever takes them.
         if matches!(
             call.kind,
-            CallKind::Event | CallKind::Life | CallKind::Job | CallKind::Migration
+            CallKind::Event | CallKind::Life | CallKind::Job | CallKind::Migration | CallKind::Hook
         ) {
             return;
         }

@@ -1,10 +1,6 @@
 //! The gateway's life: start, serve, drain, end.
 
-use std::{
-    process::exit,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{process::exit, sync::Arc, time::Instant};
 
 use anyhow::Context as _;
 
@@ -12,18 +8,22 @@ use super::{
     Host,
     announcer::Announcer,
     database,
+    drain::drain,
     followers::Followers,
     greeting::announce,
     host::{
-        Apps, DatabasePart, DeclaredTypes, EntitiesPart, EventsPart, FilesPart, Guard, HostPart,
-        HttpPart, JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet,
-        NotificationsPart, PluginMessages, PluginPart, RealtimePart, RegistrySlot, RoutesPart,
-        SeenUsers, SettingsPart, StorageMeter, StoragePart, StreamPart,
+        Apps, DatabasePart, DeclaredTypes, EntitiesPart, EventsPart, FilesPart, Guard, HooksPart,
+        HostPart, HttpPart, JobsPart, ManifestSchemas, MessageHandlers, NotificationOutlet,
+        NotificationsPart, Pages, PartNames, PluginMessages, PluginPart, RealtimePart,
+        RegistrySlot, RoutesPart, SeenUsers, SettingsPart, StorageMeter, StoragePart, StreamPart,
+        WidgetsPart,
     },
     invite::invite,
     life::LifeSlot,
     loop_holders::LoopHolders,
-    migrations, plugin_cache,
+    migrations,
+    part_calls::PartCalls,
+    plugin_cache,
     presence::{self, PresenceEvents},
     recorder::Recorder,
     requirements::InstalledSites,
@@ -34,7 +34,7 @@ use super::{
 use crate::{
     http::{App, BodyRoom, Gateway, Life, Phase, PluginDocument, origin::OriginAllowList},
     server::{
-        RunningServer, Server,
+        Server,
         shutdown::{Hangups, Signals},
     },
 };
@@ -42,16 +42,19 @@ use mozaiks_auth::TokenVerifier;
 use mozaiks_config::{Config, PluginsConfig};
 use mozaiks_events::EventBus;
 use mozaiks_files::PluginFiles;
+use mozaiks_hooks::Hooks;
 use mozaiks_lifecycle::{
     apps::KnownApps,
     audit::AuditLog,
     configs::PluginConfigs,
     endpoints::Endpoints,
+    executions::Executions,
     health::{self, HealthChecks},
     jobs::{self, JobRunner, PluginJobs},
     manager::{ManagerConfig, Parts, PluginManager},
     quotas::Quotas,
     rows::Rows,
+    slots::Slots,
     storage::PluginStorage,
     usage::{Meter, PluginUsage},
 };
@@ -61,11 +64,13 @@ use mozaiks_notifications::{
 use mozaiks_outbound::Outbound;
 use mozaiks_plugins::{
     HostServices, PluginRuntime,
+    client_events::ClientEvents,
     dispatch::{CallObserver, Dispatcher},
     permissions::Denials,
     queue_delay::DelayLimits,
     rates::RateLimits,
     registry::Registry,
+    renders::Renders,
     routes::PluginRoutes,
     stored::StoredTrees,
     streams::Streams,
@@ -78,10 +83,6 @@ use mozaiks_worker::Isolations;
 
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
-/// How long subscribers may take for what was published before.
-const DRAIN_EVENTS: Duration = Duration::from_secs(5);
-/// How often it is looked whether the last call has ended.
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// Runs the gateway until a signal ends the process; `turns` are those of the current runtime. CPython is never finalised: when everything is
 /// drained the log is flushed and the process exits with 0.
@@ -181,6 +182,7 @@ where
     )));
     let only_app: Option<Arc<str>> =
         (config.auth.app_id != "*").then(|| Arc::from(&*config.auth.app_id));
+    let executions = Executions::new(Arc::clone(&store), config.usage.clone());
     let usage = PluginUsage::new(Arc::clone(&store), config.usage, only_app.clone());
     parts.push(Box::new(HttpPart::new(
         outbound,
@@ -221,7 +223,7 @@ where
     let notifications = NotificationsManager::new(
         config.notifications,
         Arc::clone(&store),
-        outlet,
+        outlet.clone(),
         definitions,
     );
     let notification_operations = Operations::new(Arc::clone(&notifications));
@@ -232,11 +234,13 @@ where
     let rows = Arc::new(Rows::new(Arc::clone(&store)));
     let known_apps = KnownApps::new(Arc::clone(&store), only_app.clone());
     let holders = LoopHolders::new(config.workers.hold_limit, config.workers.hold_window);
+    let part_names = Arc::new(PartNames::default());
     let observers: Vec<Arc<dyn CallObserver>> = vec![
         holders.clone(),
         known_apps.clone(),
         Arc::new(Recorder::new(&registry_slot)),
         usage.clone(),
+        Arc::new(PartCalls::new(&part_names, &executions)),
         Arc::new(Announcer::new(Arc::clone(&events))),
         Arc::new(SeenUsers(Arc::clone(&notifications))),
     ];
@@ -259,6 +263,12 @@ where
         config.jobs.clone(),
     );
     parts.push(Box::new(JobsPart::new(Arc::clone(&plugin_jobs))));
+    let hooks = Hooks::new(Arc::clone(&dispatcher), config.hooks);
+    parts.push(Box::new(HooksPart::new(Arc::clone(&hooks), apps.clone())));
+    let renders = Arc::new(Renders::default());
+    parts.push(Box::new(WidgetsPart::new(Arc::clone(&renders))));
+    outlet.filter_mail_by(Arc::clone(&hooks));
+    let client_events = Arc::new(ClientEvents::default());
     let deliveries = EventsPart::new(
         Arc::clone(&events),
         apps,
@@ -266,12 +276,15 @@ where
         delivery_timeout,
         config.plugins.max_depth,
         Arc::clone(&guard),
+        Arc::clone(&client_events),
+        Pages::new(Arc::clone(&hub), realtime_config.max_push_bytes),
     );
     let host = Arc::new(Host::new(
         deliveries,
         parts,
         Arc::clone(&registry_slot),
         guard,
+        part_names,
     ));
     let services: Arc<dyn HostServices> = host.clone();
     let runtime = make_runtime(&config.plugins, services).map_err(anyhow::Error::msg)?;
@@ -362,6 +375,9 @@ where
         server: config.server,
         verifier,
         events,
+        plugin_slots: Slots::new(Arc::clone(&store)),
+        client_events,
+        hooks,
         store,
         settings,
         notifications,
@@ -372,6 +388,9 @@ where
         plugin_routes: routes,
         rates,
         plugin_usage: usage,
+        plugin_executions: executions,
+        plugin_renders: renders,
+        plugin_assets: Arc::default(),
         streams,
         plugin_configs: configs,
         plugin_storage: storage,
@@ -399,6 +418,7 @@ where
         quotas: Arc::clone(&app.plugin_quotas),
     });
     let usage = app.plugin_usage.start(Arc::clone(&app.registry), meters);
+    let executions = app.plugin_executions.start();
     let recounts = app.plugin_quotas.start();
     let followers = Followers::start(
         &app.plugins,
@@ -455,6 +475,7 @@ where
         () = async {
             drain(&app, serving, jobs, scheduler, deliveries).await;
             usage.stop().await;
+            executions.stop().await;
         } => 0,
         name = signals.next() => {
             tracing::warn!(signal = name, "a second signal: not waiting for running calls");
@@ -469,45 +490,4 @@ where
     tracing::info!("stopped");
     telemetry.flush();
     exit(code);
-}
-
-/// No new calls, no new connections; running calls and their answers finish, or their time is up.
-/// What is queued for later stays in the database.
-async fn drain(
-    app: &App,
-    serving: RunningServer,
-    jobs: JobRunner,
-    scheduler: Scheduler,
-    deliveries: DeliveryWorkers,
-) {
-    app.realtime.hub.shut_down();
-    jobs.close();
-    app.plugin_logs.close();
-    let finished = async {
-        serving.drain().await;
-        // Calls whose clients have gone away.
-        while app.dispatcher.in_flight() > 0 {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
-        let undelivered = app.events.drain(DRAIN_EVENTS).await;
-        if undelivered > 0 {
-            tracing::warn!(events = undelivered, "events were not delivered in time");
-        }
-        // What the last events called, also where the bus no longer waits for it.
-        while app.dispatcher.in_flight() > 0 {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
-        jobs.stop().await;
-        scheduler.stop().await;
-        deliveries.stop().await;
-    };
-    if tokio::time::timeout(app.server.drain_timeout, finished)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            calls = app.dispatcher.in_flight(),
-            "the time for draining is up"
-        );
-    }
 }

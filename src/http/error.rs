@@ -201,8 +201,9 @@ fn host_status(code: &str) -> StatusCode {
         "STORAGE_FULL" | "QUOTA_EXCEEDED" => StatusCode::INSUFFICIENT_STORAGE,
         "RELOAD_FAILED" | "CHECKSUM_MISMATCH" | "MIGRATION_RUNNING" | "MIGRATION_DONE"
         | "NO_ROLLBACK" => StatusCode::CONFLICT,
+        "WIDGET_NOT_FOUND" => StatusCode::NOT_FOUND,
         "ENTITY_NOT_MIGRATED" => StatusCode::FAILED_DEPENDENCY,
-        "INTERNAL_ERROR" => StatusCode::INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR" | "HOOK_FAILED" => StatusCode::INTERNAL_SERVER_ERROR,
         domain => domain_status(Some(domain)),
     }
 }

@@ -142,12 +142,11 @@ fn describe(
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| name.trim_start_matches('*'))
         .map(|name| {
+            let name = name.trim_start_matches('*');
             let schema = match name {
-                "user_id" | "id" | "part" | "row" | "path" | "key" | "file" => {
-                    json!({ "type": "string" })
-                }
+                "user_id" | "id" | "part" | "row" | "path" | "key" | "file" | "event_name"
+                | "hook_name" | "widget_id" | "page" | "checksum" => json!({ "type": "string" }),
                 _ => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$" }),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })

@@ -11,7 +11,7 @@ use schemars::json_schema;
 
 use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS, stored::STORED};
 use super::{
-    openapi, operations as health,
+    hooks, openapi, operations as health, slots,
     state::AppState,
     stream, ticket,
     typed::{Endpoint, by},
@@ -62,6 +62,66 @@ const EXECUTE: Endpoint = Endpoint {
 };
 
 const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "get",
+        path: "/api/slots/{page}",
+        handler: by!(slots::get_slots),
+        who: Who::User,
+        summary: "The widgets that a page places, and whether each is there.",
+        answers: &[
+            ("200", "`{page, slots, count}`."),
+            ("401", "Not authenticated."),
+            ("404", "NOT_FOUND: no name of a page."),
+            ("503", "DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "put",
+        path: "/api/slots/{page}",
+        handler: by!(slots::put_slots),
+        who: Who::Admin,
+        summary: "Places `{slots}` on a page, and nothing else.",
+        answers: &[
+            ("200", "`{page, slots, count}`."),
+            ("401", "Not authenticated."),
+            ("403", "FORBIDDEN: this needs the role admin."),
+            (
+                "422",
+                "VALIDATION_ERROR: also of a widget that there is not; `details.path`.",
+            ),
+            ("503", "DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/events/{event_name}",
+        handler: by!(hooks::publish),
+        who: Who::User,
+        summary: "Publishes `{data}` as an event of which a plugin says that pages may.",
+        answers: &[
+            ("202", "`{event}`: published."),
+            ("401", "Not authenticated."),
+            ("404", "NOT_FOUND: no plugin says so of this name."),
+            ("413", "PAYLOAD_TOO_LARGE: over 64 KiB."),
+            ("422", "VALIDATION_ERROR."),
+            ("429", "RATE_LIMITED, with Retry-After."),
+        ],
+    },
+    Operation {
+        method: "post",
+        path: "/api/hooks/{hook_name}/apply",
+        handler: by!(hooks::apply),
+        who: Who::User,
+        summary: "Sends `{value, args}` through the public filters of a hook.",
+        answers: &[
+            ("200", "`{value}`, as the last filter left it."),
+            ("401", "Not authenticated."),
+            ("404", "NOT_FOUND: nothing of this hook is public."),
+            ("422", "VALIDATION_ERROR."),
+            ("429", "RATE_LIMITED, with Retry-After."),
+            ("500", "HOOK_FAILED: a filter failed that is required."),
+        ],
+    },
     Operation {
         method: "post",
         path: "/api/execute/{plugin}",

@@ -14,14 +14,17 @@ use mozaiks_catalog::Catalog;
 use mozaiks_config::ServerConfig;
 use mozaiks_entities::machine::Machine;
 use mozaiks_events::EventBus;
+use mozaiks_hooks::Hooks;
 use mozaiks_lifecycle::{
-    audit::AuditLog, configs::PluginConfigs, health::HealthChecks, jobs::PluginJobs,
-    manager::PluginManager, quotas::Quotas, storage::PluginStorage, usage::PluginUsage,
+    audit::AuditLog, configs::PluginConfigs, executions::Executions, health::HealthChecks,
+    jobs::PluginJobs, manager::PluginManager, quotas::Quotas, slots::Slots, storage::PluginStorage,
+    usage::PluginUsage,
 };
 use mozaiks_notifications::{NotificationsManager, Operations};
 use mozaiks_plugins::{
-    PluginRuntime, dispatch::Dispatcher, permissions::Denials, rates::RateLimits,
-    registry::Registry, routes::PluginRoutes, streams::Streams,
+    PluginRuntime, assets::AssetTrees, client_events::ClientEvents, dispatch::Dispatcher,
+    permissions::Denials, rates::RateLimits, registry::Registry, renders::Renders,
+    routes::PluginRoutes, streams::Streams,
 };
 use mozaiks_realtime::Realtime;
 use mozaiks_settings::SettingsManager;
@@ -57,6 +60,14 @@ pub struct App {
     pub rates: Arc<RateLimits>,
     /// What they use.
     pub plugin_usage: Arc<PluginUsage>,
+    /// Their files for pages.
+    pub plugin_assets: Arc<AssetTrees>,
+    /// Their widgets of HTML.
+    pub plugin_renders: Arc<Renders>,
+    /// What pages place where.
+    pub plugin_slots: Arc<Slots>,
+    /// Calls of their parts.
+    pub plugin_executions: Arc<Executions>,
     /// What they keep under keys.
     pub plugin_storage: Arc<PluginStorage>,
     /// How much of what they may store they use.
@@ -91,6 +102,10 @@ pub struct App {
     pub realtime: Arc<Realtime>,
     /// What happens, for whoever wants to hear of it.
     pub events: Arc<EventBus>,
+    /// Which events pages may publish.
+    pub client_events: Arc<ClientEvents>,
+    /// Filters and actions of plugins.
+    pub hooks: Arc<Hooks>,
     /// The database.
     pub store: Arc<Store>,
     /// What users have set.
@@ -163,6 +178,7 @@ impl App {
         let realtime = self.realtime.hub.stats();
         let (cursors, sessions) = self.store.open_for_plugins();
         let jobs = self.plugin_jobs.stats();
+        let hooks = self.hooks.figures();
         let (plugin_modules_cached, plugin_modules_compiled) = self.registry.modules().get();
         Gauges {
             jobs: JobGauges {
@@ -220,6 +236,9 @@ impl App {
             permission_denials: self.plugin_denials.counts(),
             findings: self.registry.findings().counts(),
             rate_limited: self.rates.refused().to_vec(),
+            event_levels_overrun: self.events.levels_overrun(),
+            executions_dropped: self.plugin_executions.dropped(),
+            hooks: [hooks.chains, hooks.failed, hooks.skipped, hooks.too_deep],
             usage_uncounted: self.plugin_usage.uncounted(),
             rate_callers_forgotten: self.rates.evicted(),
             storage_refusals: self.plugin_quotas.refusals(),

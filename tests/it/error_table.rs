@@ -51,6 +51,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "permissions::without_its_permission_no_operation_is_done",
     ),
     (
+        "HOOK_FAILED",
+        "hooks::pages_reach_what_is_public_as_who_they_are",
+    ),
+    ("WIDGET_NOT_FOUND", "page_parts.rs"),
+    (
         "QUOTA_EXCEEDED",
         "quotas::a_plugin_in_the_gateway_keeps_its_quota",
     ),

@@ -72,10 +72,9 @@ async fn what_is_no_job_is_refused_by_its_name() {
         )
         .start()
         .await;
-    for (name, _, said) in
-        cases
-            .into_iter()
-            .chain([("part", "", "job \"tidy\": cron: \"* * * * 9\"")])
+    for (name, _, said) in cases
+        .into_iter()
+        .chain([("part", "", "jobs[0].cron: \"* * * * 9\"")])
     {
         let shown = app
             .admin()

@@ -1,6 +1,7 @@
 //! Notifications through the real gateway, on its embedded store, with real channels.
 
 mod channels;
+mod hooked;
 mod jobs;
 mod life;
 mod preferences;

@@ -256,3 +256,114 @@ async fn a_reload_takes_parts_away_and_brings_new_ones() {
     // What says by a decorator that it is a part still is.
     ann.get("/api/plugins/cart/stats").await.expect_ok();
 }
+
+#[tokio::test]
+async fn calls_of_parts_are_kept_with_how_they_went() {
+    let raises = "def handler(request):\n    raise ValueError('no')\n";
+    let app = cart(with_sdk())
+        .env("MOZAIKS_EXECUTION_FLUSH_SECONDS", "0.05")
+        .file(
+            "cart/controllers/raises.py",
+            &format!(
+                "from core.plugin import controller\n\n@controller('GET', '/raises')\n{raises}"
+            ),
+        )
+        .start()
+        .await;
+    let ann = shopper(&app);
+    post(&ann, "track-visit", &json!({"page": "/a"}))
+        .await
+        .expect_ok();
+    ann.get("/api/plugins/cart/raises")
+        .await
+        .expect_error(500, "PLUGIN_ERROR");
+    app.anonymous()
+        .get("/api/plugins/cart/stats")
+        .await
+        .expect_ok();
+    let list = async |query: &str| {
+        let path = format!("/api/plugins/registry/cart/executions{query}");
+        app.admin().get(&path).await.expect_ok()
+    };
+    let all = within(LIMIT, async {
+        loop {
+            let all = list("").await;
+            if all["count"] == 4 {
+                return all;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut told: Vec<_> = all["executions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| {
+            (
+                each["kind"].as_str().unwrap(),
+                each["name"].as_str().unwrap(),
+                each["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("event", "events/cart_viewed.py", "ok"),
+            ("route", "controllers/raises.py", "error"),
+            ("route", "controllers/stats.py", "ok"),
+            ("route", "controllers/trackVisit.py", "ok"),
+        ]
+    );
+    let failed = list("?status=error").await;
+    let failed = &failed["executions"][0];
+    assert_eq!(
+        (&failed["error_code"], &failed["user_id"]),
+        (&json!("PLUGIN_ERROR"), &json!("ann"))
+    );
+    let parts = all["parts"].as_array().unwrap();
+    let raised = parts
+        .iter()
+        .find(|part| part["name"] == "controllers/raises.py")
+        .unwrap();
+    assert_eq!(
+        (&raised["calls"], &raised["failed"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(raised["last_error"]["request_id"], failed["request_id"]);
+    let first = list("?kind=route&limit=2").await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = list(&format!("?kind=route&limit=2&cursor={cursor}")).await;
+    assert_eq!(
+        (&first["count"], &rest["count"], &rest["next_cursor"]),
+        (&json!(2), &json!(1), &Value::Null)
+    );
+    let odd = app
+        .admin()
+        .get("/api/plugins/registry/cart/executions?cursor=x")
+        .await;
+    odd.expect_error(422, "VALIDATION_ERROR");
+    ann.get("/api/plugins/registry/cart/executions")
+        .await
+        .expect_error(403, "FORBIDDEN");
+    assert_eq!(app.metric("mozaiks_executions_dropped_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn more_calls_than_there_is_room_for_are_counted_and_left_out() {
+    let app = cart(with_sdk())
+        .env("MOZAIKS_EXECUTION_FLUSH_SECONDS", "3600")
+        .env("MOZAIKS_EXECUTION_QUEUE", "2")
+        .start()
+        .await;
+    // What is noted after the first tick waits for an hour.
+    for _ in 0..8 {
+        app.anonymous()
+            .get("/api/plugins/cart/stats")
+            .await
+            .expect_ok();
+    }
+    assert!(app.metric("mozaiks_executions_dropped_total").await >= 4.0);
+}

@@ -36,11 +36,22 @@ const MANIFEST: &str = r#"{"name": "shown", "version": "1.2.3", "author": "Ann",
 
 /// What needs a mail server or a failed delivery to be answered well; others' tests do that, and the types
 /// are those of operations that are called here.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 18] = [
     // migrations.rs holds their answers against the document.
     "post /api/plugins/registry/{name}/entities/{entity_name}/migrate",
     "post /api/plugins/registry/{name}/migrations/{version}/run",
     "post /api/plugins/registry/{name}/migrations/{version}/rollback",
+    "get /api/plugins/active",
+    "get /api/plugins/active/{name}",
+    "get /api/plugins/{name}/scripts",
+    "get /api/plugins/widgets",
+    "get /api/plugins/widgets/{widget_id}",
+    "post /api/plugins/widgets/{widget_id}/render",
+    "get /api/slots/{page}",
+    "put /api/slots/{page}",
+    "get /api/plugins/registry/{name}/executions",
+    "post /api/events/{event_name}",
+    "post /api/hooks/{hook_name}/apply",
     "post /api/plugins/registry/{name}/release",
     "post /api/notifications/preferences/code",
     "post /api/notifications/preferences/confirm",

@@ -30,6 +30,9 @@ pub struct EventsConfig {
     pub history_names: usize,
     /// Bytes of data kept as history. `MOZAIKS_EVENT_HISTORY_BYTES`
     pub history_bytes: usize,
+    /// How long subscribers of one priority may keep those of the next waiting.
+    /// `MOZAIKS_EVENT_LEVEL_SECONDS`
+    pub level_wait: Duration,
     /// Dead letters kept. `MOZAIKS_EVENT_DEAD_LETTERS`
     pub max_dead_letters: usize,
     /// Bytes of data kept as dead letters. `MOZAIKS_EVENT_DEAD_LETTER_BYTES`
@@ -46,6 +49,7 @@ impl Default for EventsConfig {
             max_subscriptions: 16 * 1024,
             max_subscriptions_per_owner: 1024,
             delivery_timeout: Duration::from_secs(30),
+            level_wait: Duration::from_secs(5),
             retry_delays: vec![
                 Duration::from_millis(500),
                 Duration::from_secs(1),

@@ -4,6 +4,7 @@
 //! submodules; nothing here reads the environment by itself.
 
 mod events;
+mod hooks;
 mod jobs;
 mod keys;
 mod load;
@@ -32,6 +33,7 @@ mod tests;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use events::EventsConfig;
+pub use hooks::HooksConfig;
 pub use ipnet::IpNet as IpNetwork;
 pub use jobs::PluginJobsConfig;
 pub use keys::{Key, Secrecy};
@@ -85,6 +87,8 @@ pub struct Config {
     pub realtime: RealtimeConfig,
     /// What is published.
     pub events: EventsConfig,
+    /// Filters and actions between plugins.
+    pub hooks: HooksConfig,
     /// What users are told, and how.
     pub notifications: NotificationsConfig,
     /// Log lines.
@@ -349,6 +353,7 @@ impl Default for Config {
             migrations: MigrationsConfig::default(),
             realtime: RealtimeConfig::default(),
             events: EventsConfig::default(),
+            hooks: HooksConfig::default(),
             notifications: NotificationsConfig::default(),
             log: LogConfig::default(),
         }

@@ -1,4 +1,4 @@
-//! How often users, addresses, routes and plugins may be called. All are off unless set: what is too often
+//! How often users, addresses, routes and plugins may be called. All but those of pages are off unless set: what is too often
 //! only the operator knows, and behind a proxy that `trusted_proxies` does not name all have one address.
 
 /// Calls a minute, 0 for no limit.
@@ -12,6 +12,10 @@ pub struct RatesConfig {
     pub route: usize,
     /// Of all callers of one plugin in one app. `MOZAIKS_RATE_LIMIT_PLUGIN`
     pub plugin: usize,
+    /// Of one user's pages, of public hooks. `MOZAIKS_RATE_LIMIT_HOOKS`
+    pub hooks: usize,
+    /// Of one user's pages, of events that they publish. `MOZAIKS_RATE_LIMIT_CLIENT_EVENTS`
+    pub client_events: usize,
     /// Callers that are remembered. `MOZAIKS_RATE_LIMIT_CALLERS`
     pub callers: usize,
 }
@@ -23,6 +27,8 @@ impl Default for RatesConfig {
             address: 0,
             route: 0,
             plugin: 0,
+            hooks: 600,
+            client_events: 600,
             callers: 131_072,
         }
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod data;
+mod hooks;
 mod jobs;
 mod log;
 mod migrations;
@@ -21,7 +22,7 @@ mod workers;
 use std::time::Duration;
 
 use self::{
-    access::ACCESS, data::DATA, jobs::JOBS, log::LOG, migrations::MIGRATIONS,
+    access::ACCESS, data::DATA, hooks::HOOKS, jobs::JOBS, log::LOG, migrations::MIGRATIONS,
     notifications::NOTIFICATIONS, outbound::OUTBOUND, process::PROCESS, queue_delay::QUEUE_DELAY,
     rates::RATES, realtime::REALTIME, requirements::REQUIREMENTS, runtime::RUNTIME, server::SERVER,
     usage::USAGE, workers::WORKERS,
@@ -39,7 +40,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const PARTS: [&[Key]; 16] = [
+const PARTS: [&[Key]; 17] = [
     PROCESS,
     DATA,
     ACCESS,
@@ -52,6 +53,7 @@ const PARTS: [&[Key]; 16] = [
     OUTBOUND,
     JOBS,
     MIGRATIONS,
+    HOOKS,
     USAGE,
     LOG,
     REALTIME,

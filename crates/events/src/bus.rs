@@ -1,7 +1,6 @@
 //! The bus itself: who has subscribed to what, and what publishing does.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -16,10 +15,19 @@ use mozaiks_config::EventsConfig;
 
 use super::{
     DeadLetter, Event, EventDraft, EventError, EventStats, HeldBytes, Owner, Pattern, Subscriber,
-    SubscriptionId, SubscriptionStats, dead_letters::DeadLetters, history::History,
-    pattern::check_name, queue::Queue, stats::Stats, worker,
+    SubscriptionId, SubscriptionStats,
+    dead_letters::DeadLetters,
+    history::History,
+    levels::{Levels, Turn},
+    pattern::check_name,
+    queue::{Queue, Queued},
+    stats::Stats,
+    subscriptions::Subscriptions,
+    worker,
 };
 
+/// Of a subscription that says none.
+const DEFAULT_PRIORITY: i32 = 10;
 /// What an event weighs beside its data: the struct, its share of a queue, allocator overhead.
 const EVENT_OVERHEAD_BYTES: usize = 256;
 
@@ -30,6 +38,7 @@ pub struct EventBus {
     subscriptions: RwLock<Subscriptions>,
     stats: Stats,
     next_subscription: AtomicU64,
+    levels_overrun: Arc<AtomicU64>,
     // Workers run here: subscriptions also come from threads that know no runtime.
     runtime: Handle,
 }
@@ -57,25 +66,28 @@ pub(super) struct Subscription {
     /// Which of the owner's subscriptions to this pattern it is.
     pub(super) ordinal: usize,
     pub(super) queue: Queue,
+    /// Lower ones come first.
+    pub(super) priority: i32,
     // No event is being delivered or waits for a retry. False until the worker says so.
     idle: AtomicBool,
     /// Not sent anything yet. Changed under the lock of all subscriptions.
-    held: AtomicBool,
+    pub(super) held: AtomicBool,
     /// What takes over the events that it has not handled, once it has ended.
-    successor: OnceLock<Arc<Subscription>>,
+    pub(super) successor: OnceLock<Arc<Subscription>>,
 }
 
 impl Subscription {
     /// Passes on what it will not handle itself. Called after its end.
-    pub(super) fn pass_on(&self, events: impl Iterator<Item = Arc<Event>>) {
+    pub(super) fn pass_on(&self, events: impl Iterator<Item = Queued>) {
         let Some(mut successor) = self.successor.get() else {
             return;
         };
         while let Some(newer) = successor.successor.get() {
             successor = newer;
         }
-        for event in events {
-            let dropped = successor.queue.push(event.clone(), usize::MAX);
+        for queued in events {
+            let event = Arc::clone(&queued.event);
+            let dropped = successor.queue.push(queued, usize::MAX);
             event.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
@@ -87,14 +99,6 @@ impl Subscription {
     fn is_done(&self) -> bool {
         self.queue.load().0 == 0 && self.idle.load(Ordering::Acquire)
     }
-}
-
-#[derive(Default)]
-struct Subscriptions {
-    all: HashMap<SubscriptionId, Arc<Subscription>>,
-    // Exact names are looked up, patterns are tried one by one.
-    exact: HashMap<Box<str>, Vec<Arc<Subscription>>>,
-    patterns: Vec<Arc<Subscription>>,
 }
 
 impl EventBus {
@@ -123,6 +127,7 @@ impl EventBus {
             subscriptions: RwLock::default(),
             stats: Stats::default(),
             next_subscription: AtomicU64::new(1),
+            levels_overrun: Arc::default(),
             runtime: Handle::current(),
         })
     }
@@ -163,13 +168,41 @@ impl EventBus {
             held,
         });
         order.history.record(&event);
+        if subscriptions.has_levels {
+            self.push_in_levels(&subscriptions, &event, share_bytes);
+            return Ok(id);
+        }
         for subscription in subscriptions.wanting(&event.name) {
-            let dropped = subscription.queue.push(event.clone(), share_bytes);
-            if dropped > 0 {
-                event.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
-            }
+            push(subscription, &event, None, share_bytes);
         }
         Ok(id)
+    }
+
+    /// As it is pushed where priorities differ: among those that want this event, perhaps.
+    fn push_in_levels(
+        &self,
+        subscriptions: &Subscriptions,
+        event: &Arc<Event>,
+        share_bytes: usize,
+    ) {
+        let wanting: Vec<_> = subscriptions.wanting(&event.name).collect();
+        let priorities: Vec<i32> = wanting.iter().map(|wants| wants.priority).collect();
+        if priorities.windows(2).all(|pair| pair[0] == pair[1]) {
+            for subscription in wanting {
+                push(subscription, event, None, share_bytes);
+            }
+            return;
+        }
+        let wait = self.shared.config.level_wait;
+        let turns = Levels::turns(&priorities, wait, &self.levels_overrun);
+        for (subscription, turn) in wanting.into_iter().zip(turns) {
+            push(subscription, event, Some(turn), share_bytes);
+        }
+    }
+
+    /// How often a level of subscriptions began without the end of the one before it.
+    pub fn levels_overrun(&self) -> u64 {
+        self.levels_overrun.load(Ordering::Relaxed)
     }
 
     /// Sends events that match `pattern` to `subscriber` from now on, whatever app they are of.
@@ -182,7 +215,7 @@ impl EventBus {
         pattern: &str,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<SubscriptionId, EventError> {
-        self.add(owner, pattern, subscriber, false)
+        self.subscribe_at(owner, pattern, DEFAULT_PRIORITY, subscriber, false)
     }
 
     /// As [`Self::subscribe`], but nothing is sent before [`Self::hand_over`] to that owner.
@@ -195,7 +228,7 @@ impl EventBus {
         pattern: &str,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<SubscriptionId, EventError> {
-        self.add(owner, pattern, subscriber, true)
+        self.subscribe_at(owner, pattern, DEFAULT_PRIORITY, subscriber, true)
     }
 
     /// What an owner's held subscriptions waited for: from here on they are sent events, and those of
@@ -210,10 +243,16 @@ impl EventBus {
         }
     }
 
-    fn add(
+    /// As [`Self::subscribe`] or, where it is held, [`Self::subscribe_held`], with a priority: those with
+    /// lower ones try an event first.
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`].
+    pub fn subscribe_at(
         &self,
         owner: Owner,
         pattern: &str,
+        priority: i32,
         subscriber: Arc<dyn Subscriber>,
         held: bool,
     ) -> Result<SubscriptionId, EventError> {
@@ -245,6 +284,7 @@ impl EventBus {
         let subscription = Arc::new(Subscription {
             id: SubscriptionId(self.next_subscription.fetch_add(1, Ordering::Relaxed)),
             owner,
+            priority,
             ordinal,
             queue: Queue::new(config.queue_size, config.queue_bytes),
             idle: AtomicBool::new(false),
@@ -354,8 +394,7 @@ impl EventBus {
         match target {
             Some(subscription) => {
                 let share_bytes = self.share_bytes(subscriptions.all.len());
-                let dropped = subscription.queue.push(letter.event.clone(), share_bytes);
-                (letter.event.stats.dropped).fetch_add(dropped, Ordering::Relaxed);
+                push(subscription, &letter.event, None, share_bytes);
                 Ok(())
             }
             None => {
@@ -415,72 +454,14 @@ impl EventBus {
     }
 }
 
-impl Subscriptions {
-    fn wanting<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Subscription>> {
-        let exact = self.exact.get(name).into_iter().flatten();
-        let matching = self
-            .patterns
-            .iter()
-            .filter(move |subscription| subscription.pattern.matches(name));
-        exact.chain(matching)
-    }
-
-    fn add(&mut self, subscription: &Arc<Subscription>) {
-        if !subscription.held.load(Ordering::Relaxed) {
-            self.index(subscription);
-        }
-        self.all.insert(subscription.id, subscription.clone());
-    }
-
-    /// Events reach it from now on.
-    fn index(&mut self, subscription: &Arc<Subscription>) {
-        match subscription.pattern.exact() {
-            Some(name) => self.exact.entry(name.into()).or_default(),
-            None => &mut self.patterns,
-        }
-        .push(subscription.clone());
-    }
-
-    fn release(&mut self, owner_id: u64) {
-        let of_owner = |subscription: &&Arc<Subscription>| subscription.owner.id == owner_id;
-        let mut held: Vec<_> = self.all.values().filter(of_owner).cloned().collect();
-        held.retain(|subscription| subscription.held.swap(false, Ordering::Relaxed));
-        held.sort_by_key(|subscription| subscription.id);
-        for subscription in &held {
-            self.index(subscription);
-        }
-    }
-
-    fn name_successors(&self, from: u64, to: u64) {
-        let of = |owner_id| {
-            let all = self.all.values();
-            all.filter(move |subscription| subscription.owner.id == owner_id)
-        };
-        for old in of(from) {
-            let takes_over = |new: &&Arc<Subscription>| {
-                new.ordinal == old.ordinal && new.pattern.as_str() == old.pattern.as_str()
-            };
-            if let Some(new) = of(to).find(takes_over) {
-                // Set once: an owner hands over once.
-                old.successor.set(Arc::clone(new)).ok();
-            }
-        }
-    }
-
-    fn remove(&mut self, ends: impl Fn(&Subscription) -> bool) {
-        self.all.retain(|_, subscription| {
-            let ends = ends(subscription);
-            if ends {
-                let waiting = subscription.queue.close();
-                subscription.pass_on(waiting.into_iter());
-            }
-            !ends
-        });
-        self.patterns.retain(|subscription| !ends(subscription));
-        self.exact.retain(|_, list| {
-            list.retain(|subscription| !ends(subscription));
-            !list.is_empty()
-        });
+fn push(subscription: &Subscription, event: &Arc<Event>, turn: Option<Turn>, share_bytes: usize) {
+    let queued = Queued {
+        event: Arc::clone(event),
+        turn,
+    };
+    let dropped = subscription.queue.push(queued, share_bytes);
+    if dropped > 0 {
+        event.stats.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,8 @@
 //! 0.5, 1 and 2 seconds beside those that follow it, then kept as a dead letter. No HTTP and no
 //! Python here: a [`Subscriber`] is whatever can take an event.
 //!
+//! Where priorities differ, those with lower ones try an event first ([`EventBus::subscribe_at`]).
+//!
 //! What is bounded, and what happens at the bound:
 //!
 //! | what | bound | at the bound |
@@ -20,9 +22,11 @@
 mod bus;
 mod dead_letters;
 mod history;
+mod levels;
 mod pattern;
 mod queue;
 mod stats;
+mod subscriptions;
 mod worker;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Event;
+use super::{Event, levels::Turn};
 
 /// A bounded queue with many publishers and one worker.
 pub(super) struct Queue {
@@ -25,9 +25,10 @@ struct Inner {
     closed: bool,
 }
 
-/// An event and how often it has been tried.
+/// An event, and its place among those who want it where they have an order.
 pub(super) struct Queued {
     pub(super) event: Arc<Event>,
+    pub(super) turn: Option<Turn>,
 }
 
 /// What [`Queue::take`] found.
@@ -52,7 +53,7 @@ impl Queue {
 
     /// Appends an event. Where the queue would grow past its bounds or past `share_bytes`, the
     /// oldest events go; the new one is always taken. Returns how many went.
-    pub(super) fn push(&self, event: Arc<Event>, share_bytes: usize) -> u64 {
+    pub(super) fn push(&self, queued: Queued, share_bytes: usize) -> u64 {
         let max_bytes = self.max_bytes.min(share_bytes);
         let mut gone = Vec::new();
         let dropped = {
@@ -60,7 +61,7 @@ impl Queue {
             if inner.closed {
                 return 0;
             }
-            let size = event.size_bytes();
+            let size = queued.event.size_bytes();
             while inner.events.len() >= self.max_events
                 || (inner.bytes + size > max_bytes && !inner.events.is_empty())
             {
@@ -72,7 +73,7 @@ impl Queue {
             }
             inner.dropped += gone.len() as u64;
             inner.bytes += size;
-            inner.events.push_back(Queued { event });
+            inner.events.push_back(queued);
             gone.len() as u64
         };
         self.filled.notify_one();
@@ -104,7 +105,7 @@ impl Queue {
     }
 
     /// Ends the subscription; gives what waited.
-    pub(super) fn close(&self) -> Vec<Arc<Event>> {
+    pub(super) fn close(&self) -> Vec<Queued> {
         let waiting = {
             let mut inner = self.inner.lock();
             inner.closed = true;
@@ -112,7 +113,7 @@ impl Queue {
             std::mem::take(&mut inner.events)
         };
         self.filled.notify_one();
-        waiting.into_iter().map(|queued| queued.event).collect()
+        waiting.into()
     }
 
     /// Waiting events, their bytes, and how many were dropped so far.

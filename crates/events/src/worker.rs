@@ -15,7 +15,8 @@ use super::{
     DeadLetter, Event, Subscriber,
     bus::{Shared, Subscription},
     dead_letters::Address,
-    queue::Taken,
+    levels::Turn,
+    queue::{Queued, Taken},
 };
 
 /// Error sentences in dead letters are cut here.
@@ -58,6 +59,8 @@ pub(super) async fn run(
 ) {
     let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
     let mut retry_turn = true;
+    // Has left the queue, and waits for those before it.
+    let mut next: Option<Queued> = None;
     while !subscription.queue.is_closed() {
         // A subscriber that never waits must not keep the thread from everybody else.
         tokio::task::consume_budget().await;
@@ -79,40 +82,62 @@ pub(super) async fn run(
         }
         retry_turn = true;
         if takes_new {
-            match subscription.queue.take() {
-                Taken::Event(queued) => {
-                    let first = Waiting {
-                        due: now,
-                        failed_attempts: 0,
-                        event: queued.event,
-                    };
-                    attempt(&shared, &subscription, &*subscriber, first, &mut waiting).await;
-                    continue;
-                }
-                Taken::Closed => break,
-                Taken::Empty if retry_is_due => continue,
-                Taken::Empty => {}
+            if next.is_none() {
+                next = match subscription.queue.take() {
+                    Taken::Event(queued) => Some(queued),
+                    Taken::Closed => break,
+                    Taken::Empty if retry_is_due => continue,
+                    Taken::Empty => None,
+                };
+            }
+            let has_turn =
+                |queued: &mut Queued| queued.turn.as_ref().is_none_or(|turn| turn.has_come());
+            if let Some(Queued { event, turn }) = next.take_if(has_turn) {
+                let first = Waiting {
+                    due: now,
+                    failed_attempts: 0,
+                    event,
+                };
+                attempt(&shared, &subscription, &*subscriber, first, &mut waiting).await;
+                // It has tried once: whoever comes after it may.
+                drop(turn);
+                continue;
+            }
+            if retry_is_due {
+                continue;
             }
         }
-        subscription.set_idle(waiting.is_empty());
-        match due {
-            Some(due) => {
-                tokio::select! {
-                    () = subscription.queue.changed() => {}
-                    () = tokio::time::sleep_until(due) => {}
-                }
-            }
-            None => subscription.queue.changed().await,
+        subscription.set_idle(waiting.is_empty() && next.is_none());
+        let turn = next.as_ref().and_then(|queued| queued.turn.as_ref());
+        tokio::select! {
+            () = subscription.queue.changed() => {}
+            () = until(due) => {}
+            () = until_turn(turn), if takes_new => {}
         }
     }
     // What has failed and is due again is its successor's, with all attempts.
-    let mut left: Vec<_> = waiting
-        .into_iter()
-        .map(|Reverse(next)| next.event)
-        .collect();
-    left.sort_by_key(|event| event.id);
+    let retried = waiting.into_iter().map(|Reverse(retry)| Queued {
+        event: retry.event,
+        turn: None,
+    });
+    let mut left: Vec<_> = retried.chain(next).collect();
+    left.sort_by_key(|queued| queued.event.id);
     subscription.pass_on(left.into_iter());
     subscription.set_idle(true);
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until_turn(turn: Option<&Turn>) {
+    match turn {
+        Some(turn) => turn.comes().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Tries once; what fails is scheduled again or becomes a dead letter.

@@ -11,6 +11,7 @@ pub mod configs;
 pub mod endpoints;
 pub mod error;
 mod excerpt;
+pub mod executions;
 pub mod health;
 pub mod jobs;
 pub mod manager;
@@ -18,6 +19,7 @@ pub mod order;
 pub mod quotas;
 pub mod registry_watch;
 pub mod rows;
+pub mod slots;
 pub mod source_watch;
 pub mod storage;
 pub mod usage;
@@ -25,14 +27,16 @@ pub mod usage;
 use mozaiks_store::CollectionSpec;
 
 /// The collections and their indexes, for `Store::open`.
-pub const COLLECTIONS: [CollectionSpec; 9] = [
+pub const COLLECTIONS: [CollectionSpec; 11] = [
     audit::COLLECTION,
     apps::COLLECTION,
     configs::COLLECTION,
     jobs::ENTRIES,
     jobs::RUNS,
     endpoints::COLLECTION,
+    executions::COLLECTION,
     rows::COLLECTION,
+    slots::COLLECTION,
     storage::COLLECTION,
     usage::COLLECTION,
 ];

@@ -92,10 +92,17 @@ impl Deliveries {
             Ok(payload) => payload,
             Err(error) => return Outcome::Failed(error.to_string()),
         };
+        let parts = match self.channel {
+            Channel::Email => {
+                let outlet = &self.manager.outlet;
+                outlet.mail(&job.app_id, payload.parts, &payload.data).await
+            }
+            Channel::Sms | Channel::Push | Channel::InApp => payload.parts,
+        };
         let delivery = Delivery {
             dedup_key: job.id.clone(),
             recipient: payload.recipient,
-            parts: payload.parts,
+            parts,
             data: payload.data,
         };
         let limit = self.manager.config.channels.send_timeout;

@@ -42,6 +42,7 @@ pub use operations::Operations;
 pub use preferences::Contact;
 pub use repository::COLLECTIONS;
 pub use scheduler::Scheduler;
+pub use templates::Parts as MailParts;
 
 pub use mozaiks_config::NotificationsConfig;
 pub use mozaiks_jobs::QueueStats;

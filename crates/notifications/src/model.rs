@@ -5,7 +5,12 @@ use std::{fmt, str::FromStr};
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use serde_json::{Map, Value};
 
-use super::views::{NotificationView, to_json};
+use futures_util::future::BoxFuture;
+
+use super::{
+    templates::Parts,
+    views::{NotificationView, to_json},
+};
 use mozaiks_store::StoreError;
 
 /// A way to a user.
@@ -253,6 +258,13 @@ pub trait Outlet: Send + Sync + 'static {
 
     /// Says on the event bus what happened.
     fn publish(&self, app_id: &str, event: &str, data: Value);
+
+    /// The parts of a mail as they are to be sent, of which `about` tells more; those that come, unless
+    /// somebody has another idea.
+    fn mail<'a>(&'a self, app_id: &'a str, parts: Parts, about: &'a Value) -> BoxFuture<'a, Parts> {
+        let _ = (app_id, about);
+        Box::pin(async move { parts })
+    }
 }
 
 /// ISO 8601 in UTC, with milliseconds.

@@ -76,6 +76,8 @@ pub struct FinishedCall<'a> {
     pub traffic: &'a Arc<Traffic>,
     /// The load that was called.
     pub generation: Generation,
+    /// What of it.
+    pub target: Target,
     /// Whom it was for, where a user is behind it.
     pub principal: Option<&'a Arc<Principal>>,
     /// The app it was for, where it was for one.
@@ -190,6 +192,20 @@ impl Dispatcher {
         generation: Arc<LiveGeneration>,
         call: Call,
     ) -> Result<PendingCall, DispatchError> {
+        self.invoke_as(CallId::next(), generation, call)
+    }
+
+    /// As [`Self::invoke`], under a number that its caller has taken from [`CallId::next`], to know by it
+    /// what the call asks for.
+    ///
+    /// # Errors
+    /// As [`Self::invoke`].
+    pub fn invoke_as(
+        self: &Arc<Self>,
+        id: CallId,
+        generation: Arc<LiveGeneration>,
+        call: Call,
+    ) -> Result<PendingCall, DispatchError> {
         let traffic = generation.traffic();
         if call.kind.is_from_outside() {
             if self.draining.load(Ordering::Acquire) {
@@ -208,15 +224,16 @@ impl Dispatcher {
             && !gate.is_open(app_id)
         {
             let (gate, app_id) = (Arc::clone(gate), Arc::clone(app_id));
-            return self.invoke_later(&gate, app_id, generation, call);
+            return self.invoke_later(&gate, app_id, id, generation, call);
         }
-        let running = self.start(generation, call)?;
+        let running = self.start(id, generation, call)?;
         Ok(PendingCall::running(running))
     }
 
     /// Puts a call into the queue of its generation's runtime, once nothing is in its way.
     fn start(
         self: &Arc<Self>,
+        id: CallId,
         generation: Arc<LiveGeneration>,
         call: Call,
     ) -> Result<RunningCall, DispatchError> {
@@ -240,7 +257,6 @@ impl Dispatcher {
             let now = submitted.into_std();
             timer.started.enter_queue(now, traffic, &self.queues);
         }
-        let id = CallId::next();
         let (app_id, input_bytes) = (call.app_id.clone(), call.input.len());
         let invocation = Invocation {
             id,
@@ -267,6 +283,7 @@ impl Dispatcher {
         Ok(RunningCall {
             dispatcher: self.clone(),
             kind: call.kind,
+            target: call.target,
             generation,
             principal: call.principal,
             app_id,
@@ -369,6 +386,7 @@ fn check_object(object: &Bytes, max_depth: usize) -> Result<Option<Record>, Call
 struct RunningCall {
     dispatcher: Arc<Dispatcher>,
     kind: CallKind,
+    target: Target,
     generation: Arc<LiveGeneration>,
     principal: Option<Arc<Principal>>,
     app_id: Option<Arc<str>>,
@@ -452,6 +470,7 @@ impl RunningCall {
             plugin: self.generation.plugin(),
             traffic: self.generation.traffic(),
             generation: self.generation.id(),
+            target: self.target,
             principal: self.principal.as_ref(),
             app_id: self.app_id.as_ref(),
             input_bytes: self.input_bytes,

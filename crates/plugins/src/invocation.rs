@@ -161,6 +161,8 @@ pub enum CallKind {
     Job,
     /// A migration.
     Migration,
+    /// A function of a hook, in a chain.
+    Hook,
 }
 
 impl CallKind {
@@ -169,7 +171,7 @@ impl CallKind {
     pub(crate) fn is_from_outside(self) -> bool {
         match self {
             Self::Execute | Self::Message | Self::Route => true,
-            Self::Event | Self::Life | Self::Job | Self::Migration => false,
+            Self::Event | Self::Life | Self::Job | Self::Migration | Self::Hook => false,
         }
     }
 
@@ -184,6 +186,7 @@ impl CallKind {
             Self::Life => Counted::Life,
             Self::Job => Counted::Job,
             Self::Migration => Counted::Migration,
+            Self::Hook => Counted::Hook,
         }
     }
 
@@ -191,7 +194,9 @@ impl CallKind {
     pub(crate) fn may_take_longer(self) -> bool {
         match self {
             Self::Job | Self::Migration => true,
-            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life => false,
+            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Life | Self::Hook => {
+                false
+            }
         }
     }
 
@@ -199,7 +204,9 @@ impl CallKind {
     pub(crate) fn is_about_plugin(self) -> bool {
         match self {
             Self::Life | Self::Migration => true,
-            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Job => false,
+            Self::Execute | Self::Message | Self::Route | Self::Event | Self::Job | Self::Hook => {
+                false
+            }
         }
     }
 
@@ -207,7 +214,7 @@ impl CallKind {
     pub(crate) fn wants(self) -> Wants {
         match self {
             Self::Execute => Wants::Dict,
-            Self::Route | Self::Life => Wants::Json,
+            Self::Route | Self::Life | Self::Hook => Wants::Json,
             Self::Event | Self::Message | Self::Job | Self::Migration => Wants::Anything,
         }
     }

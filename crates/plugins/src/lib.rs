@@ -6,7 +6,9 @@
 pub mod actions;
 pub mod app_gate;
 pub mod apps;
+pub mod assets;
 pub mod bytecode;
+pub mod client_events;
 pub mod discovery;
 pub mod dispatch;
 pub mod findings;
@@ -22,6 +24,7 @@ pub mod placement;
 pub mod queue_delay;
 pub mod rates;
 pub mod registry;
+pub mod renders;
 pub mod routes;
 pub mod runtime;
 pub mod schema;

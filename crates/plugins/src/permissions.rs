@@ -263,6 +263,11 @@ impl Permissions {
             || any_covers(&self.hooks, pattern)
     }
 
+    /// Whether a function may be registered for a hook by the plugin of that name.
+    pub fn may_hook(&self, plugin: &str, hook: &str) -> bool {
+        is_own_event(plugin, hook) || any_covers(&self.hooks, hook)
+    }
+
     /// Whether an interface that the operator has described may be called.
     pub fn may_call(&self, api: &str) -> bool {
         self.api.iter().any(|name| name == "*" || name == api)

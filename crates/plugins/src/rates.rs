@@ -181,15 +181,21 @@ pub enum RateKind {
     Route,
     /// Of a plugin in an app.
     Plugin,
+    /// Of hooks that a user's pages apply.
+    Hook,
+    /// Of events that a user's pages publish.
+    ClientEvent,
 }
 
 impl RateKind {
     /// All, as they are named where they are counted.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::User, "user"),
         (Self::Address, "address"),
         (Self::Route, "route"),
         (Self::Plugin, "plugin"),
+        (Self::Hook, "hook"),
+        (Self::ClientEvent, "client_event"),
     ];
 }
 
@@ -199,6 +205,8 @@ pub struct RateLimits {
     user: Option<Rate>,
     address: Option<Rate>,
     plugin: Option<Rate>,
+    hooks: Option<Rate>,
+    client_events: Option<Rate>,
     /// Of routes that say none.
     route: Option<NonZeroU32>,
     refused: [AtomicU64; RateKind::ALL.len()],
@@ -214,6 +222,8 @@ impl RateLimits {
             user: rate("user", config.user),
             address: rate("address", config.address),
             plugin: rate("plugin", config.plugin),
+            hooks: rate("hook", config.hooks),
+            client_events: rate("client_event", config.client_events),
             route: limit(config.route),
             refused: Default::default(),
             table,
@@ -257,6 +267,36 @@ impl RateLimits {
             return Ok(());
         };
         self.refused_by(RateKind::Plugin, rate.count((app_id, plugin)))
+    }
+
+    /// Counts a hook that a user's page applies.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn count_hook(&self, app_id: &str, user_id: &str) -> Result<(), Duration> {
+        self.count_of_pages(RateKind::Hook, self.hooks.as_ref(), app_id, user_id)
+    }
+
+    /// Counts an event that a user's page publishes.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn count_client_event(&self, app_id: &str, user_id: &str) -> Result<(), Duration> {
+        let rate = self.client_events.as_ref();
+        self.count_of_pages(RateKind::ClientEvent, rate, app_id, user_id)
+    }
+
+    fn count_of_pages(
+        &self,
+        kind: RateKind,
+        rate: Option<&Rate>,
+        app_id: &str,
+        user_id: &str,
+    ) -> Result<(), Duration> {
+        let Some(rate) = rate else {
+            return Ok(());
+        };
+        self.refused_by(kind, rate.count(Counted::User { app_id, user_id }))
     }
 
     /// Counts a call of a route, by its own rate.

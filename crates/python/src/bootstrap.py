@@ -278,7 +278,7 @@ def load_plugin(package, directory, entry, parts, folder=None):
     has_parts, files = parts
     modules = []
     if files:
-        from mozaiks.plugin import _declare
+        from mozaiks import _declare
 
         modules = _declare.begin(package, files)
     if PluginFinder not in sys.meta_path:
@@ -323,7 +323,7 @@ def load_plugin(package, directory, entry, parts, folder=None):
 
         function, actions = finish(root, function)
     life = None
-    if modules or LIFECYCLE.intersection(vars(module)):
+    if has_parts or LIFECYCLE.intersection(vars(module)):
         from mozaiks.plugin._life import Life
 
         life = Life(package, module, function)
@@ -331,7 +331,7 @@ def load_plugin(package, directory, entry, parts, folder=None):
     if function is None and not names and not has_parts:
         raise LookupError(f"{file} defines neither execute(data) nor run(data), and no @action")
     doc = (module.__doc__ or root.__doc__ or "").strip().split("\n", 1)[0].strip()
-    life_step = life.run if names or modules else None
+    life_step = life.run if names or has_parts else None
     is_on_loop = function is not None and is_async(function)
     counts = (kept.cached, kept.compiled)
     return function, is_on_loop, doc or None, life_step, names, has_execute, actions, counts
@@ -340,7 +340,7 @@ def load_plugin(package, directory, entry, parts, folder=None):
 def forget_package(package):
     """Drops a package and everything below it from ``sys.modules``."""
     KEPT.pop(package, None)
-    declared = sys.modules.get("mozaiks.plugin._declare")
+    declared = sys.modules.get("mozaiks._declare")
     if declared is not None:
         declared.forget(package)
     below = package + "."

@@ -1,7 +1,7 @@
 """What a plugin's life and routes are made of: the context, requests and responses."""
 
+from mozaiks._declare import controller, job, listener, middleware
 from mozaiks.plugin._context import PluginContext
-from mozaiks.plugin._declare import controller, job, listener, middleware
 from mozaiks.plugin._info import PluginInfo
 from mozaiks.plugin._request import Request, User
 from mozaiks.plugin._response import Reply, Response, redirect

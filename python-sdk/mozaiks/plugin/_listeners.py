@@ -1,4 +1,4 @@
-"""A plugin's functions for events, in the order of their priorities."""
+"""A plugin's functions for events."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _REMEMBERED = 1000
 class Listeners:
     """All of one load.
 
-    What is given while it loads or is enabled is registered once for each event and put in order;
-    what is given later is registered by itself.
+    What is given while it loads or is enabled is registered once for each event and priority, and
+    called in the order in which it was given; what is given later is registered by itself. Which
+    priority comes first is the gateway's to see to, over all plugins.
     """
 
     def __init__(self) -> None:
         """Without any."""
-        self._events: dict[str, _Event] = {}
+        self._events: dict[tuple[str, int], _Event] = {}
         self._numbers = itertools.count(1)
         self._loads = True
 
-    def add(self, event: str, handler: Handler, priority: int) -> None:
+    def add(self, event: str, handler: Handler, priority: int, client: bool = False) -> None:
         """Adds a function.
 
         Args:
             event: A name or a pattern.
             handler: What is called.
             priority: When, among those of the same event.
+            client: Whether pages may publish the event.
         """
         run = _enabling.current()
         if run is not None and run.is_on:
@@ -45,21 +47,26 @@ class Listeners:
                 "listener",
                 (event, priority),
                 handler,
-                lambda: self._add(event, handler, priority, "enable"),
+                lambda: self._add(event, handler, priority, "enable", client),
             )
         elif self._loads:
-            self._add(event, handler, priority, "load")
+            self._add(event, handler, priority, "load", client)
         else:
-            _host.register("event", {"pattern": event}, handler)
+            _host.register("event", spec_of(event, priority), handler)
 
-    def _add(self, event: str, handler: Handler, priority: int, step: str) -> int:
+    def _add(self, event: str, handler: Handler, priority: int, step: str, client: bool) -> int:
         number = next(self._numbers)
-        listened = self._events.get(event)
+        listened = self._events.get((event, priority))
         if listened is None:
             listened = _Event(event, step)
-            _host.register("event", {"pattern": event, "with_id": True}, listened.deliver)
-            self._events[event] = listened
-        listened.add(_Entry((priority, number), handler, step))
+            spec = {**spec_of(event, priority), "with_id": True, "client": client or None}
+            _host.register("event", spec, listened.deliver)
+            self._events[event, priority] = listened
+        elif client:
+            # Said by a second one: noted beside the first, which goes on.
+            spec = {**spec_of(event, priority), "with_id": True, "client": True}
+            _host.register("event", spec, _nothing)
+        listened.add(_Entry(number, handler, step))
         # No number of the gateway's, which are positive.
         return -number
 
@@ -75,12 +82,29 @@ class Listeners:
         self._loads = False
 
 
+def spec_of(event: str, priority: int) -> dict[str, Any]:
+    """What a function for an event is registered with.
+
+    Args:
+        event: A name or a pattern.
+        priority: Lower ones come first; ten is what it is where nothing is said.
+
+    Returns:
+        The specification.
+    """
+    return {"pattern": event, "priority": None if priority == 10 else priority}
+
+
+async def _nothing(data: Any, event_id: int, name: str) -> None:
+    """Stands for a function that is called with others."""
+
+
 class _Entry:
     """One function."""
 
     __slots__ = ("handler", "key", "step")
 
-    def __init__(self, key: tuple[int, int], handler: Handler, step: str) -> None:
+    def __init__(self, key: int, handler: Handler, step: str) -> None:
         self.key = key
         self.handler = handler
         self.step = step

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mozaiks.plugin import _declare, _handler
+from mozaiks import _declare, _host
+from mozaiks.hooks import hooks
+from mozaiks.plugin import _handler
 from mozaiks.plugin._context import PluginContext
+from mozaiks.plugin._listeners import spec_of
 from mozaiks.plugin._request import Request
 
 Function = Callable[..., Any]
@@ -24,6 +27,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "hooks": ("handler",),
     "middleware": ("middleware", "handler"),
     "jobs": ("run", "handler"),
+    "widgets": ("render",),
 }
 
 # Folders in which a file's only public function is it, whatever its name.
@@ -36,6 +40,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "hooks": ("hook_name",),
     "middleware": (),
     "jobs": ("cron",),
+    "widgets": (),
 }
 
 
@@ -62,37 +67,57 @@ class Parts:
 
     def register(self) -> None:
         """Registers the others."""
-        for part, function in self._of("controllers"):
-            options = _given(
-                part,
-                "requires_auth",
-                "rate_limit",
-                "request_schema",
-                "response_schema",
-                "timeout_seconds",
-            )
-            self._context.register_route(
-                part["method"],
-                part["path"],
-                _controller(function, self._context),
-                roles=part.get("allowed_roles"),
-                **options,
-            )
-        for part, function in self._of("events"):
-            if part.get("scope") != "frontend":
-                listener = _listener(function)
-                self._context.on(part["event_name"], listener, part.get("priority", 10))
-        for part, function in self._of("jobs"):
-            options = _given(part, "timezone", "missed", "timeout_seconds")
-            name = part.get("name") or _stem(part["file"]).replace("/", ".")
-            self._context.schedule_task(part["cron"], function, name=name, **options)
+        for folder, register in (
+            ("controllers", self._register_controller),
+            ("events", self._register_listener),
+            ("hooks", _register_hook),
+            ("jobs", self._register_job),
+            ("widgets", _register_widget),
+        ):
+            for part, function in self._of(folder):
+                with _host.of_part(f"{folder}/{part['file']}"):
+                    register(part, function)
+
+    def _register_controller(self, part: Part, function: Function) -> None:
+        options = _given(
+            part,
+            "requires_auth",
+            "rate_limit",
+            "request_schema",
+            "response_schema",
+            "timeout_seconds",
+        )
+        self._context.register_route(
+            part["method"],
+            part["path"],
+            _controller(function, self._context),
+            roles=part.get("allowed_roles"),
+            **options,
+        )
+
+    def _register_listener(self, part: Part, function: Function) -> None:
+        event, priority = part["event_name"], part.get("priority", 10)
+        client = part.get("client", False)
+        if part.get("scope") == "frontend":
+            spec = {**spec_of(event, priority), "pages": True, "client": client or None}
+            _host.register("event", spec, _nothing)
+        else:
+            self._context._listeners.add(event, _listener(function), priority, client)
+
+    def _register_job(self, part: Part, function: Function) -> None:
+        options = _given(part, "timezone", "missed", "timeout_seconds")
+        name = part.get("name") or _stem(part["file"]).replace("/", ".")
+        self._context.schedule_task(part["cron"], function, name=name, **options)
 
     def _of(self, folder: str) -> list[tuple[Part, Function]]:
         """The parts of a folder with their functions, as entry and decorator say together."""
         found: list[tuple[Part, Function]] = []
         for written in self._written.get(folder, []):
             part = {key: value for key, value in written.items() if value is not None}
+            if folder == "widgets" and not part["file"].endswith(".py"):
+                continue
             if part.get("scope") == "frontend":
+                _check(folder, part)
                 found.append((part, _nothing))
                 continue
             module = self._module(folder, part["file"])
@@ -110,6 +135,29 @@ class Parts:
         module = importlib.import_module(f"{self._package}.{folder}.{stem}")
         import_database(module)
         return module
+
+
+def _register_hook(part: Part, function: Function) -> None:
+    if part.get("scope") != "frontend":
+        hooks.register(
+            part["hook_name"],
+            function,
+            part.get("priority", 10),
+            part.get("hook_type", "filter"),
+            required=part.get("required", False),
+            public=part.get("public", False),
+        )
+
+
+def _register_widget(part: Part, function: Function) -> None:
+    takes = _handler.arity(function, 2)
+
+    async def render(config: dict[str, Any], data: dict[str, Any]) -> Any:
+        html = await _handler.call(function, *(config, data)[:takes])
+        # Markup of a template is a kind of text.
+        return str(html) if isinstance(html, str) else html
+
+    _host.register("widget", {"file": part["file"]}, render)
 
 
 def import_database(module: ModuleType) -> None:

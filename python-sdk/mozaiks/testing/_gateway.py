@@ -19,6 +19,7 @@ from mozaiks.errors import HostError
 from mozaiks.testing._broadcasts import RecordingBroadcasts, RecordingSchedule
 from mozaiks.testing._docstore import Docstore, find_docstore
 from mozaiks.testing._files import MemoryFiles
+from mozaiks.testing._hooks import MemoryHooks
 from mozaiks.testing._http import RecordingHttp
 from mozaiks.testing._numbers import inexact
 from mozaiks.testing._plugin_data import PluginData, current_plugin, within
@@ -29,8 +30,10 @@ from mozaiks.testing._services import (
 )
 
 
-def _with_id(callback: Callable[..., Any], ids: Iterator[int]) -> Callable[..., Any]:
-    return lambda data: callback(data, next(ids))
+def _with_id(
+    callback: Callable[..., Any], ids: Iterator[int], events: RecordingEvents
+) -> Callable[..., Any]:
+    return lambda data: callback(data, next(ids), events.delivering)
 
 
 current_app: ContextVar[str] = ContextVar("current_app", default="default")
@@ -47,6 +50,7 @@ class TestGateway:
         scheduled: What `digest_scheduler` is to send later.
         settings: User id to plugin to settings.
         plugins: What started plugins have configured and stored.
+        hooks: What was registered for hooks.
         files: What started plugins have written with `ctx.files`.
     """
 
@@ -63,6 +67,7 @@ class TestGateway:
                 (`MOZAIKS_DOCSTORE` or on the path), started when the database is first used.
         """
         self.events = RecordingEvents()
+        self.hooks = MemoryHooks()
         self.websocket = RecordingWebSockets()
         self.notifications = RecordingNotifications()
         self.broadcasts = RecordingBroadcasts(self.notifications)
@@ -155,6 +160,8 @@ class TestGateway:
             return _json.dumps(self.plugins.write(int.from_bytes(payload[:8], "big"), payload[8:]))
         if operation == "http.request":
             return self.http.request(payload)
+        if operation.startswith("hooks."):
+            return _json.dumps(await self.hooks.run(operation, _json.loads(payload)))
         if operation.startswith("files."):
             name = self.plugins.running().name
             return self.files.request(current_app.get(), name, operation, payload)
@@ -183,6 +190,8 @@ class TestGateway:
         app_id = current_app.get()
         if operation.startswith("plugin."):
             return _json.dumps(self.plugins.query(operation))
+        if operation == "hooks.list":
+            return _json.dumps(self.hooks.list(arguments["name"]))
         if operation == "events.history":
             return _json.dumps(
                 self.events.history(app_id, arguments["event"], arguments.get("limit", 10))
@@ -224,14 +233,24 @@ class TestGateway:
         wanted = _json.loads(spec)
         if kind == "event":
             if wanted.get("with_id"):
-                callback = _with_id(callback, self._ids)
+                callback = _with_id(callback, self._ids, self.events)
             plugin = current_plugin.get()
             if plugin is not None:
                 callback = within(plugin, callback)
-            self.events.subscribe(registration, wanted["pattern"], callback)
+            if wanted.get("pages"):
+                # There are no pages here.
+                return registration
+            priority = wanted.get("priority", 10)
+            self.events.subscribe(registration, wanted["pattern"], callback, priority)
         elif kind == "websocket":
             self.websocket.subscribe(registration, wanted["type"], callback)
-        elif kind in ("route", "execute", "job"):
+        elif kind == "hook":
+            plugin = current_plugin.get()
+            if plugin is not None:
+                callback = within(plugin, callback)
+            name = plugin.name if plugin is not None else ""
+            self.hooks.register(registration, name, wanted, callback)
+        elif kind in ("route", "execute", "job", "widget"):
             plugin = current_plugin.get()
             if plugin is not None:
                 wanted["plugin"] = plugin.name
@@ -246,6 +265,7 @@ class TestGateway:
         Args:
             registration: The registration's id.
         """
+        self.hooks.unregister(registration)
         self.events.unsubscribe(registration)
         self.websocket.unsubscribe(registration)
 

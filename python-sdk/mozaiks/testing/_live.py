@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from mozaiks import _host, _json
-from mozaiks.plugin import _declare
+from mozaiks import _declare, _host, _json
 from mozaiks.plugin._life import Life
 from mozaiks.testing._gateway import TestGateway, current_app
 from mozaiks.testing._parts import files_of, parts_of

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-_FOLDERS = ("middleware", "controllers", "hooks", "events", "jobs")
+_FOLDERS = ("middleware", "controllers", "hooks", "events", "jobs", "widgets")
 
 # Other names that keys of an entry are met under.
 _ALIASES: dict[str, dict[str, str]] = {
@@ -15,6 +15,7 @@ _ALIASES: dict[str, dict[str, str]] = {
     "events": {"event": "event_name", "order": "priority"},
     "middleware": {"order": "priority"},
     "jobs": {"schedule": "cron"},
+    "widgets": {"id": "widget_id", "name": "widget_name"},
 }
 
 _DECORATOR = re.compile(
@@ -61,7 +62,7 @@ def files_of(parts: dict[str, list[dict[str, Any]]]) -> list[str]:
         f"{folder}/{entry['file']}"
         for folder, entries in parts.items()
         for entry in entries
-        if entry.get("scope") != "frontend"
+        if entry.get("scope") != "frontend" and entry["file"].endswith(".py")
     ]
     return list(dict.fromkeys(files))
 

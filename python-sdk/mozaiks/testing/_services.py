@@ -68,7 +68,9 @@ class RecordingEvents:
         self.failures: list[FailedDelivery] = []
         self.delivered = 0
         self._pending: deque[PublishedEvent] = deque()
-        self._subscriptions: dict[int, tuple[str, Callable[..., Any]]] = {}
+        self._subscriptions: dict[int, tuple[str, Callable[..., Any], int]] = {}
+        # The name of the event that is being delivered.
+        self.delivering = ""
 
     def published(self, name: str | None = None) -> list[dict[str, Any]]:
         """The data of events.
@@ -114,15 +116,20 @@ class RecordingEvents:
         self.all.append(event)
         self._pending.append(event)
 
-    def subscribe(self, registration: int, pattern: str, callback: Callable[..., Any]) -> None:
+    def subscribe(
+        self, registration: int, pattern: str, callback: Callable[..., Any], priority: int = 10
+    ) -> None:
         """Adds a subscriber.
 
         Args:
             registration: Its id.
             pattern: What it wants.
             callback: What is called.
+            priority: Lower ones are called first.
         """
-        self._subscriptions[registration] = (pattern, callback)
+        self._subscriptions[registration] = (pattern, callback, priority)
+        ordered = sorted(self._subscriptions.items(), key=lambda each: each[1][2])
+        self._subscriptions = dict(ordered)
 
     def unsubscribe(self, registration: int) -> None:
         """Ends a subscription.
@@ -136,9 +143,10 @@ class RecordingEvents:
         """Calls the subscribers of all events so far, and of those that they publish."""
         while self._pending:
             event = self._pending.popleft()
-            for pattern, callback in list(self._subscriptions.values()):
+            for pattern, callback, _ in list(self._subscriptions.values()):
                 if not fnmatch.fnmatchcase(event.name, pattern):
                     continue
+                self.delivering = event.name
                 try:
                     answer = callback(dict(event.data))
                     if inspect.isawaitable(answer):

@@ -9,11 +9,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Apps, Guard, HostPart, host_error, load_has_ended, read_json, unknown, write_json};
+use super::{
+    Apps, Guard, HostPart, Pages, host_error, load_has_ended, read_json, unknown, write_json,
+};
 use mozaiks_events::{Event, EventBus, EventDraft, EventError, Owner, Subscriber, SubscriptionId};
 use mozaiks_plugins::{
     CallError, CallKind, Caller, Generation, GenerationPhase, HostError, Input, PluginFunction,
     Target, body,
+    client_events::ClientEvents,
     dispatch::{Call, DispatchError, Dispatcher},
     host::{Registration, RegistrationId},
 };
@@ -53,6 +56,10 @@ pub struct EventsPart {
     /// How deep an event's data may be nested.
     max_depth: usize,
     guard: Arc<Guard>,
+    /// Which events pages may publish.
+    client_events: Arc<ClientEvents>,
+    /// Whose pages are told.
+    pages: Arc<Pages>,
     // Touched when plugins subscribe, unsubscribe or are unloaded only.
     subscriptions: Mutex<HashMap<RegistrationId, (Generation, SubscriptionId)>>,
 }
@@ -66,6 +73,8 @@ impl EventsPart {
         delivery_timeout: Duration,
         max_depth: usize,
         guard: Arc<Guard>,
+        client_events: Arc<ClientEvents>,
+        pages: Arc<Pages>,
     ) -> Self {
         Self {
             bus,
@@ -74,6 +83,8 @@ impl EventsPart {
             delivery_timeout,
             max_depth,
             guard,
+            client_events,
+            pages,
             subscriptions: Mutex::default(),
         }
     }
@@ -151,35 +162,64 @@ impl HostPart for EventsPart {
             /// Whether the function is given the event's number and its name beside its data.
             #[serde(default)]
             with_id: bool,
+            /// Lower ones come first.
+            #[serde(default = "ten")]
+            priority: i32,
+            /// Whether pages may publish it.
+            #[serde(default)]
+            client: bool,
+            /// Whether it is told to its user's pages, and the function is never called.
+            #[serde(default)]
+            pages: bool,
+        }
+        fn ten() -> i32 {
+            10
         }
         if &*registration.kind != "event" {
             return None;
         }
-        let ForEvent { pattern, with_id } = match read_json(&registration.spec) {
+        let wanted: ForEvent = match read_json(&registration.spec) {
             Ok(wanted) => wanted,
             Err(error) => return Some(Err(error)),
         };
+        let ForEvent { pattern, .. } = &wanted;
+        if wanted.client && (pattern.contains('*') || OWN_EVENTS.contains(&&**pattern)) {
+            let message = format!("{pattern:?} is no event that pages may publish");
+            return Some(Err(host_error("VALIDATION_ERROR", message)));
+        }
         let generation = function.generation.id();
         let owner = Owner {
             label: function.generation.plugin().clone(),
             id: generation.0,
         };
-        let subscriber = Arc::new(PluginSubscriber {
-            function: function.clone(),
-            dispatcher: Arc::clone(&self.dispatcher),
-            timeout: self.delivery_timeout,
-            with_id,
-        });
+        let subscriber: Arc<dyn Subscriber> = if wanted.pages {
+            Arc::new(PageSubscriber {
+                function: function.clone(),
+                pages: Arc::clone(&self.pages),
+            })
+        } else {
+            Arc::new(PluginSubscriber {
+                function: function.clone(),
+                dispatcher: Arc::clone(&self.dispatcher),
+                timeout: self.delivery_timeout,
+                with_id: wanted.with_id,
+            })
+        };
         // Held while it is looked and subscribed, so that a hand-over comes before or after.
         let mut subscriptions = self.subscriptions.lock();
-        let subscribed = match function.generation.phase() {
-            GenerationPhase::Loading => self.bus.subscribe_held(owner, &pattern, subscriber),
-            GenerationPhase::Active => self.bus.subscribe(owner, &pattern, subscriber),
+        let held = match function.generation.phase() {
+            GenerationPhase::Loading => true,
+            GenerationPhase::Active => false,
             GenerationPhase::Retired => return Some(Err(load_has_ended())),
         };
+        let priority = wanted.priority;
+        let subscribed = (self.bus).subscribe_at(owner, pattern, priority, subscriber, held);
         Some(match subscribed {
             Ok(subscription) => {
                 subscriptions.insert(id, (generation, subscription));
+                if wanted.client {
+                    self.client_events.declare(id, pattern, function);
+                }
                 Ok(())
             }
             Err(error) => Err(refused(error)),
@@ -187,6 +227,7 @@ impl HostPart for EventsPart {
     }
 
     fn unregister(&self, id: RegistrationId) {
+        self.client_events.forget(id);
         let ended = self.subscriptions.lock().remove(&id);
         if let Some((_, subscription)) = ended {
             self.bus.unsubscribe(subscription);
@@ -200,6 +241,7 @@ impl HostPart for EventsPart {
     }
 
     fn forget_generation(&self, generation: Generation) {
+        self.client_events.forget_generation(generation);
         self.subscriptions
             .lock()
             .retain(|_, (of, _)| *of != generation);
@@ -238,6 +280,22 @@ fn refused(error: EventError) -> HostError {
         EventError::NotFound(_) => "NOT_FOUND",
     };
     host_error(code, error.to_string())
+}
+
+/// Pages that are told, in the place of a function.
+struct PageSubscriber {
+    /// Keeps the load that asks for it.
+    function: PluginFunction,
+    pages: Arc<Pages>,
+}
+
+impl Subscriber for PageSubscriber {
+    fn deliver(&self, event: Arc<Event>) -> BoxFuture<'static, Result<(), String>> {
+        if self.function.generation.is_on_for(&event.app_id) {
+            self.pages.tell(&event);
+        }
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A function of a plugin as a subscriber.

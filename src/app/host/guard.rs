@@ -135,9 +135,26 @@ impl Guard {
                 #[derive(Deserialize)]
                 struct Which {
                     pattern: String,
+                    /// Whether pages may publish it: as if the plugin did.
+                    #[serde(default)]
+                    client: bool,
                 }
                 let which: Which = read_json(&registration.spec)?;
+                if which.client {
+                    self.check_publish(caller, &which.pattern)?;
+                }
                 self.check_subscription(caller, "events.subscribe", &which.pattern)
+            }
+            "hook" => {
+                #[derive(Deserialize)]
+                struct Which {
+                    hook_name: String,
+                }
+                let Which { hook_name } = read_json(&registration.spec)?;
+                if (self.permissions(caller)).may_hook(&caller.plugin, &hook_name) {
+                    return Ok(());
+                }
+                Err(self.deny(caller, "hooks.register", format!("hooks:{hook_name}")))
             }
             "websocket" => {
                 #[derive(Deserialize)]

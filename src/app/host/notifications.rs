@@ -1,15 +1,17 @@
 //! `notifications.*`, `broadcast.*`, `digest.*`: what users of the caller's app are told. Joins the
 //! notifications with plugins, live connections and the event bus.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Apps, HostFuture, HostPart, read_json, write_json};
 use crate::refusals::notification_error;
 use mozaiks_events::{EventBus, EventDraft};
-use mozaiks_notifications::{NotificationsManager, Operations, Outlet};
+use mozaiks_hooks::{Applicant, Hooks};
+use mozaiks_notifications::{MailParts, NotificationsManager, Operations, Outlet};
 use mozaiks_plugins::{
     Caller,
     dispatch::{CallObserver, FinishedCall},
@@ -64,6 +66,8 @@ pub struct NotificationOutlet {
     hub: Arc<Hub>,
     events: Arc<EventBus>,
     max_push_bytes: usize,
+    /// Filled once, before anything is delivered.
+    hooks: OnceLock<Arc<Hooks>>,
 }
 
 impl NotificationOutlet {
@@ -73,7 +77,14 @@ impl NotificationOutlet {
             hub,
             events,
             max_push_bytes,
+            hooks: OnceLock::new(),
         })
+    }
+
+    /// From here on the filters of `email.content` see each mail.
+    pub fn filter_mail_by(&self, hooks: Arc<Hooks>) {
+        // Filled once, by whoever builds both.
+        self.hooks.set(hooks).ok();
     }
 }
 
@@ -100,6 +111,53 @@ impl Outlet for NotificationOutlet {
             tracing::warn!(event.name = event, error = %error, "an event could not be published");
         }
     }
+
+    fn mail<'a>(
+        &'a self,
+        app_id: &'a str,
+        parts: MailParts,
+        about: &'a Value,
+    ) -> BoxFuture<'a, MailParts> {
+        Box::pin(async move {
+            let Some(hooks) = self.hooks.get() else {
+                return parts;
+            };
+            filtered(hooks, app_id, &parts, about)
+                .await
+                .unwrap_or(parts)
+        })
+    }
+}
+
+/// What the filters of `email.content` make of a mail; `None` where it is to be sent as it is.
+async fn filtered(
+    hooks: &Hooks,
+    app_id: &str,
+    parts: &MailParts,
+    about: &Value,
+) -> Option<MailParts> {
+    let by = Applicant {
+        app_id: app_id.into(),
+        principal: None,
+        request_id: "email.content".into(),
+        within: None,
+        is_page: false,
+    };
+    let value = serde_json::value::to_raw_value(parts).ok()?;
+    let about = serde_json::value::to_raw_value(about).ok()?;
+    // One that fails has been logged, and keeps the mail.
+    let given = hooks
+        .apply(&by, "email.content", &value, &[&about])
+        .await
+        .ok()?;
+    let given: std::collections::BTreeMap<String, Value> = serde_json::from_slice(&given).ok()?;
+    let mut parts = parts.clone();
+    for (name, part) in &mut parts {
+        if let Some(Value::String(text)) = given.get(name) {
+            part.clone_from(text);
+        }
+    }
+    Some(parts)
 }
 
 /// Notes who calls, for broadcasts.

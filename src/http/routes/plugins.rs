@@ -2,13 +2,14 @@
 
 use super::{Operation, Who};
 use crate::http::{
-    plugin_jobs, plugin_life, plugin_logs, plugin_migrations, plugin_permissions, plugin_usage,
-    plugin_workers, plugins, typed::by,
+    plugin_executions, plugin_jobs, plugin_life, plugin_logs, plugin_migrations, plugin_parts,
+    plugin_permissions, plugin_usage, plugin_workers, plugins, typed::by, widgets,
 };
 
 const ADMINS: (&str, &str) = ("403", "FORBIDDEN: this needs the role admin.");
 const NO_TOKEN: (&str, &str) = ("401", "Not authenticated.");
 const NO_PLUGIN: (&str, &str) = ("404", "PLUGIN_NOT_FOUND.");
+const NO_WIDGET: (&str, &str) = ("404", "WIDGET_NOT_FOUND.");
 const NO_DATABASE: (&str, &str) = ("503", "DATABASE_UNAVAILABLE.");
 
 /// What running a migration can come to.
@@ -48,6 +49,79 @@ pub(super) const PLUGINS: &[Operation] = &[
             ("200", "`{plugins, count}`."),
             NO_TOKEN,
             ("422", "VALIDATION_ERROR."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/active",
+        handler: by!(plugin_parts::list_active),
+        who: Who::User,
+        summary: "What pages load of the plugins that serve: scripts, listeners, hooks, widgets; never their Python.",
+        answers: &[("200", "`{plugins, count}`."), NO_TOKEN],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/active/{name}",
+        handler: by!(plugin_parts::get_active),
+        who: Who::User,
+        summary: "What pages load of one plugin.",
+        answers: &[("200", "The plugin."), NO_TOKEN, NO_PLUGIN],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/{name}/scripts",
+        handler: by!(plugin_parts::list_scripts),
+        who: Who::User,
+        summary: "A plugin's scripts and styles in their order; `scope` `frontend`, or `admin` for admins.",
+        answers: &[
+            ("200", "`{plugin, scripts, count}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("422", "VALIDATION_ERROR."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/assets/{checksum}/{*file}",
+        handler: by!(plugin_parts::get_asset),
+        who: Who::Anyone,
+        summary: "A file of a plugin for pages, under an address that is always its own.",
+        answers: &[
+            ("200", "The file."),
+            ("404", "NOT_FOUND: also of a load that serves no more."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/widgets",
+        handler: by!(widgets::list_widgets),
+        who: Who::User,
+        summary: "The widgets of all plugins that serve.",
+        answers: &[("200", "`{widgets, count}`."), NO_TOKEN],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/widgets/{widget_id}",
+        handler: by!(widgets::get_widget),
+        who: Who::User,
+        summary: "One widget.",
+        answers: &[("200", "The widget."), NO_TOKEN, NO_WIDGET],
+    },
+    Operation {
+        method: "post",
+        path: "/api/plugins/widgets/{widget_id}/render",
+        handler: by!(widgets::render_widget),
+        who: Who::User,
+        summary: "The HTML that a plugin makes of `{config, data}`, sandboxed.",
+        answers: &[
+            ("200", "HTML."),
+            NO_TOKEN,
+            NO_WIDGET,
+            ("422", "VALIDATION_ERROR."),
+            ("500", "PLUGIN_ERROR, PLUGIN_BAD_RESULT."),
+            ("503", "OVERLOADED, PLUGIN_UNAVAILABLE."),
+            ("504", "PLUGIN_TIMEOUT."),
         ],
     },
     Operation {
@@ -325,6 +399,21 @@ pub(super) const PLUGINS: &[Operation] = &[
             ),
             ("409", "CONFLICT: it is running."),
             ("503", "PLUGIN_UNAVAILABLE, DATABASE_UNAVAILABLE."),
+        ],
+    },
+    Operation {
+        method: "get",
+        path: "/api/plugins/registry/{name}/executions",
+        handler: by!(plugin_executions::list_executions),
+        who: Who::Admin,
+        summary: "Calls of a plugin's parts, newest first, with each part's numbers; `kind`, `part`, `status`, `limit`, `cursor`.",
+        answers: &[
+            ("200", "`{executions, count, parts, next_cursor}`."),
+            NO_TOKEN,
+            ADMINS,
+            NO_PLUGIN,
+            ("422", "VALIDATION_ERROR: the cursor is none."),
+            NO_DATABASE,
         ],
     },
     Operation {

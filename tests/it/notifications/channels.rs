@@ -152,7 +152,7 @@ async fn a_service_in_trouble_is_tried_again_and_then_given_up_until_an_admin_sa
 }
 
 /// The address of a token is written down behind the call that brings it: asks until it is there.
-async fn told_once_seen(client: &TestClient, title: &str) {
+pub(super) async fn told_once_seen(client: &TestClient, title: &str) {
     let mut made = Value::Null;
     let telling = async {
         while made["delivered"] != true {

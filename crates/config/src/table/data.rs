@@ -118,6 +118,11 @@ pub(super) const DATA: &[Key] = &[
         bytes(|s| &mut s.config.events.total_bytes, MIB, 16 * 1024 * MIB),
     ),
     key!(
+        "event_level_seconds",
+        "How long subscribers of one priority may keep those of the next waiting for an event.",
+        seconds(|s| &mut s.config.events.level_wait, ms(10), secs(60)),
+    ),
+    key!(
         "event_delivery_timeout_seconds",
         "One attempt to deliver an event to a subscriber.",
         seconds(

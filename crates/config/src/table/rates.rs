@@ -27,6 +27,16 @@ pub(super) const RATES: &[Key] = &[
         count(|s| &mut s.config.rates.plugin, 0, MOST),
     ),
     key!(
+        "rate_limit_hooks",
+        "How often a minute the pages of one user may apply public hooks; 0 is no limit.",
+        count(|s| &mut s.config.rates.hooks, 0, MOST),
+    ),
+    key!(
+        "rate_limit_client_events",
+        "How many events a minute the pages of one user may publish; 0 is no limit.",
+        count(|s| &mut s.config.rates.client_events, 0, MOST),
+    ),
+    key!(
         "rate_limit_callers",
         "Callers whose rate is remembered, 17 bytes each; where there are more, those that have called least are forgotten.",
         count(|s| &mut s.config.rates.callers, 1024, 100_000_000),

@@ -383,5 +383,5 @@ pub(super) fn has_hook(load: &Prepared, name: &str) -> bool {
 
 /// Whether the load has a context: lifecycle functions, or files that are parts.
 fn has_life(load: &Prepared) -> bool {
-    !load.loaded.hooks.is_empty() || load.manifest.parts.has_code()
+    !load.loaded.hooks.is_empty() || !load.manifest.parts.is_empty()
 }

@@ -149,6 +149,7 @@ impl Dispatcher {
         self: &Arc<Self>,
         gate: &Arc<AppGate>,
         app_id: Arc<str>,
+        id: CallId,
         generation: Arc<LiveGeneration>,
         call: Call,
     ) -> Result<PendingCall, DispatchError> {
@@ -175,7 +176,7 @@ impl Dispatcher {
                 // Being enabled may have put something round it.
                 call.target = target;
             }
-            dispatcher.start(generation, call)
+            dispatcher.start(id, generation, call)
         };
         Ok(PendingCall {
             later: Some(LaterCall {

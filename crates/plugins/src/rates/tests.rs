@@ -77,6 +77,13 @@ fn refusals_are_counted_by_limit() {
     limits.count_plugin("a", "p").unwrap();
     limits.count_plugin("b", "p").unwrap();
     limits.count_plugin("a", "p").unwrap_err();
-    let refused = [("user", 2), ("address", 0), ("route", 0), ("plugin", 1)];
+    let refused = [
+        ("user", 2),
+        ("address", 0),
+        ("route", 0),
+        ("plugin", 1),
+        ("hook", 0),
+        ("client_event", 0),
+    ];
     assert_eq!(limits.refused(), refused);
 }

@@ -67,6 +67,12 @@ pub struct Gauges {
     pub rate_limited: Vec<(&'static str, u64)>,
     /// Usage of plugins that was not counted, since the start.
     pub usage_uncounted: u64,
+    /// Hooks: chains, functions that failed, functions that were left out, chains that were too deep.
+    pub hooks: [u64; 4],
+    /// Calls of parts that were not written down.
+    pub executions_dropped: u64,
+    /// Levels of subscribers that did not wait for the end of those before them.
+    pub event_levels_overrun: u64,
     /// Callers whose rate was forgotten to make room, since the start.
     pub rate_callers_forgotten: u64,
     /// Writes of plugins that found what they may store used up, since the start.

@@ -45,10 +45,12 @@ pub enum CallKind {
     Job,
     /// A migration.
     Migration,
+    /// A function of a hook.
+    Hook,
 }
 
 impl CallKind {
-    pub(super) const ALL: [(CallKind, &'static str); 7] = [
+    pub(super) const ALL: [(CallKind, &'static str); 8] = [
         (CallKind::Execute, "execute"),
         (CallKind::Event, "event"),
         (CallKind::Message, "message"),
@@ -56,6 +58,7 @@ impl CallKind {
         (CallKind::Life, "life"),
         (CallKind::Job, "job"),
         (CallKind::Migration, "migration"),
+        (CallKind::Hook, "hook"),
     ];
 }
 

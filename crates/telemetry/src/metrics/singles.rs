@@ -9,7 +9,7 @@ impl Metrics {
     pub(super) fn singles(
         &self,
         gauges: &Gauges,
-    ) -> [(&'static str, &'static str, &'static str, u64); 41] {
+    ) -> [(&'static str, &'static str, &'static str, u64); 47] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -149,6 +149,42 @@ impl Metrics {
                 "counter",
                 "Usage of plugins that was not counted, because too many apps were.",
                 gauges.usage_uncounted,
+            ),
+            (
+                "mozaiks_event_levels_overrun_total",
+                "counter",
+                "Subscribers that had waited long enough for those of a lower priority.",
+                gauges.event_levels_overrun,
+            ),
+            (
+                "mozaiks_executions_dropped_total",
+                "counter",
+                "Calls of plugins' parts that were not written down.",
+                gauges.executions_dropped,
+            ),
+            (
+                "mozaiks_hook_chains_total",
+                "counter",
+                "Hooks that were applied and had functions.",
+                gauges.hooks[0],
+            ),
+            (
+                "mozaiks_hook_failures_total",
+                "counter",
+                "Functions of hooks that failed or took too long.",
+                gauges.hooks[1],
+            ),
+            (
+                "mozaiks_hooks_skipped_total",
+                "counter",
+                "Functions of hooks that were left out, because the chain's time was up.",
+                gauges.hooks[2],
+            ),
+            (
+                "mozaiks_hooks_too_deep_total",
+                "counter",
+                "Hooks that were not applied, because they were applied within too many others.",
+                gauges.hooks[3],
             ),
             (
                 "mozaiks_plugin_requirements_installed_total",
