@@ -200,7 +200,7 @@ fn page() -> String {
         rows.push_str(&format!(
             "<section><h2><code>{} {}</code></h2><p>{} For {who}.</p><p>{}</p></section>\n",
             operation.method.to_uppercase(),
-            operation.path,
+            operation.path.replace("{*", "{"),
             operation.summary,
             answers.join("<br>"),
         ));
