@@ -260,8 +260,12 @@ async fn an_entity_becomes_a_collection_with_rules_indexes_and_a_model() {
     );
 
     // What was done is written down.
-    let plugin = app.admin().get("/api/plugins/cart-hamid").await.expect_ok();
-    assert!(plugin.to_string().contains("migrate_entity"), "{plugin}");
+    let audit = app
+        .admin()
+        .get("/api/plugins/registry/cart-hamid/audit")
+        .await
+        .expect_ok();
+    assert!(audit.to_string().contains("migrate_entity"), "{audit}");
     let report = act(
         &app,
         &format!("cart-hamid/migrations/{version}/rollback"),

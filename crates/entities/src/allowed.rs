@@ -51,6 +51,29 @@ pub(crate) struct Allowed<'a> {
     pub(crate) to: Option<&'a str>,
 }
 
+/// A command with its name before its fields, as servers want it: what has written the file may have sorted
+/// its keys.
+pub(crate) fn named_first(command: Document) -> Document {
+    let is_name = |key: &&String| KNOWN.iter().any(|(known, _, _)| known == key);
+    let name = match command.keys().next() {
+        Some(first) if !is_name(&first) => command.keys().find(is_name).cloned(),
+        _ => None,
+    };
+    let Some(name) = name else {
+        return command;
+    };
+    let mut ordered = Document::new();
+    if let Some(value) = command.get(&name) {
+        ordered.insert(name, value.clone());
+    }
+    for (key, value) in command {
+        if !ordered.contains_key(&key) {
+            ordered.insert(key, value);
+        }
+    }
+    ordered
+}
+
 /// Looks at a command of a migration.
 ///
 /// # Errors

@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 use bson::Document;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{allowed, error::EntityError, extended};
+use crate::{
+    allowed,
+    error::EntityError,
+    extended::{self, Ordered},
+};
 
 /// Commands of one list.
 const MAX_COMMANDS: usize = 1000;
@@ -133,16 +137,23 @@ pub fn checksum(bytes: &[u8]) -> String {
 
 /// Commands as they are stored: names with signs of the server's are data there.
 pub(crate) fn to_text(commands: &[Document]) -> String {
-    let all = commands.iter().map(extended::document_to_json);
-    Value::Array(all.collect()).to_string()
+    let mut text = String::from("[");
+    for (at, command) in commands.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        extended::write_document(command, &mut text);
+    }
+    text.push(']');
+    text
 }
 
 /// As [`to_text`] has written them.
 pub(crate) fn of_text(text: &str) -> Option<Vec<Document>> {
-    let Ok(Value::Array(commands)) = serde_json::from_str(text) else {
-        return None;
-    };
-    commands.into_iter().map(extended::document_of).collect()
+    match serde_json::from_str(text) {
+        Ok(Ordered::Array(commands)) => commands.into_iter().map(Ordered::into_document).collect(),
+        _ => None,
+    }
 }
 
 enum Form {
@@ -184,54 +195,54 @@ impl Header {
 
 fn read_json(source: &str) -> Result<(Header, Script), EntityError> {
     let wrong = |path: &str, message: String| EntityError::invalid(path, message);
-    let written: Value = serde_json::from_str(source)
+    let written: Ordered = serde_json::from_str(source)
         .map_err(|error| wrong("", format!("is not valid JSON: {error}")))?;
-    let Value::Object(object) = written else {
-        return Err(wrong(
-            "",
-            "a migration is an object with `up` and `down`".into(),
-        ));
+    let Ordered::Object(fields) = written else {
+        let what = "a migration is an object with `up` and `down`";
+        return Err(wrong("", what.into()));
     };
     let mut header = Header::default();
-    for (key, value) in &object {
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    for (key, value) in fields {
         match (key.to_ascii_lowercase().as_str(), value) {
-            ("up" | "down", _) => {}
-            ("migration" | "plugin" | "version" | "description", Value::String(text)) => {
-                header.note(key, text);
-            }
+            ("up", list) => up = commands(list, "up")?,
+            ("down", list) => down = commands(list, "down")?,
+            (
+                "migration" | "plugin" | "version" | "description",
+                Ordered::Plain(Value::String(text)),
+            ) => header.note(&key, &text),
             ("migration" | "plugin" | "version" | "description", _) => {
-                return Err(wrong(key, "must be a text".into()));
+                return Err(wrong(&key, "must be a text".into()));
             }
             _ => {
                 let what = "is not known here; there are migration, plugin, version, description, up, down";
-                return Err(wrong(key, what.into()));
+                return Err(wrong(&key, what.into()));
             }
         }
     }
-    let up = commands(&object, "up")?;
     if up.is_empty() {
         return Err(wrong("up", "has no commands".into()));
     }
-    let down = commands(&object, "down")?;
     Ok((header, Script::Commands { up, down }))
 }
 
-fn commands(object: &Map<String, Value>, list: &str) -> Result<Vec<Document>, EntityError> {
-    let items = match object.get(list) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(items)) if items.len() <= MAX_COMMANDS => items,
-        Some(Value::Array(_)) => {
+fn commands(written: Ordered, list: &str) -> Result<Vec<Document>, EntityError> {
+    let items = match written {
+        Ordered::Plain(Value::Null) => return Ok(Vec::new()),
+        Ordered::Array(items) if items.len() <= MAX_COMMANDS => items,
+        Ordered::Array(_) => {
             let what = format!("has over {MAX_COMMANDS} commands");
             return Err(EntityError::invalid(list, what));
         }
-        Some(_) => return Err(EntityError::invalid(list, "must be an array of commands")),
+        _ => return Err(EntityError::invalid(list, "must be an array of commands")),
     };
     let mut commands = Vec::with_capacity(items.len());
-    for (at, item) in items.iter().enumerate() {
+    for (at, item) in items.into_iter().enumerate() {
         let place = format!("{list}[{at}]");
-        let Some(command) = extended::document_of(item.clone()) else {
+        let Some(command) = item.into_document() else {
             return Err(EntityError::invalid(place, "is no command"));
         };
+        let command = allowed::named_first(command);
         allowed::look(&command).map_err(|error| error.within(&place))?;
         commands.push(command);
     }

@@ -100,7 +100,11 @@ impl Tree {
                         }
                     }
                 }
-                Err(error) => tree.odd.push((path, error.within("migrations"))),
+                Err(EntityError::Invalid { message, path: at }) => {
+                    let error = EntityError::invalid(format!("migrations/{at}"), message);
+                    tree.odd.push((path, error));
+                }
+                Err(error) => tree.odd.push((path, error)),
             }
         }
         tree.migrations
