@@ -107,6 +107,7 @@ bench: setup ## Load and micro benchmarks; see bench/README.md
 
 bench-life: build ## Plugins' life: 300 reloads under load, 1,000 plugins, a save, two gateways
 	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/plugin_life.py --bin $(TARGET)/dist
+	MOZAIKS_PYTHON=$(VENV_PYTHON) $(VENV_PYTHON) bench/stored_plugins.py --bin $(TARGET)/dist
 
 bench-scaling: setup ## What 2 to 64 cores would give, simulated from what each part of a call costs here
 	bash bench/scaling.sh

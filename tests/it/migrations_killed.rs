@@ -260,8 +260,14 @@ async fn a_gateway_that_was_too_slow_counts_for_nothing() {
         );
         slow.signal("CONT");
         relay.release.add_permits(1);
-        let told = asked.await.unwrap().expect_ok();
-        assert_eq!(told["migration"]["status"], "completed", "{told}");
+        let told = asked.await.unwrap();
+        // One that was stopped before it had the claim finds it done.
+        if told.status == 409 {
+            told.expect_error(409, "MIGRATION_DONE");
+        } else {
+            let told = told.expect_ok();
+            assert_eq!(told["migration"]["status"], "completed", "{told}");
+        }
         let told = settled(&other, number).await;
         let ends = told["history"].as_array().unwrap().iter();
         assert_eq!(

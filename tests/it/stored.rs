@@ -4,6 +4,7 @@
 mod attacks;
 mod carried;
 mod described;
+mod sample;
 mod saving;
 
 use std::time::Duration;

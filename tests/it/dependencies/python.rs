@@ -17,7 +17,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("inbox", &["turns"]),
     ("frames", &["asked", "error", "runtime_types"]),
     ("json_out", &["error"]),
-    ("code", &["frames"]),
+    ("code", &["error", "frames"]),
     ("progress", &["asked", "frames"]),
     ("import", &["frames", "progress"]),
     ("loop_state", &["outbox", "progress"]),

@@ -108,10 +108,7 @@ impl WorkerPool {
         };
         (self.state.lock().records).insert(source.generation, record);
         for (kind, spec) in known.registrations {
-            let registration = Registration {
-                kind,
-                spec: spec.into(),
-            };
+            let registration = Registration { kind, spec };
             if let Err(error) = self.registrations.expect(&caller, registration) {
                 // What it says now is not what it has said: a worker finds out.
                 tracing::debug!(plugin.name = &*source.name, error = %error.message, "worker.description_refused");
