@@ -92,14 +92,17 @@ async fn store(admin: &TestClient) {
     }
 }
 
-/// Grants what the sample wants, lets it serve, makes its collection.
-async fn bring_up(admin: &TestClient) {
-    let permissions = format!("{REGISTRY}/cart-hamid/permissions");
-    let granted = json!({ "granted": wanted() });
-    send(admin, Method::PUT, &permissions, granted)
+/// Lets a plugin serve, and grants it what it asks for then.
+async fn activate(admin: &TestClient, plugin: &str, wanted: Value) {
+    let of = |what: &str| format!("{REGISTRY}/{plugin}/{what}");
+    post(admin, &of("activate"), json!({}))
+        .await
+        .expect_error(409, "CONFLICT");
+    let granted = json!({ "granted": wanted });
+    send(admin, Method::PUT, &of("permissions"), granted)
         .await
         .expect_ok();
-    migrate(admin).await;
+    post(admin, &of("activate"), json!({})).await.expect_ok();
 }
 
 async fn migrate(admin: &TestClient) {
@@ -160,26 +163,15 @@ async fn the_sample_is_made_used_carried_and_run_from_a_directory() {
     let app = builder().start().await;
     let admin = app.admin();
     store(&admin).await;
-    let activate = format!("{REGISTRY}/cart-hamid/activate");
-    post(&admin, &activate, json!({}))
-        .await
-        .expect_error(409, "CONFLICT");
-    bring_up(&admin).await;
-    post(&admin, &activate, json!({})).await.expect_ok();
+    activate(&admin, "cart-hamid", wanted()).await;
+    migrate(&admin).await;
     use_it(&app, 90).await;
     // A second plugin's filter takes what the first one gave: 100, 90, 81.
     let more = json!({"name": "more-off", "permissions": {"hooks": ["product.*"]}});
     made(&post(&admin, REGISTRY, more).await);
     let hook = json!({"hook_name": "product.price", "handler_function": TEN_OFF, "priority": 20, "public": true});
     made(&post(&admin, &format!("{REGISTRY}/more-off/hooks"), hook).await);
-    let granted = json!({"granted": {"hooks": ["product.*"]}});
-    let permissions = format!("{REGISTRY}/more-off/permissions");
-    send(&admin, Method::PUT, &permissions, granted)
-        .await
-        .expect_ok();
-    post(&admin, &format!("{REGISTRY}/more-off/activate"), json!({}))
-        .await
-        .expect_ok();
+    activate(&admin, "more-off", json!({"hooks": ["product.*"]})).await;
     let stats = app.user("ann").get("/api/plugins/cart-hamid/stats").await;
     assert_eq!(stats.expect_ok()["price"], 81);
 
@@ -201,8 +193,8 @@ async fn the_sample_is_made_used_carried_and_run_from_a_directory() {
 
     let fresh = builder().start().await;
     made(&post(&fresh.admin(), &format!("{REGISTRY}/import"), package).await);
-    bring_up(&fresh.admin()).await;
-    post(&fresh.admin(), &activate, json!({})).await.expect_ok();
+    activate(&fresh.admin(), "cart-hamid", wanted()).await;
+    migrate(&fresh.admin()).await;
     use_it(&fresh, 90).await;
 
     let mut directory = with_sdk();
