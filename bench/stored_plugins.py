@@ -22,6 +22,41 @@ USED = 10
 
 TRIVIAL = "async def execute(data):\n    return {}\n"
 HANDLER = "async def handler(request):\n    return {}\n"
+CALLER = """\
+import time
+from core.hooks import hooks
+
+
+async def on_load(ctx):
+    global context
+    context = ctx
+    await ctx.set_storage("k", 1)
+
+
+async def execute(data):
+    took = {}
+    for what, one in (
+        ("filter", lambda: hooks.apply("price.of", 100)),
+        ("host_call", lambda: context.get_storage("k")),
+    ):
+        began = time.perf_counter()
+        for _ in range(data["times"]):
+            await one()
+        took[what] = (time.perf_counter() - began) / data["times"] * 1e6
+    return took
+"""
+FILTER = """\
+from core.hooks import on_hook
+
+
+@on_hook("price.of")
+async def price(value):
+    return value - 10
+
+
+def execute(data):
+    return {}
+"""
 ROUTED = "def on_load(ctx):\n    ctx.register_route('GET', '/it', handler)\n\n\n" + HANDLER
 
 
@@ -163,6 +198,28 @@ def controllers(binary: Path, folder: Path, rounds: int) -> dict[str, Any]:
         }
 
 
+def filters(binary: Path, folder: Path, rounds: int) -> dict[str, Any]:
+    """A filter through one plugin beside a host call, in turns."""
+    plugins = folder / "filters"
+    write(plugins / "caller/logic.py", CALLER)
+    write(plugins / "price/logic.py", FILTER)
+    with gateway(binary, folder, plugins) as running:
+        told = []
+        for _ in range(rounds + 1):
+            status, answer = running.ask("POST", "/api/execute/caller", {"times": 500})
+            if status != 200:
+                raise SystemExit(f"caller: {answer}")
+            told.append(answer)
+        # The first round warms up.
+        told = told[1:]
+        return {
+            "filter_us_median": round(median(each["filter"] for each in told), 1),
+            "host_call_us_median": round(median(each["host_call"] for each in told), 1),
+            "ratio_median": round(median(each["filter"] / each["host_call"] for each in told), 3),
+            "rounds": rounds,
+        }
+
+
 def main() -> None:
     """Measures what is asked for and prints one JSON object a line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -170,9 +227,10 @@ def main() -> None:
     parser.add_argument("--plugins", type=int, default=1000)
     parser.add_argument("--saves", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("only", nargs="*", help="many, saves, controllers; all where none")
+    parser.add_argument("only", nargs="*", help="many, saves, controllers, filters; all where none")
     options = parser.parse_args()
-    binary, wanted = options.bin / "mozaiks", options.only or ["many", "saves", "controllers"]
+    binary = options.bin / "mozaiks"
+    wanted = options.only or ["many", "saves", "controllers", "filters"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "many" in wanted:
@@ -182,6 +240,8 @@ def main() -> None:
         if "controllers" in wanted:
             found = controllers(binary, folder, options.rounds)
             print(json.dumps({"controllers": found}), flush=True)
+        if "filters" in wanted:
+            print(json.dumps({"filters": filters(binary, folder, options.rounds)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 //! it. Only what `demo` adds in development mode stands elsewhere.
 
 mod admin;
+mod migrations;
 mod notifications;
 mod plugins;
 mod stored;
@@ -9,7 +10,10 @@ mod stored;
 use axum::{Router, routing::MethodFilter};
 use schemars::json_schema;
 
-use self::{admin::ADMIN, notifications::NOTIFICATIONS, plugins::PLUGINS, stored::STORED};
+use self::{
+    admin::ADMIN, migrations::MIGRATIONS, notifications::NOTIFICATIONS, plugins::PLUGINS,
+    stored::STORED,
+};
 use super::{
     hooks, openapi, operations as health, slots,
     state::AppState,
@@ -265,9 +269,17 @@ const REST: &[Operation] = &[
 
 /// All of them, in the order of the documentation.
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-    [OPERATIONS, PLUGINS, STORED, NOTIFICATIONS, ADMIN, REST]
-        .into_iter()
-        .flatten()
+    [
+        OPERATIONS,
+        PLUGINS,
+        MIGRATIONS,
+        STORED,
+        NOTIFICATIONS,
+        ADMIN,
+        REST,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The router over all of them.

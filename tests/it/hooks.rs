@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::with_sdk,
-    support::{Answer, Builder, Claims, TestApp, TestClient},
+    support::{Answer, Builder, Claims, TestClient},
 };
 
 /// Applies what it is asked to.
@@ -459,59 +459,4 @@ async fn hooks_of_others_need_a_permission() {
         error.contains("the permission `hooks:product.price` is missing"),
         "{error}"
     );
-}
-
-/// A started gateway with plugins for measuring.
-async fn for_measuring() -> TestApp {
-    let caller = r#"
-import time
-from core.hooks import hooks
-
-def on_load(ctx):
-    global context
-    context = ctx
-
-async def execute(data):
-    await context.set_storage("k", 1)
-    best = {}
-    for _ in range(5):
-        for what, one in (
-            ("hook", lambda: hooks.apply("m.price", 100)),
-            ("host", lambda: context.get_storage("k")),
-        ):
-            began = time.perf_counter()
-            for _ in range(200):
-                await one()
-            took = (time.perf_counter() - began) / 200
-            best[what] = min(best.get(what, took), took)
-    return best
-"#;
-    let hook = "from core.hooks import on_hook\n\n\
-                @on_hook('m.price')\nasync def price(value):\n    return value - 10\n\n\
-                def execute(data):\n    return {}\n";
-    with_sdk()
-        .plugin("caller", caller)
-        .plugin("hook", hook)
-        .start()
-        .await
-}
-
-#[tokio::test]
-async fn a_filter_costs_what_a_host_call_costs() {
-    let app = for_measuring().await;
-    let told = app
-        .user("ann")
-        .execute("caller", &json!({}))
-        .await
-        .expect_ok();
-    let (hook, host) = (
-        told["hook"].as_f64().unwrap(),
-        told["host"].as_f64().unwrap(),
-    );
-    eprintln!(
-        "a filter {:.0} µs, a host call {:.0} µs",
-        hook * 1e6,
-        host * 1e6
-    );
-    assert!(hook <= host * 1.2, "{hook} against {host}");
 }

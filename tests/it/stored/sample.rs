@@ -158,9 +158,16 @@ async fn use_it(app: &TestApp, price: i64) {
     assert_eq!(module.text, WIDGET);
 }
 
+/// Filters have time: a worker that is started for one may have to wait for its turn here.
+fn patient(builder: Builder) -> Builder {
+    builder
+        .env("MOZAIKS_HOOK_SECONDS", "30")
+        .env("MOZAIKS_HOOK_CHAIN_SECONDS", "60")
+}
+
 #[tokio::test]
 async fn the_sample_is_made_used_carried_and_run_from_a_directory() {
-    let app = builder().start().await;
+    let app = patient(builder()).start().await;
     let admin = app.admin();
     store(&admin).await;
     activate(&admin, "cart-hamid", wanted()).await;
@@ -191,13 +198,13 @@ async fn the_sample_is_made_used_carried_and_run_from_a_directory() {
         .await
         .expect_error(404, "PLUGIN_NOT_FOUND");
 
-    let fresh = builder().start().await;
+    let fresh = patient(builder()).start().await;
     made(&post(&fresh.admin(), &format!("{REGISTRY}/import"), package).await);
     activate(&fresh.admin(), "cart-hamid", wanted()).await;
     migrate(&fresh.admin()).await;
     use_it(&fresh, 90).await;
 
-    let mut directory = with_sdk();
+    let mut directory = patient(with_sdk());
     for file in tree["source_code"].as_array().unwrap() {
         let path = format!("cart-hamid/{}", file["path"].as_str().unwrap());
         directory = directory.file(&path, file["content"].as_str().unwrap());
