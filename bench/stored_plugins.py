@@ -62,7 +62,7 @@ ROUTED = "def on_load(ctx):\n    ctx.register_route('GET', '/it', handler)\n\n\n
 
 def store(running: Gateway, name: str, files: dict[str, str]) -> None:
     """Stores a plugin and lets it serve."""
-    contents = [{"path": path, "content": content} for path, content in files.items()]
+    contents = [{"name": path, "content": content} for path, content in files.items()]
     status, answer = running.ask("PUT", f"/api/plugins/registry/{name}/tree", {"files": contents})
     if status not in (200, 201):
         raise SystemExit(f"{name} was not stored: {answer}")
